@@ -1,0 +1,46 @@
+"""The one table of metrics: name, unit, which way is better, and how it may be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """``kind``: ``exact`` figures repeat bit for bit, ``timed`` ones only compare within one
+    session on one machine, ``error`` is a distance from the float64 reference, ``quality`` is
+    measured on a trained network."""
+
+    name: str
+    unit: str
+    better: Literal["lower", "higher", "neither"]
+    kind: Literal["exact", "timed", "error", "quality"]
+    summary: str
+
+
+_TABLE = (
+    Metric("forward_time_s", "s", "lower", "timed", "forward pass with gradients required"),
+    Metric("backward_time_s", "s", "lower", "timed", "backward pass to every differentiable input"),
+    Metric("both_time_s", "s", "lower", "timed", "forward and backward of the same call"),
+    Metric(
+        "first_call_s", "s", "lower", "timed", "first forward and backward, compilation included"
+    ),
+    Metric("peak_bytes", "bytes", "lower", "exact", "peak of live bytes beyond the inputs"),
+    Metric(
+        "peak_reserved_bytes", "bytes", "lower", "exact", "peak that the CUDA allocator reserved"
+    ),
+    Metric("relative_error", "1", "lower", "error", "||out - ref|| / ||ref|| against float64"),
+    Metric(
+        "error_over_eager", "1", "lower", "error", "relative error as a multiple of eager's own"
+    ),
+    Metric("index_mismatches", "count", "lower", "error", "indices that differ from the reference"),
+    Metric("index_regret", "1", "lower", "error", "distance lost by a differing index, relative"),
+    Metric("train_loss", "1", "lower", "quality", "mean training loss of the last epoch"),
+    Metric("recall_at_1", "1", "higher", "quality", "nearest neighbour has the same identity"),
+    Metric("map_at_r", "1", "higher", "quality", "mean average precision at R"),
+    Metric("verification_accuracy", "1", "higher", "quality", "best-threshold accuracy over pairs"),
+    Metric("train_time_s", "s", "lower", "timed", "training, evaluation left out"),
+)
+
+METRICS = {metric.name: metric for metric in _TABLE}

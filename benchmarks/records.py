@@ -1,0 +1,197 @@
+"""The record: one JSON line for each result, appended and flushed as it is measured.
+
+A run's file holds five kinds of line: ``session`` (the machine and the plan; one for each start
+or resumption), ``result``, ``training``, ``case_end`` (all results of a case are there) and
+``run_end``. Results count only once their case has ended, so a killed run loses at most the case
+it was in and measures nothing twice. Needs neither torch nor a GPU to read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+SCHEMA_VERSION = 1
+
+Status = Literal["ok", "worse", "not_run"]
+
+
+class RecordError(Exception):
+    """A record file that is missing, cut off, or not one of ours; says which line and the mend."""
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    schema_version: Literal[1] = SCHEMA_VERSION
+    run: str
+    session: str
+
+
+class CaseKey(BaseModel):
+    """What was measured. ``id`` is how the command line names it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    suite: str
+    loss: str
+    variant: str
+    variant_version: int
+    family: str
+    batch: int
+    dim: int
+    classes: int
+    dtype: str
+    device: str
+    data: str
+    seed: int
+
+    @property
+    def id(self) -> str:
+        shape = f"B{self.batch}-D{self.dim}-C{self.classes}"
+        parts = (self.suite, self.loss, self.variant, shape, self.dtype, self.device, self.data)
+        return "/".join((*parts, f"s{self.seed}"))
+
+
+class Provenance(BaseModel):
+    """Enough to measure the line again. ``machine`` and ``versions`` are identity: where they
+    differ, timed figures are not compared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    commit: str
+    dirty: bool
+    machine: str
+    versions: dict[str, str]
+    command: str
+    measured_at: str
+
+
+class Session(_Line):
+    kind: Literal["session"] = "session"
+    command: str
+    preset: str
+    seed: int
+    started_at: str
+    commit: str
+    dirty: bool
+    identity: dict[str, Any]
+    information: dict[str, Any]
+    plan: list[str]
+
+
+class Result(_Line):
+    """One metric of one contender in one case.
+
+    ``of`` narrows the metric: reduction and quantity for errors, instrument for times.
+    ``rounds`` are the raw figures in the order taken; round k of two contenders of a case was
+    taken back to back. ``value`` is their median, or the exact figure; null where nothing was
+    measured, with the reason. ``protocol`` says how: clock, cache, warm-up, rounds, order.
+    """
+
+    kind: Literal["result"] = "result"
+    case: CaseKey
+    contender: str
+    metric: str
+    of: dict[str, str] = {}
+    status: Status
+    reason: str = ""
+    value: float | None = None
+    rounds: list[float] = []
+    protocol: dict[str, Any] = {}
+    provenance: Provenance
+
+
+class Training(_Line):
+    """One trained network: its settings, its metrics by epoch, and the final ones."""
+
+    kind: Literal["training"] = "training"
+    name: str
+    loss: str
+    variant: str
+    contender: str
+    dataset: str
+    seed: int
+    status: Status
+    reason: str = ""
+    settings: dict[str, Any] = {}
+    epochs: list[dict[str, float | None]] = []
+    metrics: dict[str, float | None] = {}
+    mlflow: dict[str, str] = {}
+    provenance: Provenance
+
+
+class CaseEnd(_Line):
+    kind: Literal["case_end"] = "case_end"
+    case: str
+    seconds: float
+
+
+class RunEnd(_Line):
+    kind: Literal["run_end"] = "run_end"
+    seconds: float
+
+
+Line = Session | Result | Training | CaseEnd | RunEnd
+_ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
+
+
+class Writer:
+    """Appends lines to a run's file; each is one write, and ends of cases reach the disk."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_cut_off_tail(path)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def append(self, line: Line) -> None:
+        data = (line.model_dump_json() + "\n").encode()
+        while data:
+            data = data[os.write(self._file, data) :]
+        if not isinstance(line, Result):
+            os.fsync(self._file)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def _drop_cut_off_tail(path: Path) -> None:
+    """A last line without its newline was being written when the run was killed: not a record."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        if content and not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """Every line of a record file, checked. Raises RecordError, naming the line and the mend."""
+    if not path.is_file():
+        raise RecordError(f"records: expected a file; {path} is not there")
+    with path.open(encoding="utf-8") as file:
+        for number, text in enumerate(file, start=1):
+            where = f"records: {path}, line {number}"
+            if not text.endswith("\n"):
+                raise RecordError(
+                    f"{where}: cut off in the middle of a line; "
+                    f"complete the run with: marginbench run --resume {path.parent}"
+                )
+            try:
+                yield _ADAPTER.validate_json(text)
+            except ValidationError as error:
+                raise RecordError(f"{where}: {_explain(text, error)}") from None
+
+
+def _explain(text: str, error: ValidationError) -> str:
+    try:
+        version = json.loads(text).get("schema_version")
+    except (ValueError, AttributeError):
+        return "expected a JSON object; the line is damaged"
+    if version != SCHEMA_VERSION:
+        return f"expected schema version {SCHEMA_VERSION}; got {version!r}"
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}; got {str(first.get('input'))[:80]!r}"

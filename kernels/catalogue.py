@@ -1,0 +1,78 @@
+"""Finds the loss folders beside this file.
+
+A folder is a loss if it declares ``LOSS`` in its ``__init__.py``. A folder that fails to import
+is a named failure and never the end of the run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from .loss import Loss
+
+_HERE = Path(__file__).parent
+_SHARED = {"machines", "__pycache__"}
+
+
+class UnknownName(KeyError):
+    """A loss, variant, contender or suite that is not there; says which are, and the nearest."""
+
+    def __init__(self, argument: str, got: str, known: list[str]) -> None:
+        close = difflib.get_close_matches(got, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"{argument}: expected one of {', '.join(known)}; got {got!r}{hint}")
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A folder that could not be imported, and why."""
+
+    name: str
+    reason: str
+
+
+@functools.cache
+def _discover() -> tuple[dict[str, Loss], tuple[Failure, ...]]:
+    found: dict[str, Loss] = {}
+    failures: list[Failure] = []
+    for folder in sorted(_HERE.iterdir()):
+        if folder.name in _SHARED or not (folder / "__init__.py").is_file():
+            continue
+        package = f"{__package__}.{folder.name}"
+        try:
+            loss = importlib.import_module(package).LOSS.within(package)
+            if loss.name in found:
+                raise ValueError(f"name: {loss.name!r} is declared by two folders")
+            found[loss.name] = loss
+        except Exception as error:
+            failures.append(Failure(folder.name, f"{type(error).__name__}: {error}"))
+    return found, tuple(failures)
+
+
+def names() -> list[str]:
+    """The losses that can be used, in alphabetical order."""
+    return sorted(_discover()[0])
+
+
+def failures() -> tuple[Failure, ...]:
+    """The folders that could not be imported."""
+    return _discover()[1]
+
+
+def losses() -> list[Loss]:
+    return [_discover()[0][name] for name in names()]
+
+
+def get(name: str) -> Loss:
+    """The loss of that name; raises UnknownName, naming the nearest that exists."""
+    found = _discover()[0]
+    if name not in found:
+        raise UnknownName("loss", name, names())
+    return found[name]

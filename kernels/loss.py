@@ -1,0 +1,198 @@
+"""The contract that every loss folder fills in.
+
+Nothing here imports torch or triton: listing the losses only reads declarations. Callables are
+named as ``"module:function"`` relative to the loss's folder and imported when they are used.
+
+A contender is called with keyword arguments only::
+
+    value = contender(**inputs.tensors, **variant.options, reduction="mean")
+
+Shapes: B batch, D dimension of an embedding, C classes, N pairs or triplets.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+REDUCTIONS = ("none", "sum", "mean")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The size of one case.
+
+    ``batch``: embeddings, pairs or triplets (B or N). ``dim``: D. ``classes``: rows of the class
+    weights for a head; identities present in the batch for a loss over pairs or triplets.
+    """
+
+    batch: int
+    dim: int
+    classes: int
+
+    def __str__(self) -> str:
+        return f"B{self.batch}-D{self.dim}-C{self.classes}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The least a case can cost, whoever computes it: what the roofline is drawn from.
+
+    Bytes count each input read once and each output written once; operations count a
+    multiply-add as two. Units: bytes and floating-point operations.
+    """
+
+    forward_bytes: int
+    backward_bytes: int
+    forward_flops: int
+    backward_flops: int
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Arguments of one call: ``tensors`` by argument name, and which of them take a gradient."""
+
+    tensors: Mapping[str, Any]
+    differentiable: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One implementation of a variant, as data.
+
+    ``entry`` names the callable. ``needs`` holds what must be there: ``"cuda"``, ``"triton"``,
+    ``"compiler"`` (a C++ compiler, for torch.compile on CPU) or ``"package:NAME"``. ``limit``
+    takes a Shape and a dtype name and returns why the contender can't do it, or None. ``note``
+    says in a sentence what a reader must know, such as a peer's other defaults.
+    """
+
+    name: str
+    entry: str
+    needs: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ("float32", "bfloat16", "float16", "float64")
+    devices: tuple[str, ...] = ("cpu", "cuda")
+    compiled: bool = False
+    interpretable: bool = False
+    limit: Callable[[Shape, str], str | None] | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """A property that holds for every contender: ``check(function, inputs, options)`` raises
+    AssertionError where it does not. ``entry`` names it relative to the loss's folder."""
+
+    name: str
+    entry: str
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One exact definition that a loss's name can mean, with its own reference.
+
+    ``family`` says which sizes matter, so that suites can choose shapes without knowing the loss:
+    ``"head"`` (B x D embeddings against C class weights), ``"batch"`` (all pairs or triplets of a
+    labelled batch) or ``"rows"`` (N independent pairs, triplets or samples).
+
+    ``arguments`` maps a drawn `kernels.drawing.Batch` to the call's tensors by name.
+    ``output``: ``"loss"`` (has reductions and gradients), ``"tensor"`` (an update, compared as it
+    is) or ``"indices"`` (a mining rule: integer tensors).
+    ``reference_elements`` gives how many float64 elements the reference handles for a shape: a
+    suite checks against the reference where that is affordable. ``unit_embeddings`` draws inputs
+    on the unit sphere; ``sweep`` is off where one size is enough because a sibling variant does
+    the same work.
+    """
+
+    name: str
+    summary: str
+    equation: str
+    source: str
+    family: str
+    arguments: Callable[[Any], Mapping[str, Any]]
+    contenders: tuple[Contender, ...]
+    cost: Callable[[Shape, int], Cost]
+    reference_elements: Callable[[Shape], int]
+    differentiable: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    output: str = "loss"
+    reductions: tuple[str, ...] = REDUCTIONS
+    unit_embeddings: bool = False
+    sweep: bool = True
+    invariants: tuple[Invariant, ...] = ()
+    version: int = 1
+
+    def contender(self, name: str) -> Contender:
+        for contender in self.contenders:
+            if contender.name == name:
+                return contender
+        known = ", ".join(c.name for c in self.contenders)
+        raise KeyError(f"contender: expected one of {known}; got {name!r}")
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One loss: its name, where it comes from, and its variants.
+
+    ``package`` is filled in by the catalogue with the name that the folder was imported under, so
+    that two versions of the tree can live in one process under two names.
+    """
+
+    name: str
+    title: str
+    source: str
+    variants: tuple[Variant, ...]
+    package: str = ""
+
+    def variant(self, name: str) -> Variant:
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        known = ", ".join(v.name for v in self.variants)
+        raise KeyError(f"variant: expected one of {known} for {self.name}; got {name!r}")
+
+    def within(self, package: str) -> Loss:
+        return replace(self, package=package)
+
+    def resolve(self, entry: str) -> Callable[..., Any]:
+        """The callable that ``entry`` (``"module:function"``) names inside this loss's folder."""
+        module, _, function = entry.partition(":")
+        return getattr(importlib.import_module(f".{module}", self.package), function)
+
+
+def standard_contenders(
+    function: str,
+    *,
+    compiled: bool = True,
+    fused: bool = True,
+    fused_limit: Callable[[Shape, str], str | None] | None = None,
+) -> tuple[Contender, ...]:
+    """Reference, eager, compiled eager and Triton, each named ``function`` in its own file."""
+    contenders = [
+        Contender("reference", f"reference:{function}", note="float64, the definition"),
+        Contender("eager", f"eager:{function}"),
+    ]
+    if compiled:
+        contenders.append(
+            Contender(
+                "compiled",
+                f"eager:{function}",
+                needs=("compiler",),
+                compiled=True,
+                note="torch.compile of eager",
+            )
+        )
+    if fused:
+        contenders.append(
+            Contender(
+                "triton",
+                f"fused:{function}",
+                needs=("triton", "cuda"),
+                dtypes=("float32", "bfloat16", "float16"),
+                interpretable=True,
+                limit=fused_limit,
+            )
+        )
+    return tuple(contenders)

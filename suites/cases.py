@@ -1,0 +1,89 @@
+"""The case: which loss, on what size, dtype, device and data, and what is measured of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kernels import catalogue
+from kernels.loss import Loss, Shape, Variant
+
+from .presets import Preset
+
+SUITES = {
+    "agreement": "gradients and values against the float64 reference, on small ragged shapes",
+    "speed": "time and memory of every contender, over batch sizes and numbers of classes",
+    "real": "the same on embeddings of a small network trained on scikit-learn's digits",
+    "training": "one small network trained with each loss on digits, logged to MLflow",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the plan. ``measures`` holds ``agreement``, ``speed`` and ``memory``;
+    ``compile`` says whether this preset affords torch.compile's first call here."""
+
+    suite: str
+    loss: str
+    variant: str
+    shape: Shape
+    dtype: str
+    device: str
+    data: str
+    seed: int
+    measures: tuple[str, ...]
+    compile: bool = False
+
+    @property
+    def id(self) -> str:
+        parts = (self.suite, self.loss, self.variant, str(self.shape), self.dtype, self.device)
+        return "/".join((*parts, self.data, f"s{self.seed}"))
+
+
+def _variants() -> Iterator[tuple[Loss, Variant]]:
+    for loss in catalogue.losses():
+        for variant in loss.variants:
+            yield loss, variant
+
+
+def plan(preset: Preset, device: str, seed: int) -> list[Case]:
+    """Every case of the preset on a device ("cpu" or "cuda"), in the order it is measured."""
+    return [
+        *_agreement(preset, device, seed),
+        *_speed(preset, device, seed),
+        *_real(preset, device, seed),
+    ]
+
+
+def _agreement(preset: Preset, device: str, seed: int) -> Iterator[Case]:
+    for loss, variant in _variants():
+        for shape in preset.agreement_shapes[variant.family]:
+            for dtype in preset.agreement_dtypes:
+                yield Case(
+                    "agreement", loss.name, variant.name, shape, dtype, device, "drawn", seed,
+                    measures=("agreement",),
+                )  # fmt: skip
+
+
+def _speed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
+    compiled: set[str] = set()
+    for loss, variant in _variants():
+        shapes = preset.speed_shapes(device)[variant.family]
+        for shape in shapes if variant.sweep else shapes[:1]:
+            for dtype in preset.speed_dtypes(device):
+                first = loss.name not in compiled and variant.output == "loss"
+                afford = preset.compile_everywhere or device == "cuda" or first
+                if first:
+                    compiled.add(loss.name)
+                yield Case(
+                    "speed", loss.name, variant.name, shape, dtype, device, "drawn", seed,
+                    measures=("agreement", "speed", "memory"), compile=afford,
+                )  # fmt: skip
+
+
+def _real(preset: Preset, device: str, seed: int) -> Iterator[Case]:
+    for loss, variant in _variants():
+        yield Case(
+            "real", loss.name, variant.name, preset.real_shape, "float32", device, "digits", seed,
+            measures=("agreement", "speed", "memory"),
+        )  # fmt: skip
