@@ -34,7 +34,7 @@ class Batch:
 
 
 def random_batch(shape: Shape, seed: int, *, unit: bool = False) -> Batch:
-    """A float32 batch on the CPU whose classes overlap: some pairs and triplets are active, some not.
+    """A float32 batch on the CPU whose classes overlap, so that some triplets are active.
 
     Labels cover each class equally often (up to one) where B >= C, so that B / C samples of an
     identity are in the batch; with B < C they are drawn without order from all C classes.

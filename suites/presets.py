@@ -81,7 +81,8 @@ FAST = Preset(
     agreement_shapes=_centres(_RAGGED),
     agreement_dtypes=("float32",),
     cpu_shapes={
-        "head": (Shape(64, 64, 1_000),), "batch": (Shape(128, 64, 32),), "rows": (Shape(1024, 64, 32),)
+        "head": (Shape(64, 64, 1_000),), "batch": (Shape(128, 64, 32),),
+        "rows": (Shape(1024, 64, 32),)
     },
     cuda_shapes={
         "head": (Shape(256, 128, 10_000),), "batch": (Shape(512, 128, 128),),
