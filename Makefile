@@ -1,0 +1,79 @@
+# MarginBench. `make help` lists the targets; `make bench` and `make test` need nothing but Python.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?= python3
+# Passed to pip, for instance PIP_ARGS="--extra-index-url <PyTorch's CPU index>".
+PIP_ARGS ?=
+# Passed to marginbench run, for instance ARGS="--fast --loss triplet".
+ARGS ?=
+TORCH := 2.13.0
+TRITON := 3.7.1
+VENV := .venv
+BIN := $(VENV)/bin
+# The lock pins every version of every extra; a target installs only the extras that it needs.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(PIP_ARGS)
+
+.PHONY: help bench bench-fast test lint format report list doctor lock clean
+
+help:  ## list the targets, a line each
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+bench: $(VENV)/.bench  ## install, measure this machine (GPU or CPU), write the report
+	$(BIN)/marginbench run $(ARGS)
+
+bench-fast: $(VENV)/.bench  ## the same on small sizes: does everything run, in about two minutes
+	$(BIN)/marginbench run --fast $(ARGS)
+
+report: $(VENV)/.bench  ## draw the newest run's report again from its records
+	$(BIN)/marginbench report $(ARGS)
+
+list: $(VENV)/.bench  ## losses, contenders and suites
+	$(BIN)/marginbench list $(ARGS)
+
+doctor: $(VENV)/.bench  ## what this machine can measure, and why not
+	$(BIN)/marginbench doctor $(ARGS)
+
+test: $(VENV)/.test  ## install what the tests need and run them
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.lint  ## ruff (lint and format) and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.lint  ## let ruff format and mend what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# torch and triton are a pair: torch's CUDA build asks for exactly this triton. The `+cpu` of a local torch build and the CUDA libraries that another build asks for are left
+# out, so that one lock serves both; torch pins its own CUDA libraries exactly.
+lock: $(VENV)/.lock  ## make requirements.lock anew from pyproject.toml
+	$(BIN)/pip-compile --quiet --all-extras --strip-extras --no-annotate --no-header --upgrade \
+	  --no-emit-find-links --no-emit-index-url --no-emit-trusted-host --allow-unsafe \
+	  --constraint <(printf 'torch==$(TORCH)\ntriton==$(TRITON)\n') --output-file requirements.lock pyproject.toml
+	sed -i -E -e '1i # Every version of every extra, made by `make lock`. Used as a constraint: extras choose what is installed.' -e 's/^(torch==[0-9.]+)\+[a-z0-9.]+/\1/' -e '/^(nvidia-(c|n)|cuda-)/d' requirements.lock
+
+clean:  ## remove the environment and what tools left; records and reports stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.bench: pyproject.toml requirements.lock | $(VENV)/bin/python
+	$(INSTALL) --editable '.[quality,peers]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml requirements.lock | $(VENV)/bin/python
+	$(INSTALL) --editable '.[quality,peers,test]'
+	@touch $@
+
+$(VENV)/.lint: pyproject.toml requirements.lock | $(VENV)/bin/python
+	$(INSTALL) --editable '.[quality,peers,test,lint]'
+	@touch $@
+
+$(VENV)/.lock: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) pip-tools
+	@touch $@
