@@ -102,8 +102,8 @@ class Variant:
     is) or ``"indices"`` (a mining rule: integer tensors).
     ``reference_elements`` gives how many float64 elements the reference handles for a shape: a
     suite checks against the reference where that is affordable. ``unit_embeddings`` draws inputs
-    on the unit sphere; ``sweep`` is off where one size is enough because a sibling variant does
-    the same work.
+    on the unit sphere; ``excused`` says of a usual contender that is missing why;
+    ``sweep`` is off where one size is enough because a sibling variant does the same work.
     """
 
     name: str
@@ -121,6 +121,7 @@ class Variant:
     reductions: tuple[str, ...] = REDUCTIONS
     unit_embeddings: bool = False
     sweep: bool = True
+    excused: Mapping[str, str] = field(default_factory=dict)
     invariants: tuple[Invariant, ...] = ()
     version: int = 1
 
