@@ -134,17 +134,37 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Training:
+    """How a network is trained with a loss, as data; optimiser, budget and sizes are the suite's.
+
+    ``variant`` names the definition that stands for the loss. ``updates`` maps a field of
+    `kernels.drawing.Batch` that no gradient reaches (such as ``centers``) to the variant with
+    output ``"tensor"`` whose value replaces it after each step. ``schedule`` gives the options
+    that change on the way, by the fraction of the steps done, from 0 up to 1. ``source`` says
+    where schedule and updates come from.
+    """
+
+    variant: str
+    updates: Mapping[str, str] = field(default_factory=dict)
+    schedule: Callable[[float], Mapping[str, Any]] | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class Loss:
     """One loss: its name, where it comes from, and its variants.
 
-    ``package`` is filled in by the catalogue with the name that the folder was imported under, so
-    that two versions of the tree can live in one process under two names.
+    ``training`` says how a network is trained with it; without, a suite takes the first variant
+    that is a loss over class weights or a labelled batch. ``package`` is filled in by the
+    catalogue with the name that the folder was imported under, so that two versions of the tree
+    can live in one process under two names.
     """
 
     name: str
     title: str
     source: str
     variants: tuple[Variant, ...]
+    training: Training | None = None
     package: str = ""
 
     def variant(self, name: str) -> Variant:
