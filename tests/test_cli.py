@@ -1,0 +1,103 @@
+"""The command line: its options are few and frozen, its mistakes are told in a sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import marginbench
+
+OPTIONS = {
+    "doctor": {"--json"},
+    "list": {"--json"},
+    "report": {"run_dir"},
+    "run": {
+        "--case", "--contender", "--device", "--fast", "--loss", "--out", "--resume",
+        "--rigorous", "--seed", "--suite",
+    },
+}  # fmt: skip
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(marginbench.cli, arguments)
+
+
+def test_the_options_are_frozen():
+    """A new option is a promise: change this set knowingly, in the same commit."""
+    found = {
+        name: {parameter.opts[-1] for parameter in command.params}
+        for name, command in marginbench.cli.commands.items()
+    }
+    assert found == OPTIONS
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in OPTIONS)])
+def test_help_teaches(command: tuple[str, ...]):
+    result = call(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.output and len(result.output.splitlines()) > 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "--loss", "tripplet"), "did you mean 'triplet'?"),
+        (("run", "--suite", "sped"), "did you mean 'speed'?"),
+        (("run", "--contender", "tritn"), "did you mean 'triton'?"),
+        (("run", "--case", "speed/nothing"), "--case"),
+        (("run", "--case", "speed/softmax/linear/B0-D1-C1/float32/cpu/drawn/s0"), "--case"),
+        (("run", "--fast", "--rigorous"), "--rigorous"),
+        (("run", "--seed", "-1"), "--seed"),
+        (("run", "--device", "tpu"), "--device"),
+        (("run", "--frobnicate"), "--frobnicate"),
+        (("measure",), "measure"),
+    ],
+)
+def test_bad_usage_is_2_and_names_the_option(arguments: tuple[str, ...], says: str):
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    assert says in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path):
+    (tmp_path / "records.jsonl").write_text("")
+    result = call("run", "--fast", "--out", str(tmp_path))
+    assert result.exit_code == 2
+    assert "--resume" in result.output
+
+
+@pytest.mark.parametrize("content", [None, "", '{"kind": "result", "schema', "[1, 2]\n", "hello\n"])
+def test_report_of_a_missing_or_damaged_file_is_1_without_traceback(
+    tmp_path: Path, content: str | None
+):
+    if content is not None:
+        (tmp_path / "records.jsonl").write_text(content)
+    result = call("report", str(tmp_path))
+    assert result.exit_code == 1, result.output
+    assert result.output.startswith("error: ") and "expected" in result.output
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_resume_of_a_missing_run_is_2(tmp_path: Path):
+    result = call("run", "--resume", str(tmp_path / "nothing"))
+    assert result.exit_code == 2
+    assert "--resume" in result.output
+
+
+def test_list_as_json_has_every_loss_variant_contender_and_suite():
+    listing = json.loads(call("list", "--json").output)
+    assert {"losses", "failed", "suites", "presets"} == set(listing)
+    for loss in listing["losses"]:
+        for variant in loss["variants"]:
+            assert {"reference", "eager"} <= set(variant["contenders"])
+
+
+def test_doctor_as_json_says_what_is_missing_and_why():
+    facts = json.loads(call("doctor", "--json").output)
+    assert facts
+    text = json.dumps(facts)
+    assert "cuda" in text.lower() and "torch" in text
