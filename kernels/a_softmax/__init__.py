@@ -1,0 +1,103 @@
+"""A-Softmax (SphereFace): softmax over unit class weights with an angular margin on the target.
+
+pytorch-metric-learning 2.9.0 computes the variants without annealing: SphereFaceLoss with
+scale 1, and for m = 1 NormalizedSoftmaxLoss with temperature 1 on embeddings left at their
+length. It departs from the definition at a class weight of norm 0 alone, whose gradient it divides
+by 1e-12. It has no annealing. Its LargeMarginSoftmaxLoss is another loss (L-Softmax: the class
+weights keep their lengths) and is not compared.
+"""
+
+from ..loss import Contender, Cost, Invariant, Loss, Shape, Variant, standard_contenders
+
+_PAPER = "Liu, Wen, Yu, Li, Raj, Song 2017 (SphereFace)"
+_PSI = (
+    r"\psi(\theta) = (-1)^k \cos(m\theta) - 2k, \quad"
+    r" \theta \in \left[\tfrac{k\pi}{m}, \tfrac{(k+1)\pi}{m}\right]"
+)
+_PEER = Contender(
+    "pytorch-metric-learning",
+    "peers:a_softmax",
+    needs=("package:pytorch_metric_learning",),
+    dtypes=("float32", "float64"),
+    note="SphereFaceLoss(scale=1), for m = 1 NormalizedSoftmaxLoss(temperature=1)",
+)
+_INVARIANTS = (
+    Invariant("the order of the batch does not matter", ".machines.invariants:permutation"),
+    Invariant(
+        "the lengths of the class weights do not matter", ".machines.invariants:weight_lengths"
+    ),
+    Invariant(
+        "the gradient of a class weight is orthogonal to it",
+        ".machines.invariants:orthogonal_weight_gradient",
+    ),
+)
+
+
+def _arguments(batch):
+    return {
+        "embeddings": batch.embeddings,
+        "labels": batch.labels,
+        "class_weights": batch.class_weights,
+    }
+
+
+def _cost(shape: Shape, itemsize: int) -> Cost:
+    b, d, c = shape.batch, shape.dim, shape.classes
+    operands = (b * d + c * d) * itemsize
+    product = 2 * b * c * d
+    # Beside the products: the norms forward; backward, the part of dW along w is taken off.
+    return Cost(
+        forward_bytes=operands + 8 * b + 4,
+        backward_bytes=2 * operands + 8 * b + 4,
+        forward_flops=product + 2 * (b + c) * d,
+        backward_flops=2 * product + 4 * c * d,
+    )
+
+
+def _variant(name: str, m: int, summary: str, target: str, source: str, **changes) -> Variant:
+    annealing = changes.pop("annealing", 0.0)
+    return Variant(
+        name=name,
+        summary=summary,
+        equation=r"L = -\sum_i \log \frac{e^{f_i}}{e^{f_i} +"
+        r" \sum_{j \neq y_i} e^{\|x_i\| \cos\theta_{j,i}}}, \quad"
+        rf" f_i = {target}, \quad {_PSI}, \quad m = {m}",
+        source=f"{_PAPER}, {source}",
+        family="head",
+        arguments=_arguments,
+        differentiable=("embeddings", "class_weights"),
+        options={"m": m, "annealing": annealing},
+        contenders=standard_contenders("a_softmax") + (() if annealing else (_PEER,)),
+        cost=_cost,
+        reference_elements=lambda shape: shape.batch * shape.classes,
+        invariants=_INVARIANTS,
+        **changes,
+    )
+
+
+_BENT = r"\|x_i\| \psi(\theta_{y_i,i})"
+_ANNEALED = (
+    r"\frac{\lambda \|x_i\| \cos\theta_{y_i,i} + \|x_i\| \psi(\theta_{y_i,i})}{1 + \lambda},"
+    r" \quad \lambda = 5"
+)
+
+LOSS = Loss(
+    name="a-softmax",
+    title="A-Softmax loss (SphereFace)",
+    source=f"{_PAPER}, equations 5 to 7",
+    variants=(
+        _variant("m4", 4, "margin m = 4, as the paper trains", _BENT, "equation 7"),
+        _variant("m1", 1, "m = 1: modified softmax", _BENT, "equation 5", sweep=False),
+        _variant("m2", 2, "margin m = 2", _BENT, "equation 7", sweep=False),
+        _variant("m3", 3, "margin m = 3", _BENT, "equation 7", sweep=False),
+        _variant(
+            "m4-annealed",
+            4,
+            "m = 4 blended with the plain cosine, five parts to one (lambda = 5)",
+            _ANNEALED,
+            "equation 7 and appendix G (annealing)",
+            annealing=5.0,
+            sweep=False,
+        ),
+    ),
+)
