@@ -13,6 +13,11 @@ import torch
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
+from benchmarks import interpreter  # after the mode is chosen
+
+if interpreter.active():
+    interpreter.correct_bfloat16()
+
 SEED = int(os.environ.get("MARGINBENCH_TEST_SEED", random.SystemRandom().randrange(2**31)))
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
