@@ -7,7 +7,16 @@ by 1e-12. It has no annealing. Its LargeMarginSoftmaxLoss is another loss (L-Sof
 weights keep their lengths) and is not compared.
 """
 
-from ..loss import Contender, Cost, Invariant, Loss, Shape, Variant, standard_contenders
+from ..loss import (
+    Contender,
+    Cost,
+    Invariant,
+    Loss,
+    Shape,
+    Training,
+    Variant,
+    standard_contenders,
+)
 
 _PAPER = "Liu, Wen, Yu, Li, Raj, Song 2017 (SphereFace)"
 _PSI = (
@@ -81,10 +90,22 @@ _ANNEALED = (
     r" \quad \lambda = 5"
 )
 
+
+def _released_schedule(progress: float) -> dict[str, float]:
+    """lambda = max(5, 1000 / (1 + 0.12 t)), the released 28,000 iterations stretched over the
+    run: from 1,000 parts of the plain cosine down to 5, which it reaches after 6% of the steps."""
+    return {"annealing": max(5.0, 1_000 / (1 + 0.12 * 28_000 * progress))}
+
+
 LOSS = Loss(
     name="a-softmax",
     title="A-Softmax loss (SphereFace)",
     source=f"{_PAPER}, equations 5 to 7",
+    training=Training(
+        variant="m4",
+        schedule=_released_schedule,
+        source="wy1iu/sphereface f20b130, train/code/sphereface_model.prototxt",
+    ),
     variants=(
         _variant("m4", 4, "margin m = 4, as the paper trains", _BENT, "equation 7"),
         _variant("m1", 1, "m = 1: modified softmax", _BENT, "equation 5", sweep=False),

@@ -5,7 +5,7 @@ samples of each class. No peer computes any of the three: pytorch-metric-learnin
 center loss.
 """
 
-from ..loss import Cost, Invariant, Loss, Shape, Variant, standard_contenders
+from ..loss import Cost, Invariant, Loss, Shape, Training, Variant, standard_contenders
 
 _PAPER = "Wen, Zhang, Li, Qiao 2016 (center loss)"
 _PERMUTATION = Invariant(
@@ -69,6 +69,9 @@ LOSS = Loss(
     name="center",
     title="Center loss",
     source=f"{_PAPER}, equations 2, 4 and 5",
+    training=Training(
+        variant="joint", updates={"centers": "update"}, source=f"{_PAPER}, algorithm 1"
+    ),
     variants=(
         Variant(
             name="joint",

@@ -1,0 +1,139 @@
+"""Trains a network with every loss of the catalogue, each result as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from kernels import catalogue
+
+from ..presets import Preset
+from .datasets import DATASETS
+from .loop import Diverged, Row, Run, Settings, cpu_threads
+from .objective import NotRun, recipe
+from .tracking import Mirror
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of the plan: a loss, by one contender, on one dataset, from one seed."""
+
+    loss: str
+    variant: str
+    contender: str
+    dataset: str
+    device: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        parts = ("training", self.loss, self.variant, self.contender, self.dataset, self.device)
+        return "/".join((*parts, f"s{self.seed}"))
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """One trained network, as plain data: a record of it needs nothing else.
+
+    ``epochs`` has a row of metrics for each epoch, from 0 (untrained); ``metrics`` is the last
+    one. None stands for what is not defined or was not finite. ``status`` is ``ok``, ``worse``
+    (it ran, and diverged) or ``not_run``, with the reason. ``mlflow`` says where the mirror is,
+    or under ``reason`` why there is none.
+    """
+
+    name: str
+    loss: str
+    variant: str
+    contender: str
+    dataset: str
+    seed: int
+    status: str
+    reason: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    epochs: list[Row] = field(default_factory=list)
+    metrics: Row = field(default_factory=dict)
+    mlflow: dict[str, str] = field(default_factory=dict)
+
+
+def plan(preset: Preset, seed: int, device: str = "cpu", contender: str = "eager") -> list[Job]:
+    """Every training of the preset: each loss of the catalogue, from each of the seeds."""
+    jobs: list[Job] = []
+    for loss in catalogue.losses():
+        try:
+            variant = recipe(loss).variant
+        except NotRun:
+            variant = "none"
+        jobs += [
+            Job(loss.name, variant, contender, "digits", device, seed + offset)
+            for offset in range(preset.training_seeds)
+        ]
+    return jobs
+
+
+def run_all(
+    preset: Preset,
+    out_dir: Path,
+    seed: int,
+    device: str = "cpu",
+    *,
+    contender: str = "eager",
+    done: frozenset[str] | set[str] = frozenset(),
+    tags: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Iterator[TrainingResult]:
+    """Trains with every loss, yielding each result as it is there; skips the names in ``done``.
+
+    A loss that fails takes only its own result with it. ``tags`` (commit, versions, machine) go
+    to MLflow, whose store lies in ``out_dir`` unless MLFLOW_TRACKING_URI is set.
+    ``progress(name, epoch, epochs)`` is called after each epoch, and with 0 before the first.
+    """
+    mirror = Mirror(out_dir, tags or {})
+    for job in plan(preset, seed, device, contender):
+        if job.name not in done:
+            yield run(job, Settings(preset.training_epochs), mirror, progress)
+
+
+def run(
+    job: Job, settings: Settings, mirror: Mirror | None = None, progress: Progress | None = None
+) -> TrainingResult:
+    """One training, whatever happens in it: see `TrainingResult` for how failures are told."""
+    result = TrainingResult(
+        name=job.name, loss=job.loss, variant=job.variant, contender=job.contender,
+        dataset=job.dataset, seed=job.seed, status="ok",
+    )  # fmt: skip
+    with cpu_threads(settings.threads):
+        try:
+            training = Run(
+                catalogue.get(job.loss), job.contender, DATASETS[job.dataset](), settings,
+                job.seed, job.device,
+            )  # fmt: skip
+            result = replace(result, settings=training.description())
+            result = _trained(training, result, progress)
+        except NotRun as error:
+            return replace(result, status="not_run", reason=str(error))
+        except Exception as error:
+            return replace(result, status="not_run", reason=f"{type(error).__name__}: {error}")
+        if mirror is None:
+            return result
+        test = training.tests["test"]
+        x_ND = training.embed(test.images) if result.status == "ok" else None
+        return replace(result, mlflow=mirror.log(result, x_ND, test.labels))
+
+
+def _trained(training: Run, result: TrainingResult, progress: Progress | None) -> TrainingResult:
+    """The result with its epochs; a training that diverges ends with a row of None."""
+    rows: list[Row] = []
+    try:
+        for row in training.epochs():
+            rows.append(row)
+            if progress:
+                progress(result.name, len(rows) - 1, training.settings.epochs)
+    except Diverged as error:
+        rows.append({**dict.fromkeys(rows[-1]), "epoch": float(len(rows))})
+        result = replace(result, status="worse", reason=f"diverged: {error}")
+    final = {name: value for name, value in rows[-1].items() if name != "epoch"}
+    return replace(result, epochs=rows, metrics=final)
