@@ -87,11 +87,24 @@ def check_finite(**tensors: Tensor | None) -> None:
             raise InputError(name, "finite values", f"{bad} that are NaN or infinite")
 
 
-def check_number(name: str, value: float, low: float, *, strict: bool = False) -> None:
-    """A finite number at or (``strict``) above ``low``."""
+def check_number(
+    name: str, value: float, low: float, *, strict: bool = False, high: float = float("inf")
+) -> None:
+    """A finite number at or (``strict``) above ``low``, and at most ``high``."""
     fine = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not fine or not (value > low if strict else value >= low) or value == float("inf"):
-        raise InputError(name, f"a finite number {'>' if strict else '>='} {low:g}", value)
+    fine = fine and (value > low if strict else value >= low)
+    if not fine or value > high or value == float("inf"):
+        bound = "" if high == float("inf") else f" and <= {high:g}"
+        expected = f"a finite number {'>' if strict else '>='} {low:g}{bound}"
+        raise InputError(name, expected, repr(value))
+
+
+def check_rows(name: str, tensor: Tensor, like: Tensor) -> None:
+    """As many rows as the class weights have."""
+    if tensor.shape[0] != like.shape[0]:
+        raise InputError(
+            name, f"{like.shape[0]} rows as class_weights have", f"shape {tuple(tensor.shape)}"
+        )
 
 
 def check_reduction(reduction: str) -> None:
@@ -109,3 +122,45 @@ def check_head(
     if bias is not None:
         check_vector("bias", bias, class_weights.shape[0], like=embeddings)
     check_finite(embeddings=embeddings, class_weights=class_weights, bias=bias)
+
+
+def check_rows(name: str, tensor: Tensor, like: Tensor) -> None:
+    """A float matrix of the same shape, dtype and device as ``like``, row for row its partner."""
+    check_matrix(name, tensor, like=like)
+    if tensor.shape != like.shape:
+        raise InputError(name, f"shape {tuple(like.shape)}", f"shape {tuple(tensor.shape)}")
+
+
+def check_flags(name: str, flags: Tensor, like: Tensor) -> None:
+    """A bool vector, one a row of ``like``."""
+    if not isinstance(flags, Tensor):
+        raise InputError(name, "a tensor", type(flags).__name__)
+    if flags.dtype != torch.bool:
+        raise InputError(name, "dtype torch.bool", flags.dtype)
+    if flags.shape != like.shape[:1]:
+        raise InputError(name, f"shape ({like.shape[0]},)", f"shape {tuple(flags.shape)}")
+    if flags.device != like.device:
+        raise InputError(name, f"the embeddings' device {like.device}", flags.device)
+
+
+def check_batch(embeddings: Tensor, labels: Tensor) -> None:
+    """What every loss over a labelled batch asks of its arguments."""
+    check_matrix("embeddings", embeddings)
+    check_labels("labels", labels, embeddings)
+    check_finite(embeddings=embeddings)
+
+
+def check_pairs(embeddings_a: Tensor, embeddings_b: Tensor, different: Tensor) -> None:
+    """What every loss over explicit pairs asks of its arguments."""
+    check_matrix("embeddings_a", embeddings_a)
+    check_rows("embeddings_b", embeddings_b, like=embeddings_a)
+    check_flags("different", different, embeddings_a)
+    check_finite(embeddings_a=embeddings_a, embeddings_b=embeddings_b)
+
+
+def check_triplets(anchor: Tensor, positive: Tensor, negative: Tensor) -> None:
+    """What every loss over explicit triplets asks of its arguments."""
+    check_matrix("anchor", anchor)
+    check_rows("positive", positive, like=anchor)
+    check_rows("negative", negative, like=anchor)
+    check_finite(anchor=anchor, positive=positive, negative=negative)
