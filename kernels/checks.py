@@ -124,7 +124,7 @@ def check_head(
     check_finite(embeddings=embeddings, class_weights=class_weights, bias=bias)
 
 
-def check_rows(name: str, tensor: Tensor, like: Tensor) -> None:
+def check_partner(name: str, tensor: Tensor, like: Tensor) -> None:
     """A float matrix of the same shape, dtype and device as ``like``, row for row its partner."""
     check_matrix(name, tensor, like=like)
     if tensor.shape != like.shape:
@@ -153,7 +153,7 @@ def check_batch(embeddings: Tensor, labels: Tensor) -> None:
 def check_pairs(embeddings_a: Tensor, embeddings_b: Tensor, different: Tensor) -> None:
     """What every loss over explicit pairs asks of its arguments."""
     check_matrix("embeddings_a", embeddings_a)
-    check_rows("embeddings_b", embeddings_b, like=embeddings_a)
+    check_partner("embeddings_b", embeddings_b, like=embeddings_a)
     check_flags("different", different, embeddings_a)
     check_finite(embeddings_a=embeddings_a, embeddings_b=embeddings_b)
 
@@ -161,6 +161,6 @@ def check_pairs(embeddings_a: Tensor, embeddings_b: Tensor, different: Tensor) -
 def check_triplets(anchor: Tensor, positive: Tensor, negative: Tensor) -> None:
     """What every loss over explicit triplets asks of its arguments."""
     check_matrix("anchor", anchor)
-    check_rows("positive", positive, like=anchor)
-    check_rows("negative", negative, like=anchor)
+    check_partner("positive", positive, like=anchor)
+    check_partner("negative", negative, like=anchor)
     check_finite(anchor=anchor, positive=positive, negative=negative)
