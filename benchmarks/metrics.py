@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -39,8 +39,39 @@ _TABLE = (
     Metric("train_loss", "1", "lower", "quality", "mean training loss of the last epoch"),
     Metric("recall_at_1", "1", "higher", "quality", "nearest neighbour has the same identity"),
     Metric("map_at_r", "1", "higher", "quality", "mean average precision at R"),
-    Metric("verification_accuracy", "1", "higher", "quality", "best-threshold accuracy over pairs"),
+    Metric(
+        "verification_accuracy", "1", "higher", "quality", "over pairs, threshold of other folds"
+    ),
+    Metric("equal_error_rate", "1", "lower", "quality", "false accepts as many as false rejects"),
+    Metric(
+        "tar_at_far_1_percent", "1", "higher", "quality", "same pairs accepted at 1% false accepts"
+    ),
+    Metric(
+        "intra_class_angle_deg",
+        "deg",
+        "lower",
+        "quality",
+        "embedding to its class's mean direction",
+    ),
+    Metric(
+        "inter_class_angle_deg", "deg", "higher", "quality", "between the classes' mean directions"
+    ),
+    Metric(
+        "embedding_spread",
+        "1",
+        "higher",
+        "quality",
+        "0 if all directions are one (collapsed), to 1",
+    ),
     Metric("train_time_s", "s", "lower", "timed", "training, evaluation left out"),
 )
 
-METRICS = {metric.name: metric for metric in _TABLE}
+# On other images of the identities that were trained on: what was learnt of them, beside what
+# carries over to new ones.
+_SEEN = tuple(
+    replace(metric, name=f"seen_{metric.name}", summary=f"seen identities: {metric.summary}")
+    for metric in _TABLE
+    if metric.kind == "quality" and metric.name != "train_loss"
+)
+
+METRICS = {metric.name: metric for metric in (*_TABLE, *_SEEN)}

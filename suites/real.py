@@ -18,6 +18,7 @@ from kernels.loss import Shape
 
 from .quality import backbones, sampling
 from .quality.datasets import digits
+from .quality.loop import cpu_threads
 
 CLASSES = 10
 # Few steps on purpose: fully trained, hardly a triplet would still violate its margin.
@@ -71,13 +72,13 @@ def _trained(dim: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     bias_C = torch.zeros(CLASSES)
     head = [weights_CD.requires_grad_(), bias_C.requires_grad_()]
     optimiser = torch.optim.Adam([*network.parameters(), *head], lr=1e-3)
-    with torch.enable_grad():
+    with cpu_threads(1), torch.enable_grad():
         for _ in range(_EPOCHS):
             for rows in sampling.shuffled(len(labels_N), _BATCH, generator):
                 logits_BC = F.linear(network(images[rows]), weights_CD, bias_C)
                 optimiser.zero_grad()
                 F.cross_entropy(logits_BC, labels_N[rows]).backward()
                 optimiser.step()
-    with torch.no_grad():
+    with cpu_threads(1), torch.no_grad():
         x_ND = network(images)
     return x_ND, labels_N, weights_CD.detach(), bias_C.detach()

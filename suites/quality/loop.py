@@ -83,7 +83,9 @@ class Run:
         images, self.labels = dataset.split("train")
         self.images = images.to(device)
         self.tests = {
-            name: Test(dataset, name) for name in ("test", SEEN) if name in dataset.splits
+            name: EvaluationSplit(dataset, name)
+            for name in ("test", SEEN)
+            if name in dataset.splits
         }
         self.generator = torch.Generator().manual_seed(seed)
         self.network = backbones.build(
@@ -200,9 +202,11 @@ class Run:
         }
 
 
-class Test:
-    """A split to evaluate on: images, labels and the verification pairs that are asked of it."""
+class EvaluationSplit:
+    """A split to evaluate on: images, their identities (as the dataset names them, and numbered
+    from 0 as labels) and the verification pairs that are asked of it."""
 
     def __init__(self, dataset: Dataset, split: str) -> None:
         self.images, self.labels = dataset.split(split)
+        self.identities = dataset.identities[dataset.splits[split]]
         self.pairs = metrics.verification_pairs(self.labels)

@@ -42,7 +42,9 @@ class Mirror:
         self._experiment = ""
         self._failure = ""
 
-    def log(self, result: TrainingResult, x_ND: Tensor | None, labels_N: Tensor) -> dict[str, str]:
+    def log(
+        self, result: TrainingResult, x_ND: Tensor | None, identities_N: Tensor
+    ) -> dict[str, str]:
         """Where the run is (``store``, ``experiment_id``, ``run_id``), or ``reason``: why not.
 
         ``x_ND`` are the test embeddings for the figure, or None for no figure.
@@ -52,12 +54,9 @@ class Mirror:
         try:
             if self._client is None:
                 self._open()
-            return self._log(result, x_ND, labels_N)
-        except ImportError as error:
-            self._failure = f"mlflow can't be imported: {error}"
+            return self._log(result, x_ND, identities_N)
         except Exception as error:
-            first = str(error).strip().split("\n")[0][:300]
-            self._failure = self._without_secrets(f"{type(error).__name__}: {first}")
+            self._failure = _reason(error)
         return {"reason": self._failure}
 
     def _open(self) -> None:
@@ -87,12 +86,16 @@ class Mirror:
             )
         self._client = client
 
-    def _log(self, result: TrainingResult, x_ND: Tensor | None, labels_N: Tensor) -> dict[str, str]:
+    def _log(
+        self, result: TrainingResult, x_ND: Tensor | None, identities_N: Tensor
+    ) -> dict[str, str]:
         from mlflow.entities import Metric, Param
 
         tags = {**self._tags, **_tags(result)}
         if "commit" in tags:
             tags["mlflow.source.git.commit"] = tags["commit"]
+        if not self._uri:
+            self._forget(result.name)
         run = self._client.create_run(self._experiment, tags=tags, run_name=result.name)
         run_id = run.info.run_id
         now = int(time.time() * 1000)
@@ -107,14 +110,30 @@ class Mirror:
         for start in range(0, len(points), _LIMIT):
             self._client.log_batch(run_id, metrics=points[start : start + _LIMIT])
         if x_ND is not None and x_ND.shape[1] >= 2:
-            self._client.log_figure(run_id, scatter(x_ND, labels_N, result.name), "embeddings.png")
+            self._client.log_figure(
+                run_id, scatter(x_ND, identities_N, result.name), "embeddings.png"
+            )
         self._client.set_terminated(run_id, "FINISHED" if result.status == "ok" else "FAILED")
-        store = self._without_secrets(self._uri) if self._uri else "mlflow.db"
+        store = _without_secrets(self._uri) if self._uri else "mlflow.db"
         return {"store": store, "experiment_id": str(self._experiment), "run_id": run_id}
 
-    def _without_secrets(self, text: str) -> str:
-        """Without the user and password that a store's address may hold."""
-        return re.sub(r"//[^/@\s]+@", "//", text)
+    def _forget(self, name: str) -> None:
+        """Deletes what a run that was killed here had logged of the same training."""
+        named = f"attributes.run_name = '{name}'"
+        for old in self._client.search_runs([self._experiment], filter_string=named):
+            self._client.delete_run(old.info.run_id)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == "mlflow":
+        return "mlflow is not installed"
+    first = str(error).strip().split("\n")[0][:300]
+    return _without_secrets(f"{type(error).__name__}: {first}")
+
+
+def _without_secrets(text: str) -> str:
+    """Without the user and password that a store's address may hold."""
+    return re.sub(r"//[^/@\s]+@", "//", text)
 
 
 def _parameters(result: TrainingResult) -> dict[str, Any]:
@@ -136,7 +155,7 @@ def _text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
 
 
-def scatter(x_ND: Tensor, labels_N: Tensor, title: str) -> Any:
+def scatter(x_ND: Tensor, identities_N: Tensor, title: str) -> Any:
     """A matplotlib figure: the directions of the embeddings on their two principal axes."""
     import torch.nn.functional as F
     from matplotlib.figure import Figure
@@ -145,18 +164,11 @@ def scatter(x_ND: Tensor, labels_N: Tensor, title: str) -> Any:
     points = PCA(n_components=2, svd_solver="full").fit_transform(F.normalize(x_ND).numpy())
     figure = Figure(figsize=(4.5, 4.5), layout="constrained")
     axes = figure.subplots()
-    for i, label in enumerate(labels_N.unique().tolist()):
-        of = points[(labels_N == label).numpy()]
+    for i, identity in enumerate(identities_N.unique().tolist()):
+        of = points[(identities_N == identity).numpy()]
         colour, marker = _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
-        axes.scatter(
-            of[:, 0],
-            of[:, 1],
-            s=8,
-            c=colour,
-            marker=marker,
-            linewidths=0,
-            label=f"identity {label}",
-        )
+        label = f"identity {identity}"
+        axes.scatter(of[:, 0], of[:, 1], s=8, c=colour, marker=marker, linewidths=0, label=label)
     axes.set(title=title, xlabel="first principal axis", ylabel="second", aspect="equal")
     axes.title.set_fontsize(8)
     axes.legend(fontsize=7)

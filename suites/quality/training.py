@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -81,11 +81,13 @@ def run_all(
     device: str = "cpu",
     *,
     contender: str = "eager",
-    done: frozenset[str] | set[str] = frozenset(),
+    losses: Collection[str] | None = None,
+    done: Collection[str] = (),
     tags: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[TrainingResult]:
-    """Trains with every loss, yielding each result as it is there; skips the names in ``done``.
+    """Trains with every loss (or those in ``losses``), yielding each result as it is there; skips
+    the names in ``done``.
 
     A loss that fails takes only its own result with it. ``tags`` (commit, versions, machine) go
     to MLflow, whose store lies in ``out_dir`` unless MLFLOW_TRACKING_URI is set.
@@ -93,7 +95,7 @@ def run_all(
     """
     mirror = Mirror(out_dir, tags or {})
     for job in plan(preset, seed, device, contender):
-        if job.name not in done:
+        if job.name not in done and (losses is None or job.loss in losses):
             yield run(job, Settings(preset.training_epochs), mirror, progress)
 
 
@@ -121,7 +123,7 @@ def run(
             return result
         test = training.tests["test"]
         x_ND = training.embed(test.images) if result.status == "ok" else None
-        return replace(result, mlflow=mirror.log(result, x_ND, test.labels))
+        return replace(result, mlflow=mirror.log(result, x_ND, test.identities))
 
 
 def _trained(training: Run, result: TrainingResult, progress: Progress | None) -> TrainingResult:
