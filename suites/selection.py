@@ -1,0 +1,82 @@
+"""Chooses cases: from a preset's plan by suite and loss, or one by its id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from kernels import catalogue
+from kernels.catalogue import UnknownName
+from kernels.loss import DTYPES, Shape
+
+from .cases import SUITES, Case, plan
+from .presets import Preset
+
+DEVICES = ("cpu", "cuda")
+DATA = ("drawn", "digits")
+_FORM = "SUITE/LOSS/VARIANT/B1-D1-C1/DTYPE/DEVICE/DATA/s0"
+_SHAPE = re.compile(r"B([1-9]\d*)-D([1-9]\d*)-C([1-9]\d*)")
+
+
+class BadCase(ValueError):
+    """A case id that can't be read; says which part, what was expected and what came."""
+
+
+def known(argument: str, got: str, among: Sequence[str]) -> str:
+    """``got`` itself if it is one of ``among``; else UnknownName, naming the nearest."""
+    if got not in among:
+        raise UnknownName(argument, got, list(among))
+    return got
+
+
+def select(
+    preset: Preset, device: str, seed: int, suites: Sequence[str], losses: Sequence[str]
+) -> list[Case]:
+    """The plan's cases of these suites and losses; all where none is named.
+
+    Raises UnknownName for a suite or a loss that is not there.
+    """
+    for suite in suites:
+        known("--suite", suite, tuple(SUITES))
+    for loss in losses:
+        known("--loss", loss, catalogue.names())
+    return [
+        case
+        for case in plan(preset, device, seed)
+        if (not suites or case.suite in suites) and (not losses or case.loss in losses)
+    ]
+
+
+def parse(case_id: str) -> Case:
+    """The case that an id names; any size will do, whether a preset has it or not.
+
+    Raises BadCase, or UnknownName for a loss or variant that is not there.
+    """
+    parts = case_id.split("/")
+    if len(parts) != 8:
+        raise BadCase(f"--case: expected {_FORM}; got {case_id!r}")
+    suite, loss_name, variant_name, size, dtype, device, data, seed = parts
+    loss = catalogue.get(known("--case", loss_name, catalogue.names()))
+    known("--case", variant_name, [variant.name for variant in loss.variants])
+    for got, among in ((suite, tuple(SUITES)), (dtype, DTYPES), (device, DEVICES), (data, DATA)):
+        known("--case", got, among)
+    sizes = _SHAPE.fullmatch(size)
+    if sizes is None:
+        raise BadCase(
+            f"--case: expected a size like B512-D128-C10000, each at least 1; got {size!r}"
+        )
+    if not re.fullmatch(r"s\d+", seed):
+        raise BadCase(f"--case: expected a seed like s0; got {seed!r}")
+    only_agreement = suite == "agreement"
+    return Case(
+        suite,
+        loss_name,
+        variant_name,
+        Shape(*(int(number) for number in sizes.groups())),
+        dtype,
+        device,
+        data,
+        int(seed[1:]),
+        measures=("agreement",) if only_agreement else ("agreement", "speed", "memory"),
+        compile=not only_agreement,
+    )

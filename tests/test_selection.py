@@ -1,0 +1,66 @@
+"""Cases are named by ids that say everything, and a plan holds every variant that was declared."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernels import catalogue
+from kernels.catalogue import UnknownName
+from suites import presets, selection
+from suites.cases import plan
+
+GOOD = "speed/softmax/linear/B512-D128-C1000/float32/cpu/drawn/s0"
+
+
+@pytest.mark.parametrize("preset", presets.PRESETS.values(), ids=lambda p: p.name)
+@pytest.mark.parametrize("device", selection.DEVICES)
+def test_every_variant_is_in_every_suite_and_ids_come_back(preset: presets.Preset, device: str):
+    cases = plan(preset, device, seed=3)
+    assert len({case.id for case in cases}) == len(cases)
+    for suite in ("agreement", "speed", "real"):
+        planned = {(c.loss, c.variant) for c in cases if c.suite == suite}
+        assert planned == {(ls.name, v.name) for ls in catalogue.losses() for v in ls.variants}
+    for case in cases:
+        parsed = selection.parse(case.id)
+        assert parsed.id == case.id and parsed.measures == case.measures
+
+
+def test_each_loss_is_compiled_once_where_that_is_all_that_is_afforded():
+    cases = plan(presets.DEFAULT, "cpu", seed=0)
+    compiled = [case.loss for case in cases if case.compile]
+    assert sorted(compiled) == catalogue.names()
+
+
+def test_a_case_is_compiled_when_it_is_asked_for_by_name():
+    assert selection.parse(GOOD).compile
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("speed", "sped", "did you mean 'speed'"),
+        ("softmax", "sofmax", "did you mean 'softmax'"),
+        ("linear", "liner", "did you mean 'linear'"),
+        ("B512", "B0", "B512-D128-C10000"),
+        ("B512", "512", "B512-D128-C10000"),
+        ("float32", "float3", "did you mean 'float32'"),
+        ("cpu", "gpu", "did you mean 'cpu'"),
+        ("drawn", "lfw", "one of drawn, digits"),
+        ("/s0", "/0", "a seed like s0"),
+        ("/s0", "", "SUITE/LOSS/VARIANT"),
+    ],
+)
+def test_a_bad_id_says_which_part(old: str, new: str, says: str):
+    with pytest.raises((selection.BadCase, UnknownName), match="--case") as caught:
+        selection.parse(GOOD.replace(old, new))
+    assert says in str(caught.value)
+
+
+def test_selection_keeps_the_named_suites_and_losses():
+    cases = selection.select(presets.FAST, "cpu", 0, ["speed"], ["softmax"])
+    assert cases and {(c.suite, c.loss) for c in cases} == {("speed", "softmax")}
+    assert len(selection.select(presets.FAST, "cpu", 0, [], [])) == len(
+        plan(presets.FAST, "cpu", 0)
+    )
+    with pytest.raises(UnknownName, match="--loss: "):
+        selection.select(presets.FAST, "cpu", 0, [], ["softmx"])
