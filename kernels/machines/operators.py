@@ -20,6 +20,7 @@ is returned. What the backward formula launches is an operator of its own, so th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -33,14 +34,22 @@ def operator(name: str, *, fake: Callable[..., Any]) -> Callable[[Callable[..., 
     """Make a launcher the operator ``NAMESPACE::name``; the schema is read off its annotations.
 
     ``fake`` takes the same arguments and returns empty outputs of the right shape, dtype and
-    device without looking at values. Annotate with Tensor, Tensor | None, int, float, bool, str
+    device without looking at values. The first argument is a tensor: the launcher runs with its
+    device as the current one. Annotate with Tensor, Tensor | None, int, float, bool, str
     and lists of them; return Tensor or tuple[Tensor, ...] spelt out. Raises ValueError from torch
     where the schema can't be read, RuntimeError where the name is taken.
     """
 
     def register(launcher: Callable[..., Any]) -> CustomOpDef:
+        @functools.wraps(launcher)
+        def on_its_device(*arguments: Any) -> Any:
+            # Triton launches on the current device, which need not be the tensors'.
+            with torch.cuda.device_of(arguments[0]):
+                return launcher(*arguments)
+
+        schema = torch.library.infer_schema(launcher, mutates_args=())
         definition = torch.library.custom_op(
-            f"{NAMESPACE}::{name}", launcher, mutates_args=(), device_types=None
+            f"{NAMESPACE}::{name}", on_its_device, mutates_args=(), schema=schema
         )
         definition.register_fake(fake)
         return definition

@@ -1,0 +1,120 @@
+"""Launches Triton kernels, or records what would be launched.
+
+A recorded launch holds the kernel with the very arguments and options that a GPU would get, so
+that it can be compiled ahead of time, or run for a few chosen programs, on a machine without one::
+
+    with recorded() as launches:
+        operator(embeddings, ...)  # allocates its outputs, launches nothing
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import triton
+from torch import Tensor
+
+from ..checks import InputError
+
+INTERPRETED: bool = triton.knobs.runtime.interpret
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+_recorders: list[list[Launch]] = []
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The block of a product that one program makes: ``rows`` x ``columns``, ``depth`` at a time.
+
+    All three are powers of two, at least 16 as tensor cores ask. ``warps`` and ``stages`` are
+    Triton's num_warps and num_stages.
+    """
+
+    rows: int
+    columns: int
+    depth: int
+    warps: int
+    stages: int
+
+    def named(self, rows: str, columns: str, depth: str) -> dict[str, int]:
+        """The launch options, the blocks named BLOCK_ and the axis that each runs along."""
+        blocks = {rows: self.rows, columns: self.columns, depth: self.depth}
+        named = {f"BLOCK_{axis}": size for axis, size in blocks.items()}
+        return named | {"num_warps": self.warps, "num_stages": self.stages}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One launch: ``arguments`` by parameter name, num_warps and num_stages among them."""
+
+    kernel: Any
+    programs: int
+    arguments: Mapping[str, Any]
+
+    def __call__(self) -> None:
+        self.kernel[(self.programs,)](**self.arguments)
+
+
+def launch(kernel: Any, programs: int, /, **arguments: Any) -> None:
+    """Run ``programs`` programs of a kernel on its tensors' device, or record that."""
+    entry = Launch(kernel, programs, arguments)
+    if _recorders:
+        _recorders[-1].append(entry)
+    else:
+        entry()
+
+
+@contextmanager
+def recorded() -> Iterator[list[Launch]]:
+    """Inside, nothing runs: the list gets every launch. Outputs stay uninitialised."""
+    launches: list[Launch] = []
+    _recorders.append(launches)
+    try:
+        yield launches
+    finally:
+        _recorders.pop()
+
+
+def check_fused(embeddings: Tensor) -> None:
+    """Raise InputError where no kernel is made for the dtype or can run on the device."""
+    if embeddings.dtype not in _DTYPES:
+        raise InputError("embeddings", "dtype float32, bfloat16 or float16", embeddings.dtype)
+    if not (embeddings.is_cuda or INTERPRETED or _recorders):
+        raise InputError("embeddings", "a CUDA tensor (or TRITON_INTERPRET=1)", embeddings.device)
+
+
+def row_major(matrix: Tensor) -> Tensor:
+    """The matrix with its columns side by side; rows may lie any stride apart.
+
+    A row slice or a column range is used where it lies; any other layout is copied.
+    """
+    return matrix if matrix.stride(-1) == 1 or matrix.shape[-1] == 1 else matrix.contiguous()
+
+
+@functools.cache
+def processors(device: torch.device) -> int:
+    """How many processors share the programs of a launch; 2 where none is there."""
+    if device.type != "cuda":
+        return 2
+    return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def product_precision(dtype: torch.dtype) -> str:
+    """``ieee``, or ``tf32`` for float32 where torch was told so (torch.backends.cuda.matmul)."""
+    if dtype == torch.float32 and torch.backends.cuda.matmul.fp32_precision == "tf32":
+        return "tf32"
+    return "ieee"
+
+
+def blocks(length: int, block: int) -> int:
+    """How many blocks cover a length."""
+    return -(-length // block)
+
+
+def power_of_two(length: int, low: int, high: int) -> int:
+    """The smallest power of two at or above ``length``, within [low, high]."""
+    return min(high, max(low, triton.next_power_of_2(length)))
