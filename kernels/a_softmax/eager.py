@@ -14,9 +14,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ..checks import InputError, check_head, check_number, check_reduction
+from ..machines.once import differentiable_once
 from ..machines.reduction import reduce, wide
 
 MARGINS = (1, 2, 3, 4)
@@ -86,7 +86,7 @@ class _ASoftmax(torch.autograd.Function):
         return terms_B
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx, upstream_B):
         x_BD, unit_CD, inverse_C, d_logits_BC, d_length_B = ctx.saved_tensors
         d_x_BD = d_w_CD = None

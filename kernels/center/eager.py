@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ..checks import (
     check_finite,
@@ -20,6 +19,7 @@ from ..checks import (
     check_reduction,
     check_rows,
 )
+from ..machines.once import differentiable_once
 from ..machines.reduction import reduce, wide
 
 # On a CPU, fresh memory costs more than arithmetic: differences that are not kept are made this
@@ -47,7 +47,7 @@ class _HalfSquaredDistance(torch.autograd.Function):
         return torch.cat(lengths).square_().div_(2)
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx, upstream_B):
         x_BD, y_B, centers_CD = ctx.saved_tensors
         difference_BD = _difference(x_BD, y_B, centers_CD)
