@@ -146,13 +146,15 @@ def _receiver_operating(scores_M: Tensor, same_M: Tensor) -> tuple[float, float]
         return math.nan, math.nan
     thresholds = torch.cat([torch.unique(scores_M), torch.tensor([math.inf])])
     same, other = scores_M[same_M].sort()[0], scores_M[~same_M].sort()[0]
-    # searchsorted counts the scores below each threshold: those are refused.
-    false_reject = torch.searchsorted(same, thresholds).double() / len(same)
-    false_accept = 1 - torch.searchsorted(other, thresholds).double() / len(other)
+    # searchsorted counts the scores below each threshold: those are refused. Rates are compared
+    # as counts, because 1 - 0.99 is not 0.01 in binary.
+    refused = torch.searchsorted(same, thresholds)
+    accepted = len(other) - torch.searchsorted(other, thresholds)
+    false_reject, false_accept = refused.double() / len(same), accepted.double() / len(other)
     nearest = int((false_accept - false_reject).abs().argmin())
-    lowest = int((false_accept <= 0.01).nonzero()[0])
+    lowest = int((accepted * 100 <= len(other)).nonzero()[0])
     equal_error = float(false_accept[nearest] + false_reject[nearest]) / 2
-    return equal_error, float(1 - false_reject[lowest])
+    return equal_error, 1 - int(refused[lowest]) / len(same)
 
 
 def _angles(u_ND: Tensor, labels_N: Tensor) -> tuple[float, float]:

@@ -69,13 +69,14 @@ class Mirror:
         from mlflow import MlflowClient
 
         for name in ("mlflow.store.db.utils", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)
+            logging.getLogger(name).setLevel(logging.ERROR)
         self._out_dir.mkdir(parents=True, exist_ok=True)
         artifacts = None
         uri = self._uri
         if not uri:
             uri = f"sqlite:///{self._out_dir / 'mlflow.db'}"
             artifacts = (self._out_dir / "mlartifacts").as_uri()
+        _check_reachable(uri)
         with FileLock(self._out_dir / "mlflow.lock", timeout=60):
             client = MlflowClient(tracking_uri=uri)
             experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -122,6 +123,22 @@ class Mirror:
         named = f"attributes.run_name = '{name}'"
         for old in self._client.search_runs([self._experiment], filter_string=named):
             self._client.delete_run(old.info.run_id)
+
+
+def _check_reachable(uri: str) -> None:
+    """Connects to a database once, and raises what that raises: mlflow itself would go on trying
+    a store that is gone for a hundred seconds."""
+    from sqlalchemy import create_engine, make_url
+
+    if uri.split(":")[0].split("+")[0] not in ("sqlite", "postgresql", "mysql", "mssql"):
+        return
+    url = make_url(uri)
+    if url.drivername.startswith("sqlite") and url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    arguments = {"connect_timeout": 10} if url.drivername.startswith("postgresql") else {}
+    engine = create_engine(url, connect_args=arguments)
+    engine.connect().close()
+    engine.dispose()
 
 
 def _reason(error: Exception) -> str:
