@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -195,3 +196,52 @@ def _explain(text: str, error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     return f"{place}: {first['msg']}; got {str(first.get('input'))[:80]!r}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a record file holds that counts: each ended case once, as the session that ended it
+    measured it (the last, if it was measured again). ``orphans`` counts results of cases that did
+    not end; ``complete`` says that the last session reached its end."""
+
+    sessions: tuple[Session, ...]
+    results: tuple[Result, ...]
+    trainings: tuple[Training, ...]
+    ended: frozenset[str]
+    complete: bool
+    orphans: int
+
+
+def load(path: Path) -> Run:
+    """Reads a record file; raises RecordError where it is missing, cut off or damaged."""
+    return arrange(read_lines(path))
+
+
+def arrange(lines: Iterable[Line]) -> Run:
+    """A run's lines in the order written, as what counts of them."""
+    sessions: list[Session] = []
+    open_results: dict[tuple[str, str], list[Result]] = {}
+    ended: dict[str, list[Result]] = {}
+    trainings: dict[str, Training] = {}
+    complete = False
+    for line in lines:
+        match line:
+            case Session():
+                sessions.append(line)
+                complete = False
+            case Result():
+                open_results.setdefault((line.session, line.case.id), []).append(line)
+            case CaseEnd():
+                ended[line.case] = open_results.pop((line.session, line.case), [])
+            case Training():
+                trainings[line.name] = line
+            case RunEnd():
+                complete = True
+    return Run(
+        sessions=tuple(sessions),
+        results=tuple(result for results in ended.values() for result in results),
+        trainings=tuple(trainings.values()),
+        ended=frozenset(ended),
+        complete=complete,
+        orphans=sum(map(len, open_results.values())),
+    )

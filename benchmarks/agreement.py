@@ -1,0 +1,169 @@
+"""Agreement of every contender with the float64 reference: values and gradients, each reduction."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kernels.loss import Inputs
+
+from . import verdict
+from .contenders import BASE
+from .rows import Candidate, Outputs, Row, Subject, clear_gradients, explain, not_run
+from .tolerance import accumulation, epsilon
+from .truth import Truth
+from .verdict import Verdict
+
+TIMED_REDUCTION = "mean"
+# Beyond this many elements of the reference one reduction is compared, the one that is timed: the
+# three differ in the last step alone, and all of them are compared on smaller sizes.
+ALL_REDUCTIONS_ELEMENTS = 1_000_000
+
+
+def reductions(subject: Subject) -> tuple[str, ...]:
+    """The reductions to compare at this size."""
+    declared = subject.variant.reductions
+    if not subject.differentiable:
+        return (TIMED_REDUCTION,)
+    large = subject.variant.reference_elements(subject.shape) > ALL_REDUCTIONS_ELEMENTS
+    return (TIMED_REDUCTION,) if large and TIMED_REDUCTION in declared else declared
+
+
+def metrics(subject: Subject) -> tuple[str, ...]:
+    """What agreement is told in for this kind of output."""
+    if subject.variant.output == "indices":
+        return ("index_mismatches", "index_regret")
+    return ("relative_error", "error_over_eager")
+
+
+def measure(
+    subject: Subject,
+    candidates: list[Candidate],
+    inputs: Inputs,
+    seed: int,
+    *,
+    eager: Candidate | None = None,
+    timed: Truth | None = None,
+    mode: str = "",
+) -> list[Row]:
+    """Rows of every candidate that has a callable; the others are the caller's.
+
+    ``eager`` is the base of comparison if it is not among the candidates; ``timed`` the truth of
+    the timed reduction where the caller has it already; ``mode`` is put on each row: the
+    interpreter's, for one. A contender that fails, changes its inputs or gives nonsense takes
+    only its own rows.
+    """
+    rows: list[Row] = []
+    base = eager or next(c for c in candidates if c.name == BASE)
+    for reduction in reductions(subject):
+        of = {"reduction": reduction} if subject.differentiable else {}
+        if mode:
+            of["mode"] = mode
+        truth = None
+        try:
+            own = timed is None or reduction != TIMED_REDUCTION
+            truth = Truth(subject, inputs, reduction, base, seed) if own else timed
+            assert truth is not None
+            _ = truth.outputs
+            if truth.against != "reference":
+                of["against"] = truth.against
+            failure = ""
+        except Exception as error:
+            failure = f"the reference failed: {explain(error)}"
+        for candidate in candidates:
+            if candidate.function is None or _skips(candidate, reduction):
+                continue
+            if truth is None or failure:
+                rows += not_run(candidate.name, metrics(subject)[:1], failure, **of)
+            else:
+                rows += _of_contender(truth, candidate, of)
+    return rows
+
+
+def _skips(candidate: Candidate, reduction: str) -> bool:
+    """Each reduction would be compiled anew: the one that is timed has to do."""
+    return candidate.contender.compiled and reduction != TIMED_REDUCTION
+
+
+def _of_contender(truth: Truth, candidate: Candidate, of: dict[str, str]) -> list[Row]:
+    subject = truth.subject
+    before = snapshot(truth.inputs)
+    try:
+        assert candidate.function is not None
+        got = subject.evaluate(candidate.function, truth.inputs, truth.reduction, truth.upstream)
+        changed = changes(truth.inputs, before)
+        verdicts = verdict.judge(truth, candidate, got)
+    except Exception as error:
+        restore(truth.inputs, before)
+        return not_run(candidate.name, metrics(subject)[:1], explain(error), **of)
+    if changed:
+        restore(truth.inputs, before)
+    rows = []
+    for found in verdicts:
+        reason = changed or found.reason
+        rows += _rows(truth, candidate, found, reason, of)
+    return rows
+
+
+def _rows(
+    truth: Truth, candidate: Candidate, found: Verdict, reason: str, of: dict[str, str]
+) -> list[Row]:
+    status = "worse" if reason else "ok"
+    narrowed = of if found.metric.startswith("index_") else {**of, "quantity": found.quantity}
+    protocol: dict[str, object] = {"against": truth.against}
+    if found.limit is not None:
+        protocol["limit"] = found.limit
+    row = Row(candidate.name, found.metric, narrowed, status, reason, found.value, [], protocol)
+    if found.metric != "relative_error" or candidate.name == BASE or found.value is None:
+        return [row]
+    eager = truth.eager_errors.get(found.quantity)
+    if eager is None:
+        return [row, *not_run(candidate.name, ("error_over_eager",), "eager has none", **narrowed)]
+    floor = epsilon(accumulation(truth.subject.dtype))
+    ratio = found.value / max(eager, floor)
+    protocol = {**protocol, "eager": eager, "floor": floor}
+    return [
+        row,
+        Row(candidate.name, "error_over_eager", narrowed, status, reason, ratio, [], protocol),
+    ]
+
+
+Snapshot = dict[str, tuple[Tensor, int]]
+
+
+def snapshot(inputs: Inputs) -> Snapshot:
+    """Copies of the inputs, and the version that torch counts in-place changes by."""
+    return {
+        name: (tensor.detach().clone(), tensor._version)
+        for name, tensor in inputs.tensors.items()
+        if tensor is not None
+    }
+
+
+def changes(inputs: Inputs, before: Snapshot) -> str:
+    """Which inputs a call has changed, bit for bit; empty if none."""
+    changed = []
+    for name, (copy, version) in before.items():
+        now = inputs.tensors[name].detach()
+        if inputs.tensors[name]._version != version or not same_bits(now, copy):
+            changed.append(name)
+    return f"it changed its input {', '.join(changed)}" if changed else ""
+
+
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape:
+        return False
+    if not a.is_floating_point():
+        return torch.equal(a, b)
+    kind = {2: torch.int16, 4: torch.int32, 8: torch.int64}[a.element_size()]
+    return torch.equal(a.contiguous().view(kind), b.contiguous().view(kind))
+
+
+def restore(inputs: Inputs, before: Snapshot) -> None:
+    clear_gradients(inputs)
+    with torch.no_grad():
+        for name, (copy, _) in before.items():
+            inputs.tensors[name].copy_(copy)
+
+
+__all__ = ["Outputs", "changes", "measure", "reductions", "restore", "snapshot"]

@@ -1,0 +1,120 @@
+"""The callables of a case: every contender that runs here, and the reason for each other one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+from kernels.loss import Contender, Shape
+
+from . import machine
+from .rows import Candidate, Subject, explain
+
+REFERENCE = "reference"
+BASE = "eager"
+NOT_AFFORDED = (
+    "this preset does not afford torch.compile's first call (many seconds) in this case; "
+    "marginbench run --rigorous does"
+)
+
+
+def candidates(
+    subject: Subject,
+    *,
+    compile: bool,
+    only: Collection[str] | None = None,
+    interpreted: bool = False,
+) -> list[Candidate]:
+    """Every contender but the reference, eager first; ``only`` narrows them, eager stays.
+
+    ``interpreted`` asks what Triton's interpreter can do instead: contenders that need CUDA are
+    taken on the CPU if they declare themselves interpretable.
+    """
+    found = []
+    for contender in subject.variant.contenders:
+        wanted = only is None or contender.name in only or contender.name == BASE
+        if contender.name == REFERENCE or not wanted:
+            continue
+        reason = unavailable(
+            contender, subject.shape, subject.dtype, subject.device,
+            compile=compile, interpreted=interpreted,
+        )  # fmt: skip
+        found.append(Candidate(contender, None, reason) if reason else _load(subject, contender))
+    return sorted(found, key=lambda candidate: candidate.name != BASE)
+
+
+def unavailable(
+    contender: Contender,
+    shape: Shape,
+    dtype: str,
+    device: str,
+    *,
+    compile: bool = True,
+    interpreted: bool = False,
+) -> str:
+    """Why the contender does not run at this size, dtype and device; empty where it does."""
+    for need in contender.needs:
+        if need == "cuda" and interpreted and contender.interpretable:
+            continue
+        unmet = machine.missing(need)
+        if need == "cuda" and unmet is None and device != "cuda":
+            unmet = "needs CUDA: this case is on the CPU"
+        if unmet:
+            return unmet
+    if device not in contender.devices:
+        return f"does not run on {device}: {', '.join(contender.devices)} alone"
+    if dtype not in contender.dtypes:
+        return f"does not take {dtype}: {', '.join(contender.dtypes)} alone"
+    limit = contender.limit(shape, dtype) if contender.limit else None
+    if limit:
+        return limit
+    return NOT_AFFORDED if contender.compiled and not compile else ""
+
+
+def _load(subject: Subject, contender: Contender) -> Candidate:
+    try:
+        function = subject.loss.resolve(contender.entry)
+    except Exception as error:  # its own file fails to import: its own cells alone
+        return Candidate(contender, None, explain(error))
+    return Candidate(contender, compiled(function) if contender.compiled else function)
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """torch.compile for one size. What earlier cases compiled is dropped, so that their number
+    never reaches the limit at which it silently falls back to eager."""
+    import torch
+
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    return torch.compile(function, dynamic=False)
+
+
+def compiled_graphs() -> tuple[int, int]:
+    """How many graphs were compiled since `compiled`, and how often one was broken up."""
+    import torch
+
+    counters = torch._dynamo.utils.counters
+    return counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())
+
+
+@contextlib.contextmanager
+def cold_caches() -> Iterator[None]:
+    """Empty caches of their own for torch.compile and Triton, so that a first call is a first."""
+    folder = tempfile.mkdtemp(prefix="marginbench-")
+    names = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+    before = {name: os.environ.get(name) for name in names}
+    for name in names:
+        os.environ[name] = f"{folder}/{name.lower()}"
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,231 @@
+"""Agreement of Triton kernels without a GPU: in Triton's interpreter, in a process of its own.
+
+The interpreter has to be chosen before a kernel's module is imported, so a child process does it,
+with one line of JSON for each case and each answer. It may compute while nothing is being timed.
+A case that crashes it or takes too long costs that case's cells, and a new child goes on with the
+rest. What it computes is right or wrong; how long it takes says nothing about the kernel.
+
+The child is ``python -m benchmarks.interpreted``.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from suites.cases import Case
+
+from . import machine
+
+MODE = "interpreter"
+# One small case takes a second or two; the first has triton and the kernels to import as well.
+CASE_TIMEOUT_S = 60.0
+_COMMAND = (sys.executable, "-m", "benchmarks.interpreted")
+
+
+def contenders(case: Case, only: Collection[str] | None = None) -> list[str]:
+    """Which contenders of a case are left to the interpreter: those of the agreement suite, on
+    the CPU, that need CUDA and declare that they can be interpreted."""
+    from kernels import catalogue
+
+    if case.suite != "agreement" or case.device != "cpu" or machine.missing("triton"):
+        return []
+    return [
+        contender.name
+        for contender in catalogue.get(case.loss).variant(case.variant).contenders
+        if contender.interpretable
+        and "cuda" in contender.needs
+        and (only is None or contender.name in only)
+    ]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The rows (fields of `rows.Row`) of one case, or the reason why there are none."""
+
+    case: Case
+    names: tuple[str, ...]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    reason: str = ""
+    seconds: float = 0.0
+
+
+class Interpreter:
+    """Hands cases to the child, one at a time, and collects the answers."""
+
+    def __init__(
+        self, timeout_s: float = CASE_TIMEOUT_S, command: Sequence[str] = _COMMAND
+    ) -> None:
+        self._timeout_s, self._command = timeout_s, command
+        self._waiting: collections.deque[tuple[Case, tuple[str, ...]]] = collections.deque()
+        self._current: tuple[Case, tuple[str, ...]] | None = None
+        self._sent_at = 0.0
+        self._child: subprocess.Popen[str] | None = None
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    @property
+    def busy(self) -> bool:
+        return self._current is not None or bool(self._waiting)
+
+    def start(self) -> None:
+        """Start the child ahead of its first case: its imports take seconds."""
+        if self._child is None:
+            self._spawn()
+
+    def submit(self, case: Case, names: Sequence[str]) -> None:
+        self._waiting.append((case, tuple(names)))
+        self._send_next()
+
+    def collect(self, wait_s: float = 0.0) -> list[Answer]:
+        """The answers that are there; waits at most ``wait_s`` for a first one."""
+        answers: list[Answer] = []
+        until = time.monotonic() + wait_s
+        while self._current is not None:
+            left = until - time.monotonic() if not answers else 0.0
+            answer = self._receive(max(0.0, left))
+            if answer is None:
+                break
+            answers.append(answer)
+            self._send_next()
+        return answers
+
+    def close(self) -> None:
+        if self._child is None:
+            return
+        child, self._child = self._child, None
+        self._waiting.clear()
+        self._current = None
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                # Closing flushes what the dead child did not read.
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def _spawn(self) -> None:
+        environment = {
+            **os.environ,
+            "TRITON_INTERPRET": "1",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, (str(machine.ROOT), os.environ.get("PYTHONPATH")))
+            ),
+        }
+        self._child = subprocess.Popen(
+            self._command, cwd=machine.ROOT, env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self._lines = queue.SimpleQueue()
+        threading.Thread(target=_read, args=(self._child, self._lines), daemon=True).start()
+
+    def _send_next(self) -> None:
+        if self._current is not None or not self._waiting:
+            return
+        self._current = self._waiting.popleft()
+        self.start()
+        case, names = self._current
+        message = {"case": dataclasses.asdict(case), "contenders": names}
+        self._sent_at = time.monotonic()
+        assert self._child is not None and self._child.stdin is not None
+        try:
+            self._child.stdin.write(json.dumps(message) + "\n")
+            self._child.stdin.flush()
+        except OSError:
+            pass  # it died: its silence is told when the answer is asked for
+
+    def _receive(self, wait_s: float) -> Answer | None:
+        """The current case's answer; None where it is still computing."""
+        assert self._current is not None
+        deadline = self._sent_at + self._timeout_s
+        try:
+            patience = max(0.0, min(wait_s, deadline - time.monotonic()))
+            line = self._lines.get(timeout=patience) if patience else self._lines.get_nowait()
+        except queue.Empty:
+            if time.monotonic() < deadline:
+                return None
+            return self._lost(f"the interpreter gave no answer within {self._timeout_s:g} s")
+        if line is None:
+            assert self._child is not None
+            code = self._child.wait()
+            return self._lost(f"the interpreter's process ended (exit code {code})")
+        case, names = self._current
+        self._current = None
+        answer = json.loads(line)
+        return Answer(case, names, answer["rows"], answer["reason"], answer["seconds"])
+
+    def _lost(self, reason: str) -> Answer:
+        assert self._current is not None
+        (case, names), waiting = self._current, list(self._waiting)
+        self.close()
+        self._waiting.extend(waiting)
+        return Answer(case, names, reason=reason)
+
+
+def _read(child: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) -> None:
+    assert child.stdout is not None
+    with contextlib.suppress(ValueError, OSError):  # closed while it was waiting
+        for line in child.stdout:
+            lines.put(line)
+    lines.put(None)
+
+
+def answer(message: dict[str, Any]) -> dict[str, Any]:
+    """One case, in the child: the rows of the asked contenders, or the reason for none."""
+    from kernels import catalogue
+    from kernels.loss import Shape
+
+    from . import agreement
+    from .contenders import BASE, candidates
+    from .measurement import draw
+    from .rows import Subject, explain, not_run
+
+    start = time.perf_counter()
+    fields = message["case"]
+    case = Case(**{**fields, "shape": Shape(**fields["shape"]), "measures": ()})
+    rows: list[Any] = []
+    reason = ""
+    try:
+        loss = catalogue.get(case.loss)
+        subject = Subject(loss, loss.variant(case.variant), case.shape, case.dtype, case.device)
+        asked = message["contenders"]
+        found = candidates(subject, compile=False, only=asked, interpreted=True)
+        eager = next(c for c in found if c.name == BASE)
+        mine = [c for c in found if c.name in asked]
+        metrics = agreement.metrics(subject)[:1]
+        for candidate in mine:
+            if candidate.function is None:
+                rows += not_run(candidate.name, metrics, candidate.reason, mode=MODE)
+        inputs = draw(case, subject, 0)
+        rows += agreement.measure(subject, mine, inputs, case.seed, eager=eager, mode=MODE)
+    except Exception as error:
+        reason = explain(error)
+    seconds = time.perf_counter() - start
+    return {"rows": [dataclasses.asdict(row) for row in rows], "reason": reason, "seconds": seconds}
+
+
+def main() -> None:
+    """Answers each line of standard input with one line, until it is closed."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a kernel prints is no answer
+    from . import interpreter
+
+    interpreter.correct_bfloat16()
+    for line in sys.stdin:
+        answers.write(json.dumps(answer(json.loads(line))) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+"""One case, measured: agreement, then memory, then the interleaved rounds, as rows."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from kernels import catalogue, drawing
+from kernels.loss import Inputs
+from suites.cases import Case
+from suites.presets import Preset
+
+from . import agreement, clock, memory
+from .contenders import BASE, candidates, compiled_graphs
+from .rounds import POOL, Interleaved, Rounds, Timed
+from .rows import Candidate, Row, Subject, clear_gradients, explain, not_run
+from .truth import Truth
+
+_SEED_STEP = 1_000_003
+
+
+@dataclass
+class Measurement:
+    """One case in the making. ``elsewhere`` names contenders whose agreement another process
+    measures; ``only`` narrows the contenders, eager stays."""
+
+    case: Case
+    preset: Preset
+    only: Collection[str] | None = None
+    elsewhere: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        loss = catalogue.get(self.case.loss)
+        self.subject = Subject(
+            loss, loss.variant(self.case.variant), self.case.shape, self.case.dtype,
+            self.case.device,
+        )  # fmt: skip
+
+    def rows(self) -> Iterator[list[Row]]:
+        """In parts, as they are measured. Whatever fails becomes rows that say so."""
+        told: set[tuple[str, str]] = set()
+        names = self._names()
+        try:
+            for part in self._parts():
+                told |= {(row.contender, row.metric) for row in part}
+                yield part
+        except Exception as error:
+            reason = explain(error)
+            metrics = self.metrics()
+            yield [
+                row
+                for name in names
+                for metric in metrics
+                if (name, metric) not in told
+                and (metric not in _AGREEMENT or name not in self.elsewhere)
+                for row in not_run(name, (metric,), reason)
+            ]
+        finally:
+            # What lives now stays: a later collection need not look through all of torch again.
+            gc.collect()
+            gc.freeze()
+
+    def not_run(self, reason: str) -> list[Row]:
+        """Every cell of the case, with the reason."""
+        return [row for name in self._names() for row in not_run(name, self.metrics(), reason)]
+
+    def metrics(self) -> tuple[str, ...]:
+        """What a contender of this case has a cell for, whether it runs or not."""
+        found: tuple[str, ...] = ()
+        if "agreement" in self.case.measures:
+            found += agreement.metrics(self.subject)[:1]
+        if "memory" in self.case.measures:
+            found += memory_metrics(self.case.device)
+        if "speed" in self.case.measures:
+            found += time_metrics(self.subject)
+        return found
+
+    def _names(self) -> list[str]:
+        every = [c.name for c in self.subject.variant.contenders if c.name != "reference"]
+        return [n for n in every if self.only is None or n in self.only or n == BASE]
+
+    def _parts(self) -> Iterator[list[Row]]:
+        case = self.case
+        found = candidates(self.subject, compile=case.compile, only=self.only)
+        timed = "speed" in case.measures
+        pool = [draw(case, self.subject, k) for k in range(POOL if timed else 1)]
+        eager = next(c for c in found if c.name == BASE)
+        reduction = agreement.TIMED_REDUCTION
+        truths = [Truth(self.subject, inputs, reduction, eager, case.seed) for inputs in pool]
+        if timed:
+            yield from self._first_calls(found, truths[0])
+        yield self._unavailable(found)
+        able = [c for c in found if c.function is not None]
+        if "agreement" in case.measures:
+            rows = agreement.measure(
+                self.subject, able, pool[0], case.seed, eager=eager, timed=truths[0]
+            )
+            able, voided = self._void_the_wrong(able, rows)
+            yield rows + voided
+        if "memory" in case.measures:
+            yield self._memory(able, truths[0])
+        if timed:
+            yield self._speed(able, truths)
+
+    def _unavailable(self, found: list[Candidate]) -> list[Row]:
+        rows = []
+        for candidate in found:
+            if candidate.function is None:
+                told = [
+                    metric
+                    for metric in self.metrics()
+                    if metric not in _AGREEMENT or candidate.name not in self.elsewhere
+                ]
+                rows += not_run(candidate.name, tuple(told), candidate.reason)
+        return rows
+
+    def _first_calls(self, found: list[Candidate], truth: Truth) -> Iterator[list[Row]]:
+        """The first call of whatever compiles itself: seconds that every process pays once."""
+        for candidate in found:
+            compiles = candidate.contender.compiled or "triton" in candidate.contender.needs
+            if candidate.function is None or not compiles:
+                continue
+            row = Row(candidate.name, "first_call_s", protocol=_FIRST_CALL)
+            start = time.perf_counter()
+            try:
+                self.subject.evaluate(
+                    candidate.function, truth.inputs, truth.reduction, truth.upstream
+                )
+                _synchronize(self.case.device)
+                row.value = time.perf_counter() - start
+                row.rounds = [row.value]
+                if candidate.contender.compiled:
+                    graphs, breaks = compiled_graphs()
+                    row.protocol = {**_FIRST_CALL, "graphs": graphs, "graph_breaks": breaks}
+                    if not graphs:
+                        raise RuntimeError("torch.compile compiled nothing and ran eager instead")
+            except Exception as error:
+                clear_gradients(truth.inputs)
+                candidate.function, candidate.reason = None, explain(error)
+                row = not_run(candidate.name, ("first_call_s",), candidate.reason)[0]
+            yield [row]
+
+    def _void_the_wrong(
+        self, able: list[Candidate], rows: list[Row]
+    ) -> tuple[list[Candidate], list[Row]]:
+        """Those whose outputs were right before the timing, and rows without a figure for the
+        rest. The reduction that is timed is the one that counts."""
+        timed = agreement.TIMED_REDUCTION
+        counted = [r for r in rows if r.of.get("reduction", timed) == timed and r.status != "ok"]
+        bad = {row.contender: row for row in reversed(counted) if row.metric in _AGREEMENT}
+        metrics = tuple(metric for metric in self.metrics() if metric not in _AGREEMENT)
+        voided = []
+        for name, row in bad.items():
+            what = row.of.get("quantity", "indices")
+            worse = row.status == "worse"
+            reason = f"voided by the check before timing: {what}: {row.reason}"
+            for cell in not_run(name, metrics, reason if worse else row.reason):
+                cell.status = row.status
+                voided.append(cell)
+        return [candidate for candidate in able if candidate.name not in bad], voided
+
+    def _memory(self, able: list[Candidate], truth: Truth) -> list[Row]:
+        rows = []
+        names = memory_metrics(self.case.device)
+        for candidate in able:
+            function = candidate.function
+            assert function is not None
+            try:
+                call = _call(self.subject, function, truth)
+                found = memory.peak(call, self.case.device)
+            except Exception as error:
+                clear_gradients(truth.inputs)
+                rows += not_run(candidate.name, names, explain(error))
+                continue
+            protocol = {**found.protocol, "reduction": truth.reduction}
+            for name, figure in zip(names, (found.allocated, found.reserved), strict=False):
+                row = Row(candidate.name, name, value=figure, protocol=protocol)
+                if figure is None:
+                    row.status, row.reason = "not_run", "can't be measured here"
+                rows.append(row)
+        return rows
+
+    def _speed(self, able: list[Candidate], truths: list[Truth]) -> list[Row]:
+        preset = self.preset
+        loop = Interleaved(
+            self.subject, able, truths,
+            Rounds(preset.seconds_per_case, preset.min_rounds, preset.max_rounds,
+                   preset.warmup_rounds),
+            clock.for_device(self.case.device), zlib.crc32(self.case.id.encode()),
+        )  # fmt: skip
+        return [row for timed in loop.run() for row in self._time_rows(timed)]
+
+    def _time_rows(self, timed: Timed) -> list[Row]:
+        of = {"instrument": "interleaved"}
+        rows = []
+        for metric in time_metrics(self.subject):
+            row = Row(timed.candidate.name, metric, dict(of), protocol=timed.protocol)
+            if timed.problem or not timed.samples:
+                row.status = timed.status if timed.problem else "not_run"
+                row.reason = timed.problem or "no round fitted"
+            else:
+                field = metric.removesuffix("_time_s") + "_s"
+                row.rounds = [getattr(sample, field) for sample in timed.samples]
+                row.value = statistics.median(row.rounds)
+            rows.append(row)
+        return rows
+
+
+_AGREEMENT = ("relative_error", "error_over_eager", "index_mismatches", "index_regret")
+_FIRST_CALL: dict[str, Any] = {
+    "clock": "time.perf_counter",
+    "covers": "first forward and backward at this size, compilation included",
+    "cache": "cold: torch.compile and Triton started the run with empty caches of its own",
+}
+
+
+def time_metrics(subject: Subject) -> tuple[str, ...]:
+    if subject.differentiable:
+        return ("forward_time_s", "backward_time_s", "both_time_s")
+    return ("forward_time_s",)
+
+
+def memory_metrics(device: str) -> tuple[str, ...]:
+    return ("peak_bytes", "peak_reserved_bytes") if device == "cuda" else ("peak_bytes",)
+
+
+def draw(case: Case, subject: Subject, number: int) -> Inputs:
+    """The case's inputs for ``number`` 0, and others of the same kind beyond."""
+    seed, unit = case.seed + _SEED_STEP * number, subject.variant.unit_embeddings
+    if case.data == "digits":
+        from suites.real import batch
+
+        found = batch(case.shape, seed, unit=unit)
+    else:
+        found = drawing.random_batch(case.shape, seed, unit=unit)
+    return drawing.inputs(subject.variant, found, case.dtype, case.device)
+
+
+def _call(subject: Subject, function: Callable[..., Any], truth: Truth) -> Callable[[], Any]:
+    return lambda: subject.evaluate(function, truth.inputs, truth.reduction, truth.upstream)
+
+
+def _synchronize(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()

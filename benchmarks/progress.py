@@ -1,0 +1,40 @@
+"""Shows a running session: a bar in a terminal, a plain line a case elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn
+from rich.progress import Progress as Bar
+
+from .session import Progress, Step, plain
+
+
+@contextlib.contextmanager
+def shown(console: Console) -> Iterator[Progress]:
+    """What a session calls at each step: what runs, how many cases are left, the time expected."""
+    if not console.is_terminal:
+        yield plain
+        return
+    columns = (
+        "{task.completed:.0f}/{task.total:.0f}",
+        BarColumn(24),
+        "{task.fields[left]} left",
+        "[dim]{task.fields[current]}",
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=1, left="?", current="starting")
+
+        def tell(step: Step) -> None:
+            minutes, seconds = divmod(round(step.left_s), 60)
+            bar.update(
+                task,
+                total=step.total,
+                completed=step.done,
+                left=f"{minutes}:{seconds:02}",
+                current=step.current or step.finished,
+            )
+
+        yield tell

@@ -1,0 +1,238 @@
+"""Interleaved rounds: in each, every contender of a case once, in a random order.
+
+Drift of the machine then hits all alike. The inputs change from round to round: one live set is
+rewritten before each round from a small pool, at the same addresses, so that remembering an
+earlier result shows. Outputs of randomly chosen timed calls are copied and checked afterwards.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kernels.loss import Inputs
+
+from .agreement import TIMED_REDUCTION, same_bits
+from .clock import Clock, Sample, no_collection
+from .rows import Candidate, Outputs, Subject, clear_gradients, explain, is_out_of_memory
+from .truth import Truth
+from .verdict import fails
+
+POOL = 3
+_KEPT = 3
+_KEPT_ONE_ABOVE = 256 << 20  # bytes of one call's outputs
+# A contender whose fewest rounds would take this many times the case's seconds gets fewer.
+_PATIENCE = 10
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How many: as many as fit into ``seconds``, between ``fewest`` and ``most``."""
+
+    seconds: float
+    fewest: int
+    most: int
+    warmup: int
+
+
+@dataclass
+class Timed:
+    """One contender's samples in the order taken. ``problem`` voids them, with ``status``
+    "worse" (a check failed) or "not_run" (it raised)."""
+
+    candidate: Candidate
+    samples: list[Sample] = field(default_factory=list)
+    status: str = "ok"
+    problem: str = ""
+    limit: int = 0
+    kept: list[tuple[int, Outputs]] = field(default_factory=list)
+    protocol: dict[str, Any] = field(default_factory=dict)
+
+    def void(self, status: str, problem: str) -> None:
+        if not self.problem:
+            self.status, self.problem = status, problem
+
+
+class Interleaved:
+    """The timed loop of one case; `run` gives every contender's samples."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        candidates: Sequence[Candidate],
+        truths: Sequence[Truth],
+        rounds: Rounds,
+        clock: Clock,
+        seed: int,
+    ) -> None:
+        self.subject, self.truths, self.rounds, self.clock = subject, truths, rounds, clock
+        self.timed = [Timed(candidate) for candidate in candidates]
+        self.random = random.Random(seed)
+        self.seed = seed
+        self.upstream = truths[0].upstream
+        self.live = _copy(truths[0].inputs)
+        self._versions: dict[str, int] = {}
+
+    def run(self) -> list[Timed]:
+        started = time.perf_counter()
+        with no_collection():
+            self._warm_up()
+            self._limit_the_slow()
+            number = 0
+            start = time.perf_counter()
+            while number < self.rounds.most:
+                spent = time.perf_counter() - start
+                if number >= self.rounds.fewest and spent >= self.rounds.seconds:
+                    break
+                if not self._round(number):
+                    break
+                number += 1
+        clear_gradients(self.live)
+        self._check_kept()
+        for timed in self.timed:
+            timed.protocol |= self._protocol(timed)
+        self.wall_s = time.perf_counter() - started
+        return self.timed
+
+    def _warm_up(self) -> None:
+        for number in range(self.rounds.warmup):
+            self._refill(number)
+            for timed in self._order(number):
+                # What is slow is warm after one call.
+                if number == 0 or timed.samples[-1].both_s < self.rounds.seconds:
+                    self._call(timed, number, keep=False)
+
+    def _limit_the_slow(self) -> None:
+        for timed in self.timed:
+            timed.limit = self.rounds.most
+            if timed.samples:
+                once = min(sample.both_s for sample in timed.samples)
+                most = _PATIENCE * self.rounds.seconds
+                if once * self.rounds.fewest > most:
+                    timed.limit = max(1, int(most / once))
+                    timed.protocol["fewer_rounds"] = (
+                        f"{timed.limit} instead of at least {self.rounds.fewest}: "
+                        f"a call takes {once:.3g} s"
+                    )
+            timed.protocol["warmup_rounds"] = len(timed.samples)
+            timed.samples.clear()
+
+    def _round(self, number: int) -> bool:
+        """Whether anybody ran."""
+        order = self._order(number)
+        self._refill(number)
+        for timed in order:
+            # Reservoir sampling: every round is as likely to be kept.
+            keep = self.random.random() < _KEPT / (number + 1)
+            self._call(timed, number, keep=keep)
+        return bool(order)
+
+    def _order(self, number: int) -> list[Timed]:
+        order = [t for t in self.timed if not t.problem and (not t.limit or number < t.limit)]
+        self.random.shuffle(order)
+        return order
+
+    def _refill(self, number: int) -> None:
+        pool = self.truths[number % len(self.truths)].inputs
+        with torch.no_grad():
+            for name, tensor in self.live.tensors.items():
+                if tensor is not None:
+                    tensor.copy_(pool.tensors[name])
+                    self._versions[name] = tensor._version
+
+    def _call(self, timed: Timed, number: int, *, keep: bool) -> None:
+        subject, function = self.subject, timed.candidate.function
+        assert function is not None
+        which = number % len(self.truths)
+        if keep and self._changed(which):
+            self._refill(number)  # by whoever ran before: not this contender's doing
+        clear_gradients(self.live)
+
+        def forward() -> Any:
+            return subject.call(function, self.live, TIMED_REDUCTION)
+
+        def backward(value: Tensor) -> None:
+            value.backward(self.upstream)
+
+        try:
+            with torch.enable_grad():
+                sample, value = self.clock.time(
+                    forward, backward if subject.differentiable else None
+                )
+        except Exception as error:
+            timed.void("not_run", explain(error))
+            self._refill(number)
+            if is_out_of_memory(error) and subject.device == "cuda":
+                torch.cuda.empty_cache()
+            return
+        timed.samples.append(sample)
+        if self._versions_changed():
+            timed.void("worse", "it changed its inputs during the timed rounds")
+            self._refill(number)
+        elif keep:
+            self._keep(timed, which, value)
+            if self._changed(which):
+                timed.void("worse", "it changed its inputs during the timed rounds")
+                self._refill(number)
+
+    def _versions_changed(self) -> bool:
+        return any(self.live.tensors[n]._version != v for n, v in self._versions.items())
+
+    def _changed(self, which: int) -> bool:
+        pool = self.truths[which].inputs.tensors
+        return any(
+            not same_bits(tensor.detach(), pool[name].detach())
+            for name, tensor in self.live.tensors.items()
+            if tensor is not None
+        )
+
+    def _keep(self, timed: Timed, which: int, value: Any) -> None:
+        values = value if isinstance(value, tuple) else (value,)
+        grads = {name: self.live.tensors[name].grad for name in self.live.differentiable}
+        outputs = Outputs(values, grads if self.subject.differentiable else {})
+        size = sum(
+            t.numel() * t.element_size() for t in (*values, *grads.values()) if t is not None
+        )
+        room = 1 if size > _KEPT_ONE_ABOVE else _KEPT
+        if len(timed.kept) < room:
+            timed.kept.append((which, outputs.kept()))
+        else:
+            timed.kept[self.random.randrange(room)] = (which, outputs.kept())
+
+    def _check_kept(self) -> None:
+        for timed in self.timed:
+            for which, outputs in timed.kept:
+                if not timed.problem:
+                    wrong = fails(self.truths[which], timed.candidate, outputs)
+                    if wrong:
+                        timed.void("worse", f"a timed call gave a wrong result: {wrong}")
+            timed.protocol["checked_calls"] = len(timed.kept)
+            timed.kept.clear()
+
+    def _protocol(self, timed: Timed) -> dict[str, Any]:
+        return {
+            "instrument": "interleaved",
+            **self.clock.protocol,
+            "order": f"random in each round, seed {self.seed}",
+            "inputs": f"{len(self.truths)} sets in turn, rewritten in place before each round",
+            "reduction": TIMED_REDUCTION if self.subject.differentiable else "none",
+            "garbage_collection": "off",
+            "threads": torch.get_num_threads(),
+        }
+
+
+def _copy(inputs: Inputs) -> Inputs:
+    """The same numbers in tensors of their own, as new leaves."""
+    tensors = {
+        name: None
+        if tensor is None
+        else tensor.detach().clone().requires_grad_(name in inputs.differentiable)
+        for name, tensor in inputs.tensors.items()
+    }
+    return Inputs(tensors, inputs.differentiable)

@@ -1,0 +1,113 @@
+"""A measured cell before it becomes a record, and the calls that are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kernels.loss import Contender, Inputs, Loss, Shape, Variant
+
+
+@dataclass
+class Row:
+    """One metric of one contender; fields as in `records.Result`."""
+
+    contender: str
+    metric: str
+    of: dict[str, str] = field(default_factory=dict)
+    status: str = "ok"
+    reason: str = ""
+    value: float | None = None
+    rounds: list[float] = field(default_factory=list)
+    protocol: dict[str, Any] = field(default_factory=dict)
+
+
+def not_run(contender: str, metrics: tuple[str, ...], reason: str, **of: str) -> list[Row]:
+    return [Row(contender, metric, dict(of), "not_run", reason) for metric in metrics]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one call gave: its value (several integer tensors for a mining rule) and the gradient
+    by the name of the argument; None where no gradient came."""
+
+    value: tuple[Tensor, ...]
+    grads: dict[str, Tensor | None]
+
+    def kept(self) -> Outputs:
+        """Copies that no later call can reach."""
+        grads = {k: None if g is None else g.detach().clone() for k, g in self.grads.items()}
+        return Outputs(tuple(v.detach().clone() for v in self.value), grads)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A variant with the size that it is measured at."""
+
+    loss: Loss
+    variant: Variant
+    shape: Shape
+    dtype: str
+    device: str
+
+    @property
+    def differentiable(self) -> bool:
+        return self.variant.output == "loss"
+
+    def call(self, function: Callable[..., Any], inputs: Inputs, reduction: str) -> Any:
+        """An update and a mining rule have no terms to reduce: they are not told how."""
+        extra = {"reduction": reduction} if self.differentiable else {}
+        return function(**inputs.tensors, **self.variant.options, **extra)
+
+    def evaluate(
+        self, function: Callable[..., Any], inputs: Inputs, reduction: str, upstream: Tensor | None
+    ) -> Outputs:
+        """Forward and backward once, from gradients of None."""
+        clear_gradients(inputs)
+        with torch.enable_grad():
+            value = self.call(function, inputs, reduction)
+        values = value if isinstance(value, tuple) else (value,)
+        if not self.differentiable:
+            return Outputs(tuple(v.detach() for v in values), {})
+        value.backward(upstream.to(value.dtype) if upstream is not None else None)
+        grads = {name: inputs.tensors[name].grad for name in inputs.differentiable}
+        clear_gradients(inputs)
+        return Outputs((value.detach(),), grads)
+
+
+def clear_gradients(inputs: Inputs) -> None:
+    for name in inputs.differentiable:
+        inputs.tensors[name].grad = None
+
+
+@dataclass
+class Candidate:
+    """A contender of a case with its callable, or the reason why it is not run."""
+
+    contender: Contender
+    function: Callable[..., Any] | None = None
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.contender.name
+
+
+def explain(error: BaseException) -> str:
+    """An exception as a reason: one line, without what follows the first sentence of torch's."""
+    text = str(error).strip().splitlines()
+    first = text[0][:300] if text else ""
+    if is_out_of_memory(error):
+        return f"out of memory: {first}"
+    return f"{type(error).__name__}: {first}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """torch's own type on CUDA; on the CPU its allocator raises a RuntimeError."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
