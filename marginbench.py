@@ -8,13 +8,19 @@ implementation was found wrong, 2 bad usage, 130 interrupted.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from suites.cases import Case
+    from suites.presets import Preset
 
 RUNS = Path(__file__).resolve().parent / "reports" / "out"
 
@@ -42,33 +48,9 @@ def list_command(as_json: bool) -> None:
 
     Reads declarations only: neither torch nor triton is imported.
     """
-    from kernels import catalogue
-    from suites.cases import SUITES
-    from suites.presets import PRESETS
+    from suites.listing import everything
 
-    listing: dict[str, Any] = {
-        "losses": [
-            {
-                "name": loss.name,
-                "title": loss.title,
-                "source": loss.source,
-                "variants": [
-                    {
-                        "name": variant.name,
-                        "summary": variant.summary,
-                        "equation": variant.equation,
-                        "family": variant.family,
-                        "contenders": [c.name for c in variant.contenders],
-                    }
-                    for variant in loss.variants
-                ],
-            }
-            for loss in catalogue.losses()
-        ],
-        "failed": [{"name": f.name, "reason": f.reason} for f in catalogue.failures()],
-        "suites": SUITES,
-        "presets": {name: preset.summary for name, preset in PRESETS.items()},
-    }
+    listing = everything()
     if as_json:
         click.echo(json.dumps(listing, indent=2, ensure_ascii=False))
         return
@@ -81,9 +63,9 @@ def list_command(as_json: bool) -> None:
     console.print(table)
     for failure in listing["failed"]:
         console.print(f"[red]failed to import[/] {failure['name']}: {failure['reason']}")
-    for title, entries in (("Suites", SUITES), ("Presets", listing["presets"])):
-        table = Table("name", "what it measures", title=title)
-        for name, summary in entries.items():
+    for kind in ("suites", "presets"):
+        table = Table("name", "what it measures", title=kind.capitalize())
+        for name, summary in listing[kind].items():
             table.add_row(name, summary)
         console.print(table)
 
@@ -139,7 +121,140 @@ def run(
     Records go to OUT/records.jsonl, one line a result. A run that is interrupted or killed loses
     at most the case it was in.
     """
-    raise click.ClickException("not yet")
+    given = click.get_current_context()
+    if resume is not None:
+        _refuse_options_beside_resume(given)
+        given = _as_recorded(resume)
+    options, out_dir = given.params, resume or out or _new_folder()
+    if resume is None and (out_dir / "records.jsonl").exists():
+        raise click.BadParameter(
+            f"{out_dir} holds a run; go on with it by --resume", param_hint="--out"
+        )
+    preset, cases, training = _plan(options)
+    _measure(options, preset, cases, training, out_dir, _command(options))
+
+
+def _measure(
+    options: dict[str, Any],
+    preset: Preset,
+    cases: list[Case],
+    training: list[str],
+    out_dir: Path,
+    command: str,
+) -> NoReturn:
+    from benchmarks import progress, session
+    from benchmarks.records import RecordError
+    from reports.build import build, summary_table
+
+    only = options["contenders"].split(",") if options["contenders"] else None
+    console = Console()
+    try:
+        with progress.shown(console) as tell:
+            outcome = session.run(
+                cases, preset, out_dir, seed=options["seed"], device=_device(options),
+                command=command, contenders=only, training=training or None, progress=tell,
+            )  # fmt: skip
+        page = build(out_dir)
+        summary = summary_table(out_dir)
+    except RecordError as error:
+        _fail(str(error))
+    _print_summary(console, summary)
+    click.echo(f"records: {outcome.records}\nreport:  {page}")
+    if outcome.exit_code == session.INTERRUPTED:
+        click.echo(f"interrupted; go on with: marginbench run --resume {out_dir}", err=True)
+    elif outcome.worse:
+        click.echo(
+            f"{outcome.worse} results are worse than allowed; the report names them", err=True
+        )
+    sys.exit(outcome.exit_code)
+
+
+def _plan(options: dict[str, Any]) -> tuple[Preset, list[Case], list[str]]:
+    """The preset, the cases, and the losses to train with, from the options; or a usage error."""
+    from kernels import catalogue
+    from kernels.catalogue import UnknownName
+    from suites import presets, selection
+
+    if options["fast"] and options["rigorous"]:
+        raise click.UsageError("--fast and --rigorous: expected one of them; got both")
+    name = "fast" if options["fast"] else "rigorous" if options["rigorous"] else "default"
+    preset, suites, losses = presets.PRESETS[name], options["suites"], options["losses"]
+    try:
+        for contender in (options["contenders"] or "").split(","):
+            if contender:
+                selection.known("--contender", contender, selection.contenders())
+        if options["case_ids"]:
+            return preset, [selection.parse(case_id) for case_id in options["case_ids"]], []
+        cases = selection.select(preset, _device(options), options["seed"], suites, losses)
+    except (UnknownName, selection.BadCase) as error:
+        raise click.UsageError(str(error)) from None
+    trained = not suites or "training" in suites
+    return preset, cases, list(losses or catalogue.names()) if trained else []
+
+
+def _device(options: dict[str, Any]) -> str:
+    from benchmarks.machine import missing
+
+    unmet = missing("cuda")
+    if options["device"] == "auto":
+        return "cpu" if unmet else "cuda"
+    if options["device"] == "cuda" and unmet:
+        raise click.BadParameter(
+            f"this machine can't measure on CUDA: {unmet}", param_hint="--device"
+        )
+    return str(options["device"])
+
+
+def _command(options: dict[str, Any]) -> str:
+    """The command line that says the same: what a record and a resumption go by."""
+    words = ["marginbench", "run"]
+    for parameter in run.params:
+        value = options[parameter.name or ""]
+        if value == parameter.default or value in (None, False, ()):
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            words += [parameter.opts[-1]] if value is True else [parameter.opts[-1], str(one)]
+    return shlex.join(words)
+
+
+def _refuse_options_beside_resume(given: click.Context) -> None:
+    from click.core import ParameterSource
+
+    for name in given.params:
+        if name != "resume" and given.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--resume goes on with the options of its run; leave out {name}"
+            )
+
+
+def _as_recorded(folder: Path) -> click.Context:
+    """The options that the run in this folder was started with."""
+    from benchmarks.records import RecordError, Session, read_lines
+
+    path = folder / "records.jsonl"
+    if not path.is_file():
+        raise click.BadParameter(
+            f"expected a folder with records.jsonl; got {folder}", param_hint="--resume"
+        )
+    try:
+        first = next(iter(read_lines(path)), None)
+    except RecordError as error:
+        _fail(str(error))
+    if not isinstance(first, Session):
+        _fail(f"{path}: expected a session in the first line; the run never began: start anew")
+    return run.make_context("run", shlex.split(first.command)[2:])
+
+
+def _new_folder() -> Path:
+    return RUNS / time.strftime("%Y-%m-%d-%H%M%S")
+
+
+def _print_summary(console: Console, rows: list[tuple[str, str, str, str]]) -> None:
+    if rows:
+        table = Table("case", "fastest", "by", "95% interval", title="Forward and backward")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
 
 
 @cli.command()

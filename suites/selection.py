@@ -29,6 +29,12 @@ def known(argument: str, got: str, among: Sequence[str]) -> str:
     return got
 
 
+def contenders() -> list[str]:
+    """The names of all contenders of all losses."""
+    variants = (variant for loss in catalogue.losses() for variant in loss.variants)
+    return sorted({contender.name for variant in variants for contender in variant.contenders})
+
+
 def select(
     preset: Preset, device: str, seed: int, suites: Sequence[str], losses: Sequence[str]
 ) -> list[Case]:
