@@ -244,6 +244,16 @@ def test_verification_takes_its_threshold_from_the_other_folds(seed: int):
     assert got == pytest.approx(sum(accuracies) / folds, rel=1e-12)
 
 
+def test_a_score_at_the_threshold_is_accepted():
+    fold = torch.tensor([0, 0, 1, 1])
+    same = torch.tensor([True, False, True, False])
+    pairs = metrics.Pairs(torch.zeros(4, 2, dtype=torch.int64), same, fold)
+    # Fold 1 puts the threshold of fold 0 at 0.5, where its same pair lies; fold 0 puts that of
+    # fold 1 at 0.375.
+    scores = torch.tensor([0.5, 0.25, 1.0, 0.0], dtype=torch.float64)
+    assert metrics.verification_accuracy(scores, pairs) == 1
+
+
 def test_error_rates_agree_with_scikit_learns_curve(seed: int):
     from sklearn.metrics import roc_curve
 
@@ -430,6 +440,13 @@ def update(x, centers, *, rate):
     return centers + rate
 
 
+def pairs(a, b, different, weights, *, reduction):
+    assert 0 < different.sum() < len(different), "both kinds of pair"
+    distance = (a - b).square().sum(1)
+    terms = torch.where(different, (1 - (distance + 1e-6).sqrt()).relu().square(), distance)
+    return terms.mean() + weights.square().mean()
+
+
 def failing(x, *, centers, strength, reduction):
     raise RuntimeError("planted")
 
@@ -503,6 +520,39 @@ def test_updates_and_schedule_follow_each_step(planted, monkeypatch, seed: int):
         assert strength == pytest.approx(1 + step / steps)
         assert not takes_gradient
     assert result.settings["updated_by_rule"] == {"centers": "update"}
+
+
+def test_explicit_pairs_train_with_partners_of_their_own(planted, monkeypatch, seed: int):
+    loss = planted("pairs")
+    variant = dataclasses.replace(
+        loss.variants[0],
+        family="rows",
+        arguments=lambda b: {
+            "a": b.embeddings,
+            "b": torch.where(b.different[:, None], b.third, b.second),
+            "different": b.different,
+            "weights": b.class_weights,
+        },
+        differentiable=("a", "b", "weights"),
+        options={},
+    )
+    recipe_ = Training(variant="pairs")
+    _instead(monkeypatch, dataclasses.replace(loss, variants=(variant,), training=recipe_))
+    first, again = (training.run(_job("planted", seed), TWO_EPOCHS) for _ in range(2))
+    assert first.status == "ok", first.reason
+    assert first.settings["explicit_partners"]
+    assert first.settings["trained_beside_network"] == ["class_weights"]
+    assert _without_times(first.epochs) == _without_times(again.epochs)
+    assert first.epochs[2]["train_loss"] < first.epochs[1]["train_loss"]
+
+
+def test_what_the_loss_learns_is_trained_with_the_network(seed: int):
+    run = Run(catalogue.get("softmax"), "eager", digits(), Settings(epochs=1), seed)
+    before = [p.detach().clone() for p in run.objective.parameters]
+    list(run.epochs())
+    assert len(before) == 2
+    for old, new in zip(before, run.objective.parameters, strict=True):
+        assert (old != new).all()
 
 
 def test_a_loss_that_fails_takes_only_itself(planted, monkeypatch, seed: int, tmp_path: Path):
