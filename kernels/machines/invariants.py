@@ -45,13 +45,16 @@ def _slack(inputs: Inputs) -> float:
     """How far two right results may lie apart, relative to their norm.
 
     A logit carries a few roundings of eps times its size, at most ||x|| ||w||, and the terms and
-    their gradients pass an error of the logits on with a factor of about one: sixteen such
-    roundings, in the dtype of the inputs.
+    their gradients pass an error of the logits on with a factor of about one; a gradient by a
+    class weight of which only the direction counts is divided by ||w||. Sixteen such roundings,
+    in the dtype of the inputs.
     """
     x, w = inputs.tensors["embeddings"], inputs.tensors.get("class_weights")
     size = float(x.detach().double().norm(dim=1).max())
     if w is not None:
-        size *= max(1.0, float(w.detach().double().norm(dim=1).max()))
+        lengths = w.detach().double().norm(dim=1)
+        shortest = lengths[lengths > 0].min() if lengths.any() else torch.ones(())
+        size *= max(1.0, float(lengths.max()), 1 / float(shortest))
     return 16 * torch.finfo(x.dtype).eps * (1 + size)
 
 
@@ -104,7 +107,8 @@ def orthogonal_weight_gradient(
     """The gradient of each class weight has no part along it: its length does not count.
 
     Allowed is the rounding of the gradient before that part is taken off, which the gradients of
-    the weights' other parts and of the embeddings bound.
+    the weights' other parts and of the embeddings bound; in one dimension nothing is left of
+    either, and the slopes of the terms do, at most m^2 each.
     """
     weights = inputs.tensors["class_weights"].detach().double()
     lengths = weights.norm(dim=1)
@@ -113,5 +117,7 @@ def orthogonal_weight_gradient(
     along = (across * weights).sum(dim=1) / lengths.where(lengths > 0, 1)
     longest = float(inputs.tensors["embeddings"].detach().double().norm(dim=1).max())
     size = float(across.norm()) + longest * float(results["gradient of embeddings"].norm())
+    if weights.shape[1] == 1:
+        size += longest * len(results["terms"]) * options.get("m", 1) ** 2
     largest, allowed = float(along.abs().max()), _slack(inputs) * size
     assert largest <= allowed, f"part along the weight: {largest:.3g}, allowed {allowed:.3g}"
