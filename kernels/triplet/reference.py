@@ -38,8 +38,9 @@ def explicit(
     reduction: str = "mean",
 ) -> Tensor:
     """[||a - p||^2 - ||a - n||^2 + margin]_+ of each row; mean divides by N."""
-    near_N = (anchor.double() - positive.double()).square().sum(dim=1)
-    far_N = (anchor.double() - negative.double()).square().sum(dim=1)
+    a_ND = anchor.double()  # Once: its gradient is rounded to the inputs' dtype once.
+    near_N = (a_ND - positive.double()).square().sum(dim=1)
+    far_N = (a_ND - negative.double()).square().sum(dim=1)
     return reduce((near_N - far_N + margin).relu(), reduction)
 
 

@@ -1,0 +1,55 @@
+"""All pairs of a batch in one sweep over blocks of their distances: value and gradient.
+
+Every pair is taken for a different one first, by passes over whole blocks; the few of one identity
+are put right by their columns.
+
+Legend: R rows of a block, B batch, K positives of a row; D2 and D squared and plain distance.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..machines.distances import blocks, points, squared_distances, symmetric_gradient
+from ..machines.positives import Positives, positives
+
+# Below any distance of distinct float32 points of ordinary size.
+_TINY = 1e-30
+
+
+def sweep(
+    embeddings: Tensor, labels: Tensor, weights_B: Tensor | None, gradient: bool, *, margin: float
+) -> tuple[Tensor, int, Tensor | None]:
+    """Half the sum of each row's pair losses (B), the number of unordered pairs, and the gradient
+    (B x D) of the sum of weights_B (1 if None) times the terms, or None unless asked for."""
+    these, table = points(embeddings), positives(labels)
+    terms, gradients = [], []
+    for rows in blocks(len(labels), embeddings):
+        d2_RB, close = squared_distances(these, rows)
+        part = table.of(rows)
+        d2_same = torch.where(part.valid_RK, part.distances(d2_RB), 0.0).sum(dim=1)
+        # At an infinite distance a pair of one identity pushes nothing and has no slope.
+        distance_RB = part.negatives(d2_RB.sqrt_(), torch.inf)
+        push_RB = (margin - distance_RB).clamp_(min=0)
+        terms.append((torch.linalg.vecdot(push_RB, push_RB) + d2_same) / 4)
+        if gradient:
+            slope_RB = _slopes(push_RB, distance_RB, part)
+            if weights_B is not None:
+                slope_RB.mul_(weights_B[rows, None] + weights_B).div_(2)
+            gradients.append(symmetric_gradient(slope_RB, distance_RB, these, rows, close))
+    count = len(labels)
+    return torch.cat(terms), count * (count - 1) // 2, torch.cat(gradients) if gradient else None
+
+
+def _slopes(push_RB: Tensor, distance_RB: Tensor, part: Positives) -> Tensor:
+    """Twice the derivative of each pair's loss by D2: 1 for one identity, -push / D for two, 0 at
+    D = 0. Overwrites ``push_RB``.
+
+    Half of the pair (i, j) is in the terms of i and half in those of j, so the gradient of the
+    terms' sum is the sum over j of slope_ij (x_i - x_j).
+    """
+    push_RB.div_(distance_RB.clamp(min=_TINY)).mul_(distance_RB.sign()).neg_()
+    if part.column_RK is None:
+        return push_RB.masked_fill_(part.valid_RK, 1.0)
+    return push_RB.scatter_(1, part.column_RK, part.valid_RK.to(push_RB.dtype))

@@ -1,0 +1,76 @@
+"""The contrastive loss in PyTorch, with its own backward pass; memory O(B D) beside a block.
+
+Legend: embeddings (N x D pairs, B x D batch), R rows of a block, D2 and D squared and plain
+Euclidean distance. Distances in float32, or in float64 for float64 embeddings. Inputs are left as
+they are; InputError names the argument that can't be taken.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ..checks import check_batch, check_number, check_pairs, check_reduction
+from ..machines import pairwise_loss
+from ..machines.reduction import reduce, wide
+from . import all_pairs as _all_pairs
+
+
+def pairs(
+    embeddings_a: Tensor,
+    embeddings_b: Tensor,
+    different: Tensor,
+    *,
+    margin: float = 1.0,
+    reduction: str = "mean",
+) -> Tensor:
+    """D^2/2 for a pair of one identity, max(0, margin - D)^2/2 for ``different`` ones.
+
+    embeddings_a, embeddings_b (N x D, one float dtype), different (N, bool). mean divides by N.
+    A different pair at D = 0 has the sub-gradient 0. Returns float32 (float64 for float64 inputs):
+    (N,) for reduction ``none``, else a scalar. Source: Hadsell, Chopra, LeCun 2006, equation 4.
+    """
+    check_pairs(embeddings_a, embeddings_b, different)
+    check_number("margin", margin, 0)
+    check_reduction(reduction)
+    return reduce(_Pairs.apply(embeddings_a, embeddings_b, different, margin), reduction)
+
+
+class _Pairs(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a_ND: Tensor, b_ND: Tensor, different_N: Tensor, margin: float) -> Tensor:
+        difference_ND = wide(a_ND) - b_ND
+        squared_N = torch.linalg.vecdot(difference_ND, difference_ND)
+        distance_N = squared_N.sqrt()
+        push_N = (margin - distance_N).clamp_(min=0)
+        # The term's derivative by D2, twice: 1 for one identity, -push / D for two.
+        towards_N = torch.where(distance_N > 0, -push_N / distance_N, 0.0)
+        ctx.save_for_backward(a_ND, b_ND, torch.where(different_N, towards_N, 1.0))
+        return torch.where(different_N, push_N.square_(), squared_N).div_(2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream_N: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        a_ND, b_ND, slope_N = ctx.saved_tensors
+        of_a_ND = (wide(a_ND) - b_ND).mul_((slope_N * upstream_N)[:, None])
+        return of_a_ND.to(a_ND.dtype), of_a_ND.neg().to(b_ND.dtype), None, None
+
+
+def all_pairs(
+    embeddings: Tensor, labels: Tensor, *, margin: float = 1.0, reduction: str = "mean"
+) -> Tensor:
+    """The loss of `pairs` over all unordered pairs of a labelled batch.
+
+    embeddings (B x D), labels (B, int64 >= 0). l_i is half the sum over j of the loss of (i, j), so
+    that the l_i sum to that of the unordered pairs; mean divides by B(B-1)/2. Returns float32
+    (float64 for float64 embeddings): (B,) for reduction ``none``, else a scalar. Source: Hadsell,
+    Chopra, LeCun 2006, equation 4.
+    """
+    check_batch(embeddings, labels)
+    check_number("margin", margin, 0)
+    sweep = functools.partial(_all_pairs.sweep, margin=margin)
+    return pairwise_loss.apply(sweep, embeddings, labels, reduction)

@@ -1,0 +1,206 @@
+"""Squared Euclidean distances of all pairs, block by block, and the gradient of what uses them.
+
+Legend: x_BD embeddings; R rows of a block against all B; d2_RB squared distances.
+
+Two things make the Gram form, ||x_i||^2 + ||x_j||^2 - 2 x_i . x_j, as good as the differences.
+The batch is centred, so that an offset common to all does not drown the distances; and pairs
+nearer than `CLOSE` times the sum of their squared norms are computed again from the difference, so
+that duplicates are at distance 0 exactly. What remains is off by at most a few eps / CLOSE.
+float64 inputs ask for precision, not for speed: all their pairs come from the differences.
+
+Blocks keep the temporaries in cache on the CPU and bound them on a GPU; B x B is never held whole
+beyond B of a few hundred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .reduction import wide
+
+CLOSE = 1 / 64
+# Elements of a block of R x B: on the CPU a float32 block and two temporaries fill 3 MiB of cache.
+_BLOCK_CPU = 2**18
+_BLOCK_CUDA = 2**26
+# Elements of a temporary of differences (pairs x D).
+_DIFFERENCES = 2**18
+# Where shapes must not depend on data, this many close pairs a row, on average, are made exact.
+_STATIC_CLOSE = 8
+
+
+@dataclass(frozen=True)
+class Points:
+    """Embeddings made ready: x_BD as they are, in at least float32; centred_BD moved to their
+    common centre; norms_B the squared norms of those."""
+
+    x_BD: Tensor
+    centred_BD: Tensor
+    norms_B: Tensor
+
+
+def points(embeddings: Tensor) -> Points:
+    """Embeddings (B x D, any float dtype), in float64 if they are and in float32 otherwise."""
+    x_BD = wide(embeddings)
+    centred_BD = x_BD - _centre(x_BD)
+    return Points(x_BD, centred_BD, torch.linalg.vecdot(centred_BD, centred_BD))
+
+
+def _centre(x_BD: Tensor) -> Tensor:
+    """The mean (D), rounded to a multiple of a power of two near max |x| / 64.
+
+    So rounded it moves points of a coarse grid without rounding them: equal distances stay equal,
+    and the lowest index wins among them.
+    """
+    exponent = torch.frexp(x_BD.abs().amax()).exponent - 7
+    # Through ldexp twice: 2^exponent alone could leave the range.
+    return torch.ldexp(torch.ldexp(x_BD.mean(dim=0), -exponent).round(), exponent)
+
+
+def static_shapes(tensor: Tensor) -> bool:
+    """Whether shapes must not depend on data: while compiling, and on a GPU, where looking at
+    data waits for it."""
+    return torch.compiler.is_compiling() or tensor.device.type != "cpu"
+
+
+def blocks(count: int, like: Tensor) -> Iterator[slice]:
+    """Slices over the anchors. One block while compiling: the compiler fuses instead."""
+    if torch.compiler.is_compiling():
+        rows = count
+    else:
+        elements = _BLOCK_CPU if like.device.type == "cpu" else _BLOCK_CUDA
+        rows = min(max(elements // count, 16), count)
+    for start in range(0, count, rows):
+        yield slice(start, min(start + rows, count))
+
+
+@dataclass(frozen=True)
+class Close:
+    """Close pairs of a block: row (K, in the block), column (K), and which of the K are real
+    (None: all)."""
+
+    row: Tensor
+    column: Tensor
+    real: Tensor | None
+
+
+def squared_distances(these: Points, rows: slice) -> tuple[Tensor, Close | None]:
+    """d2 (R x B) of a block of rows to all, 0 on the diagonal, and its close pairs if it has any.
+
+    The result is fresh memory that the caller may overwrite.
+    """
+    if these.x_BD.dtype == torch.float64:
+        return _from_differences(these.x_BD[rows], these.x_BD), None
+    centred_RD, norms_R = these.centred_BD[rows], these.norms_B[rows, None]
+    d2_RB = torch.addmm(these.norms_B, centred_RD, these.centred_BD.T, alpha=-2)
+    d2_RB.add_(norms_R).clamp_(min=0)
+    own_R = d2_RB[:, rows].diagonal()
+    find = _close_static if static_shapes(d2_RB) else _close_pairs
+    own_R.fill_(torch.finfo(d2_RB.dtype).max)
+    close = find(d2_RB, these.norms_B, norms_R)
+    own_R.zero_()
+    if close is not None:
+        _make_exact(d2_RB, these.x_BD, rows, close)
+    return d2_RB, close
+
+
+def _close_pairs(d2_RB: Tensor, norms_B: Tensor, norms_R1: Tensor) -> Close | None:
+    # Most batches have none: the nearest neighbour of each row says so in one pass.
+    suspects = torch.nonzero(d2_RB.amin(dim=1) <= CLOSE * (norms_R1[:, 0] + norms_B.amax()))[:, 0]
+    if len(suspects) == 0:
+        return None
+    close = d2_RB[suspects] <= CLOSE * (norms_R1[suspects] + norms_B)
+    row, column = torch.nonzero(close, as_tuple=True)
+    return Close(suspects[row], column, None) if len(row) else None
+
+
+def _close_static(d2_RB: Tensor, norms_B: Tensor, norms_R1: Tensor) -> Close:
+    close = d2_RB <= CLOSE * (norms_R1 + norms_B)
+    size = min(_STATIC_CLOSE * max(d2_RB.shape), d2_RB.numel())
+    found_K2 = torch.nonzero_static(close, size=size, fill_value=-1)
+    row, column = found_K2.clamp(min=0).unbind(dim=1)
+    return Close(row, column, found_K2[:, 0] >= 0)
+
+
+def _make_exact(d2_RB: Tensor, x_BD: Tensor, rows: slice, close: Close) -> None:
+    """Replaces the close pairs' entries by the squared length of their difference."""
+    if close.real is None and len(close.row) > d2_RB.numel() // 8:
+        exact_RB = _from_differences(x_BD[rows], x_BD)
+        d2_RB[close.row, close.column] = exact_RB[close.row, close.column]
+        return
+    for part in _portions(close, x_BD):
+        row, column = close.row[part], close.column[part]
+        difference_KD = x_BD[rows.start + row] - x_BD[column]
+        d2_RB[row, column] = torch.linalg.vecdot(difference_KD, difference_KD)
+
+
+def _portions(close: Close, x_BD: Tensor) -> Iterator[slice]:
+    """Slices over the close pairs, so that their differences are a small temporary."""
+    count = len(close.row)
+    step = count if close.real is not None else max(_DIFFERENCES // x_BD.shape[1], 1)
+    for start in range(0, count, step):
+        yield slice(start, start + step)
+
+
+def _from_differences(x_RD: Tensor, x_BD: Tensor) -> Tensor:
+    """||x_i - x_j||^2 (R x B) without a product of x_i and x_j; O(R B D) time, little memory."""
+    if torch.compiler.is_compiling():
+        return (x_RD[:, None] - x_BD).square().sum(dim=2)
+    d2_RB = x_RD.new_empty(len(x_RD), len(x_BD))
+    step = max(_DIFFERENCES // x_BD.numel(), 1)
+    for start in range(0, len(x_RD), step):
+        difference = x_RD[start : start + step, None] - x_BD
+        torch.sum(difference.square_(), dim=2, out=d2_RB[start : start + step])
+    return d2_RB
+
+
+def add_gradient(
+    gradient_BD: Tensor, slope_RB: Tensor, these: Points, rows: slice, scale: float = 1.0
+) -> None:
+    """Adds to gradient_BD what the slopes of a block's triplets, dL/d(d2) over ``scale``, give.
+
+    Each triplet adds as much to one entry of a row of slopes as it takes from another: rows sum to
+    zero, so that in d(d2_ij)/dx_i = 2 (x_i - x_j) = -d(d2_ij)/dx_j the anchor's x_i drops out.
+    """
+    x_BD, x_RD = these.centred_BD, these.centred_BD[rows]
+    gradient_BD[rows].addmm_(slope_RB, x_BD, alpha=-2 * scale)
+    gradient_BD.addcmul_(slope_RB.sum(dim=0)[:, None], x_BD, value=2 * scale)
+    gradient_BD.addmm_(slope_RB.T, x_RD, alpha=-2 * scale)
+
+
+def symmetric_gradient(
+    slope_RB: Tensor, distance_RB: Tensor, these: Points, rows: slice, close: Close | None
+) -> Tensor:
+    """sum_j slope_ij (x_i - x_j) for the rows i of a block (R x D).
+
+    That is half the gradient of a function of d2 whose slopes are the same for (i, j) and (j, i).
+    Slopes may grow like one over the distance, given as distance_RB: where it is small, a product
+    of slopes with embeddings would lose the difference, so close pairs are added one by one, those
+    at distance 0 with the sub-gradient 0. ``slope_RB`` is overwritten.
+    """
+    slope_K = None if close is None else _take_out(slope_RB, distance_RB, close)
+    total_R1 = slope_RB.sum(dim=1, keepdim=True)
+    x_BD, x_RD = these.centred_BD, these.centred_BD[rows]
+    gradient_RD = torch.addmm(total_R1 * x_RD, slope_RB, x_BD, alpha=-1)
+    if close is not None and slope_K is not None:
+        for part in _portions(close, x_BD):
+            row, column = close.row[part], close.column[part]
+            difference_KD = these.x_BD[rows.start + row] - these.x_BD[column]
+            gradient_RD.index_add_(0, row, difference_KD.mul_(slope_K[part, None]))
+    return gradient_RD
+
+
+def _take_out(slope_RB: Tensor, distance_RB: Tensor, close: Close) -> Tensor:
+    """The slopes of the close pairs (K), which are zero in ``slope_RB`` afterwards."""
+    at = (close.row, close.column)
+    apart_K = distance_RB[at] > 0
+    slope_K = torch.where(apart_K if close.real is None else apart_K & close.real, slope_RB[at], 0)
+    if close.real is None:
+        slope_RB[at] = 0.0
+    else:
+        # Entries that are not real point at one that may well count.
+        slope_RB.index_put_(at, -slope_K, accumulate=True)
+    return slope_K
