@@ -78,7 +78,7 @@ def embedding_gradient_of_range(
     coefficients_ptr, w_ptr, partial_ptr, B, D, first, width, span, each, w_stride,
     PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    """Adds coefficients @ w to partial (splits x B x D, float32); each split owns ``each`` columns.
+    """Adds coefficients @ w to partial; each split owns ``each`` blocks of columns.
 
     The first range of classes sets the sums, the following ones add to them in their order.
     """
@@ -93,7 +93,10 @@ def embedding_gradient_of_range(
     column = tl.arange(0, BLOCK_C)
     coefficient_ptrs = coefficients_ptr + rows.to(tl.int64)[:, None] * span + column[None, :]
     sums = tl.zeros((BLOCK_B, BLOCK_D), dtype=tl.float32)
-    for start in range(split * each, tl.minimum((split + 1) * each, width), BLOCK_C):
+    last = tl.minimum((split + 1) * each, tl.cdiv(width, BLOCK_C))
+    for block in range(split * each, last):
+        # A multiple of the block as the compiler sees, so that loads are wide.
+        start = block * BLOCK_C
         class_there = start + column < width
         coefficients = tl.load(coefficient_ptrs + start, mask=row_there[:, None], other=0.0)
         classes = (first + start + column).to(tl.int64)

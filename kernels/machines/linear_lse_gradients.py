@@ -79,13 +79,13 @@ class _Pass:
         return like.new_empty(size, dtype=torch.float32)
 
     def _shares(self, share_of: int) -> tuple[int, int]:
-        """Columns that each split of dX's sum over classes owns, and how many splits: as many
-        as occupy every processor once."""
+        """Blocks of columns that each split of dX's sum over classes owns, and how many splits:
+        as many as occupy every processor once."""
         tile = self.tiles.embeddings
         programs = blocks(self.B, tile.rows) * blocks(self.D, tile.columns)
         depths = blocks(self.span, tile.depth)
-        each = blocks(depths, max(1, share_of // programs)) * tile.depth
-        return each, blocks(self.span, each)
+        each = blocks(depths, max(1, share_of // programs))
+        return each, blocks(depths, each)
 
     def _launch(self, kernel: Any, programs: int, **more: Any) -> None:
         known = self.arguments | more

@@ -31,10 +31,13 @@ def tiles(dtype: torch.dtype, precision: str, batch: int, dim: int) -> Tiles:
     """Chosen so that none spills registers on sm_90; not tuned on a GPU yet.
 
     16-bit operands take tiles that a warp group's tensor-core product wants; float32 without tf32
-    runs on the ordinary units, whose accumulators fill the registers of a smaller tile.
+    runs on the ordinary units, whose accumulators fill the registers of a smaller tile. Rows
+    of a length that isn't a multiple of 16, which Triton compiles for, can't be loaded wide: their
+    addresses need registers too, so tiles are smaller.
     """
+    wide_loads = dim % 16 == 0
     if dtype == torch.float32 and precision == "ieee":
-        deep, wide = power_of_two(dim, 16, 32), power_of_two(dim, 16, 64)
+        deep, wide = power_of_two(dim, 16, 32 if wide_loads else 16), power_of_two(dim, 16, 64)
         logits = Tile(64, 64, deep, warps=4, stages=2)
         return Tiles(
             stream=logits,
@@ -45,12 +48,15 @@ def tiles(dtype: torch.dtype, precision: str, batch: int, dim: int) -> Tiles:
     most = 32 if dtype == torch.float32 else 64
     deep, wide = power_of_two(dim, 16, most), power_of_two(dim, 16, 128)
     rows, warps = (128, 8) if batch > 64 else (64, 4)
-    logits = Tile(rows, 128, deep, warps=warps, stages=3)
+    if wide_loads:
+        logits = Tile(rows, 128, deep, warps=warps, stages=3)
+    else:
+        logits = Tile(64, 64, deep, warps=4, stages=3)
     return Tiles(
         stream=logits,
         coefficients=logits,
         embeddings=Tile(rows, wide, most, warps=warps, stages=3),
-        weights=Tile(128, wide, power_of_two(batch, 16, most), warps=8, stages=3),
+        weights=Tile(128 if wide_loads else 64, wide, power_of_two(batch, 16, most), 8, 3),
     )
 
 
