@@ -1,0 +1,98 @@
+"""How far contenders are from the float64 reference, gathered from single errors to verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.records import Result
+
+from .reading import REFERENCE, Measured, Records, is_interpreted
+
+VALUE_NAMES = {"", "forward", "value", "values", "output", "loss"}
+ERRORS = ("relative_error", "error_over_eager")
+
+
+def is_value(result: Result) -> bool:
+    """The loss itself, and not the gradient of an input."""
+    return quantity(result) in VALUE_NAMES
+
+
+def quantity(result: Result) -> str:
+    return result.of.get("quantity", "")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One contender on one variant in one dtype, over all shapes, reductions and quantities.
+
+    ``worst_error`` and ``worst_multiple`` (of eager's own error) are maxima over what was
+    measured; ``where`` is the result with the worst multiple, or else the worst error.
+    """
+
+    loss: str
+    variant: str
+    contender: str
+    dtype: str
+    state: str  # fine, worse, not_run
+    comparisons: int
+    failures: int
+    worst_error: float | None
+    worst_multiple: float | None
+    where: tuple[Measured, Result] | None
+    interpreted: bool
+    reason: str
+
+
+def verdicts(records: Records, gradients: bool) -> Iterator[Verdict]:
+    """For values, or for gradients; the reference itself is left out."""
+    groups: dict[tuple[str, str, str, str], list[tuple[Measured, Result]]] = {}
+    for measured, result in records.results():
+        wanted = result.metric in ERRORS and is_value(result) != gradients
+        if wanted and result.contender != REFERENCE:
+            case = measured.case
+            key = (case.loss, case.variant, result.contender, case.dtype)
+            groups.setdefault(key, []).append((measured, result))
+    for key, found in groups.items():
+        yield _verdict(key, found)
+
+
+def _verdict(key: tuple[str, str, str, str], found: list[tuple[Measured, Result]]) -> Verdict:
+    ran = [(m, r) for m, r in found if r.status != "not_run"]
+    failures = [(m, r) for m, r in ran if r.status == "worse"]
+    errors = _valued(ran, "relative_error")
+    multiples = _valued(ran, "error_over_eager")
+    state = "worse" if failures else "fine" if ran else "not_run"
+    # A failure without a figure (a NaN can't be written) is the worst there is.
+    blank = [(m, r) for m, r in failures if r.value is None]
+    candidates = blank or multiples or errors
+    worst = max(candidates, key=lambda pair: pair[1].value or 0, default=None)
+    return Verdict(
+        *key,
+        state=state,
+        comparisons=sum(r.metric == "relative_error" for _, r in ran),
+        failures=len(failures),
+        worst_error=_worst(errors),
+        worst_multiple=_worst(multiples),
+        where=worst,
+        interpreted=any(is_interpreted(r) for _, r in ran),
+        reason=(failures or found)[0][1].reason,
+    )
+
+
+def _valued(found: list[tuple[Measured, Result]], metric: str) -> list[tuple[Measured, Result]]:
+    return [(m, r) for m, r in found if r.metric == metric and r.value is not None]
+
+
+def _worst(found: list[tuple[Measured, Result]]) -> float | None:
+    return max((r.value for _, r in found if r.value is not None), default=None)
+
+
+def failures(records: Records) -> list[tuple[Measured, Result]]:
+    """What ran and is worse, whatever its metric; an error's multiple of eager's is left out, as
+    it fails with the error itself."""
+    return [
+        (measured, result)
+        for measured, result in records.results()
+        if result.status == "worse" and result.metric != "error_over_eager"
+    ]

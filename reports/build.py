@@ -1,0 +1,92 @@
+"""Builds a run's report from its records: ``index.html``, ``report.md``, ``results.csv`` and
+``figures/*.svg``. The same records give the same bytes.
+
+``python -m reports.build reports/out/RUN`` does it for one run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import comparison, pages, reading, tables, units
+from .overview import document
+from .reading import Records
+from .sections.context import Context
+from .style import Looks
+
+RECORDS = "records.jsonl"
+PAGE = "index.html"
+
+
+def build(run_dir: Path) -> Path:
+    """Writes the report into ``run_dir`` and returns the page's path.
+
+    Raises `benchmarks.records.RecordError` where the record file is missing, cut off, or not one
+    of ours; nothing is written then. Each file is replaced as a whole or not at all.
+    """
+    records = reading.load(run_dir / RECORDS)
+    looks = Looks(records.contenders())
+    context = Context(records, looks, resume=f"marginbench run --resume {_told(run_dir)}")
+    made = document(context)
+    figures = made.figures()
+    outputs = {
+        **{f"figures/{figure.name}.svg": figure.svg + "\n" for figure in figures},
+        "results.csv": tables.results_csv(records),
+        "report.md": tables.markdown(made),
+        PAGE: pages.render(made, looks),
+    }
+    for stale in set((run_dir / "figures").glob("*.svg")) - {run_dir / name for name in outputs}:
+        stale.unlink()
+    for name, text in outputs.items():
+        _write(run_dir / name, text)
+    return run_dir / PAGE
+
+
+def summary_table(run_dir: Path) -> list[tuple[str, str, str, str]]:
+    """Rows for a terminal, one a timed case: case, winner, ratio, interval.
+
+    The ratio is the winner's speed over eager (over the next where eager wins). Raises
+    `benchmarks.records.RecordError` as `build` does.
+    """
+    return list(_summary(reading.load(run_dir / RECORDS)))
+
+
+def _summary(records: Records) -> Iterator[tuple[str, str, str, str]]:
+    for measured in records.cases:
+        one = comparison.answer(measured)
+        if one.state == "nothing" and not one.excluded:
+            continue
+        case = measured.case
+        name = f"{case.loss}/{case.variant} {measured.size} {case.dtype}"
+        if case.data != "drawn":
+            name += f" {case.data}"
+        if one.margin is None:
+            yield name, one.title, units.NOTHING, units.NOTHING
+        else:
+            words = f"{units.digits3(one.margin.estimate)}× {one.against}"
+            yield name, one.title, words, units.bounds(one.margin)
+
+
+def _told(run_dir: Path) -> str:
+    """The folder as the user would type it: short where it lies where runs lie."""
+    if run_dir.resolve().parts[-3:-1] == ("reports", "out"):
+        return f"reports/out/{run_dir.resolve().name}"
+    return str(run_dir)
+
+
+def _write(path: Path, text: str) -> None:
+    """Whoever reads meanwhile sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    print(build(Path(sys.argv[1])))

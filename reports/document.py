@@ -1,0 +1,128 @@
+"""What a page is made of. Sections are written once, as data; pages and Markdown both draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Tone = Literal["", "good", "bad", "quiet", "strong"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """``link`` is an anchor inside the page; ``code`` sets it as typed text; ``mark`` is the name
+    of a contender whose colour and marker stand in front."""
+
+    text: str
+    tone: Tone = ""
+    link: str = ""
+    code: bool = False
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """``numeric`` columns are set flush right; ``anchors`` gives rows an id to be linked to."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    caption: str = ""
+    numeric: frozenset[int] = frozenset()
+    anchors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """``svg`` is one <svg> element whose ids all begin with ``name``; ``alt`` says what it shows
+    to whoever can't see it; ``data`` is the table behind it. ``width``: inches as drawn."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    svg: str
+    width: float
+    data: Table
+
+
+@dataclass(frozen=True)
+class Text:
+    text: str
+    kind: Literal["plain", "warning", "note", "code", "heading", "label"] = "plain"
+    anchor: str = ""
+
+
+@dataclass(frozen=True)
+class Equation:
+    """``svg`` is empty where the LaTeX could not be drawn; the source is shown then."""
+
+    latex: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Details:
+    """Folded away until asked for."""
+
+    summary: str
+    blocks: Sequence[Block]
+    open: bool = False
+
+
+Block = Table | Figure | Text | Equation | Details
+
+
+@dataclass(frozen=True)
+class Section:
+    name: str
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One of the few figures at the top of the page."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Document:
+    title: str
+    subtitle: str
+    lead: str
+    facts: Sequence[Fact]
+    notices: Sequence[Text]
+    sections: Sequence[Section] = field(default_factory=tuple)
+
+    def figures(self) -> list[Figure]:
+        return [b for s in self.sections for b in _walk(s.blocks) if isinstance(b, Figure)]
+
+
+def _walk(blocks: Sequence[Block]) -> list[Block]:
+    flat: list[Block] = []
+    for block in blocks:
+        flat.append(block)
+        if isinstance(block, Details):
+            flat += _walk(block.blocks)
+    return flat
+
+
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    caption: str = "",
+    numeric: Sequence[str] = (),
+    anchors: Sequence[str] = (),
+) -> Table:
+    """A table whose rows hold strings and cells; ``numeric`` names columns."""
+    return Table(
+        columns=tuple(columns),
+        rows=tuple(tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows),
+        caption=caption,
+        numeric=frozenset(columns.index(name) for name in numeric),
+        anchors=tuple(anchors),
+    )

@@ -1,0 +1,213 @@
+"""The figures of agreement (a matrix) and of training (curves, final metrics)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib import ticker
+from matplotlib.patches import Rectangle
+
+from . import document, style
+from .style import BAD, Looks, plain
+
+
+@dataclass(frozen=True)
+class Square:
+    """One field of the matrix. ``level``: the multiple of eager's error that sets its colour."""
+
+    text: str
+    state: str  # fine, worse, not_run, absent
+    level: float | None = None
+    interpreted: bool = False
+
+
+def matrix(
+    name: str,
+    title: str,
+    caption: str,
+    rows: Sequence[str],
+    columns: Sequence[tuple[str, str]],
+    squares: Mapping[tuple[int, int], Square],
+    data: document.Table,
+) -> document.Figure:
+    """``columns`` are (contender, dtype); colour and text both say how wrong, ✗ that it failed."""
+    width = max(6.6, 2.0 + 0.62 * len(columns))
+    with style.drawing():
+        drawn = style.figure(width, 0.95 + 0.235 * len(rows))
+        axis = drawn.subplots()
+        axis.grid(False)
+        for (row, column), square in squares.items():
+            _square(axis, row, column, square)
+        _headings(axis, rows, columns)
+        alt = _matrix_alt(title, rows, columns, squares)
+        svg = style.to_svg(drawn, name, title, alt)
+    return document.Figure(name, title, caption, alt, svg, width, data)
+
+
+def _shade(square: Square) -> str:
+    """Darker is more wrong: pale up to eager's own error, then through yellow; red has failed."""
+    if square.state == "worse":
+        return BAD
+    if square.state != "fine":
+        return "#ffffff"
+    if square.level is None or square.level <= 1:
+        return "#e3f0ea"
+    return "#fbe9b7" if square.level <= 1.5 else "#f3cf7a"
+
+
+def _square(axis: Any, row: int, column: int, square: Square) -> None:
+    dotted = square.interpreted and square.state == "fine"
+    box = Rectangle(
+        (column - 0.46, row - 0.42), 0.92, 0.84, facecolor=_shade(square),
+        edgecolor="#333333" if dotted else "#bbbbbb", linestyle=(0, (1, 1.2)) if dotted else "-",
+        linewidth=1.0 if dotted else 0.5,
+    )  # fmt: skip
+    axis.add_patch(box)
+    failed = square.state == "worse"
+    axis.text(
+        column, row, plain(square.text), ha="center", va="center", fontsize=7,
+        color="white" if failed else "#222222", fontweight="bold" if failed else "normal",
+    )  # fmt: skip
+
+
+def _headings(axis: Any, rows: Sequence[str], columns: Sequence[tuple[str, str]]) -> None:
+    short = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
+    axis.set_xlim(-0.5, len(columns) - 0.5)
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.set_yticks(range(len(rows)), [plain(row) for row in rows])
+    axis.set_xticks(range(len(columns)), [plain(short.get(d, d)) for _, d in columns])
+    axis.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
+    for side in axis.spines.values():
+        side.set_visible(False)
+    contenders = list(dict.fromkeys(contender for contender, _ in columns))
+    for contender in contenders:
+        places = [i for i, (name, _) in enumerate(columns) if name == contender]
+        heading = plain(contender)
+        if len(heading) > 11 * len(places):
+            heading = heading[: 11 * len(places) - 1] + "…"
+        axis.text(
+            (places[0] + places[-1]) / 2, -1.35, heading, ha="center", va="bottom", fontsize=8,
+            fontweight="bold",
+        )  # fmt: skip
+        if places[0]:
+            axis.axvline(places[0] - 0.5, color="#555555", linewidth=0.8)
+
+
+def _matrix_alt(
+    title: str,
+    rows: Sequence[str],
+    columns: Sequence[tuple[str, str]],
+    squares: Mapping[tuple[int, int], Square],
+) -> str:
+    states = [square.state for square in squares.values()]
+    failed = [
+        f"{rows[row]} {' '.join(columns[column])}"
+        for (row, column), square in squares.items()
+        if square.state == "worse"
+    ]
+    text = (
+        f"Matrix of {len(rows)} variants by {len(columns)} contenders and dtypes ({title}): "
+        f"{states.count('fine')} fine, {len(failed)} failed, {states.count('not_run')} not run."
+    )
+    return f"{text} Failed: {', '.join(failed)}." if failed else text
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One network: a value for each epoch, of one metric."""
+
+    group: str
+    contender: str
+    epochs: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+def curves(
+    name: str,
+    title: str,
+    by_metric: Mapping[str, Sequence[Curve]],
+    looks: Looks,
+    data: document.Table,
+) -> document.Figure:
+    """Metrics by epoch: a row a metric, a column a loss, so that colour stays the contender's."""
+    groups = list(dict.fromkeys(c.group for found in by_metric.values() for c in found))
+    metrics = list(by_metric)
+    width = max(4.0, 1.95 * len(groups) + 0.5)
+    with style.drawing():
+        drawn = style.figure(width, 1.8 * len(metrics) + 0.5)
+        axes = drawn.subplots(len(metrics), len(groups), sharex=True, squeeze=False)
+        for row, metric in enumerate(metrics):
+            if "loss" not in metric:  # values of different losses share no scale
+                for axis in axes[row][1:]:
+                    axis.sharey(axes[row][0])
+            for column, group in enumerate(groups):
+                axis = axes[row][column]
+                for curve in by_metric[metric]:
+                    if curve.group == group:
+                        _curve(axis, curve, looks)
+                if row == 0:
+                    axis.set_title(plain(group).replace("/", "\n", 1), loc="left")
+                if row == len(metrics) - 1:
+                    axis.set_xlabel("epoch")
+                axis.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
+            axes[row][0].set_ylabel(plain(metric.replace("_", " ")))
+        handles = {
+            text: handle
+            for axis in drawn.axes
+            for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        drawn.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=5)
+        ends = [
+            f"{c.group} {c.contender} ends at {metric} {c.values[-1]:.3g}"
+            for metric, found in by_metric.items()
+            for c in found
+        ]
+        alt = f"Training curves by epoch. {'; '.join(ends)}."
+        svg = style.to_svg(drawn, name, title, alt)
+    caption = (
+        "One line a network. Panels of a quality share an axis; values of different losses can't."
+    )
+    return document.Figure(name, title, caption, alt, svg, width, data)
+
+
+def _curve(axis: Any, curve: Curve, looks: Looks) -> None:
+    look = looks[curve.contender]
+    axis.plot(
+        curve.epochs, curve.values, color=look.colour, marker=look.marker, linestyle=look.line,
+        markersize=3, linewidth=1.1, label=plain(curve.contender),
+        markevery=max(1, len(curve.values) // 8),
+    )  # fmt: skip
+
+
+def finals(
+    name: str,
+    title: str,
+    metric: str,
+    rows: Sequence[tuple[str, str, Sequence[float]]],
+    looks: Looks,
+    data: document.Table,
+) -> document.Figure:
+    """The last value of a metric: a row a network, a dot a seed. Rows: label, contender, values."""
+    width = 6.6
+    with style.drawing():
+        drawn = style.figure(width, 0.75 + 0.24 * len(rows))
+        axis = drawn.subplots()
+        for row, (_, contender, values) in enumerate(rows):
+            look = looks[contender]
+            axis.plot(
+                values, [row] * len(values), marker=look.marker, color=look.colour,
+                linestyle="none", markersize=5.5,
+            )  # fmt: skip
+        axis.set_yticks(range(len(rows)), [plain(label) for label, _, _ in rows])
+        axis.set_ylim(len(rows) - 0.4, -0.6)
+        axis.set_xlabel(plain(metric.replace("_", " ")) + " (1 is perfect)")
+        everything = [v for _, _, values in rows for v in values if math.isfinite(v)]
+        if everything and min(everything) >= 0 and max(everything) <= 1:
+            axis.set_xlim(min(0.5, min(everything)) - 0.01, 1.01)
+        parts = "; ".join(f"{a}: {', '.join(f'{v:.3g}' for v in values)}" for a, _, values in rows)
+        alt = f"Dot plot of {metric} at the end of training. {parts}."
+        svg = style.to_svg(drawn, name, title, alt)
+    return document.Figure(name, title, "One dot a seed.", alt, svg, width, data)

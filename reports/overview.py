@@ -1,0 +1,131 @@
+"""The top of the page: what was found in a sentence, on what, and what to be wary of."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from . import units
+from .agreement import failures
+from .comparison import Answer, answer
+from .document import Document, Fact, Text
+from .reading import Measured, Records
+from .sections import all_sections
+from .sections.context import Context
+from .sections.losses import failed_folders
+
+TITLE = "MarginBench"
+
+
+def document(context: Context) -> Document:
+    """The whole report as data."""
+    return Document(
+        title=TITLE,
+        subtitle=_subtitle(context.records),
+        lead=lead(context.records),
+        facts=_facts(context.records),
+        notices=_notices(context),
+        sections=all_sections(context),
+    )
+
+
+def machine(records: Records) -> str:
+    """Each machine's name as the records have it."""
+    names = dict.fromkeys(r.provenance.machine for _, r in records.results())
+    names.update(dict.fromkeys(t.provenance.machine for t in records.trainings))
+    if not names:
+        values = [str(v) for v in records.machines[0].values()] if records.machines else []
+        return ", ".join(values[:2]) or "unknown machine"
+    return " and ".join(names)
+
+
+def _subtitle(records: Records) -> str:
+    session = records.sessions[-1]
+    what = "Losses of face recognition and deep metric learning"
+    return f"{what}: speed, memory and agreement, preset {session.preset}"
+
+
+def lead(records: Records) -> str:
+    """The answer in two or three sentences."""
+    answers = [(measured, answer(measured)) for measured in records.cases]
+    answers = [(measured, one) for measured, one in answers if one.state != "nothing"]
+    if not answers:
+        return "Nothing was timed in this run, so there is no answer to give yet."
+    wins = Counter(one.leaders[0] for _, one in answers if one.state == "winner")
+    total = len(answers)
+    parts = [f"{name} in {number}" for name, number in wins.most_common()]
+    rest = Counter(one.state for _, one in answers)
+    if rest["unclear"]:
+        parts.append(f"no clear winner in {rest['unclear']}")
+    if rest["alone"]:
+        parts.append(f"nothing to compare with in {rest['alone']}")
+    sentence = f"Fastest, of {units.plural(total, 'timed case')}: {'; '.join(parts)}."
+    return " ".join((sentence, *_largest(answers)))
+
+
+def _largest(answers: list[tuple[Measured, Answer]]) -> list[str]:
+    """The widest margin over eager that is clear."""
+    ahead = [
+        (one.margin.low, measured, one)
+        for measured, one in answers
+        if one.state == "winner" and one.against == "eager" and one.margin and one.margin.low
+    ]
+    if not ahead:
+        return []
+    _, measured, one = max(ahead, key=lambda entry: entry[0])
+    case = measured.case
+    return [
+        f"The widest margin over eager: {one.leaders[0]} on {case.loss}/{case.variant} "
+        f"({measured.size}), {units.speed(one.margin)}."
+    ]
+
+
+def _facts(records: Records) -> list[Fact]:
+    statuses = Counter(result.status for _, result in records.results())
+    statuses.update(training.status for training in records.trainings)
+    ran = {m.case.id for m, r in records.results() if r.status != "not_run"}
+    seen = {m.case.id for m in records.cases}
+    session = records.sessions[-1]
+    commit = session.commit[:12] or "unknown"
+    return [
+        Fact("Cases measured", f"{len(ran):,}", f"of {max(len(records.planned), len(seen)):,}"),
+        Fact("Results fine", f"{statuses['ok']:,}"),
+        Fact("Results worse", f"{statuses['worse']:,}", "more wrong than allowed"),
+        Fact("Results not run", f"{statuses['not_run']:,}", "each with its reason"),
+        Fact("Networks trained", f"{sum(t.status != 'not_run' for t in records.trainings):,}"),
+        Fact("Machine", machine(records)),
+        Fact("Measured", session.started_at[:10]),
+        Fact("Commit", commit, "dirty" if session.dirty else "clean"),
+    ]
+
+
+def _notices(context: Context) -> list[Text]:
+    records = context.records
+    notices = []
+    if not records.finished:
+        done = len(records.planned) - len(records.missing)
+        text = f"Incomplete run: it was stopped after {done:,} of {len(records.planned):,} cases."
+        notices.append(Text(f"{text} Complete it with: {context.resume}", kind="warning"))
+    if any(session.dirty for session in records.sessions):
+        text = (
+            "Measured with uncommitted changes in the tree: the commit does not say what was "
+            "measured, and nobody else can measure it again."
+        )
+        notices.append(Text(text, kind="warning"))
+    if len(records.machines) > 1:
+        text = (
+            f"The run was measured on {len(records.machines)} machines. Times are compared only "
+            "within one of them; cases say which."
+        )
+        notices.append(Text(text, kind="warning"))
+    commits = dict.fromkeys(session.commit for session in records.sessions)
+    if len(commits) > 1:
+        text = f"The run was measured at {len(commits)} commits: {', '.join(commits)}."
+        notices.append(Text(text, kind="warning"))
+    for name in failed_folders(records):
+        text = f"kernels/{name} could not be imported, so nothing of it was measured."
+        notices.append(Text(text, kind="warning"))
+    failed = len(failures(records)) + sum(t.status == "worse" for t in records.trainings)
+    if failed:
+        text = f"{units.plural(failed, 'result')} ran and failed; they stand under Agreement."
+        notices.append(Text(text, kind="warning"))
+    return notices

@@ -1,0 +1,157 @@
+"""From the record file to what a report asks of it: cases with their results, training runs.
+
+`benchmarks.records.load` has left out what does not count (cases that did not end, what was
+measured again); here its results are put together by case, in the order of the plan.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import benchmarks.records
+from benchmarks.records import CaseKey, RecordError, Result, Run, Session, Training
+
+PASSES = ("both_time_s", "forward_time_s", "backward_time_s")
+REFERENCE = "reference"
+BASE = "eager"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One ended case of one session: ``machine`` is the index of the machine it ran on."""
+
+    case: CaseKey
+    session: str
+    machine: int
+    results: tuple[Result, ...]
+
+    def contenders(self) -> list[str]:
+        """In the order they were recorded."""
+        return list(dict.fromkeys(result.contender for result in self.results))
+
+    def of_metric(self, *metrics: str, contender: str | None = None) -> list[Result]:
+        return [
+            result
+            for result in self.results
+            if result.metric in metrics and contender in (None, result.contender)
+        ]
+
+    def figure(self, contender: str, metric: str) -> Result | None:
+        """The measured result that the report rests on: interleaved, never the interpreter's, and
+        not one whose check failed."""
+        for result in self.of_metric(metric, contender=contender):
+            usable = result.status == "ok" and (result.rounds or result.value is not None)
+            if usable and is_interleaved(result) and not is_interpreted(result):
+                return result
+        return None
+
+    def is_wrong(self, contender: str) -> bool:
+        """Whether it disagreed with the reference in this very case."""
+        return any(
+            result.status == "worse" for result in self.results if result.contender == contender
+        )
+
+    @property
+    def size(self) -> str:
+        return f"B={self.case.batch:,} D={self.case.dim:,} C={self.case.classes:,}"
+
+
+@dataclass(frozen=True)
+class Records:
+    """``planned``: what any of the run's sessions was to measure; ``finished``: the last session
+    reached its end.
+
+    ``machines`` holds each machine's identity once; two sessions share one only if theirs is
+    equal in every field.
+    """
+
+    sessions: tuple[Session, ...]
+    cases: tuple[Measured, ...]
+    trainings: tuple[Training, ...]
+    planned: tuple[str, ...]
+    ended: frozenset[str]
+    finished: bool
+    machines: tuple[Mapping[str, object], ...]
+
+    @property
+    def missing(self) -> list[str]:
+        """Planned, and not there."""
+        trained = {training.name for training in self.trainings}
+        return [name for name in self.planned if name not in self.ended and name not in trained]
+
+    def results(self) -> Iterator[tuple[Measured, Result]]:
+        for measured in self.cases:
+            for result in measured.results:
+                yield measured, result
+
+    def contenders(self) -> list[str]:
+        return list(
+            dict.fromkeys(
+                [result.contender for _, result in self.results()]
+                + [training.contender for training in self.trainings]
+            )
+        )
+
+
+def _says(result: Result, word: str) -> bool:
+    return any(word in str(text).lower() for text in (*result.of.values(), *_flat(result.protocol)))
+
+
+def _flat(protocol: Mapping[str, object]) -> Iterator[str]:
+    for name, value in protocol.items():
+        if isinstance(value, str):
+            yield value
+        elif value is True:
+            yield name
+
+
+def is_interpreted(result: Result) -> bool:
+    """Triton's interpreter computed it: right or wrong is measured, speed is not."""
+    return _says(result, "interpret")
+
+
+def is_interleaved(result: Result) -> bool:
+    """Not pytest-benchmark's, which times one contender after the other."""
+    return not _says(result, "pytest")
+
+
+def load(path: Path) -> Records:
+    """Raises RecordError where the file is missing, cut off, empty or not a record."""
+    return arrange(benchmarks.records.load(path), path)
+
+
+def arrange(run: Run, path: Path) -> Records:
+    if not run.sessions:
+        raise RecordError(
+            f"records: expected a session line in {path}; there is none, so it holds no run; "
+            "measure again with: marginbench run"
+        )
+    machines: dict[str, int] = {}
+    machine_of: dict[str, int] = {}
+    for session in run.sessions:
+        key = json.dumps(session.identity, sort_keys=True, default=str)
+        machine_of[session.session] = machines.setdefault(key, len(machines))
+    found: dict[str, list[Result]] = {}
+    for result in run.results:
+        found.setdefault(result.case.id, []).append(result)
+    planned = list(dict.fromkeys(name for session in run.sessions for name in session.plan))
+    # In the order of the plan, which is by loss, and not that of measuring, cheapest first.
+    rank = {name: place for place, name in enumerate(planned)}
+    cases = []
+    for name in sorted(found, key=lambda name: rank.get(name, len(rank))):
+        first = found[name][0]
+        # A session whose line is missing is on a machine of its own.
+        machine = machine_of.setdefault(first.session, len(machine_of) + len(machines))
+        cases.append(Measured(first.case, first.session, machine, tuple(found[name])))
+    return Records(
+        sessions=run.sessions,
+        cases=tuple(cases),
+        trainings=run.trainings,
+        planned=tuple(planned),
+        ended=run.ended,
+        finished=run.complete,
+        machines=tuple(json.loads(key) for key in machines),
+    )

@@ -1,0 +1,112 @@
+"""Which cases lie on one line: the same in everything but the batch, or the number of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from . import statistics
+from .comparison import main_pass
+from .reading import Measured, Records
+from .statistics import Growth, Interval
+
+AXES = ("batch", "classes")
+SYMBOL = {"batch": "B", "classes": "C"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One contender over the sizes: each size's median with its interval, and the fit."""
+
+    contender: str
+    points: dict[int, Interval]
+    growth: Growth | None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One variant over one axis; ``fixed`` says what did not change."""
+
+    loss: str
+    variant: str
+    family: str
+    metric: str
+    dtype: str
+    device: str
+    data: str
+    machine: int
+    axis: str
+    fixed: str
+    lines: tuple[Line, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.loss}/{self.variant}"
+
+    @property
+    def sizes(self) -> list[int]:
+        return sorted({size for line in self.lines for size in line.points})
+
+
+def _line_key(measured: Measured, axis: str) -> tuple[object, ...] | None:
+    """What a line's cases share. Over the batch, a batch loss keeps its samples per class and a
+    head its classes; independent rows have no use for classes."""
+    case = measured.case
+    common = (
+        case.loss, case.variant, case.variant_version, case.family, case.dtype, case.device,
+        case.data, case.seed, measured.machine, case.dim,
+    )  # fmt: skip
+    if axis == "classes":
+        return None if case.family == "rows" else (*common, case.batch)
+    if case.family == "batch":
+        return (*common, Fraction(case.batch, max(case.classes, 1)))
+    return (*common, case.classes if case.family == "head" else 0)
+
+
+def _fixed(measured: Measured, axis: str) -> str:
+    case = measured.case
+    if axis == "classes":
+        return f"B={case.batch:,}, D={case.dim:,}"
+    if case.family == "head":
+        return f"D={case.dim:,}, C={case.classes:,}"
+    if case.family == "batch":
+        return f"D={case.dim:,}, {Fraction(case.batch, max(case.classes, 1))} samples a class"
+    return f"D={case.dim:,}"
+
+
+def panels(records: Records, axis: str, memory: bool = False) -> Iterator[Panel]:
+    """Every variant that was measured at two sizes or more along the axis."""
+    groups: dict[tuple[object, ...], list[Measured]] = {}
+    for measured in records.cases:
+        key = _line_key(measured, axis)
+        if key is not None:
+            groups.setdefault(key, []).append(measured)
+    for group in groups.values():
+        first = group[0]
+        metric = "peak_bytes" if memory else main_pass(first)
+        lines = tuple(_lines(group, axis, metric))
+        case = first.case
+        if len({size for line in lines for size in line.points}) > 1:
+            yield Panel(
+                case.loss, case.variant, case.family, metric, case.dtype, case.device, case.data,
+                first.machine, axis, _fixed(first, axis), lines,
+            )  # fmt: skip
+
+
+def _lines(group: list[Measured], axis: str, metric: str) -> Iterator[Line]:
+    contenders = dict.fromkeys(name for measured in group for name in measured.contenders())
+    for contender in contenders:
+        rounds: dict[float, list[float]] = {}
+        points: dict[int, Interval] = {}
+        for measured in group:
+            figure = measured.figure(contender, metric)
+            if figure is None:
+                continue
+            taken = figure.rounds or [figure.value or 0.0]
+            interval = statistics.median_interval(taken)
+            if interval is not None:
+                size = getattr(measured.case, axis)
+                rounds[size], points[size] = taken, interval
+        if points:
+            yield Line(contender, dict(sorted(points.items())), statistics.growth(rounds))

@@ -1,0 +1,139 @@
+"""4. Agreement with the float64 reference: values and gradients."""
+
+from __future__ import annotations
+
+from benchmarks.metrics import METRICS
+from benchmarks.records import Result
+
+from .. import units
+from ..agreement import Verdict, failures, quantity, verdicts
+from ..document import Block, Cell, Figure, Section, Table, Text, Tone, table
+from ..matrices import Square, matrix
+from ..reading import BASE
+from .context import Context, mark
+
+TITLE = "Agreement with the reference"
+_INTRO = (
+    "Error against the float64 reference of the same definition, ||out - ref|| / ||ref||, in the "
+    "worst case over shapes, reductions and (for gradients) inputs, under a non-uniform upstream "
+    "gradient. Eager's column shows its own relative error in that dtype; the other columns how "
+    "many times eager's error on the same inputs a contender makes. In general more than twice "
+    "fails; where a failure's limit was another, its reason says so."
+)
+_CAPTION = (
+    "Eager: its relative error. Others: worst multiple of eager's error. ✗ on red: failed. Dotted "
+    "border: computed by Triton's interpreter, which shows right or wrong and nothing about a "
+    "GPU's arithmetic. –: not run."
+)
+
+
+def section(context: Context) -> Section:
+    by_kind = {
+        "Values": list(verdicts(context.records, gradients=False)),
+        "Gradients": list(verdicts(context.records, gradients=True)),
+    }
+    if not any(by_kind.values()):
+        return Section("agreement", TITLE, [Text("Agreement was not measured in this run.")])
+    blocks: list[Block] = [Text(_INTRO)]
+    blocks += _failed(context)
+    for title, found in by_kind.items():
+        if found:
+            blocks.append(_figure(context, title, found))
+    return Section("agreement", TITLE, blocks)
+
+
+def _failed(context: Context) -> list[Block]:
+    found = failures(context.records)
+    if not found:
+        ran = sum(r.status == "ok" for _, r in context.records.results())
+        return [Text(f"Nothing failed: none of {ran:,} results that ran is worse than allowed.")]
+    rows = [
+        (Cell(f"✗ {context.label(measured)}", tone="bad", link=context.anchor(measured)),
+         mark(result.contender), _what(result), _value(result), result.reason)
+        for measured, result in found
+    ]  # fmt: skip
+    columns = ("failed", "contender", "of", "figure", "why")
+    return [table(columns, rows, f"What failed ({len(rows)})", numeric=("figure",))]
+
+
+def _what(result: Result) -> str:
+    return " ".join((result.metric.replace("_", " "), *result.of.values()))
+
+
+def _value(result: Result) -> str:
+    metric = METRICS.get(result.metric)
+    text = units.value(result.value, metric.unit if metric else "1")
+    return f"{text}×" if result.metric == "error_over_eager" and result.value is not None else text
+
+
+def _figure(context: Context, title: str, found: list[Verdict]) -> Figure:
+    rows = list(dict.fromkeys(f"{v.loss}/{v.variant}" for v in found))
+    contenders = [name for name in context.looks.order if any(v.contender == name for v in found)]
+    dtypes = list(dict.fromkeys(v.dtype for v in found))
+    columns = [
+        (name, dtype)
+        for name in contenders
+        for dtype in dtypes
+        if any((v.contender, v.dtype) == (name, dtype) for v in found)
+    ]
+    squares = {
+        (rows.index(f"{v.loss}/{v.variant}"), columns.index((v.contender, v.dtype))): _square(v)
+        for v in found
+    }
+    name = f"agreement-{title.lower()}"
+    return matrix(
+        name, f"{title} against the reference", _CAPTION, rows, columns, squares, _data(found)
+    )
+
+
+def _square(verdict: Verdict) -> Square:
+    if verdict.state == "not_run":
+        return Square(units.NOTHING, "not_run")
+    if verdict.contender == BASE or verdict.worst_multiple is None:
+        text, level = _power(verdict.worst_error), None
+    else:
+        text, level = _multiple(verdict.worst_multiple), verdict.worst_multiple
+    if verdict.state == "worse":
+        text = f"✗ {text}".strip(f" {units.NOTHING}")
+    return Square(text, verdict.state, level, verdict.interpreted)
+
+
+def _power(error: float | None) -> str:
+    """Two digits are enough for an error: 2e-7."""
+    if error is None:
+        return units.NOTHING
+    if error == 0:
+        return "0"
+    mantissa, exponent = f"{error:.0e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def _multiple(multiple: float) -> str:
+    if multiple >= 1000:
+        return _power(multiple)
+    return f"{multiple:.0f}×" if multiple >= 100 else f"{multiple:.2g}×"
+
+
+def _data(found: list[Verdict]) -> Table:
+    rows = []
+    for v in found:
+        tone: Tone = "bad" if v.state == "worse" else "good" if v.state == "fine" else "quiet"
+        state = {"worse": "✗ failed", "fine": "✓ fine", "not_run": f"not run: {v.reason}"}[v.state]
+        if v.interpreted:
+            state += " (interpreter)"
+        rows.append(
+            (f"{v.loss}/{v.variant}", mark(v.contender), v.dtype, Cell(state, tone=tone),
+             _power(v.worst_error), units.digits3(v.worst_multiple), _worst_at(v),
+             f"{v.comparisons:,}")
+        )  # fmt: skip
+    columns = ("variant", "contender", "dtype", "verdict", "worst error", "× eager's", "worst at",
+               "comparisons")  # fmt: skip
+    return table(columns, rows, numeric=("worst error", "× eager's", "comparisons"))
+
+
+def _worst_at(verdict: Verdict) -> str:
+    if verdict.where is None:
+        return units.NOTHING
+    measured, result = verdict.where
+    parts = (quantity(result), result.of.get("reduction", ""), measured.size)
+    return " ".join(part for part in parts if part)

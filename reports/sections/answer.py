@@ -1,0 +1,175 @@
+"""1. The answer first: who wins each case, by how much, with its interval."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .. import units
+from ..comparison import Answer, answer, compare, main_pass
+from ..document import Block, Cell, Details, Figure, Section, Table, Text, Tone, table
+from ..figures import ratios
+from ..reading import BASE, PASSES, REFERENCE, Measured
+from .context import Context, machine_name, mark, slug
+
+ROWS_PER_FIGURE = 30
+PASS_NAMES = {"both_time_s": "both", "forward_time_s": "forward", "backward_time_s": "backward"}
+
+
+def timed_cases(context: Context) -> list[Measured]:
+    """Cases in which at least one contender other than the reference was timed."""
+    return [
+        measured
+        for measured in context.records.cases
+        if answer(measured).state != "nothing" or answer(measured).excluded
+    ]
+
+
+def section(context: Context) -> Section:
+    cases = timed_cases(context)
+    if not cases:
+        text = "Nothing was timed in this run, so there is no winner to name."
+        return Section("answer", "Who is fastest", [Text(text)])
+    blocks: list[Block] = [Text(_how_to_read(len(cases))), _tally(cases)]
+    for loss in context.losses():
+        of_loss = [measured for measured in cases if measured.case.loss == loss]
+        if of_loss:
+            blocks.append(Text(loss, kind="heading", anchor=f"answer-{slug(loss)}"))
+            blocks.append(_winners(context, of_loss))
+            blocks += _dots(context, loss, of_loss)
+            blocks.append(_every_ratio(context, of_loss))
+    return Section("answer", "Who is fastest", blocks)
+
+
+def _how_to_read(cases: int) -> str:
+    return (
+        "A case is won by the contender that is faster than each other one, with every 95% "
+        "interval clear of 1; otherwise there is no clear winner. Figures are ratios of times "
+        "within the same round, forward and backward together unless said otherwise (a mining rule "
+        "and an update have no backward). Each interval stands for itself: were all contenders of "
+        f"{cases} cases equally fast, about {max(1, round(cases * 0.05))} of them would still "
+        "exclude 1. The float64 reference, and whoever disagrees with it in a case, cannot win it."
+    )
+
+
+def _tally(cases: list[Measured]) -> Table:
+    """Wins by loss."""
+    answers = [(measured.case.loss, answer(measured)) for measured in cases]
+    winners = sorted({a.leaders[0] for _, a in answers if a.state == "winner"})
+    counts: dict[str, Counter[str]] = {}
+    for loss, one in answers:
+        outcome = one.leaders[0] if one.state == "winner" else one.state
+        counts.setdefault(loss, Counter())[outcome] += 1
+    counts = dict(sorted(counts.items()))
+    counts["all"] = sum(counts.values(), Counter())
+    rows = []
+    for loss, found in counts.items():
+        total = sum(found.values())
+        cells = [Cell(str(found[name]), tone="" if found[name] else "quiet") for name in winners]
+        rest = [str(found["unclear"]), str(found["alone"] + found["nothing"])]
+        link = "" if loss == "all" else f"answer-{slug(loss)}"
+        rows.append((Cell(loss, link=link), str(total), *cells, *rest))
+    columns = ["loss", "timed cases", *winners, "no clear winner", "no rival timed"]
+    return table(columns, rows, "Cases won, by loss", numeric=columns[1:])
+
+
+def _winners(context: Context, cases: list[Measured]) -> Table:
+    """A row a case; columns that would say the same in every row are left out."""
+    several = len({measured.case.dtype for measured in cases}) > 1
+    rows = []
+    for measured in cases:
+        one, case = answer(measured), measured.case
+        sizes = (f"{case.batch:,}", f"{case.dim:,}", f"{case.classes:,}")
+        extra = [case.dtype] if several else []
+        if context.several_machines:
+            extra.append(machine_name(measured.machine))
+        name = case.variant if case.data == "drawn" else f"{case.variant}, {case.data}"
+        variant = Cell(name, link=context.anchor(measured))
+        passes = [_short(measured, one, metric) for metric in PASSES[1:]]
+        rows.append((variant, *sizes, *extra, winner_cell(one), _by(one),
+                     one.against, _eager(measured, one), *passes))  # fmt: skip
+    more = ["dtype"] if several else []
+    if context.several_machines:
+        more.append("machine")
+    columns = ("variant", "B", "D", "C", *more, "fastest", "by how much", "than",
+               "eager takes", "forward alone", "backward alone")  # fmt: skip
+    caption = "" if several else f"dtype {cases[0].case.dtype}"
+    return table(columns, rows, caption, numeric=("B", "D", "C", "eager takes"))
+
+
+def winner_cell(one: Answer) -> Cell:
+    if one.state == "winner":
+        return Cell(one.title, tone="strong", mark=one.leaders[0])
+    if one.state == "unclear":
+        return Cell("no clear winner", tone="quiet")
+    if one.state == "nothing":
+        return Cell("✗ none was right", tone="bad")
+    return Cell(one.title, tone="quiet")
+
+
+def _by(one: Answer) -> Cell:
+    text = units.speed(one.margin)
+    if one.state == "unclear":
+        text = f"{' or '.join(one.leaders)}: {text}"
+    if one.excluded and one.state != "nothing":
+        text += f" (wrong, so out of the running: {', '.join(one.excluded)})"
+    return Cell(text, tone="" if one.state == "winner" else "quiet")
+
+
+def _eager(measured: Measured, one: Answer) -> str:
+    figure = measured.figure(BASE, one.metric)
+    return units.time(figure.value if figure else None)
+
+
+def _short(measured: Measured, main: Answer, metric: str) -> Cell:
+    """Who wins the pass alone, and by how much."""
+    if metric == main.metric:
+        return Cell("as on the left", tone="quiet")
+    one = answer(measured, metric)
+    if one.state == "nothing":
+        return Cell(units.NOTHING, tone="quiet")
+    if one.state != "winner":
+        return Cell(one.title, tone="quiet")
+    assert one.margin is not None
+    text = f"{units.digits3(one.margin.estimate)}× {units.bounds(one.margin)}"
+    return Cell(text, mark=one.leaders[0])
+
+
+def _dots(context: Context, loss: str, cases: list[Measured]) -> list[Figure]:
+    rows = []
+    for measured in cases:
+        found = [c for c in compare(measured, main_pass(measured)) if c.contender != REFERENCE]
+        if any(c.ratio for c in found):
+            rows.append((context.label(measured, loss=False), found))
+    figures = []
+    for start in range(0, len(rows), ROWS_PER_FIGURE):
+        part = rows[start : start + ROWS_PER_FIGURE]
+        number = start // ROWS_PER_FIGURE + 1
+        name = slug("ratio", loss) + (f"-{number}" if len(rows) > ROWS_PER_FIGURE else "")
+        title = f"{loss}: speed relative to eager"
+        if len(rows) > ROWS_PER_FIGURE:
+            title += f", part {number}"
+        figures.append(ratios(name, title, part, context.looks))
+    return figures
+
+
+def _every_ratio(context: Context, cases: list[Measured]) -> Details:
+    rows = []
+    for measured in cases:
+        for metric in PASSES:
+            for one in compare(measured, metric):
+                tone: Tone = "bad" if one.wrong else ""
+                against = "the base" if one.contender == BASE else units.speed(one.ratio)
+                if one.wrong:
+                    against += " ✗ disagreed with the reference"
+                rows.append(
+                    (context.case_cell(measured), PASS_NAMES[metric], mark(one.contender),
+                     units.time(one.time.estimate), _between(one.time.low, one.time.high),
+                     str(one.time.rounds), Cell(against, tone=tone))
+                )  # fmt: skip
+    columns = ("case", "pass", "contender", "median", "95% interval", "rounds", "against eager")
+    made = table(columns, rows, numeric=("median", "rounds"))
+    return Details(f"Every contender and pass ({len(rows)} rows)", [made])
+
+
+def _between(low: float | None, high: float | None) -> str:
+    return units.NOTHING if low is None else f"{units.time(low)} to {units.time(high)}"

@@ -1,0 +1,186 @@
+"""9. Provenance: what was measured, on what, how; and the command for each row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from benchmarks.metrics import METRICS
+from benchmarks.records import Result
+
+from .. import units
+from ..document import Block, Cell, Details, Section, Table, Text, table
+from ..reading import PASSES, Measured, is_interleaved
+from .context import Context, machine_name, mark
+
+TITLE = "Provenance"
+# Metrics that have a place of their own on the page.
+SHOWN = {
+    *PASSES, "first_call_s", "peak_bytes", "peak_reserved_bytes", "relative_error",
+    "error_over_eager", "index_mismatches", "index_regret",
+}  # fmt: skip
+
+
+def section(context: Context) -> Section:
+    blocks: list[Block] = [_sessions(context)]
+    blocks += [_machine(index, identity) for index, identity in enumerate(context.records.machines)]
+    blocks += _information(context)
+    blocks.append(_protocols(context))
+    blocks += _first_calls(context)
+    blocks += _others(context)
+    blocks.append(_commands(context))
+    return Section("provenance", TITLE, blocks)
+
+
+def _sessions(context: Context) -> Table:
+    rows = []
+    for session in context.records.sessions:
+        commit = Cell(session.commit or "unknown", code=True)
+        state = Cell("dirty: uncommitted changes", tone="bad") if session.dirty else "clean"
+        rows.append(
+            (session.started_at, commit, state, session.preset, str(session.seed),
+             Cell(session.command, code=True))
+        )  # fmt: skip
+    columns = ("started", "commit", "tree", "preset", "seed", "command")
+    return table(columns, rows, "Sessions: one for the start, one for each resumption")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _flat(entries: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
+    rows = []
+    for key, value in entries.items():
+        name = f"{prefix}{key.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{name}: ")
+        else:
+            rows.append((name, _shown(value)))
+    return rows
+
+
+def _machine(index: int, identity: Mapping[str, object]) -> Table:
+    caption = f"{machine_name(index).capitalize()}: what a timed comparison rests on"
+    return table(("identity", ""), _flat(identity), caption)
+
+
+def _information(context: Context) -> list[Block]:
+    found = []
+    for session in context.records.sessions:
+        rows = _flat(session.information)
+        if rows:
+            made = table(("", "at the start"), rows)
+            found.append(Details(f"Circumstances of the session of {session.started_at}", [made]))
+    versions = {json.dumps(r.provenance.versions, sort_keys=True)
+                for _, r in context.records.results()}  # fmt: skip
+    for text in sorted(versions):
+        rows = [(name, version) for name, version in json.loads(text).items()]
+        found.append(Details("Versions the results were made with",
+                             [table(("package", "version"), rows)]))  # fmt: skip
+    return list(found)
+
+
+def _protocols(context: Context) -> Table:
+    """How each metric was taken; a setting that differs from result to result as a range."""
+    groups: dict[tuple[str, str, str], list[Result]] = {}
+    for _, result in context.records.results():
+        if result.status != "not_run":
+            instrument = _shown(result.protocol.get("instrument", ""))
+            key = (result.metric, result.of.get("mode", ""), instrument)
+            groups.setdefault(key, []).append(result)
+    rows = [
+        (f"{metric} {mode}".strip(), METRICS[metric].summary if metric in METRICS else "",
+         _protocol(found), f"{len(found):,}")
+        for (metric, mode, _), found in groups.items()
+    ]  # fmt: skip
+    columns = ("metric", "what it is", "protocol", "results")
+    return table(columns, rows, "Protocol of each metric", numeric=("results",))
+
+
+def _protocol(found: list[Result]) -> str:
+    settings: dict[str, list[object]] = {}
+    for result in found:
+        for name, value in result.protocol.items():
+            settings.setdefault(name, []).append(value)
+    rounds = [len(result.rounds) for result in found if result.rounds]
+    if rounds:
+        settings["rounds"] = list(rounds)
+    parts = [f"{name.replace('_', ' ')}: {_merged(values)}" for name, values in settings.items()]
+    if not is_interleaved(found[0]):
+        parts.append("not interleaved, so shown in results.csv and compared nowhere")
+    return "; ".join(parts) or "not recorded"
+
+
+def _merged(values: list[object]) -> str:
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    distinct = list(dict.fromkeys(_shown(value) for value in values))
+    if len(numbers) == len(values) and len(distinct) > 1:
+        return f"{units.digits3(min(numbers))} to {units.digits3(max(numbers))}"
+    if len(distinct) > 3:
+        return f"{distinct[0]}, and {len(distinct) - 1} others"
+    return " or ".join(distinct)
+
+
+def _first_calls(context: Context) -> list[Block]:
+    rows = []
+    for measured in context.records.cases:
+        for result in measured.of_metric("first_call_s"):
+            if result.status == "ok":
+                steady = measured.figure(result.contender, "both_time_s")
+                rows.append(
+                    (context.case_cell(measured, loss=True), mark(result.contender),
+                     units.time(result.value), units.time(steady.value if steady else None))
+                )  # fmt: skip
+    if not rows:
+        return []
+    columns = ("case", "contender", "first call", "then, forward and backward")
+    made = table(columns, rows, numeric=columns[2:])
+    text = (
+        "The first call is not part of any time above. For a compiled contender it holds the "
+        "compilation, tens of seconds on a CPU."
+    )
+    return [Text("First calls", kind="heading"), Text(text),
+            Details(f"First call of each contender ({len(rows)} rows)", [made])]  # fmt: skip
+
+
+def _others(context: Context) -> list[Block]:
+    """Metrics that this report has no section for are still shown."""
+    rows = [
+        (context.case_cell(measured, loss=True), mark(result.contender),
+         " ".join((result.metric, *result.of.values())), _figure(result))
+        for measured, result in context.records.results()
+        if result.metric not in SHOWN and result.status != "not_run"
+    ]  # fmt: skip
+    if not rows:
+        return []
+    columns = ("case", "contender", "metric", "figure")
+    return [Details(f"Other metrics ({len(rows)} rows)", [table(columns, rows)])]
+
+
+def _figure(result: Result) -> str:
+    metric = METRICS.get(result.metric)
+    return units.value(result.value, metric.unit if metric else "1")
+
+
+def _commands(context: Context) -> Details:
+    rows, anchors = [], []
+    seen: set[str] = set()
+    for measured in context.records.cases:
+        anchor = context.anchor(measured)
+        if anchor in seen:
+            continue
+        seen.add(anchor)
+        anchors.append(anchor)
+        rows.append((Cell(measured.case.id, code=True), Cell(_command(measured), code=True)))
+    made = table(("case", "command that measures it again"), rows, anchors=anchors)
+    return Details(f"Commands: each case can be measured again ({len(rows)})", [made], open=False)
+
+
+def _command(measured: Measured) -> str:
+    commands = dict.fromkeys(result.provenance.command for result in measured.results)
+    return "  |  ".join(commands)

@@ -1,0 +1,166 @@
+"""7. Training: what a small network reaches with each loss, and where the full log lies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from statistics import mean
+
+from benchmarks.metrics import METRICS
+from benchmarks.records import Training
+
+from .. import units
+from ..document import Block, Cell, Details, Figure, Section, Table, Text, table
+from ..matrices import Curve, curves, finals
+from .context import Context, mark
+
+TITLE = "Training"
+EPOCH = "epoch"
+# The first of each that was logged is drawn: how the loss falls, and how good the embeddings are.
+LOSS_CURVES = ("train_loss", "loss")
+MAIN = ("recall_at_1", "map_at_r", "verification_accuracy", "train_loss", "train_time_s")
+QUALITY = ("recall_at_1", "map_at_r", "verification_accuracy")
+
+
+def section(context: Context) -> Section:
+    trainings = list(context.records.trainings)
+    if not trainings:
+        return Section("training", TITLE, [Text("No network was trained in this run.")])
+    logged = list(dict.fromkeys(name for one in trainings for name in one.metrics))
+    main = [name for name in MAIN if name in logged]
+    rest = [name for name in logged if name not in main]
+    blocks: list[Block] = [_table(trainings, main or logged)]
+    if main and rest:
+        blocks.append(Details(f"Other final metrics ({len(rest)})", [_table(trainings, rest)]))
+    blocks += _figures(context, [t for t in trainings if t.status != "not_run"])
+    blocks.append(_where(trainings))
+    return Section("training", TITLE, blocks)
+
+
+def group(training: Training) -> str:
+    return f"{training.loss}/{training.variant}"
+
+
+def _by_network(trainings: list[Training]) -> dict[tuple[str, str, str], list[Training]]:
+    """The seeds of one network together."""
+    found: dict[tuple[str, str, str], list[Training]] = {}
+    for one in trainings:
+        found.setdefault((group(one), one.contender, one.dataset), []).append(one)
+    return found
+
+
+def _table(trainings: list[Training], metrics: list[str]) -> Table:
+    rows: list[tuple[Cell | str, ...]] = []
+    for (name, contender, dataset), seeds in _by_network(trainings).items():
+        ran = [one for one in seeds if one.status != "not_run"]
+        cells = [_over_seeds(metric, ran) for metric in metrics]
+        rows.append((name, mark(contender), dataset, str(len(ran)), *cells, _state(seeds)))
+    columns = ("loss", "contender", "dataset", "seeds", *(_named(m) for m in metrics), "outcome")
+    numeric = ("seeds", *(_named(m) for m in metrics))
+    return table(columns, rows, "At the end of training", numeric=numeric)
+
+
+def _named(metric: str) -> str:
+    known = METRICS.get(metric)
+    arrow = {"lower": " ↓", "higher": " ↑"}.get(known.better if known else "", "")
+    return metric.removesuffix("_s").replace("_", " ") + arrow
+
+
+def _over_seeds(metric: str, seeds: list[Training]) -> str:
+    """The mean, and the range where there are several seeds."""
+    values = [v for one in seeds if (v := one.metrics.get(metric)) is not None]
+    if not values:
+        return units.NOTHING
+    unit = METRICS[metric].unit if metric in METRICS else "1"
+    text = units.value(mean(values), unit)
+    if len(values) > 1:
+        text += f" ({units.value(min(values), unit)} to {units.value(max(values), unit)})"
+    return text
+
+
+def _state(seeds: list[Training]) -> Cell:
+    for one in seeds:
+        if one.status == "worse":
+            return Cell(f"✗ {one.reason}", tone="bad")
+        if one.status == "not_run":
+            return Cell(f"not run: {one.reason}", tone="quiet")
+    return Cell("✓ ran", tone="good")
+
+
+def _figures(context: Context, ran: list[Training]) -> list[Figure]:
+    chosen = [_first_logged(names, ran) for names in (LOSS_CURVES, QUALITY)]
+    by_metric = {
+        metric: [curve for one in ran if (curve := _curve(one, metric))]
+        for metric in chosen
+        if metric
+    }
+    by_metric = {metric: found for metric, found in by_metric.items() if found}
+    made = []
+    if by_metric:
+        made.append(
+            curves("training-curves", "Training curves", by_metric, context.looks, _epochs(ran))
+        )
+    final = next((m for m in QUALITY if any(m in one.metrics for one in ran)), None)
+    rows = []
+    for (name, contender, _), seeds in _by_network(ran).items():
+        values = [v for one in seeds if (v := one.metrics.get(final or "")) is not None]
+        if values:
+            rows.append((name, contender, values))
+    if final and rows:
+        data = table(
+            ("loss", "contender", final),
+            [(n, mark(c), ", ".join(units.digits3(v) for v in values)) for n, c, values in rows],
+        )
+        title = f"Final {final.replace('_', ' ')}"
+        made.append(finals("training-final", title, final, rows, context.looks, data))
+    return made
+
+
+def _first_logged(names: tuple[str, ...], ran: list[Training]) -> str | None:
+    logged = {name for one in ran for epoch in one.epochs for name in epoch}
+    return next((name for name in names if name in logged), None)
+
+
+def _curve(one: Training, metric: str) -> Curve | None:
+    points = [
+        (_number(epoch, number), value)
+        for number, epoch in enumerate(one.epochs)
+        if (value := epoch.get(metric)) is not None and math.isfinite(value)
+    ]
+    if not points:
+        return None
+    epochs, values = zip(*points, strict=True)
+    return Curve(group(one), one.contender, epochs, values)
+
+
+def _number(epoch: Mapping[str, float | None], place: int) -> float:
+    """Epochs are numbered by the record, or else by their place; 0 is untrained."""
+    number = epoch.get(EPOCH)
+    return float(place if number is None else number)
+
+
+def _epochs(ran: list[Training]) -> Table:
+    names = list(dict.fromkeys(n for one in ran for epoch in one.epochs for n in epoch))
+    names = [name for name in names if name != EPOCH]
+    rows = []
+    for one in ran:
+        for number, epoch in enumerate(one.epochs):
+            values = (units.digits3(epoch.get(name)) for name in names)
+            at = f"{_number(epoch, number):g}"
+            rows.append((group(one), mark(one.contender), str(one.seed), at, *values))
+    columns = ("loss", "contender", "seed", EPOCH, *(n.replace("_", " ") for n in names))
+    return table(columns, rows, numeric=columns[2:])
+
+
+def _where(trainings: list[Training]) -> Table:
+    """Where to read on: the store's own keys, as they were recorded."""
+    rows = []
+    for one in trainings:
+        store = ", ".join(f"{key} {value}" for key, value in sorted(one.mlflow.items()))
+        settings = ", ".join(f"{key}={value}" for key, value in one.settings.items())
+        rows.append(
+            (group(one), mark(one.contender), str(one.seed), Cell(store or "not logged", code=True),
+             settings, Cell(one.provenance.command, code=True))
+        )  # fmt: skip
+    columns = ("loss", "contender", "seed", "MLflow", "settings", "command")
+    return table(columns, rows, "Where each network's log lies, and how it is trained again")
