@@ -29,12 +29,14 @@ _SEED_STEP = 1_000_003
 @dataclass
 class Measurement:
     """One case in the making. ``elsewhere`` names contenders whose agreement another process
-    measures; ``only`` narrows the contenders, eager stays."""
+    measures; ``only`` narrows the contenders, eager stays; ``seconds`` is what the timed rounds
+    may take."""
 
     case: Case
     preset: Preset
     only: Collection[str] | None = None
     elsewhere: Collection[str] = ()
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         loss = catalogue.get(self.case.loss)
@@ -189,9 +191,10 @@ class Measurement:
 
     def _speed(self, able: list[Candidate], truths: list[Truth]) -> list[Row]:
         preset = self.preset
+        seconds = preset.seconds_per_case if self.seconds is None else self.seconds
         loop = Interleaved(
             self.subject, able, truths,
-            Rounds(preset.seconds_per_case, preset.min_rounds, preset.max_rounds,
+            Rounds(seconds, preset.min_rounds, preset.max_rounds,
                    preset.warmup_rounds),
             clock.for_device(self.case.device), zlib.crc32(self.case.id.encode()),
         )  # fmt: skip

@@ -76,7 +76,7 @@ class Interleaved:
         self.random = random.Random(seed)
         self.seed = seed
         self.upstream = truths[0].upstream
-        self.live = _copy(truths[0].inputs)
+        self.live = separate(truths[0].inputs)
         self._versions: dict[str, int] = {}
 
     def run(self) -> list[Timed]:
@@ -139,12 +139,10 @@ class Interleaved:
         return order
 
     def _refill(self, number: int) -> None:
-        pool = self.truths[number % len(self.truths)].inputs
-        with torch.no_grad():
-            for name, tensor in self.live.tensors.items():
-                if tensor is not None:
-                    tensor.copy_(pool.tensors[name])
-                    self._versions[name] = tensor._version
+        rewrite(self.live, self.truths[number % len(self.truths)].inputs)
+        for name, tensor in self.live.tensors.items():
+            if tensor is not None:
+                self._versions[name] = tensor._version
 
     def _call(self, timed: Timed, number: int, *, keep: bool) -> None:
         subject, function = self.subject, timed.candidate.function
@@ -219,6 +217,7 @@ class Interleaved:
         return {
             "instrument": "interleaved",
             **self.clock.protocol,
+            "seconds": round(self.rounds.seconds, 3),
             "order": f"random in each round, seed {self.seed}",
             "inputs": f"{len(self.truths)} sets in turn, rewritten in place before each round",
             "reduction": TIMED_REDUCTION if self.subject.differentiable else "none",
@@ -227,7 +226,7 @@ class Interleaved:
         }
 
 
-def _copy(inputs: Inputs) -> Inputs:
+def separate(inputs: Inputs) -> Inputs:
     """The same numbers in tensors of their own, as new leaves."""
     tensors = {
         name: None
@@ -236,3 +235,11 @@ def _copy(inputs: Inputs) -> Inputs:
         for name, tensor in inputs.tensors.items()
     }
     return Inputs(tensors, inputs.differentiable)
+
+
+def rewrite(live: Inputs, source: Inputs) -> None:
+    """The source's numbers into the live tensors, where they are."""
+    with torch.no_grad():
+        for name, tensor in live.tensors.items():
+            if tensor is not None:
+                tensor.copy_(source.tensors[name])

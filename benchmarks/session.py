@@ -24,6 +24,9 @@ from .order import expected_s, ordered
 from .rows import Row, not_run
 
 FINE, FAILED, INTERRUPTED = 0, 1, 130
+_LEAST_SHARE = 0.2
+# Before this many expected seconds are behind, they say nothing about the rest.
+_ENOUGH_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,9 @@ class _Session:
         for case in todo:
             if "speed" in case.measures:
                 self._drain()
-            measurement = Measurement(case, self.preset, self.only, handed[case.id])
+            measurement = Measurement(
+                case, self.preset, self.only, handed[case.id], self._seconds_per_case()
+            )
             if time.monotonic() - self.started > self.preset.budget_s - self.reserved_s:
                 reason = f"time budget of {self.preset.budget_s:g} s spent"
                 self.journal.results(case, measurement.not_run(reason))
@@ -190,13 +195,23 @@ class _Session:
             )
         )  # fmt: skip
 
-    def _left_s(self) -> float:
-        """What was expected of the rest, corrected by how the part done so far turned out."""
+    def _left_and_room_s(self) -> tuple[float, float]:
+        """What the remaining cases should take, corrected by how the ones done turned out, and
+        what the budget leaves for them."""
         elapsed = time.monotonic() - self.started
-        factor = elapsed / self.spent_on_expected if self.spent_on_expected > 5 else 1.0
+        factor = elapsed / self.spent_on_expected if self.spent_on_expected > _ENOUGH_S else 1.0
         left = sum(self.expected.values()) * min(3.0, max(0.3, factor))
-        room = max(0.0, self.preset.budget_s - self.reserved_s - elapsed)
-        return min(left, room) + self.reserved_s
+        return left, max(0.0, self.preset.budget_s - self.reserved_s - elapsed)
+
+    def _left_s(self) -> float:
+        return min(self._left_and_room_s()) + self.reserved_s
+
+    def _seconds_per_case(self) -> float:
+        """The preset's, or less where the rest would not fit into the budget otherwise: fewer
+        rounds of every case tell more than none of the last."""
+        left, room = self._left_and_room_s()
+        share = min(1.0, room / left) if left else 1.0
+        return self.preset.seconds_per_case * max(_LEAST_SHARE, share)
 
     def _tell(self, step: Step) -> None:
         self.step = step

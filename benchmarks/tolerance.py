@@ -12,11 +12,12 @@ the dtype that inputs and intermediate results are stored in:
 
     bound = 8 (eps_dtype + sqrt(L) eps_acc)
 
-Eager and peers may err by that much. Beyond it the question is whether the inputs are at fault:
-next to a tie, or where a loss is small against what it is the difference of, the exact result
-itself moves by more. So the reference is evaluated again on inputs that are moved by one `bound`
-each, relatively, with random signs: an algorithm whose result is exact for inputs that near is as
-right as one can ask (backward stability), and may err by as much as the reference moved.
+Eager, torch.compile's version of it and peers may err by that much. Beyond it, the question is
+whether the inputs are at fault: next to a tie, or where a loss is small against what it is the
+difference of, the exact result itself moves by more. So the reference is evaluated again on inputs
+that are moved by one `bound` each, relatively, with random signs: an algorithm whose result is
+exact for inputs that near is as right as one can ask (backward stability), and may err by as much
+as the reference moved.
 
 Every other contender may be at most twice as wrong as eager on the same inputs. Two floors keep
 luck out of that: eager may come out exact by chance, so its error counts as at least eps of the
