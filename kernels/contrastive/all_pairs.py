@@ -31,25 +31,27 @@ def sweep(
         d2_same = torch.where(part.valid_RK, part.distances(d2_RB), 0.0).sum(dim=1)
         # At an infinite distance a pair of one identity pushes nothing and has no slope.
         distance_RB = part.negatives(d2_RB.sqrt_(), torch.inf)
-        push_RB = (margin - distance_RB).clamp_(min=0)
-        terms.append((torch.linalg.vecdot(push_RB, push_RB) + d2_same) / 4)
+        # Minus the push: how much nearer than the margin a pair is.
+        excess_RB = torch.sub(distance_RB, margin, out=these.block("excess", rows)).clamp_(max=0)
+        terms.append((torch.linalg.vecdot(excess_RB, excess_RB) + d2_same) / 4)
         if gradient:
-            slope_RB = _slopes(push_RB, distance_RB, part)
+            slope_RB = _slopes(excess_RB, distance_RB, part, these.block("sign", rows))
             if weights_B is not None:
                 slope_RB.mul_(weights_B[rows, None] + weights_B).div_(2)
-            gradients.append(symmetric_gradient(slope_RB, distance_RB, these, rows, close))
+            gradients.append(symmetric_gradient(slope_RB, these, rows, close))
     count = len(labels)
     return torch.cat(terms), count * (count - 1) // 2, torch.cat(gradients) if gradient else None
 
 
-def _slopes(push_RB: Tensor, distance_RB: Tensor, part: Positives) -> Tensor:
+def _slopes(excess_RB: Tensor, distance_RB: Tensor, part: Positives, sign_RB: Tensor) -> Tensor:
     """Twice the derivative of each pair's loss by D2: 1 for one identity, -push / D for two, 0 at
-    D = 0. Overwrites ``push_RB``.
+    D = 0. Overwrites all that it is given.
 
     Half of the pair (i, j) is in the terms of i and half in those of j, so the gradient of the
     terms' sum is the sum over j of slope_ij (x_i - x_j).
     """
-    push_RB.div_(distance_RB.clamp(min=_TINY)).mul_(distance_RB.sign()).neg_()
+    torch.sign(distance_RB, out=sign_RB)
+    excess_RB.div_(distance_RB.clamp_(min=_TINY)).mul_(sign_RB)
     if part.column_RK is None:
-        return push_RB.masked_fill_(part.valid_RK, 1.0)
-    return push_RB.scatter_(1, part.column_RK, part.valid_RK.to(push_RB.dtype))
+        return excess_RB.masked_fill_(part.valid_RK, 1.0)
+    return excess_RB.scatter_(1, part.column_RK, part.valid_RK.to(excess_RB.dtype))

@@ -8,14 +8,14 @@ nearer than `CLOSE` times the sum of their squared norms are computed again from
 that duplicates are at distance 0 exactly. What remains is off by at most a few eps / CLOSE.
 float64 inputs ask for precision, not for speed: all their pairs come from the differences.
 
-Blocks keep the temporaries in cache on the CPU and bound them on a GPU; B x B is never held whole
-beyond B of a few hundred.
+Blocks keep the temporaries in cache on the CPU and bound them on a GPU, and a block's memory serves
+the next one: B x B is never held whole beyond B of a few hundred.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -23,8 +23,8 @@ from torch import Tensor
 from .reduction import wide
 
 CLOSE = 1 / 64
-# Elements of a block of R x B: on the CPU a float32 block and two temporaries fill 3 MiB of cache.
-_BLOCK_CPU = 2**18
+# Elements of a block of R x B: on the CPU three float32 blocks fill 1.5 MiB of cache.
+_BLOCK_CPU = 2**17
 _BLOCK_CUDA = 2**26
 # Elements of a temporary of differences (pairs x D).
 _DIFFERENCES = 2**18
@@ -40,6 +40,15 @@ class Points:
     x_BD: Tensor
     centred_BD: Tensor
     norms_B: Tensor
+    _buffers: dict[str, Tensor] = field(default_factory=dict)
+
+    def block(self, name: str, rows: slice) -> Tensor:
+        """Memory for R x B values, the same for the same name, so that the next block overwrites
+        it. On the CPU fresh memory costs more than a pass over it: a page fault per 4 KiB."""
+        count = rows.stop - rows.start
+        if name not in self._buffers:
+            self._buffers[name] = self.x_BD.new_empty(count, len(self.x_BD))
+        return self._buffers[name][:count]
 
 
 def points(embeddings: Tensor) -> Points:
@@ -90,12 +99,13 @@ class Close:
 def squared_distances(these: Points, rows: slice) -> tuple[Tensor, Close | None]:
     """d2 (R x B) of a block of rows to all, 0 on the diagonal, and its close pairs if it has any.
 
-    The result is fresh memory that the caller may overwrite.
+    The caller may overwrite the result; the next block does.
     """
     if these.x_BD.dtype == torch.float64:
         return _from_differences(these.x_BD[rows], these.x_BD), None
     centred_RD, norms_R = these.centred_BD[rows], these.norms_B[rows, None]
-    d2_RB = torch.addmm(these.norms_B, centred_RD, these.centred_BD.T, alpha=-2)
+    d2_RB = these.block("d2", rows)
+    torch.addmm(these.norms_B, centred_RD, these.centred_BD.T, alpha=-2, out=d2_RB)
     d2_RB.add_(norms_R).clamp_(min=0)
     own_R = d2_RB[:, rows].diagonal()
     find = _close_static if static_shapes(d2_RB) else _close_pairs
@@ -171,17 +181,15 @@ def add_gradient(
     gradient_BD.addmm_(slope_RB.T, x_RD, alpha=-2 * scale)
 
 
-def symmetric_gradient(
-    slope_RB: Tensor, distance_RB: Tensor, these: Points, rows: slice, close: Close | None
-) -> Tensor:
+def symmetric_gradient(slope_RB: Tensor, these: Points, rows: slice, close: Close | None) -> Tensor:
     """sum_j slope_ij (x_i - x_j) for the rows i of a block (R x D).
 
     That is half the gradient of a function of d2 whose slopes are the same for (i, j) and (j, i).
-    Slopes may grow like one over the distance, given as distance_RB: where it is small, a product
-    of slopes with embeddings would lose the difference, so close pairs are added one by one, those
-    at distance 0 with the sub-gradient 0. ``slope_RB`` is overwritten.
+    Slopes may grow like one over the distance: where it is small, a product of slopes with
+    embeddings would lose the difference, so close pairs are added one by one. ``slope_RB`` is
+    overwritten.
     """
-    slope_K = None if close is None else _take_out(slope_RB, distance_RB, close)
+    slope_K = None if close is None else _take_out(slope_RB, close)
     total_R1 = slope_RB.sum(dim=1, keepdim=True)
     x_BD, x_RD = these.centred_BD, these.centred_BD[rows]
     gradient_RD = torch.addmm(total_R1 * x_RD, slope_RB, x_BD, alpha=-1)
@@ -193,14 +201,14 @@ def symmetric_gradient(
     return gradient_RD
 
 
-def _take_out(slope_RB: Tensor, distance_RB: Tensor, close: Close) -> Tensor:
+def _take_out(slope_RB: Tensor, close: Close) -> Tensor:
     """The slopes of the close pairs (K), which are zero in ``slope_RB`` afterwards."""
     at = (close.row, close.column)
-    apart_K = distance_RB[at] > 0
-    slope_K = torch.where(apart_K if close.real is None else apart_K & close.real, slope_RB[at], 0)
+    slope_K = slope_RB[at]
     if close.real is None:
         slope_RB[at] = 0.0
-    else:
-        # Entries that are not real point at one that may well count.
-        slope_RB.index_put_(at, -slope_K, accumulate=True)
+        return slope_K
+    # Entries that are not real point at one that may well count.
+    slope_K = torch.where(close.real, slope_K, 0.0)
+    slope_RB.index_put_(at, -slope_K, accumulate=True)
     return slope_K

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..machines.distances import add_gradient, blocks, points, squared_distances
+from ..machines.distances import Points, add_gradient, blocks, points, squared_distances
 from ..machines.positives import Positives, positives
 
 # Positives per anchor up to which a pass each beats sorting and searching (measured on an AVX-512
@@ -27,9 +27,21 @@ FEW = 48
 
 
 @dataclass(frozen=True)
+class Rule:
+    """Which triplets count and what is wanted of them: ``beyond``, only those with d_an > d_ap;
+    ``slopes``, derivatives; ``counts``, how many hinges are above zero. ``few``: see `FEW`."""
+
+    margin: float
+    beyond: bool
+    slopes: bool
+    counts: bool
+    few: int
+
+
+@dataclass(frozen=True)
 class Hinges:
     """Of a block: sums_R by anchor; active_RK triplets with a hinge above zero by positive, and
-    slope_RB, the sums' derivatives by d2, both None where not asked for."""
+    slope_RB, the sums' derivatives by d2, both None where not wanted."""
 
     sums_R: Tensor
     active_RK: Tensor | None
@@ -48,47 +60,34 @@ def sweep(
     few: int = FEW,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Sums of hinges by anchor (B), the divisor of their mean, and the gradient (B x D) of the
-    sum of weights_B (1 if None) times them, or None unless asked for.
-
-    ``beyond`` keeps only triplets with d_an > d_ap. ``few``: see `FEW`.
-    """
+    sum of weights_B (1 if None) times them, or None unless asked for. See `Rule`."""
     these, table = points(embeddings), positives(labels)
+    rule = Rule(margin, beyond, gradient, divisor == "active", few)
     gradient_BD = torch.zeros_like(these.x_BD) if gradient else None
-    counting = divisor == "active"
     sums, counts = [], []
     for rows in blocks(len(labels), embeddings):
-        d2_RB, _ = squared_distances(these, rows)
-        part = table.of(rows)
-        hinges = _hinges(d2_RB, part, margin, beyond, few, gradient, counting)
+        hinges = _hinges(these, rows, table.of(rows), rule)
         sums.append(hinges.sums_R)
-        if counting and hinges.active_RK is not None:
+        if rule.counts and hinges.active_RK is not None:
             counts.append(hinges.active_RK.sum(dtype=torch.float64))
         if gradient_BD is not None and hinges.slope_RB is not None:
             if weights_B is not None:
                 hinges.slope_RB.mul_(weights_B[rows, None])
             add_gradient(gradient_BD, hinges.slope_RB, these, rows)
-    if not counting:
-        sizes_B = table.sizes_B
-        counts = [((sizes_B - 1) * (len(labels) - sizes_B)).sum()]
+    if not rule.counts:
+        counts = [((table.sizes_B - 1) * (len(labels) - table.sizes_B)).sum()]
     return torch.cat(sums), torch.stack(counts).sum(), gradient_BD
 
 
-def _hinges(
-    d2_RB: Tensor,
-    part: Positives,
-    margin: float,
-    beyond: bool,
-    few: int,
-    slopes: bool,
-    counting: bool,
-) -> Hinges:
+def _hinges(these: Points, rows: slice, part: Positives, rule: Rule) -> Hinges:
+    d2_RB, _ = squared_distances(these, rows)
     d_ap = part.distances(d2_RB)
     d_an = part.negatives(d2_RB, torch.finfo(d2_RB.dtype).max)
-    if part.column_RK is not None and d_ap.shape[1] <= few:
-        hinges = _by_rank(d_ap, part.valid_RK, d_an, margin, beyond, slopes, counting)
+    if part.column_RK is not None and d_ap.shape[1] <= rule.few:
+        hinges = _by_rank(d_ap, d_an, part.valid_RK, rule, these, rows)
         column_RK = part.column_RK
     else:
-        hinges, order_RK = _by_search(d_ap, part.valid_RK, d_an, margin, beyond, slopes)
+        hinges, order_RK = _by_search(d_ap, d_an, part.valid_RK, rule)
         column_RK = part.columns().gather(1, order_RK)
     if hinges.slope_RB is not None and hinges.active_RK is not None:
         hinges.slope_RB.scatter_add_(1, column_RK, hinges.active_RK)
@@ -96,20 +95,15 @@ def _hinges(
 
 
 def _by_rank(
-    d_ap: Tensor,
-    valid_RK: Tensor,
-    d_an: Tensor,
-    margin: float,
-    beyond: bool,
-    slopes: bool,
-    counting: bool,
+    d_ap: Tensor, d_an: Tensor, valid_RK: Tensor, rule: Rule, these: Points, rows: slice
 ) -> Hinges:
-    threshold_RK = torch.where(valid_RK, d_ap + margin, -torch.inf)
+    """``these`` lends the memory."""
+    threshold_RK = torch.where(valid_RK, d_ap + rule.margin, -torch.inf)
     sums_R = d_an.new_zeros(len(d_an))
-    active_RK = torch.empty_like(d_ap) if slopes or counting else None
-    slope_RB = torch.zeros_like(d_an) if slopes else None
-    hinge_RB = torch.empty_like(d_an)
-    further_RB = torch.empty_like(d_an) if beyond else None
+    active_RK = torch.empty_like(d_ap) if rule.slopes or rule.counts else None
+    slope_RB = these.block("slope", rows).zero_() if rule.slopes else None
+    hinge_RB = these.block("hinge", rows)
+    further_RB = these.block("further", rows) if rule.beyond else None
     # Signs, not comparisons: a pass that makes booleans costs several that make floats.
     for k in range(d_ap.shape[1]):
         torch.sub(threshold_RK[:, k, None], d_an, out=hinge_RB).clamp_(min=0)
@@ -124,22 +118,20 @@ def _by_rank(
     return Hinges(sums_R, active_RK, slope_RB)
 
 
-def _by_search(
-    d_ap: Tensor, valid_RK: Tensor, d_an: Tensor, margin: float, beyond: bool, slopes: bool
-) -> tuple[Hinges, Tensor]:
+def _by_search(d_ap: Tensor, d_an: Tensor, valid_RK: Tensor, rule: Rule) -> tuple[Hinges, Tensor]:
     """Hinges with active_RK in the rising order of d_ap, and that order (R x K)."""
     near_RK, order_RK = torch.where(valid_RK, d_ap, torch.inf).sort(dim=1)
-    threshold_RK = near_RK + margin
+    threshold_RK = near_RK + rule.margin
     real_RK = near_RK < torch.inf
     # The active positives of a negative are those of rank first .. last - 1.
     last_RB = (
         torch.searchsorted(near_RK, d_an)
-        if beyond
+        if rule.beyond
         else real_RK.sum(dim=1, keepdim=True).expand_as(d_an)
     )
     first_RB = torch.searchsorted(threshold_RK, d_an, right=True).minimum(last_RB)
     counts_RK = _histogram(first_RB, like=d_ap)
-    if beyond:
+    if rule.beyond:
         counts_RK -= _histogram(last_RB, like=d_ap)
     active_RK = torch.where(real_RK, counts_RK.cumsum(dim=1), 0.0)
     number_RB = (last_RB - first_RB).to(d_an.dtype)
@@ -148,7 +140,7 @@ def _by_search(
     top_R1 = torch.where(real_RK, threshold_RK, 0.0).amax(dim=1, keepdim=True)
     below_RK = torch.where(real_RK, top_R1 - threshold_RK, 0.0)
     sums_R = (number_RB * (top_R1 - d_an)).sum(dim=1) - (active_RK * below_RK).sum(dim=1)
-    return Hinges(sums_R, active_RK, number_RB.neg_() if slopes else None), order_RK
+    return Hinges(sums_R, active_RK, number_RB.neg_() if rule.slopes else None), order_RK
 
 
 def _histogram(rank_RB: Tensor, like: Tensor) -> Tensor:
