@@ -66,14 +66,17 @@ class Subject:
     def evaluate(
         self, function: Callable[..., Any], inputs: Inputs, reduction: str, upstream: Tensor | None
     ) -> Outputs:
-        """Forward and backward once, from gradients of None."""
+        """Forward and backward once, from gradients of None. A value of another shape than its
+        upstream gradient has no backward pass."""
         clear_gradients(inputs)
         with torch.enable_grad():
             value = self.call(function, inputs, reduction)
         values = value if isinstance(value, tuple) else (value,)
         if not self.differentiable:
             return Outputs(tuple(v.detach() for v in values), {})
-        value.backward(upstream.to(value.dtype) if upstream is not None else None)
+        assert upstream is not None
+        if value.shape == upstream.shape:
+            value.backward(upstream.to(value.dtype))
         grads = {name: inputs.tensors[name].grad for name in inputs.differentiable}
         clear_gradients(inputs)
         return Outputs((value.detach(),), grads)

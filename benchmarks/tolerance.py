@@ -14,17 +14,17 @@ the dtype that inputs and intermediate results are stored in:
 
 Eager, torch.compile's version of it and peers may err by that much. Beyond it, the question is
 whether the inputs are at fault: next to a tie, or where a loss is small against what it is the
-difference of, the exact result itself moves by more. So the reference is evaluated again on inputs
-that are moved by one `bound` each, relatively, with random signs: an algorithm whose result is
-exact for inputs that near is as right as one can ask (backward stability), and may err by as much
-as the reference moved.
+difference of, the exact result itself moves by more. So the reference is evaluated again, up to
+eight times, on inputs that are moved by one `bound` each, relatively, with random signs: an
+algorithm whose result is exact for inputs that near is as right as one can ask (backward
+stability), and may err by a bound more than the reference moved.
 
 Every other contender may be at most twice as wrong as eager on the same inputs. Two floors keep
 luck out of that: eager may come out exact by chance, so its error counts as at least eps of the
 accumulation dtype and at least what rounding the reference's own result into the output's dtype
 costs. And where a selection flips (the reference moves over 100 times as far as its inputs do when
 these move by 8 sqrt(L) eps_acc), errors of two right contenders have nothing to do with each other:
-there it too may err by as much as the reference moved.
+there it too may err by a bound more than the reference moved.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ from kernels.loss import Inputs, Shape
 
 STEPS = 8
 FLIPS = 100
+# A tie flips in every second move: all eight miss one in 1 of 256 cases.
+MOVES = 8
 
 
 def accumulation(dtype: str) -> str:

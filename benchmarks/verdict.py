@@ -79,7 +79,7 @@ def _of_tensor(
         return Verdict(name, "relative_error", None, None, problem)
     limit = _limit(truth, candidate, name)
     if error > limit:
-        limit = max(limit, _allowance(truth, candidate, name))
+        limit = max(limit, _allowance(truth, candidate, name, error))
     reason = "" if error <= limit else f"error {error:.2g} where {limit:.2g} is allowed"
     return Verdict(name, "relative_error", error, limit, reason)
 
@@ -99,14 +99,15 @@ def _limit(truth: Truth, candidate: Candidate, name: str) -> float:
     return 2 * max(truth.eager_errors[name], floor)
 
 
-def _allowance(truth: Truth, candidate: Candidate, name: str) -> float:
+def _allowance(truth: Truth, candidate: Candidate, name: str, error: float) -> float:
     """What the inputs excuse: how far the exact result moves when they move by a bound."""
     shape, dtype = truth.subject.shape, truth.subject.dtype
+    bound = tolerance.bound(shape, dtype)
     if is_plain(candidate):
-        return truth.movement(tolerance.bound(shape, dtype)).get(name, 0.0)
+        return bound + truth.movement(name, bound, error)
     by = tolerance.accumulated(shape, dtype)
-    movement = truth.movement(by).get(name, 0.0)
-    return movement if movement > tolerance.FLIPS * by else 0.0
+    movement = truth.movement(name, by, max(error, tolerance.FLIPS * by))
+    return bound + movement if movement > tolerance.FLIPS * by else 0.0
 
 
 def _of_indices(
@@ -129,7 +130,7 @@ def _of_indices(
         limit = 0.0 if is_plain(candidate) else 2 * truth.eager_errors.get(metric, 0.0)
         if error > limit:
             by = tolerance.bound(truth.subject.shape, truth.subject.dtype)
-            limit = max(limit, truth.movement(by).get(metric, 0.0))
+            limit = max(limit, truth.movement(metric, by, error))
     finite = limit if math.isfinite(limit) else None
     reason = "" if error <= limit else f"{metric} {error:.3g} where {limit:.3g} is allowed"
     return Verdict("value", metric, error, finite, reason)

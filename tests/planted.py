@@ -1,0 +1,96 @@
+"""Contenders that are planted to be caught, and what they are measured with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from benchmarks import clock
+from benchmarks.rounds import Interleaved, Rounds, Timed
+from benchmarks.rows import Candidate, Subject
+from benchmarks.truth import Truth
+from kernels import catalogue, drawing
+from kernels.loss import Contender, Shape
+
+SHAPE = Shape(16, 8, 5)
+
+
+def softmax_subject(dtype: str = "float32", shape: Shape = SHAPE) -> Subject:
+    loss = catalogue.get("softmax")
+    return Subject(loss, loss.variant("linear"), shape, dtype, "cpu")
+
+
+def mining_subject() -> Subject:
+    loss = catalogue.get("triplet")
+    return Subject(loss, loss.variant("mine-batch-hard"), Shape(12, 8, 4), "float32", "cpu")
+
+
+def candidate(subject: Subject, name: str, function: Callable | None = None) -> Candidate:
+    """A contender that is judged as a kernel of our own; eager's function where none is given."""
+    own = subject.loss.resolve(subject.variant.contender("eager").entry)
+    return Candidate(Contender(name, "eager:planted"), function or own)
+
+
+def truths(subject: Subject, seed: int, count: int = 3) -> list[Truth]:
+    eager = candidate(subject, "eager")
+    return [
+        Truth(
+            subject,
+            drawing.draw(subject.variant, subject.shape, subject.dtype, "cpu", seed + k),
+            "mean",
+            eager,
+            seed,
+        )
+        for k in range(count)
+    ]
+
+
+class FakeClock:
+    """Calls everything, and says that each pass took as long as it was told."""
+
+    protocol: ClassVar[dict[str, str]] = {"clock": "fake"}
+
+    def time(self, forward, backward):
+        value = forward()
+        if backward is not None:
+            backward(value)
+        return clock.Sample(1.0, None if backward is None else 2.0, 3.0), value
+
+
+def run_rounds(
+    subject: Subject, found: list[Candidate], seed: int, rounds: Rounds | None = None, clocked=None
+) -> dict[str, Timed]:
+    loop = Interleaved(
+        subject, found, truths(subject, seed), rounds or Rounds(100.0, 8, 8, 1),
+        clocked or FakeClock(), seed,
+    )  # fmt: skip
+    return {timed.candidate.name: timed for timed in loop.run()}
+
+
+def eager_softmax(**arguments) -> Tensor:
+    return catalogue.get("softmax").resolve("eager:softmax")(**arguments)
+
+
+def scaled(**arguments) -> Tensor:
+    return eager_softmax(**arguments) * 1.0001
+
+
+def changes_its_input(bias: Tensor, **arguments) -> Tensor:
+    """The bias, which torch does not save for the backward pass and so does not guard."""
+    value = eager_softmax(bias=bias, **arguments)
+    with torch.no_grad():
+        bias[0] += 1
+    return value
+
+
+def changes_it_behind_torch(bias: Tensor, **arguments) -> Tensor:
+    value = eager_softmax(bias=bias, **arguments)
+    bias.detach().numpy()[0] += 1
+    return value
+
+
+def not_finite(**arguments) -> Tensor:
+    return eager_softmax(**arguments) * float("nan")
