@@ -47,10 +47,19 @@ class Verdict:
 def verdicts(records: Records, gradients: bool) -> Iterator[Verdict]:
     """For values, or for gradients; the reference itself is left out."""
     groups: dict[tuple[str, str, str, str], list[tuple[Measured, Result]]] = {}
+    has_gradient = {
+        (measured.case.loss, measured.case.variant)
+        for measured, result in records.results()
+        if quantity(result) and not is_value(result)
+    }
     for measured, result in records.results():
-        wanted = result.metric in ERRORS and is_value(result) != gradients
+        # What did not run has no quantity to name, and lacks values and gradients alike.
+        neither = result.status == "not_run" and not quantity(result)
+        wanted = result.metric in ERRORS and (neither or is_value(result) != gradients)
         if wanted and result.contender != REFERENCE:
             case = measured.case
+            if gradients and (case.loss, case.variant) not in has_gradient:
+                continue
             key = (case.loss, case.variant, result.contender, case.dtype)
             groups.setdefault(key, []).append((measured, result))
     for key, found in groups.items():

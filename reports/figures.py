@@ -16,7 +16,7 @@ from .comparison import Comparison
 from .document import Cell
 from .scaling import SYMBOL, Panel
 from .statistics import Interval
-from .style import Looks, plain
+from .style import Looks, short
 
 COLUMNS = 3
 UNIT_WIDTH = 3.3
@@ -58,14 +58,14 @@ def _scaling_panel(axis: Any, panel: Panel, looks: Looks) -> None:
         y = [point.estimate for point in middles]
         low = [point.estimate - (point.low or point.estimate) for point in middles]
         high = [(point.high or point.estimate) - point.estimate for point in middles]
-        label = plain(line.contender)
+        label = short(line.contender, 28)
         if line.growth is not None:
             label += f"  {SYMBOL[panel.axis]}^{line.growth.exponent.estimate:.2f}"
         axis.errorbar(
             x, y, yerr=[low, high], color=look.colour, marker=look.marker, linestyle=look.line,
             label=label, elinewidth=0.8, markeredgewidth=1.0,
         )  # fmt: skip
-    axis.set_title(f"{plain(panel.name)}\n{panel.fixed}", loc="left")
+    axis.set_title(f"{short(panel.name, 44)}\n{panel.fixed}", loc="left")
     axis.legend(loc="upper left", handlelength=2.6, borderaxespad=0.1, labelspacing=0.25)
 
 
@@ -164,7 +164,7 @@ def ratios(
         axis = drawn.subplots()
         _ratio_dots(axis, rows, looks)
         axis.axvline(1, color="#000000", linewidth=1)
-        axis.set_yticks(range(len(rows)), [plain(label) for label, _ in rows])
+        axis.set_yticks(range(len(rows)), [short(label) for label, _ in rows])
         axis.set_ylim(len(rows) - 0.4, -0.6)
         axis.grid(axis="y", linestyle=(0, (1, 3)))
         _ratio_ticks(axis, rows)
@@ -193,7 +193,7 @@ def _ratio_dots(axis: Any, rows: Sequence[tuple[str, Sequence[Comparison]]], loo
             axis.plot(
                 [middle], [y], marker=look.marker, color=look.colour, linestyle="none",
                 markerfacecolor="white" if one.wrong else look.colour,
-                label=plain(one.contender),
+                label=short(one.contender, 28),
             )  # fmt: skip
 
 

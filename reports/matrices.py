@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from matplotlib import ticker
 from matplotlib.patches import Rectangle
 
 from . import document, style
-from .style import BAD, Looks, plain
+from .style import BAD, Looks, short
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def matrix(
     """``columns`` are (contender, dtype); colour and text both say how wrong, ✗ that it failed."""
     width = max(6.6, 2.0 + 0.62 * len(columns))
     with style.drawing():
-        drawn = style.figure(width, 0.95 + 0.235 * len(rows))
+        drawn = style.figure(width, 1.3 + 0.235 * len(rows))
         axis = drawn.subplots()
         axis.grid(False)
         for (row, column), square in squares.items():
@@ -68,26 +68,24 @@ def _square(axis: Any, row: int, column: int, square: Square) -> None:
     axis.add_patch(box)
     failed = square.state == "worse"
     axis.text(
-        column, row, plain(square.text), ha="center", va="center", fontsize=7,
+        column, row, short(square.text), ha="center", va="center", fontsize=7,
         color="white" if failed else "#222222", fontweight="bold" if failed else "normal",
     )  # fmt: skip
 
 
 def _headings(axis: Any, rows: Sequence[str], columns: Sequence[tuple[str, str]]) -> None:
-    short = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
+    dtypes = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
     axis.set_xlim(-0.5, len(columns) - 0.5)
     axis.set_ylim(len(rows) - 0.5, -0.5)
-    axis.set_yticks(range(len(rows)), [plain(row) for row in rows])
-    axis.set_xticks(range(len(columns)), [plain(short.get(d, d)) for _, d in columns])
+    axis.set_yticks(range(len(rows)), [short(row) for row in rows])
+    axis.set_xticks(range(len(columns)), [short(dtypes.get(d, d)) for _, d in columns])
     axis.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
     for side in axis.spines.values():
         side.set_visible(False)
     contenders = list(dict.fromkeys(contender for contender, _ in columns))
     for contender in contenders:
         places = [i for i, (name, _) in enumerate(columns) if name == contender]
-        heading = plain(contender)
-        if len(heading) > 11 * len(places):
-            heading = heading[: 11 * len(places) - 1] + "…"
+        heading = "\n".join(textwrap.wrap(short(contender), 11 * len(places), max_lines=3))
         axis.text(
             (places[0] + places[-1]) / 2, -1.35, heading, ha="center", va="bottom", fontsize=8,
             fontweight="bold",
@@ -149,11 +147,11 @@ def curves(
                     if curve.group == group:
                         _curve(axis, curve, looks)
                 if row == 0:
-                    axis.set_title(plain(group).replace("/", "\n", 1), loc="left")
+                    axis.set_title(short(group).replace("/", "\n", 1), loc="left")
                 if row == len(metrics) - 1:
                     axis.set_xlabel("epoch")
                 axis.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
-            axes[row][0].set_ylabel(plain(metric.replace("_", " ")))
+            axes[row][0].set_ylabel(short(metric.replace("_", " ")))
         handles = {
             text: handle
             for axis in drawn.axes
@@ -177,7 +175,7 @@ def _curve(axis: Any, curve: Curve, looks: Looks) -> None:
     look = looks[curve.contender]
     axis.plot(
         curve.epochs, curve.values, color=look.colour, marker=look.marker, linestyle=look.line,
-        markersize=3, linewidth=1.1, label=plain(curve.contender),
+        markersize=3, linewidth=1.1, label=short(curve.contender, 28),
         markevery=max(1, len(curve.values) // 8),
     )  # fmt: skip
 
@@ -185,29 +183,32 @@ def _curve(axis: Any, curve: Curve, looks: Looks) -> None:
 def finals(
     name: str,
     title: str,
-    metric: str,
-    rows: Sequence[tuple[str, str, Sequence[float]]],
+    metrics: Sequence[str],
+    rows: Sequence[tuple[str, str, Sequence[Sequence[float]]]],
     looks: Looks,
     data: document.Table,
 ) -> document.Figure:
-    """The last value of a metric: a row a network, a dot a seed. Rows: label, contender, values."""
-    width = 6.6
+    """Metrics at the end: a panel a metric, a row a network, a dot a seed. Rows: label,
+    contender, and for each metric its values."""
+    width = 1.2 + 2.6 * len(metrics)
+    parts = []
     with style.drawing():
         drawn = style.figure(width, 0.75 + 0.24 * len(rows))
-        axis = drawn.subplots()
-        for row, (_, contender, values) in enumerate(rows):
-            look = looks[contender]
-            axis.plot(
-                values, [row] * len(values), marker=look.marker, color=look.colour,
-                linestyle="none", markersize=5.5,
-            )  # fmt: skip
-        axis.set_yticks(range(len(rows)), [plain(label) for label, _, _ in rows])
-        axis.set_ylim(len(rows) - 0.4, -0.6)
-        axis.set_xlabel(plain(metric.replace("_", " ")) + " (1 is perfect)")
-        everything = [v for _, _, values in rows for v in values if math.isfinite(v)]
-        if everything and min(everything) >= 0 and max(everything) <= 1:
-            axis.set_xlim(min(0.5, min(everything)) - 0.01, 1.01)
-        parts = "; ".join(f"{a}: {', '.join(f'{v:.3g}' for v in values)}" for a, _, values in rows)
-        alt = f"Dot plot of {metric} at the end of training. {parts}."
+        axes = drawn.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+        for column, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
+            for row, (label, contender, values) in enumerate(rows):
+                look = looks[contender]
+                axis.plot(
+                    values[column], [row] * len(values[column]), marker=look.marker,
+                    color=look.colour, linestyle="none", markersize=5.5,
+                )  # fmt: skip
+                parts += [f"{label} {metric} {value:.3g}" for value in values[column]]
+            axis.xaxis.set_major_locator(ticker.MaxNLocator(4))
+            axis.margins(x=0.12)
+            axis.set_xlabel(short(metric.replace("_", " ")) + " (1 is perfect)")
+        axes[0].set_yticks(range(len(rows)), [short(label) for label, _, _ in rows])
+        axes[0].set_ylim(len(rows) - 0.4, -0.6)
+        alt = f"Dot plots at the end of training. {'; '.join(parts)}."
         svg = style.to_svg(drawn, name, title, alt)
-    return document.Figure(name, title, "One dot a seed.", alt, svg, width, data)
+    caption = "One dot a seed. Scales do not begin at 0."
+    return document.Figure(name, title, caption, alt, svg, width, data)

@@ -120,6 +120,12 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
+def short(text: str, most: int = 60) -> str:
+    """A label that leaves room for what it labels; the table beside the figure has all of it."""
+    text = plain(text)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 _NUMBERS = re.compile(r'(?<= )(d|x|y|points)="([^"]*)"')
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 _ID = re.compile(r'(\bid="|url\(#|href="#)')

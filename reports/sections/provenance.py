@@ -10,10 +10,11 @@ from benchmarks.records import Result
 
 from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, table
-from ..reading import PASSES, Measured, is_interleaved
+from ..reading import PASSES, is_interleaved
 from .context import Context, machine_name, mark
 
 TITLE = "Provenance"
+FEW = 30
 # Metrics that have a place of their own on the page.
 SHOWN = {
     *PASSES, "first_call_s", "peak_bytes", "peak_reserved_bytes", "relative_error",
@@ -50,6 +51,8 @@ def _shown(value: object) -> str:
         return value
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
+    if isinstance(value, float):
+        return units.digits3(value)
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
@@ -144,8 +147,10 @@ def _first_calls(context: Context) -> list[Block]:
         "The first call is not part of any time above. For a compiled contender it holds the "
         "compilation, tens of seconds on a CPU."
     )
-    return [Text("First calls", kind="heading"), Text(text),
-            Details(f"First call of each contender ({len(rows)} rows)", [made])]  # fmt: skip
+    blocks: list[Block] = [Text("First calls", kind="heading"), Text(text)]
+    if len(rows) <= FEW:
+        return [*blocks, made]
+    return [*blocks, Details(f"First call of each contender ({len(rows)} rows)", [made])]
 
 
 def _others(context: Context) -> list[Block]:
@@ -169,18 +174,19 @@ def _figure(result: Result) -> str:
 
 def _commands(context: Context) -> Details:
     rows, anchors = [], []
-    seen: set[str] = set()
     for measured in context.records.cases:
-        anchor = context.anchor(measured)
-        if anchor in seen:
-            continue
-        seen.add(anchor)
-        anchors.append(anchor)
-        rows.append((Cell(measured.case.id, code=True), Cell(_command(measured), code=True)))
-    made = table(("case", "command that measures it again"), rows, anchors=anchors)
-    return Details(f"Commands: each case can be measured again ({len(rows)})", [made], open=False)
-
-
-def _command(measured: Measured) -> str:
-    commands = dict.fromkeys(result.provenance.command for result in measured.results)
-    return "  |  ".join(commands)
+        contenders: dict[str, list[str]] = {}
+        for result in measured.results:
+            together = contenders.setdefault(result.provenance.command, [])
+            if result.contender not in together:
+                together.append(result.contender)
+        for number, (command, names) in enumerate(contenders.items()):
+            # The first row of a case is what the rest of the page links to.
+            anchors.append(context.anchor(measured) if number == 0 else "")
+            rows.append(
+                (Cell(measured.case.id, code=True), ", ".join(names), Cell(command, code=True))
+            )
+    columns = ("case", "contenders", "command that measures it again")
+    made = table(columns, rows, anchors=anchors)
+    cases = units.plural(len(context.records.cases), "case")
+    return Details(f"Commands: each row can be measured again ({cases})", [made])

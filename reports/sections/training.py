@@ -33,7 +33,7 @@ def section(context: Context) -> Section:
     if main and rest:
         blocks.append(Details(f"Other final metrics ({len(rest)})", [_table(trainings, rest)]))
     blocks += _figures(context, [t for t in trainings if t.status != "not_run"])
-    blocks.append(_where(trainings))
+    blocks += [_where(trainings), _settings(trainings)]
     return Section("training", TITLE, blocks)
 
 
@@ -100,20 +100,29 @@ def _figures(context: Context, ran: list[Training]) -> list[Figure]:
         made.append(
             curves("training-curves", "Training curves", by_metric, context.looks, _epochs(ran))
         )
-    final = next((m for m in QUALITY if any(m in one.metrics for one in ran)), None)
+    return [*made, *_finals(context, ran)]
+
+
+def _finals(context: Context, ran: list[Training]) -> list[Figure]:
+    metrics = [m for m in QUALITY if any(one.metrics.get(m) is not None for one in ran)]
     rows = []
     for (name, contender, _), seeds in _by_network(ran).items():
-        values = [v for one in seeds if (v := one.metrics.get(final or "")) is not None]
-        if values:
+        values = [
+            [v for one in seeds if (v := one.metrics.get(metric)) is not None] for metric in metrics
+        ]
+        if any(values):
             rows.append((name, contender, values))
-    if final and rows:
-        data = table(
-            ("loss", "contender", final),
-            [(n, mark(c), ", ".join(units.digits3(v) for v in values)) for n, c, values in rows],
-        )
-        title = f"Final {final.replace('_', ' ')}"
-        made.append(finals("training-final", title, final, rows, context.looks, data))
-    return made
+    if not rows:
+        return []
+    data = table(
+        ("loss", "contender", *metrics),
+        [
+            (name, mark(contender), *(", ".join(map(units.digits3, v)) for v in values))
+            for name, contender, values in rows
+        ],
+    )
+    title = "Quality at the end of training"
+    return [finals("training-final", title, metrics, rows, context.looks, data)]
 
 
 def _first_logged(names: tuple[str, ...], ran: list[Training]) -> str | None:
@@ -157,10 +166,25 @@ def _where(trainings: list[Training]) -> Table:
     rows = []
     for one in trainings:
         store = ", ".join(f"{key} {value}" for key, value in sorted(one.mlflow.items()))
-        settings = ", ".join(f"{key}={value}" for key, value in one.settings.items())
         rows.append(
             (group(one), mark(one.contender), str(one.seed), Cell(store or "not logged", code=True),
-             settings, Cell(one.provenance.command, code=True))
+             Cell(one.provenance.command, code=True))
         )  # fmt: skip
-    columns = ("loss", "contender", "seed", "MLflow", "settings", "command")
+    columns = ("loss", "contender", "seed", "MLflow", "command")
     return table(columns, rows, "Where each network's log lies, and how it is trained again")
+
+
+def _settings(trainings: list[Training]) -> Details:
+    """Each setting once, with the networks it holds for."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in trainings:
+        for key, value in one.settings.items():
+            networks = found.setdefault((key, str(value)), [])
+            if group(one) not in networks:
+                networks.append(group(one))
+    every = len({group(one) for one in trainings})
+    rows = [
+        (key.replace("_", " "), value, "all" if len(names) == every else ", ".join(names))
+        for (key, value), names in sorted(found.items())
+    ]
+    return Details("Settings", [table(("setting", "value", "networks"), rows)])
