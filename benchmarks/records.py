@@ -177,7 +177,7 @@ def read_lines(path: Path) -> Iterator[Line]:
             where = f"records: {path}, line {number}"
             if not text.endswith("\n"):
                 raise RecordError(
-                    f"{where}: cut off in the middle of a line; "
+                    f"{where}: expected a whole line; got one that is cut off; "
                     f"complete the run with: marginbench run --resume {path.parent}"
                 )
             try:

@@ -268,7 +268,7 @@ def test_what_is_no_record_is_refused_and_nothing_written(
     if content is not None:
         (tmp_path / "records.jsonl").write_text(content)
     for function in (build, summary_table):
-        with pytest.raises(RecordError, match=r"expected|cut off") as raised:
+        with pytest.raises(RecordError, match="expected") as raised:
             function(tmp_path)
         assert says in str(raised.value)
     assert (tmp_path / "index.html").read_text() == "the old page"
