@@ -79,12 +79,12 @@ def recorded() -> Iterator[list[Launch]]:
         _recorders.pop()
 
 
-def check_fused(embeddings: Tensor) -> None:
+def check_fused(embeddings: Tensor, name: str = "embeddings") -> None:
     """Raise InputError where no kernel is made for the dtype or can run on the device."""
     if embeddings.dtype not in _DTYPES:
-        raise InputError("embeddings", "dtype float32, bfloat16 or float16", embeddings.dtype)
+        raise InputError(name, "dtype float32, bfloat16 or float16", embeddings.dtype)
     if not (embeddings.is_cuda or INTERPRETED or _recorders):
-        raise InputError("embeddings", "a CUDA tensor (or TRITON_INTERPRET=1)", embeddings.device)
+        raise InputError(name, "a CUDA tensor (or TRITON_INTERPRET=1)", embeddings.device)
 
 
 def row_major(matrix: Tensor) -> Tensor:

@@ -1,0 +1,125 @@
+"""The pairwise machine: tiles of squared distances, reduced on the way.
+
+A tile is M rows against N columns of the embeddings x (B x D). Its squared distances come from the
+Gram form, ||x_i||^2 + ||x_j||^2 - 2 x_i . x_j, whose products run on the tensor cores. What a loss
+reduces them to (sums, hardest samples, coefficients of the gradient) is its own kernel's business;
+B x B is not stored here.
+
+The Gram form is off by a few eps (||x_i||^2 + ||x_j||^2): nothing for distant pairs, everything
+for near ones. Two remedies, the same as in eager PyTorch (`distances`). float32 embeddings are
+moved to their common centre (`pairwise_launch.ready`). And pairs nearer than `CLOSE` times the sum
+of their squared norms are computed again from the difference of the embeddings as they came, so
+that equal rows are at distance 0 exactly. That takes a column of the tile at a time; a tile
+without close pairs pays a comparison an element for it.
+
+Products of 16-bit operands accumulate in float32; those of float32 operands are IEEE products
+unless tf32 is asked for. Nothing here uses atomics: the same input gives the same bits.
+
+Legend: M rows and N columns of a tile, K a chunk of D.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from . import distances
+
+CLOSE = tl.constexpr(distances.CLOSE)
+
+
+@triton.jit
+def row_pointers(x_ptr, index_M, x_stride):
+    """Where the rows ``index_M`` of x begin; 64-bit, for B x D can pass 2^31."""
+    return x_ptr + index_M.to(tl.int64) * x_stride
+
+
+@triton.jit
+def products_of(
+    left_M, mask_M, right_N, mask_N, D,
+    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """x_i . x_j for the rows that begin at ``left_M`` and ``right_N``; 0 where masked."""
+    depth_K = tl.arange(0, K)
+    products_MN = tl.zeros((M, N), tl.float32)
+    for start in range(0, D, K):
+        column_K = start + depth_K
+        inside_K = column_K < D
+        left_MK = tl.load(
+            left_M[:, None] + column_K[None, :],
+            mask=mask_M[:, None] & inside_K[None, :],
+            other=0.0,
+        )
+        right_NK = tl.load(
+            right_N[:, None] + column_K[None, :],
+            mask=mask_N[:, None] & inside_K[None, :],
+            other=0.0,
+        )
+        products_MN = tl.dot(left_MK, tl.trans(right_NK), products_MN, input_precision=PRECISION)
+    return products_MN
+
+
+@triton.jit
+def distances_to_one(left_M, mask_M, right, D, M: tl.constexpr, K: tl.constexpr):
+    """Squared distances of M rows to the one row that begins at ``right``, from differences."""
+    depth_K = tl.arange(0, K)
+    squared_M = tl.zeros((M,), tl.float32)
+    for start in range(0, D, K):
+        column_K = start + depth_K
+        inside_K = column_K < D
+        left_MK = tl.load(
+            left_M[:, None] + column_K[None, :],
+            mask=mask_M[:, None] & inside_K[None, :],
+            other=0.0,
+        )
+        right_K = tl.load(right + column_K, mask=inside_K, other=0.0)
+        difference_MK = left_MK.to(tl.float32) - right_K.to(tl.float32)[None, :]
+        squared_M += tl.sum(difference_MK * difference_MK, axis=1)
+    return squared_M
+
+
+@triton.jit
+def first_set(flag_N, N: tl.constexpr):
+    """The lowest position of a flag that is not 0; N if there is none."""
+    return tl.min(tl.where(flag_N != 0, tl.arange(0, N), N), axis=0)
+
+
+@triton.jit
+def distance_tile(
+    x_ptr, moved_ptr, norm_ptr, x_stride, moved_stride, row_M, mask_M, column_N, mask_N, D,
+    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Squared distances of the embeddings ``row_M`` to the embeddings ``column_N``.
+
+    x and moved (B x D, column stride 1) and norm (B, float32) are those of
+    `pairwise_launch.Ready`; row_M and column_N index into them, and where a mask is false nothing
+    is read. Returns the distances (M x N, float32; 0 of a row to itself, NaN where a row has a
+    NaN, any value where masked) and which pairs are close (M x N, bool; never a row and itself).
+    """
+    norm_M = tl.load(norm_ptr + row_M, mask=mask_M, other=0.0)
+    norm_N = tl.load(norm_ptr + column_N, mask=mask_N, other=0.0)
+    products_MN = products_of(
+        row_pointers(moved_ptr, row_M, moved_stride), mask_M,
+        row_pointers(moved_ptr, column_N, moved_stride), mask_N, D, M, N, K, PRECISION,
+    )  # fmt: skip
+
+    scale_MN = norm_M[:, None] + norm_N[None, :]
+    squared_MN = scale_MN - 2.0 * products_MN
+    itself_MN = row_M[:, None] == column_N[None, :]
+    # Times zero, not zero: a NaN stays.
+    squared_MN = tl.where((squared_MN < 0.0) | itself_MN, squared_MN * 0.0, squared_MN)
+    other_MN = (row_M[:, None] != column_N[None, :]) & mask_M[:, None] & mask_N[None, :]
+    close_MN = (squared_MN < scale_MN * CLOSE) & other_MN
+
+    position_N = tl.arange(0, N)
+    todo_N = tl.max(close_MN.to(tl.int32), axis=0)
+    while first_set(todo_N, N) < N:
+        here_N = position_N == first_set(todo_N, N)
+        partner = tl.sum(tl.where(here_N, column_N, 0), axis=0)
+        exact_M = distances_to_one(
+            row_pointers(x_ptr, row_M, x_stride), mask_M,
+            row_pointers(x_ptr, partner, x_stride), D, M, K,
+        )  # fmt: skip
+        squared_MN = tl.where(close_MN & here_N[None, :], exact_M[:, None], squared_MN)
+        todo_N = tl.where(here_N, 0, todo_N)
+    return squared_MN, close_MN

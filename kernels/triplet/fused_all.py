@@ -1,0 +1,240 @@
+"""Triplet loss over all triplets, or all semi-hard ones: the kernels. B^3 is never stored.
+
+1. `_distances_kernel`: the distances, B x B float32, a tile at a time.
+2. `_triplets_kernel`: one anchor a program. Its positives, a few at a time, meet its negatives, a
+   stretch at a time; hinges and counts are summed in registers. With ``counts`` it writes how the
+   anchor's sum depends on each distance: for a positive, in how many selected triplets it is, and
+   for a negative the same below zero.
+3. `_gradient_kernel`: those counts, weighted by the anchors' upstream gradients and folded over
+   the diagonal, are the coefficients of a product with the embeddings.
+
+Time O(B^2 D) and one addition and comparison for each valid triplet, B^2 P for P positives an
+anchor. Memory: B x B float32 once, and twice in a forward pass that a backward pass follows, which
+keeps one of the two. (Sorting the positives would make the second step O(B^2 log P); it pays from
+some hundreds of positives.)
+
+Legend: B batch, D dimension; M rows and N columns of a tile, K a chunk of D, E a chunk of the
+gradient's D; P positives and Q columns at a time.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ..machines.launching import blocks, launch, power_of_two
+from ..machines.operators import differentiable, operator
+from ..machines.pairwise import distance_tile, row_pointers
+from ..machines.pairwise_gradient import add_product
+from ..machines.pairwise_launch import ready, tile_for
+from .fused_groups import groups_of
+
+# Positives and columns that one program compares at a time.
+POSITIVES, NEGATIVES = 8, 512
+
+
+@triton.jit
+def _distances_kernel(
+    x_ptr, moved_ptr, norm_ptr,  # embeddings made ready, see distance_tile
+    squared_ptr,  # out (B x B) float32: squared distances
+    B, D, x_stride, moved_stride,
+    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    across = tl.cdiv(B, M)
+    row_M = (tl.program_id(0) % across) * M + tl.arange(0, M)
+    column_N = (tl.program_id(0) // across) * N + tl.arange(0, N)
+    mask_M = row_M < B
+    mask_N = column_N < B
+    squared_MN, _ = distance_tile(
+        x_ptr, moved_ptr, norm_ptr, x_stride, moved_stride, row_M, mask_M, column_N, mask_N, D,
+        M, N, K, PRECISION,
+    )  # fmt: skip
+    out_MN = squared_ptr + row_M.to(tl.int64)[:, None] * B + column_N[None, :]
+    tl.store(out_MN, squared_MN, mask=mask_M[:, None] & mask_N[None, :])
+
+
+@triton.jit
+def _triplets_kernel(
+    squared_ptr,  # (B x B) float32: squared distances
+    order_ptr,  # (B) int32: indices sorted by label
+    begin_ptr,  # (B) int32: where the group of a sample begins in order
+    end_ptr,  # (B) int32: where it ends
+    term_ptr,  # out (B) float32: sum of the anchor's hinges
+    selected_ptr,  # out (B) int64: how many triplets were selected
+    count_ptr,  # out (B x B) float32 if COUNTS: derivative of the term by each distance
+    B, margin,
+    P: tl.constexpr, Q: tl.constexpr, BEYOND: tl.constexpr, COUNTS: tl.constexpr,
+):  # fmt: skip
+    """Selected is a hinge above 0; with ``BEYOND`` the negative must also be farther than the
+    positive."""
+    anchor = tl.program_id(0)
+    row = anchor.to(tl.int64) * B
+    begin = tl.load(begin_ptr + anchor)
+    end = tl.load(end_ptr + anchor)
+
+    sum_Q = tl.zeros((Q,), tl.float32)
+    selected_Q = tl.zeros((Q,), tl.int32)
+    for place in range(begin, end, P):
+        place_P = place + tl.arange(0, P)
+        positive_P = tl.load(order_ptr + place_P, mask=place_P < end, other=anchor)
+        mask_P = positive_P != anchor
+        near_P = tl.load(squared_ptr + row + positive_P, mask=mask_P, other=0.0)
+        triplets_P = tl.zeros((P,), tl.int32)
+        for start in range(0, B, Q):
+            column_Q = start + tl.arange(0, Q)
+            mask_Q = column_Q < B
+            group_Q = tl.load(begin_ptr + column_Q, mask=mask_Q, other=begin)
+            negative_Q = group_Q != begin
+            far_Q = tl.load(squared_ptr + row + column_Q, mask=negative_Q, other=0.0)
+            hinge_PQ = near_P[:, None] - far_Q[None, :] + margin
+            # Not "above 0": a NaN is kept, so that it shows.
+            selected_PQ = ((hinge_PQ <= 0.0) == 0) & mask_P[:, None] & negative_Q[None, :]
+            if BEYOND:
+                selected_PQ = selected_PQ & ((far_Q[None, :] <= near_P[:, None]) == 0)
+            sum_Q += tl.sum(tl.where(selected_PQ, hinge_PQ, 0.0), axis=0)
+            triplets_Q = tl.sum(selected_PQ.to(tl.int32), axis=0)
+            selected_Q += triplets_Q
+            if COUNTS:
+                triplets_P += tl.sum(selected_PQ.to(tl.int32), axis=1)
+                count_Q = -triplets_Q.to(tl.float32)
+                if place > begin:
+                    count_Q += tl.load(count_ptr + row + column_Q, mask=negative_Q, other=0.0)
+                tl.store(count_ptr + row + column_Q, count_Q, mask=negative_Q)
+        if COUNTS:
+            tl.store(count_ptr + row + positive_P, triplets_P.to(tl.float32), mask=place_P < end)
+            # The next positives add to what other threads may have stored.
+            tl.debug_barrier()
+
+    tl.store(term_ptr + anchor, tl.sum(sum_Q, axis=0))
+    tl.store(selected_ptr + anchor, tl.sum(selected_Q.to(tl.int64), axis=0))
+
+
+@triton.jit
+def _gradient_kernel(
+    moved_ptr,  # embeddings (B x D), row stride moved_stride
+    count_ptr,  # (B x B) float32: derivative of each anchor's term by each distance
+    upstream_ptr,  # gradient of the terms (B), float32, stride upstream_stride
+    gradient_ptr,  # out (B x D), contiguous
+    B, D, moved_stride, upstream_stride,
+    M: tl.constexpr, N: tl.constexpr, E: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """sum over j of c_ij (x_i - x_j), c_ij = 2 (upstream_i count_ij + upstream_j count_ji)."""
+    across = tl.cdiv(B, M)
+    row_M = (tl.program_id(0) % across) * M + tl.arange(0, M)
+    output_E = (tl.program_id(0) // across) * E + tl.arange(0, E)
+    mask_M = row_M < B
+    inside_E = output_E < D
+    mask_ME = mask_M[:, None] & inside_E[None, :]
+    wide_row_M = row_M.to(tl.int64)
+    upstream_M = tl.load(upstream_ptr + row_M * upstream_stride, mask=mask_M, other=0.0)
+
+    weight_M = tl.zeros((M,), tl.float32)
+    sum_ME = tl.zeros((M, E), tl.float32)
+    for start in range(0, B, N):
+        column_N = start + tl.arange(0, N)
+        mask_N = column_N < B
+        wide_column_N = column_N.to(tl.int64)
+        upstream_N = tl.load(upstream_ptr + column_N * upstream_stride, mask=mask_N, other=0.0)
+        count_MN = tl.load(
+            count_ptr + wide_row_M[:, None] * B + column_N[None, :],
+            mask=mask_M[:, None] & mask_N[None, :],
+            other=0.0,
+        )
+        back_NM = tl.load(
+            count_ptr + wide_column_N[:, None] * B + row_M[None, :],
+            mask=mask_N[:, None] & mask_M[None, :],
+            other=0.0,
+        )
+        own_MN = upstream_M[:, None] * count_MN
+        theirs_MN = tl.trans(back_NM * upstream_N[:, None])
+        right_NE = tl.load(
+            row_pointers(moved_ptr, column_N, moved_stride)[:, None] + output_E[None, :],
+            mask=mask_N[:, None] & inside_E[None, :],
+            other=0.0,
+        )
+        sum_ME, weight_M = add_product(
+            sum_ME, weight_M, 2.0 * (own_MN + theirs_MN), right_NE, PRECISION
+        )
+
+    left_ME = tl.load(
+        row_pointers(moved_ptr, row_M, moved_stride)[:, None] + output_E[None, :],
+        mask=mask_ME,
+        other=0.0,
+    )
+    gradient_ME = weight_M[:, None] * left_ME.to(tl.float32) - sum_ME
+    out_ME = gradient_ptr + wide_row_M[:, None] * D + output_E[None, :]
+    tl.store(out_ME, gradient_ME.to(gradient_ptr.dtype.element_ty), mask=mask_ME)
+
+
+def _terms_shape(
+    embeddings: Tensor, labels: Tensor, margin: float, beyond: bool, counts: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    batch = embeddings.shape[0]
+    terms_B = embeddings.new_empty(batch, dtype=torch.float32)
+    selected_B = torch.empty_like(terms_B, dtype=torch.int64)
+    return terms_B, selected_B, terms_B.new_empty((batch, batch) if counts else (0, 0))
+
+
+@operator("triplet_all", fake=_terms_shape)
+def all_terms(
+    embeddings: Tensor, labels: Tensor, margin: float, beyond: bool, counts: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum of each anchor's hinges (B, float32), how many triplets were selected (B, int64)
+    and, with ``counts``, what the gradient needs (B x B, float32); only the sums take a gradient.
+
+    ``beyond`` selects only negatives farther than the positive.
+    """
+    these, groups = ready(embeddings), groups_of(labels)
+    batch = len(labels)
+    tile = tile_for("reduce", these.x_BD)
+    squared_BB = torch.empty(batch, batch, dtype=torch.float32, device=labels.device)
+    launch(
+        _distances_kernel, blocks(batch, tile.rows) * blocks(batch, tile.columns),
+        **these.arguments, squared_ptr=squared_BB, **tile.options(these.x_BD),
+    )  # fmt: skip
+    terms_B, selected_B, count_BB = _terms_shape(embeddings, labels, margin, beyond, counts)
+    launch(
+        _triplets_kernel, batch,
+        squared_ptr=squared_BB, order_ptr=groups.order, begin_ptr=groups.begin,
+        end_ptr=groups.end, term_ptr=terms_B, selected_ptr=selected_B, count_ptr=count_BB,
+        B=batch, margin=margin, P=POSITIVES, Q=NEGATIVES, BEYOND=beyond, COUNTS=counts,
+        num_warps=8,
+    )  # fmt: skip
+    return terms_B, selected_B, count_BB
+
+
+def _gradient_shape(embeddings: Tensor, counts: Tensor, upstream: Tensor) -> Tensor:
+    return torch.empty_like(embeddings, memory_format=torch.contiguous_format)
+
+
+@operator("triplet_all_gradient", fake=_gradient_shape)
+def all_gradient(embeddings: Tensor, counts: Tensor, upstream: Tensor) -> Tensor:
+    """Gradient by the embeddings (B x D, their dtype) for upstream gradients (B) of the terms."""
+    these = ready(embeddings)
+    batch, dim = embeddings.shape
+    tile = tile_for("product", these.x_BD)
+    output = power_of_two(dim, 16, tile.output)
+    gradient_BD = _gradient_shape(embeddings, counts, upstream)
+    options = {name: v for name, v in tile.options(these.x_BD).items() if name != "K"}
+    launch(
+        _gradient_kernel, blocks(batch, tile.rows) * blocks(dim, output),
+        moved_ptr=these.moved_BD, count_ptr=counts, upstream_ptr=upstream,
+        gradient_ptr=gradient_BD, B=batch, D=dim, moved_stride=these.moved_BD.stride(0),
+        upstream_stride=upstream.stride(0), E=output, **options,
+    )  # fmt: skip
+    return gradient_BD
+
+
+def _save(ctx, inputs, output) -> None:
+    _, selected_B, count_BB = output
+    ctx.mark_non_differentiable(selected_B, count_BB)
+    ctx.save_for_backward(inputs[0], count_BB)
+
+
+def _backward(ctx, upstream, *_):
+    return all_gradient(*ctx.saved_tensors, upstream), None, None, None, None
+
+
+differentiable(all_terms, backward=_backward, save=_save)
