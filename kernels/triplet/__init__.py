@@ -321,6 +321,7 @@ LOSS = Loss(
             cost=lambda shape, itemsize: _mining_cost(shape, itemsize, 0),
             reference_elements=lambda shape: shape.batch**2 + _triplets(shape),
             unit_embeddings=True,
+            excused={"triton": "how long its answer is depends on the data"},
         ),
     ),
 )
