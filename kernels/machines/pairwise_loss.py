@@ -45,7 +45,9 @@ class _PairwiseLoss(torch.autograd.Function):
             ctx.save_for_backward(embeddings, labels)
         elif gradient_BD is not None:
             if reduction == "mean":
-                gradient_BD /= divisor.clamp(min=1) if isinstance(divisor, Tensor) else max(divisor, 1)
+                gradient_BD /= (
+                    divisor.clamp(min=1) if isinstance(divisor, Tensor) else max(divisor, 1)
+                )
             ctx.save_for_backward(gradient_BD)
         return reduce(terms_B, reduction, divisor)
 
