@@ -23,7 +23,7 @@ def sweep(
 ) -> tuple[Tensor, int, Tensor | None]:
     """Half the sum of each row's pair losses (B), the number of unordered pairs, and the gradient
     (B x D) of the sum of weights_B (1 if None) times the terms, or None unless asked for."""
-    these, table = points(embeddings), positives(labels)
+    these, table = points(embeddings, slots=3), positives(labels)
     terms, gradients = [], []
     for rows in blocks(len(labels), embeddings):
         d2_RB, close = squared_distances(these, rows)
@@ -32,10 +32,10 @@ def sweep(
         # At an infinite distance a pair of one identity pushes nothing and has no slope.
         distance_RB = part.negatives(d2_RB.sqrt_(), torch.inf)
         # Minus the push: how much nearer than the margin a pair is.
-        excess_RB = torch.sub(distance_RB, margin, out=these.block("excess", rows)).clamp_(max=0)
+        excess_RB = torch.sub(distance_RB, margin, out=these.block(1, rows)).clamp_(max=0)
         terms.append((torch.linalg.vecdot(excess_RB, excess_RB) + d2_same) / 4)
         if gradient:
-            slope_RB = _slopes(excess_RB, distance_RB, part, these.block("sign", rows))
+            slope_RB = _slopes(excess_RB, distance_RB, part, these.block(2, rows))
             if weights_B is not None:
                 slope_RB.mul_(weights_B[rows, None] + weights_B).div_(2)
             gradients.append(symmetric_gradient(slope_RB, these, rows, close))

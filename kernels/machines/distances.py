@@ -15,7 +15,7 @@ the next one: B x B is never held whole beyond B of a few hundred.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -23,8 +23,8 @@ from torch import Tensor
 from .reduction import wide
 
 CLOSE = 1 / 64
-# Elements of a block of R x B: on the CPU three float32 blocks fill 1.5 MiB of cache.
-_BLOCK_CPU = 2**17
+# Elements of a block of R x B: on the CPU a float32 block fills 1 MiB of cache.
+_BLOCK_CPU = 2**18
 _BLOCK_CUDA = 2**26
 # Elements of a temporary of differences (pairs x D).
 _DIFFERENCES = 2**18
@@ -35,27 +35,32 @@ _STATIC_CLOSE = 8
 @dataclass(frozen=True)
 class Points:
     """Embeddings made ready: x_BD as they are, in at least float32; centred_BD moved to their
-    common centre; norms_B the squared norms of those."""
+    common centre; norms_B the squared norms of those. ``memory`` holds S blocks (S x R x B)."""
 
     x_BD: Tensor
     centred_BD: Tensor
     norms_B: Tensor
-    _buffers: dict[str, Tensor] = field(default_factory=dict)
+    memory: Tensor
 
-    def block(self, name: str, rows: slice) -> Tensor:
-        """Memory for R x B values, the same for the same name, so that the next block overwrites
-        it. On the CPU fresh memory costs more than a pass over it: a page fault per 4 KiB."""
-        count = rows.stop - rows.start
-        if name not in self._buffers:
-            self._buffers[name] = self.x_BD.new_empty(count, len(self.x_BD))
-        return self._buffers[name][:count]
+    def block(self, slot: int, rows: slice) -> Tensor:
+        """Memory for R x B values, the same for each block of rows. Slot 0 is that of d2."""
+        return self.memory[slot, : rows.stop - rows.start]
 
 
-def points(embeddings: Tensor) -> Points:
-    """Embeddings (B x D, any float dtype), in float64 if they are and in float32 otherwise."""
+def points(embeddings: Tensor, slots: int = 1) -> Points:
+    """Embeddings (B x D, any float dtype), in float64 if they are and in float32 otherwise, with
+    memory for ``slots`` blocks.
+
+    The blocks are one allocation on purpose. glibc gives memory back to the system when more than
+    twice the largest allocation is free, and fresh memory costs a page fault per 4 KiB, more than
+    a pass over it: one large block is kept from call to call, several small ones are not.
+    """
     x_BD = wide(embeddings)
     centred_BD = x_BD - _centre(x_BD)
-    return Points(x_BD, centred_BD, torch.linalg.vecdot(centred_BD, centred_BD))
+    norms_B = torch.linalg.vecdot(centred_BD, centred_BD)
+    count = len(embeddings)
+    memory = x_BD.new_empty(slots, _rows_of_a_block(count, embeddings), count)
+    return Points(x_BD, centred_BD, norms_B, memory)
 
 
 def _centre(x_BD: Tensor) -> Tensor:
@@ -64,9 +69,10 @@ def _centre(x_BD: Tensor) -> Tensor:
     So rounded it moves points of a coarse grid without rounding them: equal distances stay equal,
     and the lowest index wins among them.
     """
-    exponent = torch.frexp(x_BD.abs().amax()).exponent - 7
+    lowest, highest = x_BD.aminmax()
+    exponent = torch.frexp(torch.maximum(-lowest, highest)).exponent - 7
     # Through ldexp twice: 2^exponent alone could leave the range.
-    return torch.ldexp(torch.ldexp(x_BD.mean(dim=0), -exponent).round(), exponent)
+    return torch.ldexp(torch.ldexp(x_BD.mean(dim=0), -exponent).round_(), exponent)
 
 
 def static_shapes(tensor: Tensor) -> bool:
@@ -75,13 +81,17 @@ def static_shapes(tensor: Tensor) -> bool:
     return torch.compiler.is_compiling() or tensor.device.type != "cpu"
 
 
-def blocks(count: int, like: Tensor) -> Iterator[slice]:
-    """Slices over the anchors. One block while compiling: the compiler fuses instead."""
+def _rows_of_a_block(count: int, like: Tensor) -> int:
+    # One block while compiling: the compiler fuses instead.
     if torch.compiler.is_compiling():
-        rows = count
-    else:
-        elements = _BLOCK_CPU if like.device.type == "cpu" else _BLOCK_CUDA
-        rows = min(max(elements // count, 16), count)
+        return count
+    elements = _BLOCK_CPU if like.device.type == "cpu" else _BLOCK_CUDA
+    return min(max(elements // count, 16), count)
+
+
+def blocks(count: int, like: Tensor) -> Iterator[slice]:
+    """Slices over the anchors, all of one length but for the last."""
+    rows = _rows_of_a_block(count, like)
     for start in range(0, count, rows):
         yield slice(start, min(start + rows, count))
 
@@ -104,7 +114,7 @@ def squared_distances(these: Points, rows: slice) -> tuple[Tensor, Close | None]
     if these.x_BD.dtype == torch.float64:
         return _from_differences(these.x_BD[rows], these.x_BD), None
     centred_RD, norms_R = these.centred_BD[rows], these.norms_B[rows, None]
-    d2_RB = these.block("d2", rows)
+    d2_RB = these.block(0, rows)
     torch.addmm(these.norms_B, centred_RD, these.centred_BD.T, alpha=-2, out=d2_RB)
     d2_RB.add_(norms_R).clamp_(min=0)
     own_R = d2_RB[:, rows].diagonal()
@@ -168,17 +178,23 @@ def _from_differences(x_RD: Tensor, x_BD: Tensor) -> Tensor:
 
 
 def add_gradient(
-    gradient_BD: Tensor, slope_RB: Tensor, these: Points, rows: slice, scale: float = 1.0
+    gradient_BD: Tensor, slope_RB: Tensor, these: Points, rows: slice, spare_RB: Tensor
 ) -> None:
-    """Adds to gradient_BD what the slopes of a block's triplets, dL/d(d2) over ``scale``, give.
+    """Adds to gradient_BD what the slopes of a block's triplets, dL/d(d2), give.
 
     Each triplet adds as much to one entry of a row of slopes as it takes from another: rows sum to
     zero, so that in d(d2_ij)/dx_i = 2 (x_i - x_j) = -d(d2_ij)/dx_j the anchor's x_i drops out.
+    ``spare_RB`` is overwritten.
     """
-    x_BD, x_RD = these.centred_BD, these.centred_BD[rows]
-    gradient_BD[rows].addmm_(slope_RB, x_BD, alpha=-2 * scale)
-    gradient_BD.addcmul_(slope_RB.sum(dim=0)[:, None], x_BD, value=2 * scale)
-    gradient_BD.addmm_(slope_RB.T, x_RD, alpha=-2 * scale)
+    x_BD = these.centred_BD
+    gradient_BD.addcmul_(slope_RB.sum(dim=0)[:, None], x_BD, value=2)
+    if len(slope_RB) == len(x_BD):
+        # The whole batch: (slope + slope^T) x is one product, and a transposed copy is cheap.
+        both_BB = spare_RB.copy_(slope_RB.T).add_(slope_RB)
+        gradient_BD.addmm_(both_BB, x_BD, alpha=-2)
+        return
+    gradient_BD[rows].addmm_(slope_RB, x_BD, alpha=-2)
+    gradient_BD.addmm_(slope_RB.T, x_BD[rows], alpha=-2)
 
 
 def symmetric_gradient(slope_RB: Tensor, these: Points, rows: slice, close: Close | None) -> Tensor:

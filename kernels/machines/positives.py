@@ -69,23 +69,21 @@ def positives(labels: Tensor, static: bool | None = None) -> Table:
     """The table for labels (B, int64). Its width K is that of the anchor with the most positives,
     or B where shapes must not depend on data (``static``; None: as the device wants it)."""
     if static_shapes(labels) if static is None else static:
-        return Table(labels, _static_sizes(labels))
-    order_B = labels.argsort(stable=True)
-    _, group_B, counts = labels[order_B].unique_consecutive(return_inverse=True, return_counts=True)
-    position_B = torch.arange(len(labels), device=labels.device)
-    start_B, rank_B, sizes_B = (torch.empty_like(labels) for _ in range(3))
-    start = (counts.cumsum(0) - counts)[group_B]
-    start_B[order_B], rank_B[order_B] = start, position_B - start
-    sizes_B[order_B] = counts[group_B]
-    k = torch.arange(int(counts.max()) - 1, device=labels.device)
-    # The k-th of the identity without the anchor: those from the anchor's rank on move up by one.
-    slot_BK = start_B[:, None] + k + (k >= rank_B[:, None])
+        return Table(labels, _starts_and_sizes(labels.sort().values, labels)[1])
+    ordered_B, order_B = labels.sort(stable=True)
+    start_B, sizes_B = _starts_and_sizes(ordered_B, labels)
+    everyone = torch.arange(len(labels), device=labels.device)
+    place_B = torch.empty_like(order_B).scatter_(0, order_B, everyone)
+    k = everyone[: int(sizes_B.max()) - 1]
+    # The k-th of the identity without the anchor: those from the anchor's place on move up by one.
+    slot_BK = start_B[:, None] + k
+    slot_BK += slot_BK >= place_B[:, None]
     valid_BK = k < sizes_B[:, None] - 1
-    column_BK = order_B[slot_BK.clamp(max=len(labels) - 1)]
-    return Table(labels, sizes_B, torch.where(valid_BK, column_BK, position_B[:, None]), valid_BK)
+    column_BK = order_B[torch.where(valid_BK, slot_BK, place_B[:, None])]
+    return Table(labels, sizes_B, column_BK, valid_BK)
 
 
-def _static_sizes(labels: Tensor) -> Tensor:
-    ordered = labels.sort().values
-    first = torch.searchsorted(ordered, labels)
-    return torch.searchsorted(ordered, labels, right=True) - first
+def _starts_and_sizes(ordered_B: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the identity of each sample starts among the sorted labels, and how many it has."""
+    start_B = torch.searchsorted(ordered_B, labels)
+    return start_B, torch.searchsorted(ordered_B, labels, right=True) - start_B

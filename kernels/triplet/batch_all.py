@@ -61,7 +61,7 @@ def sweep(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Sums of hinges by anchor (B), the divisor of their mean, and the gradient (B x D) of the
     sum of weights_B (1 if None) times them, or None unless asked for. See `Rule`."""
-    these, table = points(embeddings), positives(labels)
+    these, table = points(embeddings, slots=4 if beyond else 3), positives(labels)
     rule = Rule(margin, beyond, gradient, divisor == "active", few)
     gradient_BD = torch.zeros_like(these.x_BD) if gradient else None
     sums, counts = [], []
@@ -73,7 +73,8 @@ def sweep(
         if gradient_BD is not None and hinges.slope_RB is not None:
             if weights_B is not None:
                 hinges.slope_RB.mul_(weights_B[rows, None])
-            add_gradient(gradient_BD, hinges.slope_RB, these, rows)
+            spare_RB = these.block(0, rows)
+            add_gradient(gradient_BD, hinges.slope_RB, these, rows, spare_RB)
     if not rule.counts:
         counts = [((table.sizes_B - 1) * (len(labels) - table.sizes_B)).sum()]
     return torch.cat(sums), torch.stack(counts).sum(), gradient_BD
@@ -101,9 +102,9 @@ def _by_rank(
     threshold_RK = torch.where(valid_RK, d_ap + rule.margin, -torch.inf)
     sums_R = d_an.new_zeros(len(d_an))
     active_RK = torch.empty_like(d_ap) if rule.slopes or rule.counts else None
-    slope_RB = these.block("slope", rows).zero_() if rule.slopes else None
-    hinge_RB = these.block("hinge", rows)
-    further_RB = these.block("further", rows) if rule.beyond else None
+    slope_RB = these.block(1, rows).zero_() if rule.slopes else None
+    hinge_RB = these.block(2, rows)
+    further_RB = these.block(3, rows) if rule.beyond else None
     # Signs, not comparisons: a pass that makes booleans costs several that make floats.
     for k in range(d_ap.shape[1]):
         torch.sub(threshold_RK[:, k, None], d_an, out=hinge_RB).clamp_(min=0)

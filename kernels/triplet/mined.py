@@ -42,7 +42,7 @@ def sweep_semi_hard(
     embeddings: Tensor, labels: Tensor, weights_B: Tensor | None, gradient: bool, *, margin: float
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """As `batch_all.sweep`, of the negatives that `mining.semi_hard_negatives` takes."""
-    these, table = points(embeddings), positives(labels)
+    these, table = points(embeddings, slots=2), positives(labels)
     gradient_BD = torch.zeros_like(these.x_BD) if gradient else None
     terms, counts = [], []
     for rows in blocks(len(labels), embeddings):
@@ -100,10 +100,10 @@ def _all_slopes(
     hinge_RK = torch.where(real_RK, (d_ap - d_an + margin).clamp(min=0), 0.0)
     if gradient_BD is not None:
         active_RK = hinge_RK.sign() if weights_R is None else hinge_RK.sign() * weights_R[:, None]
-        slope_RB = torch.zeros_like(d2_RB)
+        slope_RB = these.block(1, rows).zero_()
         slope_RB.scatter_add_(1, part.columns(), active_RK)
         slope_RB.scatter_add_(1, negative_RK, -active_RK)
-        add_gradient(gradient_BD, slope_RB, these, rows)
+        add_gradient(gradient_BD, slope_RB, these, rows, spare_RB=d2_RB)
     return hinge_RK.sum(dim=1)
 
 
