@@ -127,6 +127,6 @@ def _notices(context: Context) -> list[Text]:
         notices.append(Text(text, kind="warning"))
     failed = len(failures(records)) + sum(t.status == "worse" for t in records.trainings)
     if failed:
-        text = f"{units.plural(failed, 'result')} ran and failed; they stand under Agreement."
+        text = f"{units.plural(failed, 'result')} ran and failed: see Agreement and Training."
         notices.append(Text(text, kind="warning"))
     return notices

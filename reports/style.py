@@ -141,6 +141,11 @@ _NEEDLESS = re.compile(
 def to_svg(drawn: Figure, name: str, title: str, alt: str) -> str:
     """One <svg> element for a page: ids that begin with ``name``, a title and a description for
     readers of the screen, coordinates to a hundredth of a point."""
+    # Laid out here once: saving would otherwise draw the figure twice to do it.
+    engine = drawn.get_layout_engine()
+    if engine is not None:
+        engine.execute(drawn)
+        drawn.set_layout_engine("none")
     buffer = io.StringIO()
     drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()

@@ -130,7 +130,8 @@ def _short(measured: Measured, main: Answer, metric: str) -> Cell:
     if one.state != "winner":
         return Cell(one.title, tone="quiet")
     assert one.margin is not None
-    text = f"{units.digits3(one.margin.estimate)}× {units.bounds(one.margin)}"
+    margin = f"{units.digits3(one.margin.estimate)}× {units.bounds(one.margin)}"
+    text = f"{one.leaders[0]} {margin}"
     return Cell(text, mark=one.leaders[0])
 
 
