@@ -22,7 +22,7 @@ def psi_of(cosine, M: tl.constexpr):
     7, with cos(m theta) = T_m(cos theta)): no angle, so no infinite slope at the poles. Both are
     continuous where k steps, at cos(i pi / M).
     """
-    one = tl.full(cosine.shape, 1.0, tl.float32)
+    one = tl.full(cosine.shape, 1.0, cosine.dtype)
     if M == 1:
         psi, slope = cosine, one
     elif M == 2:
@@ -30,15 +30,15 @@ def psi_of(cosine, M: tl.constexpr):
         psi = sign * (2.0 * cosine * cosine - 1.0) + (sign - 1.0)
         slope = sign * 4.0 * cosine
     elif M == 3:
-        k = (cosine <= 0.5).to(tl.float32) + (cosine <= -0.5).to(tl.float32)
+        k = (cosine <= 0.5).to(cosine.dtype) + (cosine <= -0.5).to(cosine.dtype)
         sign = tl.where(k == 1.0, -1.0, 1.0)
         square = cosine * cosine
         psi = sign * (4.0 * square - 3.0) * cosine - 2.0 * k
         slope = sign * (12.0 * square - 3.0)
     else:
         half_root = 0.7071067811865476
-        k = (cosine <= half_root).to(tl.float32) + (cosine <= 0.0).to(tl.float32)
-        k += (cosine <= -half_root).to(tl.float32)
+        k = (cosine <= half_root).to(cosine.dtype) + (cosine <= 0.0).to(cosine.dtype)
+        k += (cosine <= -half_root).to(cosine.dtype)
         sign = tl.where((k == 1.0) | (k == 3.0), -1.0, 1.0)
         square = cosine * cosine
         psi = sign * (8.0 * square * (square - 1.0) + 1.0) - 2.0 * k
@@ -54,8 +54,8 @@ def angular_margin(straight, length, annealing, MARGIN: tl.constexpr):
     """
     if MARGIN == 1:
         target = straight
-        slope = tl.full(straight.shape, 1.0, tl.float32)
-        radial = tl.zeros(straight.shape, tl.float32)
+        slope = tl.full(straight.shape, 1.0, straight.dtype)
+        radial = tl.zeros(straight.shape, straight.dtype)
     else:
         nowhere = length == 0.0
         divisor = tl.where(nowhere, 1.0, length)

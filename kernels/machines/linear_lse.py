@@ -9,7 +9,7 @@ A loss supplies the bend, one device function; everything else is shared.
 
 **Forward.** Class tiles stream through tensor-core products; a row keeps the largest logit and the
 sum of exponentials beside the target's. Ranges of classes go to different programs, so that a small
-batch fills a GPU too. A kernel over rows then makes the target's logit in float32, bends it, puts
+batch fills a GPU too. A kernel over rows then makes the target's logit in float64, bends it, puts
 it in, and keeps four numbers a row for backward.
 
 **Backward.** For a range of classes at a time, a tile's logits are made again and turned into the
@@ -45,10 +45,10 @@ class Head:
     """The terms of a loss over class weights, as the operator ``{name}_terms``.
 
     ``bend`` is a @triton.jit function ``(straight, length, parameter, MARGIN) -> (target, slope,
-    radial)`` on float32 blocks of rows: from the target's plain logit x . w (x . w / ||w||
+    radial)`` on float64 blocks of rows: from the target's plain logit x . w (x . w / ||w||
     for ``unit_weights``) and ||x||, the bent logit, its derivative by the plain one, and its
     derivative by ||x|| over ||x||. ``parameter`` is a number at run time, ``MARGIN`` an int that
-    the kernel is compiled for. The slope's magnitude may reach 255.
+    the kernel is compiled for. The slope's magnitude may reach 63.
     """
 
     def __init__(self, name: str, bend: Any, *, unit_weights: bool) -> None:

@@ -6,7 +6,8 @@ upstream (B, float32); peak (), its largest magnitude; steepest (), the largest 
 where weights keep their lengths;
 coefficients (B x span, in the dtype of x): for a range of classes, the derivative of the loss by
 each product x_i . w_j, over peak, over steepest, times SCALE, so that half precision neither over-
-nor underflows. Columns from the range's width up to a whole block are zero;
+nor underflows; peak and steepest are rounded down to powers of two there, which costs no rounding.
+Columns from the range's width up to a whole block are zero;
 sums (row blocks x span, float32): sums over the rows of a block, for each column;
 partial (splits x B x D, float32): sums over the columns of a split.
 """
@@ -17,6 +18,13 @@ import triton
 import triton.language as tl
 
 from .linear_lse_forward import labels_of, products_of
+
+
+@triton.jit
+def _scale_of(largest_ptr):
+    """The largest power of two at or below a number; 1 for 0, infinity for NaN and infinity."""
+    bits = tl.load(largest_ptr).to(tl.int32, bitcast=True) & 0x7F800000
+    return tl.where(bits == 0, 1.0, bits.to(tl.float32, bitcast=True))
 
 
 @triton.jit(do_not_specialize=["first", "width"])
@@ -48,8 +56,7 @@ def coefficients_of_range(
     spread = tl.load(rows_ptr + B + rows, mask=row_there, other=0.0)
     pull = tl.load(rows_ptr + 2 * B + rows, mask=row_there, other=0.0)
     upstream = tl.load(upstream_ptr + rows, mask=row_there, other=0.0)
-    peak = tl.load(peak_ptr)
-    share = tl.where(peak == 0, 0.0, upstream / tl.where(peak == 0, 1.0, peak))
+    share = upstream / _scale_of(peak_ptr)
     if inverse_ptr is not None:
         inverse = tl.load(inverse_ptr + classes, mask=class_there, other=0.0)
         straight *= inverse[None, :]
@@ -62,9 +69,7 @@ def coefficients_of_range(
     slopes = tl.where(row_there[:, None] & class_there[None, :], slopes, 0.0)
     coefficients = slopes * SCALE
     if inverse_ptr is not None:
-        steepest = tl.load(steepest_ptr)
-        flat = tl.where(steepest == 0, 0.0, inverse / tl.where(steepest == 0, 1.0, steepest))
-        coefficients *= flat[None, :]
+        coefficients *= (inverse / _scale_of(steepest_ptr))[None, :]
     rounded = coefficients.to(coefficients_ptr.dtype.element_ty)
     at = coefficients_ptr + rows.to(tl.int64)[:, None] * span + columns[None, :]
     tl.store(at, rounded, mask=row_there[:, None])
@@ -125,9 +130,9 @@ def embedding_gradient(
     for _ in range(splits):
         sums += tl.load(partial_ptr + at[:, None] * D + d[None, :], mask=there, other=0.0)
         at += B
-    unit = tl.load(peak_ptr) / SCALE
+    unit = _scale_of(peak_ptr) / SCALE
     if steepest_ptr is not None:
-        unit *= tl.load(steepest_ptr)
+        unit *= _scale_of(steepest_ptr)
     radial = tl.load(rows_ptr + 3 * B + rows, mask=row_there, other=0.0)
     upstream = tl.load(upstream_ptr + rows, mask=row_there, other=0.0)
     x_at = x_ptr + rows.to(tl.int64)[:, None] * x_stride + d[None, :]
@@ -155,7 +160,7 @@ def weight_gradient_of_range(
     class_there = columns < width
     d_there = d < D
     classes = (first + columns).to(tl.int64)
-    peak = tl.load(peak_ptr)
+    peak = _scale_of(peak_ptr)
     column_sums = tl.zeros((BLOCK_C,), dtype=tl.float32)
     if sums_ptr is not None:
         sum_ptrs = sums_ptr + columns
@@ -178,7 +183,7 @@ def weight_gradient_of_range(
         there = class_there[:, None] & d_there[None, :]
         unit = peak / SCALE
         if inverse_ptr is not None:
-            unit *= tl.load(steepest_ptr)
+            unit *= _scale_of(steepest_ptr)
             along = column_sums * tl.load(inverse_ptr + classes, mask=class_there, other=0.0)
             w_at = w_ptr + classes[:, None] * w_stride + d[None, :]
             sums -= along[:, None] * tl.load(w_at, mask=there, other=0.0).to(tl.float32)

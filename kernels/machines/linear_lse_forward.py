@@ -119,19 +119,26 @@ def rows_of_terms(
     d = tl.arange(0, BLOCK_D)
     x_ptrs = x_ptr + rows.to(tl.int64)[:, None] * x_stride + d[None, :]
     w_ptrs = w_ptr + y.to(tl.int64)[:, None] * w_stride + d[None, :]
-    inner = tl.zeros((BLOCK_B, BLOCK_D), dtype=tl.float32)
-    square = tl.zeros((BLOCK_B, BLOCK_D), dtype=tl.float32)
+    # In float64: where a margin is flat, its slope hangs on the last digits of the cosine.
+    inner = tl.zeros((BLOCK_B, BLOCK_D), dtype=tl.float64)
+    x_square = tl.zeros((BLOCK_B, BLOCK_D), dtype=tl.float64)
+    w_square = tl.zeros((BLOCK_B, BLOCK_D), dtype=tl.float64)
     for start in range(0, D, BLOCK_D):
         d_there = (start + d < D)[None, :]
-        x = tl.load(x_ptrs + start, mask=row_there[:, None] & d_there, other=0.0).to(tl.float32)
-        w = tl.load(w_ptrs + start, mask=valid[:, None] & d_there, other=0.0).to(tl.float32)
+        x = tl.load(x_ptrs + start, mask=row_there[:, None] & d_there, other=0.0)
+        w = tl.load(w_ptrs + start, mask=valid[:, None] & d_there, other=0.0)
+        x, w = x.to(tl.float32).to(tl.float64), w.to(tl.float32).to(tl.float64)
         inner += x * w
-        square += x * x
+        x_square += x * x
+        if inverse_ptr is not None:
+            w_square += w * w
     straight = tl.sum(inner, axis=1)
-    length = tl.sqrt_rn(tl.sum(square, axis=1))
+    length = tl.sqrt(tl.sum(x_square, axis=1))
     if inverse_ptr is not None:
-        straight *= tl.load(inverse_ptr + y, mask=valid, other=0.0)
+        w_length = tl.sqrt(tl.sum(w_square, axis=1))
+        straight /= tl.where(w_length == 0, 1.0, w_length)
     target, slope, radial = BEND(straight, length, parameter, MARGIN)
+    target, slope, radial = target.to(tl.float32), slope.to(tl.float32), radial.to(tl.float32)
     if bias_ptr is not None:
         target += tl.load(bias_ptr + y, mask=valid, other=0.0).to(tl.float32)
     target = tl.where(valid, target, float("nan"))

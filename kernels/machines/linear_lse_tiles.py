@@ -12,7 +12,7 @@ from .launching import Tile, blocks, power_of_two
 SCRATCH_BYTES = (8 << 20, 32 << 20)
 # Row kernels, bound by memory: 16 rows a program, in strips of D.
 ROWS = 16
-# Keeps probabilities down to 1e-8 normal in float16, and slopes up to 255 finite.
+# Keeps probabilities down to 2^-22 normal in float16, and slopes up to 63 finite.
 HALF_SCALE = 256.0
 
 

@@ -15,7 +15,8 @@ from ..machines.reduction import reduce
 @triton.jit
 def straight_on(straight, length, parameter, MARGIN: tl.constexpr):
     """target, slope and radial of a logit that stays as it is."""
-    return straight, tl.full(straight.shape, 1.0, tl.float32), tl.zeros(straight.shape, tl.float32)
+    one = tl.full(straight.shape, 1.0, straight.dtype)
+    return straight, one, tl.zeros(straight.shape, straight.dtype)
 
 
 head = Head("softmax", straight_on, unit_weights=False)
