@@ -95,9 +95,7 @@ def test_the_list_shows_it_and_names_the_broken_folder(copy: Path):
 
 
 def test_the_contract_tests_run_over_it(copy: Path):
-    result = _run(
-        copy, "-m", "pytest", "tests/test_contract.py", "-k", "throw-away or squares", "-q"
-    )
+    result = _run(copy, "-m", "pytest", "tests/test_contract.py", "-k", "throw-away or squares")
     assert result.returncode == 0, result.stdout
     assert "passed" in result.stdout
 
