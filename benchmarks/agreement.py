@@ -11,22 +11,24 @@ from . import verdict
 from .contenders import BASE
 from .rows import Candidate, Outputs, Row, Subject, clear_gradients, explain, not_run
 from .tolerance import accumulation, epsilon
-from .truth import Truth
+from .truth import Truth, elements
 from .verdict import Verdict
 
 TIMED_REDUCTION = "mean"
-# Beyond this many elements of the reference one reduction is compared, the one that is timed: the
-# three differ in the last step alone, and all of them are compared on smaller sizes.
+# Where the reference goes through more elements than this, only the reduction that is timed is
+# compared beside the timing: the three differ in the last step alone, and the agreement suite
+# compares all of them on smaller sizes.
 ALL_REDUCTIONS_ELEMENTS = 1_000_000
 
 
-def reductions(subject: Subject) -> tuple[str, ...]:
-    """The reductions to compare at this size."""
+def reductions(subject: Subject, *, every: bool) -> tuple[str, ...]:
+    """The reductions to compare at this size; ``every`` compares all, whatever it takes."""
     declared = subject.variant.reductions
     if not subject.differentiable:
         return (TIMED_REDUCTION,)
-    large = subject.variant.reference_elements(subject.shape) > ALL_REDUCTIONS_ELEMENTS
-    return (TIMED_REDUCTION,) if large and TIMED_REDUCTION in declared else declared
+    if every or elements(subject) <= ALL_REDUCTIONS_ELEMENTS:
+        return declared
+    return (TIMED_REDUCTION,)
 
 
 def metrics(subject: Subject) -> tuple[str, ...]:
@@ -42,20 +44,21 @@ def measure(
     inputs: Inputs,
     seed: int,
     *,
+    every: bool = True,
     eager: Candidate | None = None,
     timed: Truth | None = None,
     mode: str = "",
 ) -> list[Row]:
     """Rows of every candidate that has a callable; the others are the caller's.
 
-    ``eager`` is the base of comparison if it is not among the candidates; ``timed`` the truth of
-    the timed reduction where the caller has it already; ``mode`` is put on each row: the
-    interpreter's, for one. A contender that fails, changes its inputs or gives nonsense takes
-    only its own rows.
+    ``every`` asks for all reductions, however large the case; ``eager`` is the base of comparison
+    if it is not among the candidates; ``timed`` the truth of the timed reduction where the caller
+    has it already; ``mode`` is put on each row: the interpreter's, for one. A contender that
+    fails, changes its inputs or gives nonsense takes only its own rows.
     """
     rows: list[Row] = []
     base = eager or next(c for c in candidates if c.name == BASE)
-    for reduction in reductions(subject):
+    for reduction in reductions(subject, every=every):
         of = {"reduction": reduction} if subject.differentiable else {}
         if mode:
             of["mode"] = mode

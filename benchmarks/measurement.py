@@ -21,9 +21,11 @@ from . import agreement, clock, memory
 from .contenders import BASE, candidates, compiled_graphs
 from .rounds import POOL, Interleaved, Rounds, Timed
 from .rows import Candidate, Row, Subject, clear_gradients, explain, not_run
-from .truth import Truth
+from .truth import REFERENCE_ELEMENTS, Truth
 
 _SEED_STEP = 1_000_003
+# Of the reference, beside what the timed rounds take: the default preset's centre sizes fit.
+_ELEMENTS_PER_S = REFERENCE_ELEMENTS / 1.5
 
 
 @dataclass
@@ -95,15 +97,20 @@ class Measurement:
         pool = [draw(case, self.subject, k) for k in range(POOL if timed else 1)]
         eager = next(c for c in found if c.name == BASE)
         reduction = agreement.TIMED_REDUCTION
-        truths = [Truth(self.subject, inputs, reduction, eager, case.seed) for inputs in pool]
+        affordable = int(_ELEMENTS_PER_S * self.preset.seconds_per_case)
+        truths = [
+            Truth(self.subject, inputs, reduction, eager, case.seed, affordable=affordable)
+            for inputs in pool
+        ]
         if timed:
             yield from self._first_calls(found, truths[0])
         yield self._unavailable(found)
         able = [c for c in found if c.function is not None]
         if "agreement" in case.measures:
             rows = agreement.measure(
-                self.subject, able, pool[0], case.seed, eager=eager, timed=truths[0]
-            )
+                self.subject, able, pool[0], case.seed,
+                every=case.suite == "agreement", eager=eager, timed=truths[0],
+            )  # fmt: skip
             able, voided = self._void_the_wrong(able, rows)
             yield rows + voided
         if "memory" in case.measures:

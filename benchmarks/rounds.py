@@ -104,8 +104,8 @@ class Interleaved:
         for number in range(self.rounds.warmup):
             self._refill(number)
             for timed in self._order(number):
-                # What is slow is warm after one call.
-                if number == 0 or timed.samples[-1].both_s < self.rounds.seconds:
+                # What is slow is warm after one call: it was called before, untimed.
+                if number == 0 or timed.samples[-1].both_s < self.rounds.seconds / 10:
                     self._call(timed, number, keep=False)
 
     def _limit_the_slow(self) -> None:

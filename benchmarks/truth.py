@@ -14,8 +14,8 @@ from . import indices, tolerance
 from .contenders import BASE, REFERENCE
 from .rows import Candidate, Outputs, Subject
 
-# The reference may hold several float64 temporaries of this many elements (240 MB each).
-REFERENCE_ELEMENTS = 30_000_000
+# float64 elements that the reference may go through: one or two seconds of a CPU.
+REFERENCE_ELEMENTS = 40_000_000
 
 # By quantity: the error, or None and what is wrong beyond rounding.
 Errors = dict[str, tuple[float | None, str]]
@@ -29,17 +29,23 @@ class Truth:
     """
 
     def __init__(
-        self, subject: Subject, inputs: Inputs, reduction: str, eager: Candidate, seed: int
+        self,
+        subject: Subject,
+        inputs: Inputs,
+        reduction: str,
+        eager: Candidate,
+        seed: int,
+        *,
+        affordable: int = REFERENCE_ELEMENTS,
     ) -> None:
         self.subject, self.inputs, self.reduction = subject, inputs, reduction
         self.upstream = upstream(subject, reduction, seed)
         self._eager, self._seed = eager, seed
         self._moves: dict[float, list[dict[str, float]]] = {}
-        variant = subject.variant
-        affordable = variant.reference_elements(subject.shape) <= REFERENCE_ELEMENTS
-        self.against = "reference" if affordable else "eager in float64"
+        by_reference = elements(subject) <= affordable
+        self.against = "reference" if by_reference else "eager in float64"
         self._function = subject.loss.resolve(
-            variant.contender(REFERENCE if affordable else BASE).entry
+            subject.variant.contender(REFERENCE if by_reference else BASE).entry
         )
 
     @functools.cached_property
@@ -84,7 +90,14 @@ class Truth:
         return {n: math.inf if error is None else error for n, (error, _) in found.items()}
 
     def _exact(self, inputs: Inputs) -> Outputs:
-        return self.subject.evaluate(self._function, inputs, self.reduction, self.upstream)
+        threads = torch.get_num_threads()
+        if self.against == "reference":
+            # Mostly small operators in a loop; and one order of its sums on every machine.
+            torch.set_num_threads(1)
+        try:
+            return self.subject.evaluate(self._function, inputs, self.reduction, self.upstream)
+        finally:
+            torch.set_num_threads(threads)
 
     def errors(self, got: Outputs) -> Errors:
         """Of every output against the truth."""
@@ -102,6 +115,14 @@ class Truth:
         if found.regret is not None:
             errors["index_regret"] = (found.regret, "")
         return errors
+
+
+def elements(subject: Subject) -> int:
+    """float64 elements that the reference goes through: what the loss declares, and for a loss
+    over pairs of the batch the D differences that each distance is made of."""
+    shape = subject.shape
+    declared = subject.variant.reference_elements(shape)
+    return declared + (shape.batch**2 * shape.dim if subject.variant.family == "batch" else 0)
 
 
 def named(outputs: Outputs) -> dict[str, Tensor | None]:

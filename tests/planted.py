@@ -1,19 +1,24 @@
-"""Contenders that are planted to be caught, and what they are measured with."""
+"""Contenders that are planted to be caught, small cases, and what they are measured with."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from benchmarks import clock
+from benchmarks import clock, session
+from benchmarks.records import load
 from benchmarks.rounds import Interleaved, Rounds, Timed
 from benchmarks.rows import Candidate, Subject
 from benchmarks.truth import Truth
 from kernels import catalogue, drawing
 from kernels.loss import Contender, Shape
+from suites import presets
+from suites.cases import Case
 
 SHAPE = Shape(16, 8, 5)
 
@@ -94,3 +99,23 @@ def changes_it_behind_torch(bias: Tensor, **arguments) -> Tensor:
 
 def not_finite(**arguments) -> Tensor:
     return eager_softmax(**arguments) * float("nan")
+
+
+TINY = dataclasses.replace(
+    presets.FAST, seconds_per_case=0.5, min_rounds=2, max_rounds=2, warmup_rounds=1, budget_s=600
+)
+
+
+def case(loss: str = "softmax", variant: str = "linear", batch: int = 7, **changes) -> Case:
+    fields = {
+        "suite": "speed", "loss": loss, "variant": variant, "shape": Shape(batch, 5, 3),
+        "dtype": "float32", "device": "cpu", "data": "drawn", "seed": 0,
+        "measures": ("agreement", "speed", "memory"),
+    }  # fmt: skip
+    return Case(**(fields | changes))
+
+
+def run(cases: list[Case], out: Path, preset: presets.Preset = TINY, **options):
+    steps: list[session.Step] = []
+    outcome = session.run(cases, preset, out, progress=steps.append, **options)
+    return outcome, load(outcome.records), steps
