@@ -77,7 +77,7 @@ def sweep(
             add_gradient(gradient_BD, hinges.slope_RB, these, rows, spare_RB)
     if not rule.counts:
         counts = [((table.sizes_B - 1) * (len(labels) - table.sizes_B)).sum()]
-    return torch.cat(sums), torch.stack(counts).sum(), gradient_BD
+    return torch.cat(sums), torch.stack(counts).sum().long(), gradient_BD
 
 
 def _hinges(these: Points, rows: slice, part: Positives, rule: Rule) -> Hinges:

@@ -1,0 +1,385 @@
+"""Triplet losses and mining rules: the reference against loops, eager and peers against it.
+
+Most inputs lie on a coarse grid, where float32 rounds nothing: ties and kinks are met exactly, and
+no triplet changes sides by rounding, whatever the seed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from pair_cases import (
+    EPS,
+    SHAPES,
+    Largest,
+    compare,
+    force_small_blocks,
+    force_static_shapes,
+    grid,
+    outcome_of,
+    variants,
+)
+
+import kernels.triplet.batch_all as all_triplets
+import kernels.triplet.mined as mined
+import kernels.triplet.mining as mining
+from kernels import catalogue, drawing
+from kernels.checks import InputError
+from kernels.loss import REDUCTIONS, Loss, Shape, Variant
+from kernels.triplet import eager, reference
+
+MARGIN = 0.25
+BATCH = variants("triplet", "batch")
+MINING = variants("triplet", "batch", output="indices")
+# Sums of a few thousand exact terms, and products with D columns, round in float32: 16 roundings.
+ROUNDINGS = 16 * EPS
+
+
+def _resolved(loss: Loss, variant: Variant, contender: str):
+    return loss.resolve(variant.contender(contender).entry)
+
+
+# ---- the reference, against the definitions spelt out in Python numbers
+
+
+def _loops(x: list[list[float]], y: list[int], name: str) -> tuple[list[float], int]:
+    """Terms and divisor by the definition of each variant, one triplet after the other."""
+    count = len(x)
+    d = [[sum((p - q) ** 2 for p, q in zip(a, b, strict=True)) for b in x] for a in x]
+    terms, divisor = [0.0] * count, 0
+    for a in range(count):
+        same = [p for p in range(count) if y[p] == y[a] and p != a]
+        other = [n for n in range(count) if y[n] != y[a]]
+        if not same or not other:
+            continue
+        if name == "batch-hard":
+            triplets = [(max(same, key=lambda p: d[a][p]), min(other, key=lambda n: d[a][n]))]
+        elif name == "semi-hard":
+            triplets = []
+            for p in same:
+                beyond = [n for n in other if d[a][n] > d[a][p]]
+                nearest = min(beyond, key=lambda n: d[a][n], default=None)
+                triplets.append((p, nearest if beyond else max(other, key=lambda n: d[a][n])))
+        else:
+            triplets = list(itertools.product(same, other))
+        for p, n in triplets:
+            hinge = max(0.0, d[a][p] - d[a][n] + MARGIN)
+            if name == "semi-hard-all" and not d[a][p] < d[a][n] < d[a][p] + MARGIN:
+                continue
+            if name == "batch-all-active" and hinge == 0:
+                continue
+            terms[a] += hinge
+            divisor += 1
+    return terms, divisor
+
+
+@pytest.mark.parametrize(("loss", "variant"), BATCH)
+@pytest.mark.parametrize("shape", SHAPES[:7], ids=str)
+def test_reference_is_the_definition(loss: Loss, variant: Variant, shape: Shape, seed: int) -> None:
+    batch = grid(shape, seed, torch.float64)
+    terms, divisor = _loops(batch["embeddings"].tolist(), batch["labels"].tolist(), variant.name)
+    function = _resolved(loss, variant, "reference")
+    options = {**variant.options, "margin": MARGIN}
+    # Everything is exact on the grid, whatever the order of summation; the division rounds.
+    assert function(**batch, **options, reduction="none").tolist() == terms
+    assert float(function(**batch, **options, reduction="sum")) == sum(terms)
+    expected = sum(terms) / max(divisor, 1)
+    assert float(function(**batch, **options, reduction="mean")) == pytest.approx(
+        expected, rel=1e-15
+    )
+
+
+@pytest.mark.parametrize(("loss", "variant"), BATCH)
+def test_gradient_of_the_reference_is_that_of_its_value(
+    loss: Loss, variant: Variant, seed: int
+) -> None:
+    """By finite differences, off the kinks: none lies within the step for these seeds."""
+    inputs = drawing.draw(variant, Shape(9, 3, 3), "float64", "cpu", seed % 100)
+    x, y = inputs.tensors["embeddings"], inputs.tensors["labels"]
+    function = _resolved(loss, variant, "reference")
+    (slope,) = torch.autograd.grad(function(x, y, **variant.options, reduction="sum"), x)
+    direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).double()
+    step = 1e-7
+    with torch.no_grad():
+        ahead = function(x + step * direction, y, **variant.options, reduction="sum")
+        behind = function(x - step * direction, y, **variant.options, reduction="sum")
+    numeric = float(ahead - behind) / (2 * step)
+    analytic = float((slope * direction).sum())
+    # A hinge that changes sides inside the step adds at most half its slope; one in a million do.
+    assert numeric == pytest.approx(analytic, rel=1e-4, abs=1e-4)
+
+
+# ---- eager, against the reference
+
+
+@pytest.mark.parametrize(("loss", "variant"), BATCH)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_eager_equals_the_reference(loss: Loss, variant: Variant, shape: Shape, seed: int) -> None:
+    for reduction in REDUCTIONS:
+        for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
+            batch = grid(shape, seed, dtype)
+            compare(loss, variant, batch, reduction, ROUNDINGS, seed, margin=MARGIN)
+
+
+@pytest.mark.parametrize(("loss", "variant"), BATCH)
+@pytest.mark.parametrize("path", ("search", "static", "blocks", "search in blocks"))
+def test_every_path_equals_the_reference(
+    loss: Loss, variant: Variant, path: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few positives or many, static shapes as on a GPU, one block or several."""
+    if "search" in path:
+        monkeypatch.setitem(all_triplets.sweep.__kwdefaults__, "few", 0)
+        monkeypatch.setattr(mining, "_FEW", 0)
+        monkeypatch.setattr(mined, "_COLUMNS_PER_TRIPLET", 0)
+    if path == "static":
+        force_static_shapes(monkeypatch)
+    if "blocks" in path:
+        force_small_blocks(monkeypatch)
+    for shape in SHAPES:
+        for reduction in ("none", "mean"):
+            compare(loss, variant, grid(shape, seed), reduction, ROUNDINGS, seed, margin=MARGIN)
+
+
+def test_by_rank_and_by_search_agree_on_drawn_batches(seed: int) -> None:
+    """Off the grid, in float64, where a hinge within rounding of its kink is not to be met."""
+    for shape, beyond in itertools.product((Shape(60, 8, 20), Shape(60, 8, 2)), (False, True)):
+        batch = drawing.random_batch(shape, seed, unit=True)
+        x, y = batch.embeddings.double(), batch.labels
+        weights = torch.linspace(-1, 1, shape.batch, dtype=torch.float64)
+        few, many = (
+            all_triplets.sweep(
+                x, y, weights, True, margin=0.2, beyond=beyond, divisor="active", few=limit
+            )
+            for limit in (10**9, 0)
+        )
+        for one, other in zip(few, many, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_explicit_equals_the_reference(reduction: str, seed: int) -> None:
+    loss = catalogue.get("triplet")
+    for shape in (Shape(1, 3, 1), Shape(17, 5, 3), Shape(300, 33, 7)):
+        anchor, positive, negative = (grid(shape, seed + i)["embeddings"] for i in range(3))
+        for dtype in (torch.float32, torch.float64, torch.bfloat16):
+            rows = {"anchor": anchor, "positive": positive, "negative": negative}
+            rows = {name: tensor.to(dtype) for name, tensor in rows.items()}
+            compare(loss, loss.variant("explicit"), rows, reduction, ROUNDINGS, seed, margin=MARGIN)
+
+
+@pytest.mark.parametrize(("loss", "variant"), BATCH)
+def test_without_positives_or_without_negatives_all_is_zero(loss: Loss, variant: Variant) -> None:
+    for labels in (torch.zeros(20, dtype=torch.int64), torch.arange(20)):
+        batch = {"embeddings": grid(Shape(20, 4, 1), 0)["embeddings"], "labels": labels}
+        for reduction in REDUCTIONS:
+            upstream = torch.ones(20 if reduction == "none" else ())
+            got = outcome_of(
+                _resolved(loss, variant, "eager"), batch, ("embeddings",), variant.options,
+                reduction, upstream,
+            )  # fmt: skip
+            assert not got.value.any()
+            assert not got.gradients[0].any()
+
+
+@pytest.mark.parametrize(("loss", "variant"), BATCH)
+def test_duplicates_are_at_distance_zero(loss: Loss, variant: Variant, seed: int) -> None:
+    """One point that float32 does not hold on any grid, far from the origin: every hinge is the
+    margin, or no triplet is semi-hard, and nothing pulls anywhere."""
+    point = 3 + torch.rand(1, 9, generator=torch.Generator().manual_seed(seed))
+    batch = {"embeddings": point.expand(30, 9).contiguous(), "labels": torch.arange(30) % 6}
+    got = outcome_of(
+        _resolved(loss, variant, "eager"), batch, ("embeddings",), variant.options, "mean",
+        torch.tensor(1.0),
+    )  # fmt: skip
+    expected = 0.0 if variant.name == "semi-hard-all" else variant.options["margin"]
+    assert float(got.value) == pytest.approx(expected, rel=4 * EPS)
+    # Sums over 30 rows of the point's size, each term rounded.
+    assert float(got.gradients[0].abs().max()) <= 30 * 4 * EPS
+
+
+@pytest.mark.parametrize(("loss", "variant"), BATCH)
+def test_a_common_offset_costs_no_precision(loss: Loss, variant: Variant, seed: int) -> None:
+    """A grid batch moved by 512: exact as before."""
+    batch = grid(Shape(50, 6, 8), seed)
+    moved = {**batch, "embeddings": batch["embeddings"] + 512}
+    function = _resolved(loss, variant, "eager")
+    options = {**variant.options, "margin": MARGIN}
+    upstream = torch.ones(50)
+    here, there = (
+        outcome_of(function, tensors, ("embeddings",), options, "none", upstream)
+        for tensors in (batch, moved)
+    )
+    torch.testing.assert_close(there.value, here.value, rtol=ROUNDINGS, atol=0)
+    torch.testing.assert_close(there.gradients[0], here.gradients[0], rtol=0, atol=64 * ROUNDINGS)
+
+
+def test_no_tensor_is_larger_than_its_block(seed: int) -> None:
+    """B^3 would be 27 million elements here, half of it positives."""
+    batch = grid(Shape(300, 4, 2), seed)
+    batch["embeddings"].requires_grad_()
+    for function in (eager.batch_all, eager.semi_hard_all, eager.semi_hard, eager.batch_hard):
+        with Largest() as largest:
+            function(**batch).backward()
+        # Four slots of a block of B x B, of which there is one.
+        assert 300**2 <= largest.elements <= 4 * 300**2
+
+
+# ---- autograd's other uses
+
+
+def test_backward_runs_twice_and_once_differentiable() -> None:
+    batch = grid(Shape(12, 3, 4), 0)
+    x = batch["embeddings"].requires_grad_()
+    for reduction in ("mean", "none"):
+        value = eager.batch_all(**batch, reduction=reduction).sum()
+        (first,) = torch.autograd.grad(value, x, retain_graph=True)
+        (second,) = torch.autograd.grad(value, x, create_graph=True)
+        assert torch.equal(first, second)
+        with pytest.raises(RuntimeError):
+            torch.autograd.grad(second.sum(), x)
+    with torch.no_grad():
+        assert not eager.batch_all(**batch).requires_grad
+
+
+@pytest.mark.parametrize("name", ("batch_all", "semi_hard_all", "batch_hard", "semi_hard"))
+def test_autocast_changes_nothing(name: str, seed: int) -> None:
+    batch = drawing.random_batch(Shape(40, 16, 8), seed, unit=True)
+    x, y = batch.embeddings.requires_grad_(), batch.labels
+    results = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            terms = getattr(eager, name)(x, y, reduction="none")
+            results.append((terms, *torch.autograd.grad(terms.sum(), x)))
+    for plain, cast in zip(*results, strict=True):
+        assert torch.equal(plain, cast)
+
+
+@pytest.mark.parametrize("name", ("batch_all", "semi_hard"))
+def test_compiles_without_a_graph_break(name: str, seed: int) -> None:
+    """Traced only: what a code generator makes of the graph is its own business."""
+    function = torch.compile(getattr(eager, name), fullgraph=True, backend="aot_eager")
+    batch = grid(Shape(21, 4, 5), seed)
+    x = batch["embeddings"].requires_grad_()
+    plain = getattr(eager, name)(**batch, margin=MARGIN)
+    traced = function(**batch, margin=MARGIN)
+    torch.testing.assert_close(traced, plain, rtol=ROUNDINGS, atol=0)
+    ours, theirs = (torch.autograd.grad(value, x)[0] for value in (plain, traced))
+    torch.testing.assert_close(theirs, ours, rtol=ROUNDINGS, atol=ROUNDINGS)
+
+
+# ---- mining
+
+
+@pytest.mark.parametrize(("loss", "variant"), MINING)
+@pytest.mark.parametrize("path", ("plain", "search", "blocks", "static"))
+def test_mined_indices_equal_the_reference_with_ties(
+    loss: Loss, variant: Variant, path: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if path == "search":
+        monkeypatch.setattr(mining, "_FEW", 0)
+        monkeypatch.setattr(mining, "_CUBE", 1)
+    if path == "static":
+        force_static_shapes(monkeypatch)
+    if path == "blocks":
+        force_small_blocks(monkeypatch)
+    options = {**variant.options, "margin": MARGIN} if variant.options else {}
+    for shape in SHAPES:
+        batch = grid(shape, seed)
+        expected = _resolved(loss, variant, "reference")(**batch, **options)
+        got = _resolved(loss, variant, "eager")(**batch, **options)
+        assert len(got) == len(expected)
+        for mine, right in zip(got, expected, strict=True):
+            assert mine.dtype == torch.int64
+            assert torch.equal(mine, right), str(shape)
+
+
+def test_lowest_index_wins_and_a_missing_one_is_minus_one() -> None:
+    """Worked by hand: anchor 0 has two positives and two negatives at equal distances."""
+    x = torch.tensor([[0.0], [1.0], [-1.0], [2.0], [-2.0], [5.0]])
+    y = torch.tensor([0, 0, 0, 1, 1, 2])
+    for module in (reference, eager):
+        positive, negative = module.mine_batch_hard(x, y)
+        assert positive.tolist() == [1, 2, 1, 4, 3, -1]
+        assert negative.tolist() == [3, 3, 4, 1, 2, 3]
+        anchors, positives, negatives = module.mine_semi_hard(x, y)
+        assert list(zip(anchors.tolist(), positives.tolist(), negatives.tolist(), strict=True)) == [
+            (0, 1, 3), (0, 2, 3), (1, 0, 4), (1, 2, 4), (2, 0, 3), (2, 1, 3), (3, 4, 2), (4, 3, 5),
+        ]  # fmt: skip
+
+
+def test_farthest_negative_where_none_is_beyond() -> None:
+    x = torch.tensor([[0.0], [9.0], [1.0], [-1.0], [0.5]])
+    y = torch.tensor([0, 0, 1, 2, 1])
+    for module in (reference, eager):
+        anchors, positives, negatives = module.mine_semi_hard(x, y)
+        # 1 and -1 are the farthest from 0, and 2 comes first.
+        assert (int(anchors[0]), int(positives[0]), int(negatives[0])) == (0, 1, 2)
+
+
+# ---- the peer
+
+
+@pytest.mark.parametrize(("loss", "variant"), [*BATCH, *variants("triplet", "rows"), *MINING])
+def test_peer_equals_the_reference(loss: Loss, variant: Variant, seed: int) -> None:
+    """Off the grid, in float64: the library's distances are square roots, squared again."""
+    pytest.importorskip("pytorch_metric_learning")
+    if all(c.name != "pytorch-metric-learning" for c in variant.contenders):
+        pytest.skip("the library has no such rule, as the folder's docstring says")
+    for shape in (Shape(37, 9, 7), Shape(30, 5, 15), Shape(40, 6, 2)):
+        inputs = drawing.draw(variant, shape, "float64", "cpu", seed)
+        tensors = {name: tensor.detach() for name, tensor in inputs.tensors.items()}
+        if variant.output == "indices":
+            expected = _resolved(loss, variant, "reference")(**tensors, **variant.options)
+            got = _resolved(loss, variant, "pytorch-metric-learning")(**tensors, **variant.options)
+            assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+            continue
+        for reduction in REDUCTIONS:
+            compare(loss, variant, tensors, reduction, 1e-9, seed, "pytorch-metric-learning")
+
+
+def test_peer_says_where_it_stops() -> None:
+    loss = catalogue.get("triplet")
+    limit = loss.variant("batch-all").contender("pytorch-metric-learning").limit
+    assert limit is not None
+    assert limit(Shape(512, 128, 128), "float32") is None
+    assert "GiB" in str(limit(Shape(4096, 128, 16), "float32"))
+
+
+# ---- bad input
+
+X, Y = torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("argument", "changed"),
+    [
+        ("embeddings", {"embeddings": torch.zeros(4)}),
+        ("embeddings", {"embeddings": torch.zeros(0, 3), "labels": Y[:0]}),
+        ("embeddings", {"embeddings": X.long()}),
+        ("embeddings", {"embeddings": torch.full((4, 3), math.nan)}),
+        ("labels", {"labels": Y[:3]}),
+        ("labels", {"labels": Y.int()}),
+        ("labels", {"labels": Y - 1}),
+        ("margin", {"margin": -0.1}),
+        ("margin", {"margin": math.nan}),
+        ("reduction", {"reduction": "average"}),
+    ],
+)
+@pytest.mark.parametrize("name", ("batch_all", "batch_hard", "semi_hard", "semi_hard_all"))
+def test_bad_input_is_named(name: str, argument: str, changed: dict) -> None:
+    with pytest.raises(InputError, match=f"^{argument}: expected .*; got "):
+        getattr(eager, name)(**{"embeddings": X, "labels": Y, **changed})
+
+
+def test_bad_input_of_the_others_is_named() -> None:
+    with pytest.raises(InputError, match="divisor: expected"):
+        eager.batch_all(X, Y, divisor="all")
+    with pytest.raises(InputError, match="labels: expected"):
+        eager.mine_semi_hard_all(X, Y - 1)
+    with pytest.raises(InputError, match="negative: expected"):
+        eager.explicit(X, X, X[:3])
+    with pytest.raises(InputError, match="positive: expected"):
+        eager.explicit(X, X.double(), X)
