@@ -46,27 +46,27 @@ def measure(
     *,
     every: bool = True,
     eager: Candidate | None = None,
-    timed: Truth | None = None,
+    truths: dict[str, Truth] | None = None,
     mode: str = "",
 ) -> list[Row]:
     """Rows of every candidate that has a callable; the others are the caller's.
 
     ``every`` asks for all reductions, however large the case; ``eager`` is the base of comparison
-    if it is not among the candidates; ``timed`` the truth of the timed reduction where the caller
-    has it already; ``mode`` is put on each row: the interpreter's, for one. A contender that
+    if it is not among the candidates; ``truths`` holds by reduction what the caller has already,
+    and gets the rest; ``mode`` is put on each row: the interpreter's, for one. A contender that
     fails, changes its inputs or gives nonsense takes only its own rows.
     """
     rows: list[Row] = []
     base = eager or next(c for c in candidates if c.name == BASE)
+    known = {} if truths is None else truths
     for reduction in reductions(subject, every=every):
         of = {"reduction": reduction} if subject.differentiable else {}
         if mode:
             of["mode"] = mode
         truth = None
         try:
-            own = timed is None or reduction != TIMED_REDUCTION
-            truth = Truth(subject, inputs, reduction, base, seed) if own else timed
-            assert truth is not None
+            truth = known.get(reduction) or Truth(subject, inputs, reduction, base, seed)
+            known[reduction] = truth
             _ = truth.outputs
             if truth.against != "reference":
                 of["against"] = truth.against

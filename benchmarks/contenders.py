@@ -83,22 +83,33 @@ def _load(subject: Subject, contender: Contender) -> Candidate:
     return Candidate(contender, compiled(function) if contender.compiled else function)
 
 
+_compilations = 0
+
+
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """torch.compile for one size. What earlier cases compiled is dropped, so that their number
     never reaches the limit at which it silently falls back to eager."""
     import torch
 
+    global _compilations
+    _compilations += 1
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     return torch.compile(function, dynamic=False)
 
 
-def compiled_graphs() -> tuple[int, int]:
-    """How many graphs were compiled since `compiled`, and how often one was broken up."""
+def compilation() -> dict[str, int]:
+    """What came of the last `compiled` once it was called: graphs, how often one was broken up,
+    and how many functions this process had compiled before (the first pays for torch's imports).
+    """
     import torch
 
     counters = torch._dynamo.utils.counters
-    return counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())
+    return {
+        "graphs": counters["stats"]["unique_graphs"],
+        "graph_breaks": sum(counters["graph_break"].values()),
+        "compiled_before": _compilations - 1,
+    }
 
 
 @contextlib.contextmanager

@@ -1,9 +1,10 @@
 """Agreement of Triton kernels without a GPU: in Triton's interpreter, in a process of its own.
 
 The interpreter has to be chosen before a kernel's module is imported, so a child process does it,
-with one line of JSON for each case and each answer. It may compute while nothing is being timed.
-A case that crashes it or takes too long costs that case's cells, and a new child goes on with the
-rest. What it computes is right or wrong; how long it takes says nothing about the kernel.
+with one line of JSON for each case and each answer; what the reference and eager gave comes with
+the case, in a file. It may compute while nothing is being timed. A case that crashes it or takes
+too long costs that case's cells, and a new child goes on with the rest. What it computes is right
+or wrong; how long it takes says nothing about the kernel.
 
 The child is ``python -m benchmarks.interpreted``.
 """
@@ -16,17 +17,23 @@ import dataclasses
 import json
 import os
 import queue
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from suites.cases import Case
 
 from . import machine
+from .truth import Truth
 
 MODE = "interpreter"
 # One small case takes a second or two; the first has triton and the kernels to import as well.
@@ -61,6 +68,9 @@ class Answer:
     seconds: float = 0.0
 
 
+_Task = tuple[Case, tuple[str, ...], Path]
+
+
 class Interpreter:
     """Hands cases to the child, one at a time, and collects the answers."""
 
@@ -68,8 +78,9 @@ class Interpreter:
         self, timeout_s: float = CASE_TIMEOUT_S, command: Sequence[str] = _COMMAND
     ) -> None:
         self._timeout_s, self._command = timeout_s, command
-        self._waiting: collections.deque[tuple[Case, tuple[str, ...]]] = collections.deque()
-        self._current: tuple[Case, tuple[str, ...]] | None = None
+        self._waiting: collections.deque[_Task] = collections.deque()
+        self._current: _Task | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix="marginbench-"))
         self._sent_at = 0.0
         self._child: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -83,8 +94,17 @@ class Interpreter:
         if self._child is None:
             self._spawn()
 
-    def submit(self, case: Case, names: Sequence[str]) -> None:
-        self._waiting.append((case, tuple(names)))
+    def submit(
+        self, case: Case, names: Sequence[str], truths: Mapping[str, Truth] | None = None
+    ) -> None:
+        """``truths``: what this process has computed of the case already, by reduction."""
+        path = self._folder / f"{case.id.replace('/', '-')}.pt"
+        handed = {}
+        for reduction, truth in (truths or {}).items():
+            with contextlib.suppress(Exception):  # the child will find out what is wrong with it
+                handed[reduction] = truth.to_hand_over()
+        torch.save(handed, path)
+        self._waiting.append((case, tuple(names), path))
         self._send_next()
 
     def collect(self, wait_s: float = 0.0) -> list[Answer]:
@@ -101,10 +121,14 @@ class Interpreter:
         return answers
 
     def close(self) -> None:
+        self._stop()
+        self._waiting.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _stop(self) -> None:
         if self._child is None:
             return
         child, self._child = self._child, None
-        self._waiting.clear()
         self._current = None
         child.kill()
         child.wait()
@@ -135,8 +159,9 @@ class Interpreter:
             return
         self._current = self._waiting.popleft()
         self.start()
-        case, names = self._current
-        message = {"case": dataclasses.asdict(case), "contenders": names}
+        case, names, path = self._current
+        fields = dataclasses.asdict(case)
+        message = {"case": fields, "contenders": names, "truths": str(path)}
         self._sent_at = time.monotonic()
         assert self._child is not None and self._child.stdin is not None
         try:
@@ -160,16 +185,16 @@ class Interpreter:
             assert self._child is not None
             code = self._child.wait()
             return self._lost(f"the interpreter's process ended (exit code {code})")
-        case, names = self._current
+        case, names, path = self._current
         self._current = None
+        path.unlink(missing_ok=True)
         answer = json.loads(line)
         return Answer(case, names, answer["rows"], answer["reason"], answer["seconds"])
 
     def _lost(self, reason: str) -> Answer:
         assert self._current is not None
-        (case, names), waiting = self._current, list(self._waiting)
-        self.close()
-        self._waiting.extend(waiting)
+        case, names, _ = self._current
+        self._stop()
         return Answer(case, names, reason=reason)
 
 
@@ -208,7 +233,13 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
             if candidate.function is None:
                 rows += not_run(candidate.name, metrics, candidate.reason, mode=MODE)
         inputs = draw(case, subject, 0)
-        rows += agreement.measure(subject, mine, inputs, case.seed, eager=eager, mode=MODE)
+        truths = {}
+        for reduction, handed in torch.load(message["truths"]).items():
+            truths[reduction] = Truth(subject, inputs, reduction, eager, case.seed)
+            truths[reduction].take_over(handed)
+        rows += agreement.measure(
+            subject, mine, inputs, case.seed, eager=eager, truths=truths, mode=MODE
+        )
     except Exception as error:
         reason = explain(error)
     seconds = time.perf_counter() - start

@@ -7,7 +7,7 @@ import statistics
 import time
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,27 +18,28 @@ from suites.cases import Case
 from suites.presets import Preset
 
 from . import agreement, clock, memory
-from .contenders import BASE, candidates, compiled_graphs
+from .contenders import BASE, candidates, compilation
 from .rounds import POOL, Interleaved, Rounds, Timed
 from .rows import Candidate, Row, Subject, clear_gradients, explain, not_run
 from .truth import REFERENCE_ELEMENTS, Truth
 
 _SEED_STEP = 1_000_003
-# Of the reference, beside what the timed rounds take: the default preset's centre sizes fit.
-_ELEMENTS_PER_S = REFERENCE_ELEMENTS / 1.5
+# A preset that times a case for longer than this affords a larger reference as well.
+_ORDINARY_S = 2.0
 
 
 @dataclass
 class Measurement:
     """One case in the making. ``elsewhere`` names contenders whose agreement another process
     measures; ``only`` narrows the contenders, eager stays; ``seconds`` is what the timed rounds
-    may take."""
+    may take. ``truths`` holds, by reduction, what the case was compared with."""
 
     case: Case
     preset: Preset
     only: Collection[str] | None = None
     elsewhere: Collection[str] = ()
     seconds: float | None = None
+    truths: dict[str, Truth] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         loss = catalogue.get(self.case.loss)
@@ -97,11 +98,13 @@ class Measurement:
         pool = [draw(case, self.subject, k) for k in range(POOL if timed else 1)]
         eager = next(c for c in found if c.name == BASE)
         reduction = agreement.TIMED_REDUCTION
-        affordable = int(_ELEMENTS_PER_S * self.preset.seconds_per_case)
+        patience = max(1.0, self.preset.seconds_per_case / _ORDINARY_S)
+        affordable = int(REFERENCE_ELEMENTS * patience)
         truths = [
             Truth(self.subject, inputs, reduction, eager, case.seed, affordable=affordable)
             for inputs in pool
         ]
+        self.truths[reduction] = truths[0]
         if timed:
             yield from self._first_calls(found, truths[0])
         yield self._unavailable(found)
@@ -109,7 +112,7 @@ class Measurement:
         if "agreement" in case.measures:
             rows = agreement.measure(
                 self.subject, able, pool[0], case.seed,
-                every=case.suite == "agreement", eager=eager, timed=truths[0],
+                every=case.suite == "agreement", eager=eager, truths=self.truths,
             )  # fmt: skip
             able, voided = self._void_the_wrong(able, rows)
             yield rows + voided
@@ -146,9 +149,8 @@ class Measurement:
                 row.value = time.perf_counter() - start
                 row.rounds = [row.value]
                 if candidate.contender.compiled:
-                    graphs, breaks = compiled_graphs()
-                    row.protocol = {**_FIRST_CALL, "graphs": graphs, "graph_breaks": breaks}
-                    if not graphs:
+                    row.protocol = {**_FIRST_CALL, **compilation()}
+                    if not row.protocol["graphs"]:
                         raise RuntimeError("torch.compile compiled nothing and ran eager instead")
             except Exception as error:
                 clear_gradients(truth.inputs)

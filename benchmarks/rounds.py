@@ -29,6 +29,7 @@ _KEPT = 3
 _KEPT_ONE_ABOVE = 256 << 20  # bytes of one call's outputs
 # A contender whose fewest rounds would take this many times the case's seconds gets fewer.
 _PATIENCE = 10
+_LEAST = 2
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class Interleaved:
                 once = min(sample.both_s for sample in timed.samples)
                 most = _PATIENCE * self.rounds.seconds
                 if once * self.rounds.fewest > most:
-                    timed.limit = max(1, int(most / once))
+                    timed.limit = max(_LEAST, int(most / once))
                     timed.protocol["fewer_rounds"] = (
                         f"{timed.limit} instead of at least {self.rounds.fewest}: "
                         f"a call takes {once:.3g} s"

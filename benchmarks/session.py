@@ -158,13 +158,12 @@ class _Session:
                 continue
             self._tell(replace(self.step, current=case.id, left_s=self._left_s(), finished=""))
             start = time.monotonic()
-            if handed[case.id]:
-                self.interpreter.submit(case, handed[case.id])
             for rows in measurement.rows():
                 self.journal.results(case, rows)
             seconds = time.monotonic() - start
             if handed[case.id]:
                 self.open[case.id] = seconds
+                self.interpreter.submit(case, handed[case.id], measurement.truths)
             else:
                 self._end(case, seconds)
             self._collect(0.0)

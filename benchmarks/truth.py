@@ -71,6 +71,15 @@ class Truth:
             return {}
         return {name: error for name, (error, _) in found.items() if error is not None}
 
+    def to_hand_over(self) -> dict[str, object]:
+        """The outputs as plain tensors, for another process; see `take_over`."""
+        found = {"outputs": self.outputs, "eager": self.eager}
+        return {name: (out.value, out.grads) for name, out in found.items()}
+
+    def take_over(self, handed: dict[str, tuple[tuple[Tensor, ...], dict]]) -> None:
+        """Outputs that another process computed from the same case, so that nobody does again."""
+        self.__dict__.update({name: Outputs(*parts) for name, parts in handed.items()})
+
     def movement(self, name: str, by: float, enough: float) -> float:
         """How far a quantity of the exact result moves when the inputs move by ``by``: the
         farthest of several random moves, or the first that is ``enough``."""
