@@ -22,8 +22,8 @@ from ..machines.distances import Points, add_gradient, blocks, points, squared_d
 from ..machines.positives import Positives, positives
 
 # Positives per anchor up to which a pass each beats sorting and searching (measured on an AVX-512
-# CPU with two threads at B = 256 to 2048: equal at 40 to 60).
-FEW = 48
+# CPU at B = 256 to 2048: equal at 50 to 75).
+FEW = 56
 
 
 @dataclass(frozen=True)
