@@ -14,6 +14,8 @@ include those with d_an = d_ap + margin exactly, whose hinge is zero. ``mine-sem
 Triton contender: how long its answer is depends on the data.
 """
 
+from collections.abc import Callable, Mapping
+
 from ..loss import (
     Contender,
     Cost,
@@ -24,6 +26,17 @@ from ..loss import (
     Variant,
     standard_contenders,
 )
+from .costs import (
+    all_cost,
+    batch_hard_cost,
+    explicit_cost,
+    hardest_limit,
+    peer_limit,
+    positive_pairs,
+    semi_hard_cost,
+    square_limit,
+    triplets,
+)
 
 _FACENET = "Schroff, Kalenichenko, Philbin 2015 (FaceNet)"
 _HERMANS = "Hermans, Beyer, Leibe 2017 (In defense of the triplet loss)"
@@ -33,17 +46,6 @@ _MOTIONS = (
     Invariant("the order does not matter", ".machines.motions:permutation"),
 )
 _PEER = "pytorch-metric-learning"
-_INDEX_BYTES = 2 * 2**30
-
-
-def _triplets(shape: Shape) -> int:
-    """Valid triplets of a drawn batch, whose identities have B / C samples each."""
-    same = max(shape.batch // shape.classes, 1)
-    return shape.batch * (same - 1) * (shape.batch - same)
-
-
-def _positive_pairs(shape: Shape) -> int:
-    return shape.batch * (max(shape.batch // shape.classes, 1) - 1)
 
 
 def _explicit_arguments(batch):
@@ -52,86 +54,6 @@ def _explicit_arguments(batch):
 
 def _batch_arguments(batch):
     return {"embeddings": batch.embeddings, "labels": batch.labels}
-
-
-def _explicit_cost(shape: Shape, itemsize: int) -> Cost:
-    n, d = shape.batch, shape.dim
-    operands = 3 * n * d * itemsize
-    return Cost(
-        forward_bytes=operands + 4,
-        backward_bytes=2 * operands + 4,
-        forward_flops=6 * n * d,
-        # Three differences, scaled.
-        backward_flops=6 * n * d,
-    )
-
-
-def _all_cost(shape: Shape, itemsize: int) -> Cost:
-    """Every triplet takes part; the hinges, O(B^2 log B), are left out of the count."""
-    b, d = shape.batch, shape.dim
-    operands = b * d * itemsize
-    # One inner product an unordered pair; backward makes them again (B x B is never stored) and
-    # multiplies the coefficients of all pairs with the embeddings.
-    products = b * (b - 1) * d
-    return Cost(
-        forward_bytes=operands + 8 * b + 4,
-        backward_bytes=2 * operands + 8 * b + 4,
-        forward_flops=products,
-        backward_flops=products + 2 * b * b * d,
-    )
-
-
-def _mined_cost(shape: Shape, itemsize: int, triplets: int) -> Cost:
-    """The distances of all pairs forward; backward only the mined triplets' rows."""
-    b, d = shape.batch, shape.dim
-    operands = b * d * itemsize
-    return Cost(
-        forward_bytes=operands + 8 * b + 4,
-        backward_bytes=2 * operands + 16 * triplets + 4,
-        forward_flops=b * (b - 1) * d,
-        backward_flops=min(6 * triplets * d, 2 * b * b * d),
-    )
-
-
-def _batch_hard_cost(shape: Shape, itemsize: int) -> Cost:
-    return _mined_cost(shape, itemsize, shape.batch)
-
-
-def _semi_hard_cost(shape: Shape, itemsize: int) -> Cost:
-    return _mined_cost(shape, itemsize, _positive_pairs(shape))
-
-
-def _mining_cost(shape: Shape, itemsize: int, index_bytes: int) -> Cost:
-    b, d = shape.batch, shape.dim
-    return Cost(
-        forward_bytes=b * d * itemsize + 8 * b + index_bytes,
-        backward_bytes=0,
-        forward_flops=b * (b - 1) * d,
-        backward_flops=0,
-    )
-
-
-def _peer_limit(shape: Shape, dtype: str) -> str | None:
-    """It lists every valid triplet as three int64 indices, by way of a B^3 mask while that has
-    fewer than 2^31 elements."""
-    if 24 * _triplets(shape) > _INDEX_BYTES:
-        return (
-            f"would list {_triplets(shape):,} triplets as indices, "
-            f"{24 * _triplets(shape) / 2**30:.1f} GiB before any distance is read"
-        )
-    return None
-
-
-def _hardest_limit(shape: Shape, dtype: str) -> str | None:
-    if shape.batch < 2 * shape.classes or shape.classes == 1:
-        return "answers only for anchors that have both a positive and a negative"
-    return None
-
-
-def _square_limit(shape: Shape, dtype: str) -> str | None:
-    if shape.batch > 4096:
-        return "builds the distances of every anchor to every other row (N x 2N), not 2N of them"
-    return None
 
 
 def _peer(function: str, note: str, limit=None) -> Contender:
@@ -161,13 +83,48 @@ def _batch_all(name: str, divisor: str, summary: str, sweep: bool) -> Variant:
         options={"margin": 0.2, "divisor": divisor},
         contenders=(
             *standard_contenders("batch_all"),
-            _peer("batch_all", f"all triplets, summed by anchor; {_DEFAULTS}", _peer_limit),
+            _peer("batch_all", f"all triplets, summed by anchor; {_DEFAULTS}", peer_limit),
         ),
-        cost=_all_cost,
-        reference_elements=lambda shape: shape.batch**2 + _triplets(shape),
+        cost=all_cost,
+        reference_elements=lambda shape: shape.batch**2 + triplets(shape),
         unit_embeddings=True,
         sweep=sweep,
         invariants=_MOTIONS,
+    )
+
+
+def _mining(
+    name: str,
+    summary: str,
+    equation: str,
+    source: str,
+    *contenders: Contender,
+    index_bytes: Callable[[Shape], int],
+    reference_elements: Callable[[Shape], int],
+    options: Mapping[str, float] | None = None,
+    excused: Mapping[str, str] | None = None,
+) -> Variant:
+    def cost(shape: Shape, itemsize: int) -> Cost:
+        b, d = shape.batch, shape.dim
+        read = b * d * itemsize + 8 * b
+        return Cost(read + index_bytes(shape), 0, b * (b - 1) * d, 0)
+
+    return Variant(
+        name=name,
+        summary=summary,
+        equation=equation,
+        source=source,
+        family="batch",
+        arguments=_batch_arguments,
+        output="indices",
+        reductions=("mean",),
+        options=options or {},
+        contenders=contenders,
+        cost=cost,
+        reference_elements=reference_elements,
+        unit_embeddings=True,
+        sweep=False,
+        excused=excused or {},
     )
 
 
@@ -188,9 +145,9 @@ LOSS = Loss(
             options={"margin": 0.2},
             contenders=(
                 *standard_contenders("explicit"),
-                _peer("explicit", f"triplets given as indices; {_DEFAULTS}", _square_limit),
+                _peer("explicit", f"triplets given as indices; {_DEFAULTS}", square_limit),
             ),
-            cost=_explicit_cost,
+            cost=explicit_cost,
             reference_elements=lambda shape: shape.batch * shape.dim,
             unit_embeddings=True,
             invariants=_MOTIONS,
@@ -221,7 +178,7 @@ LOSS = Loss(
                 *standard_contenders("batch_hard"),
                 _peer("batch_hard", f"BatchHardMiner; {_DEFAULTS}"),
             ),
-            cost=_batch_hard_cost,
+            cost=batch_hard_cost,
             reference_elements=lambda shape: shape.batch**2,
             unit_embeddings=True,
             invariants=_MOTIONS,
@@ -240,8 +197,8 @@ LOSS = Loss(
             differentiable=("embeddings",),
             options={"margin": 0.2},
             contenders=standard_contenders("semi_hard"),
-            cost=_semi_hard_cost,
-            reference_elements=lambda shape: shape.batch**2 + _positive_pairs(shape) * shape.batch,
+            cost=semi_hard_cost,
+            reference_elements=lambda shape: shape.batch**2 + positive_pairs(shape) * shape.batch,
             unit_embeddings=True,
             invariants=_MOTIONS,
         ),
@@ -261,66 +218,47 @@ LOSS = Loss(
                 _peer(
                     "semi_hard_all",
                     f"TripletMarginMiner('semihard'); {_DEFAULTS}",
-                    _peer_limit,
+                    peer_limit,
                 ),
             ),
-            cost=_all_cost,
-            reference_elements=lambda shape: shape.batch**2 + _triplets(shape),
+            cost=all_cost,
+            reference_elements=lambda shape: shape.batch**2 + triplets(shape),
             unit_embeddings=True,
             invariants=_MOTIONS,
         ),
-        Variant(
-            name="mine-batch-hard",
-            summary="the rule of batch-hard alone: positive (B) and negative (B), -1 where none",
-            equation=r"p(a) = \arg\max_p d_{ap}, \quad n(a) = \arg\min_n d_{an}",
-            source=f"{_HERMANS}, section 2 (batch hard)",
-            family="batch",
-            arguments=_batch_arguments,
-            output="indices",
-            reductions=("mean",),
-            contenders=(
-                *standard_contenders("mine_batch_hard"),
-                _peer("mine_batch_hard", "BatchHardMiner", _hardest_limit),
-            ),
-            cost=lambda shape, itemsize: _mining_cost(shape, itemsize, 16 * shape.batch),
+        _mining(
+            "mine-batch-hard",
+            "the rule of batch-hard alone: positive (B) and negative (B), -1 where none",
+            r"p(a) = \arg\max_p d_{ap}, \quad n(a) = \arg\min_n d_{an}",
+            f"{_HERMANS}, section 2 (batch hard)",
+            *standard_contenders("mine_batch_hard"),
+            _peer("mine_batch_hard", "BatchHardMiner", hardest_limit),
+            index_bytes=lambda shape: 16 * shape.batch,
             reference_elements=lambda shape: shape.batch**2,
-            unit_embeddings=True,
         ),
-        Variant(
-            name="mine-semi-hard",
-            summary="the rule of semi-hard alone: anchors, positives, negatives, a row for each "
+        _mining(
+            "mine-semi-hard",
+            "the rule of semi-hard alone: anchors, positives, negatives, a row for each "
             "pair of anchor and positive, in row-major order",
-            equation=r"n(a,p) = \arg\min_{n: d_{an} > d_{ap}} d_{an}"
+            r"n(a,p) = \arg\min_{n: d_{an} > d_{ap}} d_{an}"
             r" \text{ or, if there is none, } \arg\max_n d_{an}",
-            source=f"{_FACENET}, section 3.2; the farthest negative as in TensorFlow's "
+            f"{_FACENET}, section 3.2; the farthest negative as in TensorFlow's "
             "triplet_semihard_loss",
-            family="batch",
-            arguments=_batch_arguments,
-            output="indices",
-            reductions=("mean",),
-            contenders=standard_contenders("mine_semi_hard"),
-            cost=lambda shape, itemsize: _mining_cost(shape, itemsize, 24 * _positive_pairs(shape)),
-            reference_elements=lambda shape: shape.batch**2 + _positive_pairs(shape) * shape.batch,
-            unit_embeddings=True,
+            *standard_contenders("mine_semi_hard"),
+            index_bytes=lambda shape: 24 * positive_pairs(shape),
+            reference_elements=lambda shape: shape.batch**2 + positive_pairs(shape) * shape.batch,
         ),
-        Variant(
-            name="mine-semi-hard-all",
-            summary="all semi-hard triplets: anchors, positives, negatives in lexicographic order",
-            equation=r"\{(a, p, n) : d_{ap} < d_{an} < d_{ap} + m\}",
-            source=f"{_FACENET}, section 3.2",
-            family="batch",
-            arguments=_batch_arguments,
-            options={"margin": 0.2},
-            output="indices",
-            reductions=("mean",),
-            contenders=(
-                *standard_contenders("mine_semi_hard_all", fused=False),
-                _peer("mine_semi_hard_all", "TripletMarginMiner('semihard')", _peer_limit),
-            ),
+        _mining(
+            "mine-semi-hard-all",
+            "all semi-hard triplets: anchors, positives, negatives in lexicographic order",
+            r"\{(a, p, n) : d_{ap} < d_{an} < d_{ap} + m\}",
+            f"{_FACENET}, section 3.2",
+            *standard_contenders("mine_semi_hard_all", fused=False),
+            _peer("mine_semi_hard_all", "TripletMarginMiner('semihard')", peer_limit),
             # How many triplets come out depends on the data: the least is none.
-            cost=lambda shape, itemsize: _mining_cost(shape, itemsize, 0),
-            reference_elements=lambda shape: shape.batch**2 + _triplets(shape),
-            unit_embeddings=True,
+            index_bytes=lambda shape: 0,
+            reference_elements=lambda shape: shape.batch**2 + triplets(shape),
+            options={"margin": 0.2},
             excused={"triton": "how long its answer is depends on the data"},
         ),
     ),

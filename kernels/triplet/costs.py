@@ -1,0 +1,85 @@
+"""What a triplet variant costs at least, and what its peer can't hold, as formulas of the shape."""
+
+from ..loss import Cost, Shape
+
+_INDEX_BYTES = 2 * 2**30
+
+
+def triplets(shape: Shape) -> int:
+    """Valid triplets of a drawn batch, whose identities have B / C samples each."""
+    same = max(shape.batch // shape.classes, 1)
+    return shape.batch * (same - 1) * (shape.batch - same)
+
+
+def positive_pairs(shape: Shape) -> int:
+    return shape.batch * (max(shape.batch // shape.classes, 1) - 1)
+
+
+def explicit_cost(shape: Shape, itemsize: int) -> Cost:
+    n, d = shape.batch, shape.dim
+    operands = 3 * n * d * itemsize
+    return Cost(
+        forward_bytes=operands + 4,
+        backward_bytes=2 * operands + 4,
+        forward_flops=6 * n * d,
+        # Three differences, scaled.
+        backward_flops=6 * n * d,
+    )
+
+
+def all_cost(shape: Shape, itemsize: int) -> Cost:
+    """Every triplet takes part; the hinges, O(B^2 log B), are left out of the count."""
+    b, d = shape.batch, shape.dim
+    operands = b * d * itemsize
+    # One inner product an unordered pair; backward makes them again (B x B is never stored) and
+    # multiplies the coefficients of all pairs with the embeddings.
+    products = b * (b - 1) * d
+    return Cost(
+        forward_bytes=operands + 8 * b + 4,
+        backward_bytes=2 * operands + 8 * b + 4,
+        forward_flops=products,
+        backward_flops=products + 2 * b * b * d,
+    )
+
+
+def _mined_cost(shape: Shape, itemsize: int, triplets: int) -> Cost:
+    """The distances of all pairs forward; backward only the mined triplets' rows."""
+    b, d = shape.batch, shape.dim
+    operands = b * d * itemsize
+    return Cost(
+        forward_bytes=operands + 8 * b + 4,
+        backward_bytes=2 * operands + 16 * triplets + 4,
+        forward_flops=b * (b - 1) * d,
+        backward_flops=min(6 * triplets * d, 2 * b * b * d),
+    )
+
+
+def batch_hard_cost(shape: Shape, itemsize: int) -> Cost:
+    return _mined_cost(shape, itemsize, shape.batch)
+
+
+def semi_hard_cost(shape: Shape, itemsize: int) -> Cost:
+    return _mined_cost(shape, itemsize, positive_pairs(shape))
+
+
+def peer_limit(shape: Shape, dtype: str) -> str | None:
+    """It lists every valid triplet as three int64 indices, by way of a B^3 mask while that has
+    fewer than 2^31 elements."""
+    if 24 * triplets(shape) > _INDEX_BYTES:
+        return (
+            f"would list {triplets(shape):,} triplets as indices, "
+            f"{24 * triplets(shape) / 2**30:.1f} GiB before any distance is read"
+        )
+    return None
+
+
+def hardest_limit(shape: Shape, dtype: str) -> str | None:
+    if shape.batch < 2 * shape.classes or shape.classes == 1:
+        return "answers only for anchors that have both a positive and a negative"
+    return None
+
+
+def square_limit(shape: Shape, dtype: str) -> str | None:
+    if shape.batch > 4096:
+        return "builds the distances of every anchor to every other row (N x 2N), not 2N of them"
+    return None
