@@ -17,7 +17,6 @@ import dataclasses
 import json
 import os
 import queue
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -80,7 +79,7 @@ class Interpreter:
         self._timeout_s, self._command = timeout_s, command
         self._waiting: collections.deque[_Task] = collections.deque()
         self._current: _Task | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix="marginbench-"))
+        self._folder = tempfile.TemporaryDirectory(prefix="marginbench-")
         self._sent_at = 0.0
         self._child: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -98,7 +97,7 @@ class Interpreter:
         self, case: Case, names: Sequence[str], truths: Mapping[str, Truth] | None = None
     ) -> None:
         """``truths``: what this process has computed of the case already, by reduction."""
-        path = self._folder / f"{case.id.replace('/', '-')}.pt"
+        path = Path(self._folder.name) / f"{case.id.replace('/', '-')}.pt"
         handed = {}
         for reduction, truth in (truths or {}).items():
             with contextlib.suppress(Exception):  # the child will find out what is wrong with it
@@ -123,7 +122,7 @@ class Interpreter:
     def close(self) -> None:
         self._stop()
         self._waiting.clear()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.cleanup()
 
     def _stop(self) -> None:
         if self._child is None:
