@@ -1,0 +1,104 @@
+"""The heads' fused contenders held against eager and the float64 reference, for their tests."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from kernels import catalogue, drawing
+from kernels.loss import REDUCTIONS, Inputs, Shape
+from kernels.machines import launching, linear_lse, linear_lse_gradients
+from kernels.machines.linear_lse_tiles import Tiles
+
+VARIANTS = {
+    f"{name}/{variant.name}": (catalogue.get(name), variant)
+    for name in ("softmax", "a-softmax", "center")
+    for variant in catalogue.get(name).variants
+    if variant.output == "loss"
+}
+# Each machine once; the other variants differ from one of these by the bend alone, or add two.
+MACHINES = ("softmax/linear", "a-softmax/m4", "center/term")
+DTYPES = ("float32", "bfloat16", "float16")
+# With tiles of 16: a tile less one, a tile, and one more; primes over several tiles.
+SMALL_TILES = (Shape(15, 17, 16), Shape(17, 16, 31), Shape(37, 19, 41))
+# With the default tiles: one of everything, below a tile, one and its neighbours.
+OWN_TILES = (Shape(1, 1, 1), Shape(5, 3, 1), Shape(37, 19, 23), Shape(3, 129, 129),
+             Shape(65, 32, 127))  # fmt: skip
+RAGGED = Shape(37, 19, 101)
+
+
+def changed(inputs: Inputs, **others: Tensor) -> Inputs:
+    """The inputs with some tensors in place of others, differentiable ones as leaves."""
+    tensors = {}
+    for name, tensor in {**inputs.tensors, **others}.items():
+        tensor = tensor.detach()
+        tensors[name] = tensor.requires_grad_() if name in inputs.differentiable else tensor
+    return Inputs(tensors, inputs.differentiable)
+
+
+def draw(name: str, shape: Shape, dtype: str, device: str, seed: int) -> Inputs:
+    return drawing.draw(VARIANTS[name][1], shape, dtype, device, seed)
+
+
+def outcome(name: str, contender: str, inputs: Inputs, reduction: str, seed: int):
+    """The value, and the gradients by name, under an upstream gradient that differs by term."""
+    loss, variant = VARIANTS[name]
+    function = loss.resolve(variant.contender(contender).entry)
+    value = function(**inputs.tensors, **variant.options, reduction=reduction)
+    generator = torch.Generator().manual_seed(seed)
+    upstream = torch.randn(value.shape, generator=generator, dtype=torch.float64) + 0.5
+    leaves = [inputs.tensors[of] for of in inputs.differentiable]
+    grads = torch.autograd.grad(value, leaves, upstream.to(value))
+    named = dict(zip(inputs.differentiable, grads, strict=True))
+    return {"value": value.detach(), **named}, upstream
+
+
+def right(name: str, inputs: Inputs, reduction: str, seed: int):
+    """The reference's outcome on the same numbers in float64."""
+    wide = {k: t.double() if t.is_floating_point() else t for k, t in inputs.tensors.items()}
+    return outcome(name, "reference", changed(inputs, **wide), reduction, seed)
+
+
+def floor(of: str, inputs: Inputs) -> float:
+    """Roundings that no order of the sums avoids, as a multiple of the larger of the result and
+    what flows in from above.
+
+    Sums are made in float32 from logits of size up to L = max ||x|| max(1, ||w||) (or terms of
+    that size squared), each rounded about four times on its way. A gradient in a half dtype has
+    two roundings to it: the coefficient's and its own.
+    """
+    x, weights = inputs.tensors["embeddings"], inputs.tensors.get("class_weights")
+    largest = float(x.detach().double().norm(dim=1).max())
+    if weights is not None:
+        largest *= max(1.0, float(weights.detach().double().norm(dim=1).max()))
+    accumulated = 4 * torch.finfo(torch.float32).eps * (1 + largest)
+    stored = torch.finfo(x.dtype).eps if x.dtype.itemsize == 2 and of != "value" else 0.0
+    return accumulated + stored
+
+
+def assert_agrees(name: str, inputs: Inputs, seed: int, reductions=REDUCTIONS) -> None:
+    """The fused loss is at most twice as wrong as eager, for the value and every gradient."""
+    for reduction in reductions:
+        got, upstream = outcome(name, "triton", inputs, reduction, seed)
+        eager, _ = outcome(name, "eager", inputs, reduction, seed)
+        truth, _ = right(name, inputs, reduction, seed)
+        batch = len(inputs.tensors["labels"])
+        above = (
+            float(upstream.norm())
+            * {"none": 1.0, "sum": batch**0.5, "mean": batch**-0.5}[reduction]
+        )
+        for of, exact in truth.items():
+            assert got[of].dtype == (torch.float32 if of == "value" else inputs.tensors[of].dtype)
+            assert got[of].shape == exact.shape
+            mine, theirs = (float((o[of].double() - exact).norm()) for o in (got, eager))
+            allowed = 2 * theirs + floor(of, inputs) * max(float(exact.norm()), above)
+            assert mine <= allowed, f"{reduction} {of}: {mine:.3g}, eager {theirs:.3g}"
+
+
+def use_small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of 16 and ranges of 32 classes: small shapes then have many of each, and splits."""
+    tile = launching.Tile(16, 16, 16, warps=4, stages=2)
+    for module in (linear_lse, linear_lse_gradients):
+        monkeypatch.setattr(module, "tiles", lambda *_: Tiles(tile, tile, tile, tile))
+    monkeypatch.setattr(linear_lse_gradients, "range_of_classes", lambda *_: 32)
