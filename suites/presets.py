@@ -58,7 +58,7 @@ _CPU: Shapes = {
     "head": (Shape(512, 128, 10_000), Shape(512, 128, 1_000), Shape(512, 128, 100_000),
              Shape(128, 128, 10_000), Shape(2048, 128, 10_000)),
     "batch": (Shape(512, 128, 128), Shape(256, 128, 64), Shape(1024, 128, 256),
-              Shape(2048, 128, 512), Shape(4096, 128, 1024), Shape(512, 128, 8)),
+              Shape(2048, 128, 512), Shape(4096, 128, 1024), Shape(256, 128, 8)),
     "rows": (Shape(16_384, 128, 128), Shape(1_024, 128, 128), Shape(65_536, 128, 128)),
 }  # fmt: skip
 _CUDA: Shapes = {
@@ -104,8 +104,8 @@ DEFAULT = Preset(
     agreement_dtypes=_DTYPES,
     cpu_shapes=_CPU,
     cuda_shapes=_CUDA,
-    real_shape=Shape(512, 64, 10),
-    seconds_per_case=1.2,
+    real_shape=Shape(256, 64, 10),
+    seconds_per_case=0.8,
     min_rounds=5,
     max_rounds=60,
     warmup_rounds=2,

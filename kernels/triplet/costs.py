@@ -2,7 +2,8 @@
 
 from ..loss import Cost, Shape
 
-_INDEX_BYTES = 2 * 2**30
+# A call that lists this much takes several seconds on a CPU, and one run makes a dozen.
+_INDEX_BYTES = 2**28
 
 
 def triplets(shape: Shape) -> int:
@@ -68,7 +69,8 @@ def peer_limit(shape: Shape, dtype: str) -> str | None:
     if 24 * triplets(shape) > _INDEX_BYTES:
         return (
             f"would list {triplets(shape):,} triplets as indices, "
-            f"{24 * triplets(shape) / 2**30:.1f} GiB before any distance is read"
+            f"{24 * triplets(shape) / 2**30:.2f} GiB before any distance is read "
+            f"(at most {_INDEX_BYTES / 2**30:.2f} GiB is allowed)"
         )
     return None
 
