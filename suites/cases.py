@@ -70,14 +70,18 @@ def _speed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
     for loss, variant in _variants():
         shapes = preset.speed_shapes(device)[variant.family]
         for shape in shapes if variant.sweep else shapes[:1]:
+            centre = shape == shapes[0] and variant.sweep and variant.output == "loss"
             for dtype in preset.speed_dtypes(device):
-                first = loss.name not in compiled and variant.output == "loss"
-                afford = preset.compile_everywhere or device == "cuda" or first
-                if first:
+                afford = {
+                    "losses": centre and loss.name not in compiled,
+                    "variants": centre,
+                    "everywhere": True,
+                }[preset.compiled]
+                if afford:
                     compiled.add(loss.name)
                 yield Case(
                     "speed", loss.name, variant.name, shape, dtype, device, "drawn", seed,
-                    measures=("agreement", "speed", "memory"), compile=afford,
+                    measures=("agreement", "speed", "memory"), compile=afford or device == "cuda",
                 )  # fmt: skip
 
 

@@ -25,10 +25,19 @@ def test_every_variant_is_in_every_suite_and_ids_come_back(preset: presets.Prese
         assert parsed.id == case.id and parsed.measures == case.measures
 
 
-def test_each_loss_is_compiled_once_where_that_is_all_that_is_afforded():
-    cases = plan(presets.DEFAULT, "cpu", seed=0)
-    compiled = [case.loss for case in cases if case.compile]
-    assert sorted(compiled) == catalogue.names()
+def test_compilation_is_kept_to_what_a_preset_affords():
+    def compiled(preset: presets.Preset) -> list[tuple[str, str]]:
+        return [(c.loss, c.variant) for c in plan(preset, "cpu", seed=0) if c.compile]
+
+    assert [loss for loss, _ in compiled(presets.FAST)] == catalogue.names()
+    assert sorted(compiled(presets.DEFAULT)) == sorted(
+        (loss.name, variant.name)
+        for loss in catalogue.losses()
+        for variant in loss.variants
+        if variant.sweep and variant.output == "loss"
+    )
+    speed = [case for case in plan(presets.RIGOROUS, "cpu", seed=0) if case.suite == "speed"]
+    assert all(case.compile for case in speed)
 
 
 def test_a_case_is_compiled_when_it_is_asked_for_by_name():
