@@ -17,6 +17,9 @@ from kernels import catalogue
 from kernels.loss import Loss, Shape, Variant
 
 EPS = torch.finfo(torch.float32).eps
+# A squared distance by the Gram form is a sum of D products, off by some eps of the norms' sum;
+# of a pair that is just not close, that is 1 / CLOSE of the squared distance.
+DISTANCE = 16 * EPS / distances.CLOSE
 # Batch x D x identities: one sample; two of one identity, of two; no positives; no negatives; a
 # prime mixture; pairs of samples; half the batch positive; more rows than a block of 16 four times.
 SHAPES = (Shape(1, 3, 1), Shape(2, 5, 1), Shape(2, 5, 2), Shape(7, 3, 7), Shape(11, 4, 1),

@@ -29,7 +29,7 @@ import kernels.triplet.mining as mining
 from kernels import catalogue, drawing
 from kernels.checks import InputError
 from kernels.loss import REDUCTIONS, Loss, Shape, Variant
-from kernels.triplet import eager, reference
+from kernels.triplet import eager
 
 MARGIN = 0.25
 BATCH = variants("triplet", "batch")
@@ -125,7 +125,7 @@ def test_eager_equals_the_reference(loss: Loss, variant: Variant, shape: Shape, 
 
 
 @pytest.mark.parametrize(("loss", "variant"), BATCH)
-@pytest.mark.parametrize("path", ("search", "static", "blocks", "search in blocks"))
+@pytest.mark.parametrize("path", ("search", "static", "blocks", "static blocks", "search blocks"))
 def test_every_path_equals_the_reference(
     loss: Loss, variant: Variant, path: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +134,7 @@ def test_every_path_equals_the_reference(
         monkeypatch.setitem(all_triplets.sweep.__kwdefaults__, "few", 0)
         monkeypatch.setattr(mining, "_FEW", 0)
         monkeypatch.setattr(mined, "_COLUMNS_PER_TRIPLET", 0)
-    if path == "static":
+    if "static" in path:
         force_static_shapes(monkeypatch)
     if "blocks" in path:
         force_small_blocks(monkeypatch)
@@ -202,9 +202,9 @@ def test_duplicates_are_at_distance_zero(loss: Loss, variant: Variant, seed: int
 
 @pytest.mark.parametrize(("loss", "variant"), BATCH)
 def test_a_common_offset_costs_no_precision(loss: Loss, variant: Variant, seed: int) -> None:
-    """A grid batch moved by 512: exact as before."""
+    """A grid batch moved so far that float32 still holds it, but not its products' sums."""
     batch = grid(Shape(50, 6, 8), seed)
-    moved = {**batch, "embeddings": batch["embeddings"] + 512}
+    moved = {**batch, "embeddings": batch["embeddings"] + 2.0**16}
     function = _resolved(loss, variant, "eager")
     options = {**variant.options, "margin": MARGIN}
     upstream = torch.ones(50)
@@ -268,84 +268,6 @@ def test_compiles_without_a_graph_break(name: str, seed: int) -> None:
     torch.testing.assert_close(traced, plain, rtol=ROUNDINGS, atol=0)
     ours, theirs = (torch.autograd.grad(value, x)[0] for value in (plain, traced))
     torch.testing.assert_close(theirs, ours, rtol=ROUNDINGS, atol=ROUNDINGS)
-
-
-# ---- mining
-
-
-@pytest.mark.parametrize(("loss", "variant"), MINING)
-@pytest.mark.parametrize("path", ("plain", "search", "blocks", "static"))
-def test_mined_indices_equal_the_reference_with_ties(
-    loss: Loss, variant: Variant, path: str, seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if path == "search":
-        monkeypatch.setattr(mining, "_FEW", 0)
-        monkeypatch.setattr(mining, "_CUBE", 1)
-    if path == "static":
-        force_static_shapes(monkeypatch)
-    if path == "blocks":
-        force_small_blocks(monkeypatch)
-    options = {**variant.options, "margin": MARGIN} if variant.options else {}
-    for shape in SHAPES:
-        batch = grid(shape, seed)
-        expected = _resolved(loss, variant, "reference")(**batch, **options)
-        got = _resolved(loss, variant, "eager")(**batch, **options)
-        assert len(got) == len(expected)
-        for mine, right in zip(got, expected, strict=True):
-            assert mine.dtype == torch.int64
-            assert torch.equal(mine, right), str(shape)
-
-
-def test_lowest_index_wins_and_a_missing_one_is_minus_one() -> None:
-    """Worked by hand: anchor 0 has two positives and two negatives at equal distances."""
-    x = torch.tensor([[0.0], [1.0], [-1.0], [2.0], [-2.0], [5.0]])
-    y = torch.tensor([0, 0, 0, 1, 1, 2])
-    for module in (reference, eager):
-        positive, negative = module.mine_batch_hard(x, y)
-        assert positive.tolist() == [1, 2, 1, 4, 3, -1]
-        assert negative.tolist() == [3, 3, 4, 1, 2, 3]
-        anchors, positives, negatives = module.mine_semi_hard(x, y)
-        assert list(zip(anchors.tolist(), positives.tolist(), negatives.tolist(), strict=True)) == [
-            (0, 1, 3), (0, 2, 3), (1, 0, 4), (1, 2, 4), (2, 0, 3), (2, 1, 3), (3, 4, 2), (4, 3, 5),
-        ]  # fmt: skip
-
-
-def test_farthest_negative_where_none_is_beyond() -> None:
-    x = torch.tensor([[0.0], [9.0], [1.0], [-1.0], [0.5]])
-    y = torch.tensor([0, 0, 1, 2, 1])
-    for module in (reference, eager):
-        anchors, positives, negatives = module.mine_semi_hard(x, y)
-        # 1 and -1 are the farthest from 0, and 2 comes first.
-        assert (int(anchors[0]), int(positives[0]), int(negatives[0])) == (0, 1, 2)
-
-
-# ---- the peer
-
-
-@pytest.mark.parametrize(("loss", "variant"), [*BATCH, *variants("triplet", "rows"), *MINING])
-def test_peer_equals_the_reference(loss: Loss, variant: Variant, seed: int) -> None:
-    """Off the grid, in float64: the library's distances are square roots, squared again."""
-    pytest.importorskip("pytorch_metric_learning")
-    if all(c.name != "pytorch-metric-learning" for c in variant.contenders):
-        pytest.skip("the library has no such rule, as the folder's docstring says")
-    for shape in (Shape(37, 9, 7), Shape(30, 5, 15), Shape(40, 6, 2)):
-        inputs = drawing.draw(variant, shape, "float64", "cpu", seed)
-        tensors = {name: tensor.detach() for name, tensor in inputs.tensors.items()}
-        if variant.output == "indices":
-            expected = _resolved(loss, variant, "reference")(**tensors, **variant.options)
-            got = _resolved(loss, variant, "pytorch-metric-learning")(**tensors, **variant.options)
-            assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
-            continue
-        for reduction in REDUCTIONS:
-            compare(loss, variant, tensors, reduction, 1e-9, seed, "pytorch-metric-learning")
-
-
-def test_peer_says_where_it_stops() -> None:
-    loss = catalogue.get("triplet")
-    limit = loss.variant("batch-all").contender("pytorch-metric-learning").limit
-    assert limit is not None
-    assert limit(Shape(512, 128, 128), "float32") is None
-    assert "GiB" in str(limit(Shape(4096, 128, 16), "float32"))
 
 
 # ---- bad input

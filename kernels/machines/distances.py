@@ -117,7 +117,7 @@ def squared_distances(these: Points, rows: slice) -> tuple[Tensor, Close | None]
     centred_RD, norms_R = these.centred_BD[rows], these.norms_B[rows, None]
     d2_RB = these.block(0, rows)
     torch.addmm(these.norms_B, centred_RD, these.centred_BD.T, alpha=-2, out=d2_RB)
-    d2_RB.add_(norms_R).clamp_(min=0)
+    d2_RB.add_(norms_R)
     own_R = d2_RB[:, rows].diagonal()
     find = _close_static if static_shapes(d2_RB) else _close_pairs
     own_R.fill_(torch.finfo(d2_RB.dtype).max)
@@ -142,6 +142,8 @@ def _close_static(d2_RB: Tensor, norms_B: Tensor, norms_R1: Tensor) -> Close:
     close = d2_RB <= CLOSE * (norms_R1 + norms_B)
     size = min(_STATIC_CLOSE * max(d2_RB.shape), d2_RB.numel())
     found_K2 = torch.nonzero_static(close, size=size, fill_value=-1)
+    # Those beyond the number stay as they are, but never below zero.
+    d2_RB.clamp_(min=0)
     row, column = found_K2.clamp(min=0).unbind(dim=1)
     return Close(row, column, found_K2[:, 0] >= 0)
 
