@@ -25,7 +25,7 @@ from ..machines.pairwise_launch import ready, splits_of, tile_for
 
 @triton.jit(do_not_specialize=["each"])
 def _terms_kernel(
-    x_ptr, moved_ptr, norm_ptr,  # embeddings made ready, see distance_tile
+    x_ptr, moved_ptr, rest_ptr, norm_ptr, unit_ptr,  # embeddings made ready, see distance_tile
     label_ptr,  # labels (B), int64
     partial_ptr,  # out (splits x B) float32: sums over ``each`` blocks of columns
     B, D, x_stride, moved_stride, each, margin,
@@ -45,8 +45,8 @@ def _terms_kernel(
         column_N = block * N + tl.arange(0, N)
         mask_N = column_N < B
         squared_MN, _ = distance_tile(
-            x_ptr, moved_ptr, norm_ptr, x_stride, moved_stride, row_M, mask_M, column_N, mask_N, D,
-            M, N, K, PRECISION,
+            x_ptr, moved_ptr, rest_ptr, norm_ptr, unit_ptr, x_stride, moved_stride,
+            row_M, mask_M, column_N, mask_N, D, M, N, K, PRECISION,
         )  # fmt: skip
         label_N = tl.load(label_ptr + column_N, mask=mask_N, other=-1)
         gap_MN = margin - tl.sqrt(squared_MN)
@@ -59,7 +59,7 @@ def _terms_kernel(
 
 @triton.jit(do_not_specialize=["each"])
 def _gradient_kernel(
-    x_ptr, moved_ptr, norm_ptr,  # embeddings made ready, see distance_tile
+    x_ptr, moved_ptr, rest_ptr, norm_ptr, unit_ptr,  # embeddings made ready, see distance_tile
     label_ptr,  # labels (B), int64
     upstream_ptr,  # gradient of the terms (B), float32, stride upstream_stride
     partial_ptr,  # out (splits x B x D): sums over ``each`` blocks of columns
@@ -86,8 +86,8 @@ def _gradient_kernel(
         column_N = block * N + tl.arange(0, N)
         mask_N = column_N < B
         squared_MN, close_MN = distance_tile(
-            x_ptr, moved_ptr, norm_ptr, x_stride, moved_stride, row_M, mask_M, column_N, mask_N, D,
-            M, N, K, PRECISION,
+            x_ptr, moved_ptr, rest_ptr, norm_ptr, unit_ptr, x_stride, moved_stride,
+            row_M, mask_M, column_N, mask_N, D, M, N, K, PRECISION,
         )  # fmt: skip
         label_N = tl.load(label_ptr + column_N, mask=mask_N, other=-1)
         upstream_N = tl.load(upstream_ptr + column_N * upstream_stride, mask=mask_N, other=0.0)
@@ -144,9 +144,9 @@ def _terms_shape(embeddings: Tensor, labels: Tensor, margin: float) -> Tensor:
 @operator("contrastive_all_pairs", fake=_terms_shape)
 def all_pairs_terms(embeddings: Tensor, labels: Tensor, margin: float) -> Tensor:
     """l_i (B, float32): half the sum over j of the loss of the pair (i, j)."""
-    these, labels = ready(embeddings), labels.contiguous()
+    these, labels = ready(embeddings, exact=True), labels.contiguous()
     batch = len(labels)
-    tile = tile_for("reduce", these.x_BD)
+    tile = tile_for("exact", these.x_BD)
     across = blocks(batch, tile.rows)
     splits, each = splits_of(across, blocks(batch, tile.columns), labels.device)
     partial_SB = torch.empty(splits, batch, dtype=torch.float32, device=labels.device)

@@ -6,11 +6,11 @@ reduces them to (sums, hardest samples, coefficients of the gradient) is its own
 B x B is not stored here.
 
 The Gram form is off by a few eps (||x_i||^2 + ||x_j||^2): nothing for distant pairs, everything
-for near ones. Two remedies, the same as in eager PyTorch (`distances`). float32 embeddings are
-moved to their common centre (`pairwise_launch.ready`). And pairs nearer than `CLOSE` times the sum
-of their squared norms are computed again from the difference of the embeddings as they came, so
-that equal rows are at distance 0 exactly. That takes a column of the tile at a time; a tile
-without close pairs pays a comparison an element for it.
+for near ones. Two remedies, the same as in eager PyTorch (`distances`). The embeddings are moved to
+their common centre where that is affordable (`pairwise_launch.ready`). And pairs nearer than
+`CLOSE` times the sum of their squared norms are computed again from the difference of the
+embeddings as they came, so that equal rows are at distance 0 exactly. That takes a column of the
+tile at a time; a tile without close pairs pays a comparison an element for it.
 
 Products of 16-bit operands accumulate in float32; those of float32 operands are IEEE products
 unless tf32 is asked for. Nothing here uses atomics: the same input gives the same bits.
@@ -35,45 +35,63 @@ def row_pointers(x_ptr, index_M, x_stride):
 
 
 @triton.jit
-def products_of(
-    left_M, mask_M, right_N, mask_N, D,
+def _chunk_of(row_ptr_M, mask_M, column_K, D):
+    """The columns ``column_K`` of the rows that begin at ``row_ptr_M``; 0 where masked."""
+    mask_MK = mask_M[:, None] & (column_K < D)[None, :]
+    return tl.load(row_ptr_M[:, None] + column_K[None, :], mask=mask_MK, other=0.0)
+
+
+@triton.jit
+def _products(
+    moved_ptr, rest_ptr, moved_stride, row_M, mask_M, column_N, mask_N, D,
     M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """x_i . x_j for the rows that begin at ``left_M`` and ``right_N``; 0 where masked."""
-    depth_K = tl.arange(0, K)
+    """The inner products of embeddings row_M and column_N (M x N, float32).
+
+    With a rest, of the sums moved + rest; the product of two rests, at most 2^-22 of the whole,
+    is left out.
+    """
+    left_M = row_pointers(moved_ptr, row_M, moved_stride)
+    right_N = row_pointers(moved_ptr, column_N, moved_stride)
     products_MN = tl.zeros((M, N), tl.float32)
     for start in range(0, D, K):
-        column_K = start + depth_K
-        inside_K = column_K < D
-        left_MK = tl.load(
-            left_M[:, None] + column_K[None, :],
-            mask=mask_M[:, None] & inside_K[None, :],
-            other=0.0,
-        )
-        right_NK = tl.load(
-            right_N[:, None] + column_K[None, :],
-            mask=mask_N[:, None] & inside_K[None, :],
-            other=0.0,
-        )
-        products_MN = tl.dot(left_MK, tl.trans(right_NK), products_MN, input_precision=PRECISION)
+        column_K = start + tl.arange(0, K)
+        left_MK = _chunk_of(left_M, mask_M, column_K, D)
+        right_KN = tl.trans(_chunk_of(right_N, mask_N, column_K, D))
+        if rest_ptr is not None:
+            left_rest_M = row_pointers(rest_ptr, row_M, moved_stride)
+            right_rest_N = row_pointers(rest_ptr, column_N, moved_stride)
+            left_rest_MK = _chunk_of(left_rest_M, mask_M, column_K, D)
+            right_rest_KN = tl.trans(_chunk_of(right_rest_N, mask_N, column_K, D))
+            products_MN = tl.dot(left_MK, right_rest_KN, products_MN)
+            products_MN = tl.dot(left_rest_MK, right_KN, products_MN)
+        products_MN = tl.dot(left_MK, right_KN, products_MN, input_precision=PRECISION)
     return products_MN
 
 
 @triton.jit
-def distances_to_one(left_M, mask_M, right, D, M: tl.constexpr, K: tl.constexpr):
-    """Squared distances of M rows to the one row that begins at ``right``, from differences."""
-    depth_K = tl.arange(0, K)
+def distances_of_pairs(left_M, right_M, mask_M, D, M: tl.constexpr, K: tl.constexpr):
+    """Squared distances of the rows that begin at ``left_M`` to those at ``right_M``, one by one,
+    from their differences; 0 where masked."""
     squared_M = tl.zeros((M,), tl.float32)
     for start in range(0, D, K):
-        column_K = start + depth_K
-        inside_K = column_K < D
-        left_MK = tl.load(
-            left_M[:, None] + column_K[None, :],
-            mask=mask_M[:, None] & inside_K[None, :],
-            other=0.0,
-        )
-        right_K = tl.load(right + column_K, mask=inside_K, other=0.0)
-        difference_MK = left_MK.to(tl.float32) - right_K.to(tl.float32)[None, :]
+        column_K = start + tl.arange(0, K)
+        left_MK = _chunk_of(left_M, mask_M, column_K, D).to(tl.float32)
+        right_MK = _chunk_of(right_M, mask_M, column_K, D).to(tl.float32)
+        difference_MK = left_MK - right_MK
+        squared_M += tl.sum(difference_MK * difference_MK, axis=1)
+    return squared_M
+
+
+@triton.jit
+def _distances_to_one(left_M, mask_M, right, D, M: tl.constexpr, K: tl.constexpr):
+    """Squared distances of M rows to the one row that begins at ``right``, from differences."""
+    squared_M = tl.zeros((M,), tl.float32)
+    for start in range(0, D, K):
+        column_K = start + tl.arange(0, K)
+        left_MK = _chunk_of(left_M, mask_M, column_K, D).to(tl.float32)
+        right_K = tl.load(right + column_K, mask=column_K < D, other=0.0).to(tl.float32)
+        difference_MK = left_MK - right_K[None, :]
         squared_M += tl.sum(difference_MK * difference_MK, axis=1)
     return squared_M
 
@@ -86,22 +104,25 @@ def first_set(flag_N, N: tl.constexpr):
 
 @triton.jit
 def distance_tile(
-    x_ptr, moved_ptr, norm_ptr, x_stride, moved_stride, row_M, mask_M, column_N, mask_N, D,
+    x_ptr, moved_ptr, rest_ptr, norm_ptr, unit_ptr, x_stride, moved_stride,
+    row_M, mask_M, column_N, mask_N, D,
     M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Squared distances of the embeddings ``row_M`` to the embeddings ``column_N``.
 
-    x and moved (B x D, column stride 1) and norm (B, float32) are those of
-    `pairwise_launch.Ready`; row_M and column_N index into them, and where a mask is false nothing
-    is read. Returns the distances (M x N, float32; 0 of a row to itself, NaN where a row has a
-    NaN, any value where masked) and which pairs are close (M x N, bool; never a row and itself).
+    x, moved and rest (B x D, column stride 1), norm (B, float32) and unit (one float32) are those
+    of `pairwise_launch.Ready`; row_M and column_N index into them, and where a mask is false
+    nothing is read. Returns the distances (M x N, float32; 0 of a row to itself, NaN where a row
+    has a NaN, any value where masked) and which pairs are close (M x N, bool; never a row and
+    itself).
     """
+    products_MN = _products(
+        moved_ptr, rest_ptr, moved_stride, row_M, mask_M, column_N, mask_N, D, M, N, K, PRECISION
+    )
+    if unit_ptr is not None:
+        products_MN *= tl.load(unit_ptr)
     norm_M = tl.load(norm_ptr + row_M, mask=mask_M, other=0.0)
     norm_N = tl.load(norm_ptr + column_N, mask=mask_N, other=0.0)
-    products_MN = products_of(
-        row_pointers(moved_ptr, row_M, moved_stride), mask_M,
-        row_pointers(moved_ptr, column_N, moved_stride), mask_N, D, M, N, K, PRECISION,
-    )  # fmt: skip
 
     scale_MN = norm_M[:, None] + norm_N[None, :]
     squared_MN = scale_MN - 2.0 * products_MN
@@ -116,7 +137,7 @@ def distance_tile(
     while first_set(todo_N, N) < N:
         here_N = position_N == first_set(todo_N, N)
         partner = tl.sum(tl.where(here_N, column_N, 0), axis=0)
-        exact_M = distances_to_one(
+        exact_M = _distances_to_one(
             row_pointers(x_ptr, row_M, x_stride), mask_M,
             row_pointers(x_ptr, partner, x_stride), D, M, K,
         )  # fmt: skip

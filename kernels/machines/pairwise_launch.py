@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .distances import points
+from . import distances
 from .launching import (
     Tile,
     blocks,
@@ -49,12 +49,14 @@ class PairTile(Tile):
 
 _16_BIT = {
     "reduce": PairTile(rows=64, columns=128, depth=64, warps=8, stages=3),
+    "exact": PairTile(rows=64, columns=64, depth=64, warps=8, stages=2),
     "slots": PairTile(rows=64, columns=64, depth=64, warps=8, stages=3, slots=4),
     "gradient": PairTile(rows=64, columns=64, depth=64, warps=8, stages=2, output=128),
     "product": PairTile(rows=64, columns=32, depth=64, warps=8, stages=2, output=128),
 }
 _32_BIT = {
     "reduce": PairTile(rows=64, columns=64, depth=32, warps=8, stages=2),
+    "exact": PairTile(rows=64, columns=64, depth=32, warps=8, stages=2),
     "slots": PairTile(rows=64, columns=32, depth=32, warps=8, stages=2, slots=4),
     "gradient": PairTile(rows=64, columns=32, depth=32, warps=8, stages=1, output=64),
     "product": PairTile(rows=64, columns=32, depth=32, warps=8, stages=2, output=64),
@@ -65,8 +67,8 @@ COLUMNS = 128
 
 
 def tile_for(kind: str, x_BD: Tensor) -> PairTile:
-    """The tile of a kernel that reduces distances, fills slots with chosen ones, forms a gradient
-    from distances, or forms the product of ready coefficients."""
+    """The tile of a kernel that reduces distances, from exact products or not, fills slots with
+    chosen ones, forms a gradient from distances, or a product of ready coefficients."""
     return (_32_BIT if x_BD.dtype == torch.float32 else _16_BIT)[kind]
 
 
@@ -84,29 +86,50 @@ def splits_of(across: int, columns: int, device: torch.device) -> tuple[int, int
 
 @dataclass(frozen=True)
 class Ready:
-    """Embeddings as the kernels take them: x_BD themselves, rows of any stride; moved_BD, those
-    whose products are formed; norm_B (float32), the squared norms of the moved ones."""
+    """Embeddings as the kernels take them. x_BD themselves, rows of any stride; moved_BD, those
+    whose products are formed, or their leading part and rest_BD what it leaves; norm_B (float32),
+    the squared norms that belong to them; unit (one float32, or None for 1), what a product is to
+    be multiplied by."""
 
     x_BD: Tensor
     moved_BD: Tensor
     norm_B: Tensor
+    rest_BD: Tensor | None = None
+    unit: Tensor | None = None
 
     @property
     def arguments(self) -> Mapping[str, Any]:
         batch, dim = self.x_BD.shape
         return {
-            "x_ptr": self.x_BD, "moved_ptr": self.moved_BD, "norm_ptr": self.norm_B,
-            "B": batch, "D": dim,
+            "x_ptr": self.x_BD, "moved_ptr": self.moved_BD, "rest_ptr": self.rest_BD,
+            "norm_ptr": self.norm_B, "unit_ptr": self.unit, "B": batch, "D": dim,
             "x_stride": self.x_BD.stride(0), "moved_stride": self.moved_BD.stride(0),
         }  # fmt: skip
 
 
-def ready(embeddings: Tensor) -> Ready:
-    """float32 is moved to its centre first, so that an offset common to all does not drown the
-    distances. 16-bit embeddings go to the tensor cores as they are: moved, they would not fit."""
+def ready(embeddings: Tensor, *, exact: bool = False) -> Ready:
+    """Embeddings (B x D), moved to their centre or not.
+
+    float32 is moved, so that an offset common to all does not drown the distances. 16-bit
+    embeddings go to the tensor cores as they are: moved, they would not fit. That serves where
+    distances only choose, or end in a gradient of 16 bits. Where they add up to the value,
+    ``exact`` moves them too, and splits the outcome in two float16 parts, 22 bits together: three
+    products instead of one. So that float16 holds them, the largest entry is brought near 2^12.
+    """
     x_BD = row_major(embeddings)
-    moved_BD = points(x_BD).centred_BD if x_BD.dtype == torch.float32 else x_BD
-    return Ready(x_BD, moved_BD, squared_norms(moved_BD))
+    if x_BD.dtype != torch.float32 and not exact:
+        return Ready(x_BD, x_BD, squared_norms(x_BD))
+    moved_BD = x_BD - distances._centre(x_BD.float())
+    if x_BD.dtype == torch.float32:
+        return Ready(x_BD, moved_BD, squared_norms(moved_BD))
+    exponent = (12 - torch.frexp(moved_BD.abs().amax()).exponent).clamp(-60, 60)
+    scaled_BD = torch.ldexp(moved_BD, exponent)
+    leading_BD = scaled_BD.half()
+    rest_BD = (scaled_BD - leading_BD).half()
+    # Of the two parts, not of what they were split from: the distances are theirs.
+    norm_B = squared_norms(torch.ldexp(leading_BD + rest_BD.float(), -exponent))
+    unit = torch.ldexp(torch.ones_like(norm_B[:1]), -2 * exponent)
+    return Ready(x_BD, leading_BD, norm_B, rest_BD, unit)
 
 
 @triton.jit

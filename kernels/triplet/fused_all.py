@@ -37,7 +37,7 @@ POSITIVES, NEGATIVES = 8, 512
 
 @triton.jit
 def _distances_kernel(
-    x_ptr, moved_ptr, norm_ptr,  # embeddings made ready, see distance_tile
+    x_ptr, moved_ptr, rest_ptr, norm_ptr, unit_ptr,  # embeddings made ready, see distance_tile
     squared_ptr,  # out (B x B) float32: squared distances
     B, D, x_stride, moved_stride,
     M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, PRECISION: tl.constexpr,
@@ -48,8 +48,8 @@ def _distances_kernel(
     mask_M = row_M < B
     mask_N = column_N < B
     squared_MN, _ = distance_tile(
-        x_ptr, moved_ptr, norm_ptr, x_stride, moved_stride, row_M, mask_M, column_N, mask_N, D,
-        M, N, K, PRECISION,
+        x_ptr, moved_ptr, rest_ptr, norm_ptr, unit_ptr, x_stride, moved_stride,
+        row_M, mask_M, column_N, mask_N, D, M, N, K, PRECISION,
     )  # fmt: skip
     out_MN = squared_ptr + row_M.to(tl.int64)[:, None] * B + column_N[None, :]
     tl.store(out_MN, squared_MN, mask=mask_M[:, None] & mask_N[None, :])
@@ -186,9 +186,9 @@ def all_terms(
 
     ``beyond`` selects only negatives farther than the positive.
     """
-    these, groups = ready(embeddings), groups_of(labels)
+    these, groups = ready(embeddings, exact=True), groups_of(labels)
     batch = len(labels)
-    tile = tile_for("reduce", these.x_BD)
+    tile = tile_for("exact", these.x_BD)
     squared_BB = torch.empty(batch, batch, dtype=torch.float32, device=labels.device)
     launch(
         _distances_kernel, blocks(batch, tile.rows) * blocks(batch, tile.columns),

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..machines.launching import blocks, launch, row_major
 from ..machines.operators import differentiable, operator
-from ..machines.pairwise import distance_tile, row_pointers
+from ..machines.pairwise import distance_tile, distances_of_pairs, row_pointers
 from ..machines.pairwise_gradient import gradient_of_list
 from ..machines.pairwise_launch import ROWS, columns_of, ready, splits_of, tile_for
 
@@ -32,7 +32,7 @@ _NONE = tl.constexpr(2**31 - 1)
 
 @triton.jit(do_not_specialize=["each"])
 def _hardest_kernel(
-    x_ptr, moved_ptr, norm_ptr,  # embeddings made ready, see distance_tile
+    x_ptr, moved_ptr, rest_ptr, norm_ptr, unit_ptr,  # embeddings made ready, see distance_tile
     label_ptr,  # labels (B), int64
     positive_share_ptr,  # out (splits x B) int32: farthest positive, -1 where none
     farthest_share_ptr,  # out (splits x B) float32: its squared distance, -inf where none
@@ -57,8 +57,8 @@ def _hardest_kernel(
         column_N = block * N + tl.arange(0, N)
         mask_N = column_N < B
         squared_MN, _ = distance_tile(
-            x_ptr, moved_ptr, norm_ptr, x_stride, moved_stride, row_M, mask_M, column_N, mask_N, D,
-            M, N, K, PRECISION,
+            x_ptr, moved_ptr, rest_ptr, norm_ptr, unit_ptr, x_stride, moved_stride,
+            row_M, mask_M, column_N, mask_N, D, M, N, K, PRECISION,
         )  # fmt: skip
         # Loaded this late so that they hold no registers during the products.
         label_N = tl.load(label_ptr + column_N, mask=mask_N, other=-1)
@@ -102,7 +102,6 @@ def _terms_kernel(
     B, D, x_stride, splits, margin, M: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
     row_M = tl.program_id(0) * M + tl.arange(0, M)
-    depth_K = tl.arange(0, K)
     mask_M = row_M < B
 
     farthest_M = tl.full((M,), -float("inf"), tl.float32)
@@ -123,22 +122,11 @@ def _terms_kernel(
         nearest_M = tl.where(near_M < nearest_M, near_M, nearest_M)
 
     some_M = mask_M & (positive_M >= 0) & (negative_M >= 0)
-    a_ptr_M = row_pointers(x_ptr, row_M, x_stride)
-    p_ptr_M = row_pointers(x_ptr, positive_M, x_stride)
-    n_ptr_M = row_pointers(x_ptr, negative_M, x_stride)
-    near_M = tl.zeros((M,), tl.float32)
-    far_M = tl.zeros((M,), tl.float32)
-    for start in range(0, D, K):
-        column_K = start + depth_K
-        mask_MK = some_M[:, None] & (column_K < D)[None, :]
-        a_MK = tl.load(a_ptr_M[:, None] + column_K[None, :], mask=mask_MK, other=0.0)
-        p_MK = tl.load(p_ptr_M[:, None] + column_K[None, :], mask=mask_MK, other=0.0)
-        n_MK = tl.load(n_ptr_M[:, None] + column_K[None, :], mask=mask_MK, other=0.0)
-        to_p_MK = a_MK.to(tl.float32) - p_MK.to(tl.float32)
-        to_n_MK = a_MK.to(tl.float32) - n_MK.to(tl.float32)
-        near_M += tl.sum(to_p_MK * to_p_MK, axis=1)
-        far_M += tl.sum(to_n_MK * to_n_MK, axis=1)
-
+    anchor_M = row_pointers(x_ptr, row_M, x_stride)
+    to_positive_M = row_pointers(x_ptr, positive_M, x_stride)
+    to_negative_M = row_pointers(x_ptr, negative_M, x_stride)
+    near_M = distances_of_pairs(anchor_M, to_positive_M, some_M, D, M, K)
+    far_M = distances_of_pairs(anchor_M, to_negative_M, some_M, D, M, K)
     hinge_M = near_M - far_M + margin
     term_M = tl.where(some_M & (hinge_M > 0.0), hinge_M, 0.0) + spoilt_M
     tl.store(term_ptr + row_M, term_M, mask=mask_M)

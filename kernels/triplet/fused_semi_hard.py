@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ..machines.launching import blocks, launch
 from ..machines.operators import differentiable, operator
-from ..machines.pairwise import distance_tile
+from ..machines.pairwise import distance_tile, distances_of_pairs, row_pointers
 from ..machines.pairwise_gradient import gradient_of_list
 from ..machines.pairwise_launch import Ready, ready, tile_for
 from .fused_groups import Groups, first_pairs, groups_of, positive_pairs
@@ -50,7 +50,7 @@ def _first_index(chosen_MN, index_N):
 
 @triton.jit
 def _semi_hard_kernel(
-    x_ptr, moved_ptr, norm_ptr,  # embeddings made ready, see distance_tile
+    x_ptr, moved_ptr, rest_ptr, norm_ptr, unit_ptr,  # embeddings made ready, see distance_tile
     order_ptr,  # (B) int32: indices sorted by label
     begin_ptr,  # (B) int32: where the group of a sample begins in order
     end_ptr,  # (B) int32: where it ends
@@ -59,9 +59,10 @@ def _semi_hard_kernel(
     chosen_ptr,  # out (T) int32 if CHOOSE: the negative of each pair
     B, D, x_stride, moved_stride, margin,
     M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, S: tl.constexpr,
-    CHOOSE: tl.constexpr, ACTIVE: tl.constexpr, PRECISION: tl.constexpr,
+    CHOOSE: tl.constexpr, MARGIN: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """``ACTIVE`` writes -1 for a pair whose hinge is 0."""
+    """With ``MARGIN``, hinges count: they are summed, from the differences, and a pair whose hinge
+    is 0 has no negative (-1)."""
     place_M = tl.program_id(0) * M + tl.arange(0, M)
     mask_M = place_M < B
     row_M = tl.load(order_ptr + place_M, mask=mask_M, other=0)
@@ -81,7 +82,7 @@ def _semi_hard_kernel(
             mask_N = column_N < group_end
             index_N = tl.load(order_ptr + column_N, mask=mask_N, other=0)
             squared_MN, _ = distance_tile(
-                x_ptr, moved_ptr, norm_ptr, x_stride, moved_stride,
+                x_ptr, moved_ptr, rest_ptr, norm_ptr, unit_ptr, x_stride, moved_stride,
                 row_M, mask_M, index_N, mask_N, D, M, N, K, PRECISION,
             )  # fmt: skip
             for slot in tl.static_range(S):
@@ -101,7 +102,7 @@ def _semi_hard_kernel(
             index_N = tl.load(order_ptr + column_N, mask=mask_N, other=0)
             spoilt_N += 0.0 * tl.load(norm_ptr + index_N, mask=mask_N, other=0.0)
             squared_MN, _ = distance_tile(
-                x_ptr, moved_ptr, norm_ptr, x_stride, moved_stride,
+                x_ptr, moved_ptr, rest_ptr, norm_ptr, unit_ptr, x_stride, moved_stride,
                 row_M, mask_M, index_N, mask_N, D, M, N, K, PRECISION,
             )  # fmt: skip
             same_MN = (column_N[None, :] >= begin_M[:, None]) & (column_N[None, :] < end_M[:, None])
@@ -132,34 +133,43 @@ def _semi_hard_kernel(
                 beyond_MS = tl.where(here_MS, value_M[:, None], beyond_MS)
 
         some_MS = beyond_index_MS != _NONE
-        far_MS = tl.where(some_MS, beyond_MS, farthest_M[:, None])
         index_MS = tl.where(some_MS, beyond_index_MS, farthest_index_M[:, None])
         # 0, or NaN where any row has one.
-        hinge_MS = near_MS - far_MS + margin + tl.sum(spoilt_N, axis=0)
-        hinge_MS = tl.where(hinge_MS < 0.0, 0.0, hinge_MS)
-        pair_MS = (nth + slot_S)[None, :] < positives_M[:, None]
-        sum_M += tl.sum(tl.where(pair_MS, hinge_MS, 0.0), axis=1)
-        if CHOOSE:
-            if ACTIVE:
-                index_MS = tl.where(hinge_MS > 0.0, index_MS, -1)
-            chosen_MS = chosen_ptr + first_M[:, None] + (nth + slot_S)[None, :]
-            tl.store(chosen_MS, index_MS, mask=pair_MS)
+        spoilt = tl.sum(spoilt_N, axis=0)
+        for slot in tl.static_range(S):
+            pair_M = nth + slot < positives_M
+            positive_M = _place_of_positive(begin_M, place_M, nth + slot)
+            positive_M = tl.load(order_ptr + positive_M, mask=pair_M, other=0)
+            negative_M = tl.min(tl.where(slot_S[None, :] == slot, index_MS, _NONE), axis=1)
+            if MARGIN:
+                anchor_M = row_pointers(x_ptr, row_M, x_stride)
+                to_positive_M = row_pointers(x_ptr, positive_M, x_stride)
+                to_negative_M = row_pointers(x_ptr, negative_M, x_stride)
+                near_M = distances_of_pairs(anchor_M, to_positive_M, pair_M, D, M, K)
+                far_M = distances_of_pairs(anchor_M, to_negative_M, pair_M, D, M, K)
+                hinge_M = near_M - far_M + margin + spoilt
+                hinge_M = tl.where(hinge_M < 0.0, 0.0, hinge_M)
+                sum_M += tl.where(pair_M, hinge_M, 0.0)
+                negative_M = tl.where(hinge_M > 0.0, negative_M, -1)
+            if CHOOSE:
+                tl.store(chosen_ptr + first_M + nth + slot, negative_M, mask=pair_M)
 
     if not CHOOSE:
         tl.store(term_ptr + row_M, sum_M, mask=mask_M)
 
 
 def _launch(
-    these: Ready, groups: Groups, margin: float, *, terms: Tensor | None = None,
-    chosen: Tensor | None = None, active: bool = False,
+    these: Ready, groups: Groups, margin: float | None, *, terms: Tensor | None = None,
+    chosen: Tensor | None = None,
 ) -> None:  # fmt: skip
-    """Fill ``terms`` (B) or ``chosen`` (T)."""
+    """Fill ``terms`` (B) or ``chosen`` (T), with a margin only by pairs whose hinge is above 0."""
     tile = tile_for("slots", these.x_BD)
     launch(
         _semi_hard_kernel, blocks(len(groups.order), tile.rows),
         **these.arguments, order_ptr=groups.order, begin_ptr=groups.begin, end_ptr=groups.end,
         first_ptr=first_pairs(groups), term_ptr=terms, chosen_ptr=chosen, margin=margin,
-        S=tile.slots, CHOOSE=chosen is not None, ACTIVE=active, **tile.options(these.x_BD),
+        S=tile.slots, CHOOSE=chosen is not None, MARGIN=margin is not None,
+        **tile.options(these.x_BD),
     )  # fmt: skip
 
 
@@ -185,7 +195,7 @@ def _negatives_shape(embeddings: Tensor, labels: Tensor, pairs: int) -> Tensor:
 def semi_hard_negatives(embeddings: Tensor, labels: Tensor, pairs: int) -> Tensor:
     """The negative of each pair (T, int64), in the order of `positive_pairs`; ``pairs`` is T."""
     chosen_T = torch.empty(pairs, dtype=torch.int32, device=labels.device)
-    _launch(ready(embeddings), groups_of(labels), 0.0, chosen=chosen_T)
+    _launch(ready(embeddings), groups_of(labels), None, chosen=chosen_T)
     return chosen_T.long()
 
 
@@ -201,7 +211,7 @@ def semi_hard_gradient(
     these, groups = ready(embeddings), groups_of(labels)
     anchor, positive = positive_pairs(groups, int(groups.pairs.sum()))
     negative = torch.empty_like(anchor, dtype=torch.int32)
-    _launch(these, groups, margin, chosen=negative, active=True)
+    _launch(these, groups, margin, chosen=negative)
     # The partners of an inactive triplet are the anchor itself: its difference is 0.
     active = negative >= 0
     positive, negative = positive.where(active, anchor), negative.long().where(active, anchor)
