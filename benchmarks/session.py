@@ -260,4 +260,4 @@ class _Session:
 
 def training_s(preset: Preset, jobs: int) -> float:
     """Seconds to keep for that many trainings."""
-    return (5 + jobs * (1 + 0.35 * preset.training_epochs)) if jobs else 0.0
+    return (5 + jobs * (1 + 0.2 * preset.training_epochs)) if jobs else 0.0
