@@ -38,6 +38,7 @@ class Groups:
 
 
 def groups_of(labels: Tensor) -> Groups:
+    labels = labels.contiguous()
     in_order, order = torch.sort(labels, stable=True)
     begin = torch.searchsorted(in_order, labels, out_int32=True)
     end = torch.searchsorted(in_order, labels, out_int32=True, right=True)

@@ -141,12 +141,15 @@ def _semi_hard_kernel(
             positive_M = _place_of_positive(begin_M, place_M, nth + slot)
             positive_M = tl.load(order_ptr + positive_M, mask=pair_M, other=0)
             negative_M = tl.min(tl.where(slot_S[None, :] == slot, index_MS, _NONE), axis=1)
+            # Where distances are NaN none was chosen.
+            found_M = pair_M & (negative_M != _NONE)
+            negative_M = tl.where(found_M, negative_M, -1)
             if MARGIN:
                 anchor_M = row_pointers(x_ptr, row_M, x_stride)
                 to_positive_M = row_pointers(x_ptr, positive_M, x_stride)
                 to_negative_M = row_pointers(x_ptr, negative_M, x_stride)
-                near_M = distances_of_pairs(anchor_M, to_positive_M, pair_M, D, M, K)
-                far_M = distances_of_pairs(anchor_M, to_negative_M, pair_M, D, M, K)
+                near_M = distances_of_pairs(anchor_M, to_positive_M, found_M, D, M, K)
+                far_M = distances_of_pairs(anchor_M, to_negative_M, found_M, D, M, K)
                 hinge_M = near_M - far_M + margin + spoilt
                 hinge_M = tl.where(hinge_M < 0.0, 0.0, hinge_M)
                 sum_M += tl.where(pair_M, hinge_M, 0.0)
@@ -215,7 +218,8 @@ def semi_hard_gradient(
     # The partners of an inactive triplet are the anchor itself: its difference is 0.
     active = negative >= 0
     positive, negative = positive.where(active, anchor), negative.long().where(active, anchor)
-    slope_T = 2 * upstream[anchor]
+    # A NaN or an infinity anywhere is in the norms: it spoils the gradient as it does the terms.
+    slope_T = 2 * upstream[anchor] + 0 * these.norm_B.sum()
     return gradient_of_list(
         these.x_BD,
         row=torch.cat((anchor, anchor, positive, negative)),

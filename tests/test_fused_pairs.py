@@ -1,0 +1,140 @@
+"""The Triton side of the losses over pairs and triplets: right values, gradients and indices.
+
+Truth is the float64 reference on the same numbers (`fused_pairs`). Every launch is watched for
+lanes out of bounds (`bounds`). Runs in Triton's interpreter where there is no GPU.
+"""
+
+from __future__ import annotations
+
+import bounds
+import pytest
+import torch
+from fused_pairs import (
+    BATCHES,
+    DTYPES,
+    LOSSES,
+    MINING,
+    ROWS,
+    VALUES,
+    agrees,
+    draw,
+    function,
+    labels,
+    outcome,
+    use_small_tiles,
+)
+from torch import Tensor
+
+# Rows, columns, identities. With tiles of 16: one of everything, a tile less one, a tile, one
+# more; a prime over several tiles.
+SMALL_TILES = ((1, 1, 1), (16, 15, 4), (17, 16, 5), (37, 17, 15))
+# With the default tiles, of 64 and 128 (and of 16 for rows): one less, one more, several.
+OWN_TILES = ((63, 64, 30), (65, 19, 40))
+
+
+@pytest.fixture(autouse=True)
+def _inside_the_tensors():
+    with bounds.watched():
+        yield
+
+
+@pytest.fixture
+def many_tiles(monkeypatch):
+    use_small_tiles(monkeypatch)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", BATCHES)
+def test_agrees_over_many_tiles(name: str, dtype: str, many_tiles, device: str, seed: int):
+    for size in SMALL_TILES:
+        agrees(name, draw(name, size, dtype, device, seed), seed, ("none",))
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_agrees_in_its_own_tiles(name: str, device: str, seed: int):
+    for size, dtype in zip(OWN_TILES, DTYPES, strict=False):
+        agrees(name, draw(name, size, dtype, device, seed), seed, ("none",))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_agree(name: str, dtype: str, device: str, seed: int):
+    for size in (*SMALL_TILES, *OWN_TILES, (33, 257, 1)):
+        agrees(name, draw(name, size, dtype, device, seed), seed)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_reductions_agree(name: str, many_tiles, device: str, seed: int):
+    agrees(name, draw(name, (18, 19, 5), "float32", device, seed), seed)
+
+
+@pytest.mark.parametrize("values", list(VALUES)[1:])
+@pytest.mark.parametrize("name", [*ROWS, *BATCHES])
+def test_agrees_on_hard_values(name: str, values: str, many_tiles, device: str, seed: int):
+    for dtype in DTYPES[:2]:
+        agrees(name, draw(name, (17, 19, 6), dtype, device, seed, values), seed, ("none",))
+
+
+@pytest.mark.parametrize(("rows", "identities"), [(9, 1), (17, 2), (9, 9)])
+@pytest.mark.parametrize("name", BATCHES)
+def test_few_and_many_positives(name, rows, identities, many_tiles, device, seed):
+    """One identity: no negative. Two: more positives than a turn takes. All different: none."""
+    tensors = draw(name, (rows, 5, identities), "float32", device, seed)
+    agrees(name, tensors, seed, ("mean",))
+    if name.startswith("triplet") and identities != 2:
+        for of, got in outcome(name, "triton", tensors, "mean", seed).items():
+            assert not got.any(), of
+
+
+def _grid(rows: int, identities: int, seed: int, device: str) -> dict[str, Tensor]:
+    """Points with small integer coordinates: distances are exact, and many are equal."""
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.randint(-2, 3, (rows, 3), generator=generator).float()
+    of = labels(rows, identities, generator)
+    return {"embeddings": points.to(device), "labels": of.to(device)}
+
+
+@pytest.mark.parametrize("name", MINING)
+def test_of_equals_the_lowest_index_is_taken(name: str, many_tiles, device: str, seed: int):
+    for dtype, (rows, identities) in zip(DTYPES, ((37, 11), (17, 2), (18, 5)), strict=True):
+        tensors = _grid(rows, identities, seed, device)
+        tensors["embeddings"] = tensors["embeddings"].to(getattr(torch, dtype))
+        wanted = function(name, "reference")(**tensors)
+        for got, want in zip(function(name, "triton")(**tensors), wanted, strict=True):
+            assert got.dtype == torch.int64 and torch.equal(got, want), (rows, dtype)
+
+
+@pytest.mark.parametrize("name", MINING)
+def test_mines_what_the_reference_mines(name: str, device: str, seed: int):
+    for size in ((1, 3, 1), (9, 4, 1), (65, 16, 40)):
+        tensors = draw(name, size, "bfloat16", device, seed)
+        wanted = function(name, "reference")(**tensors)
+        for got, want in zip(function(name, "triton")(**tensors), wanted, strict=True):
+            assert torch.equal(got, want), size
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_ties_and_kinks_are_exact_on_a_grid(name: str, many_tiles, device: str, seed: int):
+    """With an integer margin many hinges are 0 exactly: they have the slope 0."""
+    tensors = _grid(19, 5, seed, device)
+    results = []
+    for contender, dtype in (("triton", torch.float32), ("reference", torch.float64)):
+        x = tensors["embeddings"].to(dtype).detach().requires_grad_()
+        terms = function(name, contender)(x, tensors["labels"], margin=1.0, reduction="none")
+        (gradient,) = torch.autograd.grad(terms.sum(), x)
+        results.append((terms.detach().float(), gradient.float()))
+    allowed = 0 if name.startswith("triplet") else 1e-5  # square roots are not exact
+    for got, want in zip(*results, strict=True):
+        torch.testing.assert_close(got, want, rtol=allowed, atol=allowed)
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_all_equal_points_have_no_gradient_of_their_own(name: str, device: str, seed: int):
+    """D = 0 in a different pair has the sub-gradient 0, and equal points do not pull at all."""
+    x = torch.full((9, 5), 0.3, device=device).requires_grad_()
+    of = torch.arange(9, device=device) % 3
+    terms = function(name, "triton")(embeddings=x, labels=of, reduction="none")
+    (gradient,) = torch.autograd.grad(terms.sum(), x)
+    wanted = function(name, "reference")(embeddings=x.detach(), labels=of, reduction="none")
+    torch.testing.assert_close(terms.double(), wanted, rtol=1e-6, atol=0)
+    assert not gradient.any()
