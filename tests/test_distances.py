@@ -55,3 +55,15 @@ def test_distances_of_a_grid_keep_their_ties(seed: int) -> None:
     d2_BB, _ = distances.squared_distances(distances.points(x_BD), rows)
     right_BB = (x_BD[:, None] - x_BD).square().sum(dim=2)
     assert torch.equal(d2_BB, right_BB)
+
+
+def test_static_shapes_never_give_a_negative_distance(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the close pairs that static shapes have room for, here none, the Gram form stands."""
+    force_static_shapes(monkeypatch)
+    monkeypatch.setattr(distances, "_STATIC_CLOSE", 0)
+    generator = torch.Generator().manual_seed(seed)
+    x_BD = torch.randn(40, 130, generator=generator).repeat(2, 1)
+    d2_BB, _ = distances.squared_distances(distances.points(x_BD), slice(0, 80))
+    assert (d2_BB >= 0).all()

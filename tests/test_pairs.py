@@ -238,6 +238,14 @@ def test_peer_equals_the_reference(loss: Loss, variant: Variant, reduction: str,
         compare(loss, variant, tensors, reduction, 1e-9, seed, "pytorch-metric-learning")
 
 
+def test_peer_says_where_it_stops() -> None:
+    limit = catalogue.get("contrastive").variant("pairs").contender("pytorch-metric-learning").limit
+    assert limit is not None
+    assert limit(Shape(1024, 128, 8), "float32") is None
+    assert "returns 0" in str(limit(Shape(1, 16, 1), "float32"))
+    assert "N x N" in str(limit(Shape(65_536, 128, 8), "float32"))
+
+
 X, Y, Z = torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64), torch.zeros(4, dtype=torch.bool)
 
 

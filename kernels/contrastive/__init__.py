@@ -59,6 +59,8 @@ def _batch_cost(shape: Shape, itemsize: int) -> Cost:
 
 
 def _square_limit(shape: Shape, dtype: str) -> str | None:
+    if shape.batch <= 2:
+        return "returns 0 where there is at most one pair of either kind"
     if shape.batch > 4096:
         return "builds the distances of every a to every b (N x N), not only of the N pairs"
     return None

@@ -163,7 +163,10 @@ def _make_exact(d2_RB: Tensor, x_BD: Tensor, rows: slice, close: Close) -> None:
 def _portions(close: Close, x_BD: Tensor) -> Iterator[slice]:
     """Slices over the close pairs, so that their differences are a small temporary."""
     count = len(close.row)
-    step = count if close.real is not None else max(_DIFFERENCES // x_BD.shape[1], 1)
+    if close.real is not None:
+        yield slice(0, count)
+        return
+    step = max(_DIFFERENCES // x_BD.shape[1], 1)
     for start in range(0, count, step):
         yield slice(start, start + step)
 
