@@ -9,7 +9,17 @@ from __future__ import annotations
 import bounds
 import pytest
 import torch
-from fused_pairs import BATCHES, LOSSES, MINING, ROWS, draw, floats, function, use_small_tiles
+from fused_pairs import (
+    BATCHES,
+    LOSSES,
+    MACHINES,
+    MINING,
+    ROWS,
+    draw,
+    floats,
+    function,
+    use_small_tiles,
+)
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -53,7 +63,7 @@ def _gradients(name: str, tensors: dict[str, Tensor]) -> list[Tensor]:
     return [terms.detach(), *grads]
 
 
-@pytest.mark.parametrize("name", [*ROWS, *BATCHES])
+@pytest.mark.parametrize("name", MACHINES)
 def test_any_layout_gives_the_same_bits(name: str, device: str, seed: int):
     tensors = draw(name, SIZE, "bfloat16", device, seed)
     plain = _gradients(name, tensors)
@@ -65,7 +75,7 @@ def test_any_layout_gives_the_same_bits(name: str, device: str, seed: int):
                 assert torch.equal(got, want), f"{argument} {layout}"
 
 
-@pytest.mark.parametrize("name", [*ROWS, *BATCHES])
+@pytest.mark.parametrize("name", MACHINES)
 def test_manners(name: str, device: str, seed: int):
     """Nothing changed in place, the same bits again, no_grad, retain_graph, checkpointing, two
     uses in one graph, a gradient of the same dtype."""
@@ -92,7 +102,7 @@ def test_manners(name: str, device: str, seed: int):
         assert torch.equal(leaves[key].detach(), old), f"{key} was changed"
 
 
-@pytest.mark.parametrize("name", [*ROWS, *BATCHES])
+@pytest.mark.parametrize("name", MACHINES)
 def test_a_second_derivative_is_refused(name: str, device: str, seed: int):
     tensors = draw(name, SIZE, "float32", device, seed)
     leaves = {k: t.requires_grad_(k in floats(tensors)) for k, t in tensors.items()}

@@ -56,8 +56,8 @@ _16_BIT = {
 }
 _32_BIT = {
     "reduce": PairTile(rows=64, columns=64, depth=32, warps=8, stages=2),
-    "exact": PairTile(rows=64, columns=64, depth=32, warps=8, stages=2),
-    "slots": PairTile(rows=64, columns=32, depth=32, warps=8, stages=2, slots=4),
+    "exact": PairTile(rows=64, columns=32, depth=32, warps=4, stages=2),
+    "slots": PairTile(rows=32, columns=64, depth=32, warps=8, stages=2, slots=4),
     "gradient": PairTile(rows=64, columns=32, depth=32, warps=8, stages=1, output=64),
     "product": PairTile(rows=64, columns=32, depth=32, warps=8, stages=2, output=64),
 }
