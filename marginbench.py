@@ -94,7 +94,7 @@ def doctor(as_json: bool) -> None:
 @click.option("--rigorous", is_flag=True, help="More shapes and rounds: what is published.")
 @click.option("--suite", "suites", multiple=True, help="Only this suite; may be repeated.")
 @click.option("--loss", "losses", multiple=True, help="Only this loss; may be repeated.")
-@click.option("--contender", "contenders", help="Only these, by comma; eager is kept beside them.")
+@click.option("--contender", "contenders", help="Only these, by comma; eager is kept, and trains.")
 @click.option("--case", "case_ids", multiple=True, help="Only the case of this id; repeatable.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
               show_default=True, help="Where to measure.")  # fmt: skip
@@ -131,7 +131,12 @@ def run(
             f"{out_dir} holds a run; go on with it by --resume", param_hint="--out"
         )
     preset, cases, training = _plan(options)
-    _measure(options, preset, cases, training, out_dir, _command(options))
+    try:
+        _measure(options, preset, cases, training, out_dir, _command(options))
+    except OSError as error:
+        _fail(
+            f"{out_dir}: expected a folder that can be written; {error.strerror}: {error.filename}"
+        )
 
 
 def _measure(
@@ -190,6 +195,9 @@ def _plan(options: dict[str, Any]) -> tuple[Preset, list[Case], list[str]]:
         cases = selection.select(preset, _device(options), options["seed"], suites, losses)
     except (UnknownName, selection.BadCase) as error:
         raise click.UsageError(str(error)) from None
+    only = options["contenders"]
+    if "training" in suites and only and "eager" not in only.split(","):
+        raise click.UsageError(f"--contender: expected eager for the training suite; got {only}")
     trained = not suites or "training" in suites
     return preset, cases, list(losses or catalogue.names()) if trained else []
 
@@ -278,6 +286,8 @@ def report(run_dir: Path | None) -> None:
         page = build(run_dir)
     except RecordError as error:
         _fail(str(error))
+    except OSError as error:
+        _fail(f"{run_dir}: expected a folder that can be written; {error.strerror}")
     click.echo(f"report: {page}")
 
 

@@ -172,7 +172,8 @@ def read_lines(path: Path) -> Iterator[Line]:
     """Every line of a record file, checked. Raises RecordError, naming the line and the mend."""
     if not path.is_file():
         raise RecordError(f"records: expected a file; {path} is not there")
-    with path.open(encoding="utf-8") as file:
+    # Bytes that are no text end up in a line that is damaged, told as such.
+    with path.open(encoding="utf-8", errors="replace") as file:
         for number, text in enumerate(file, start=1):
             where = f"records: {path}, line {number}"
             if not text.endswith("\n"):

@@ -50,6 +50,7 @@ def test_help_teaches(command: tuple[str, ...]):
         (("run", "--case", "speed/nothing"), "--case"),
         (("run", "--case", "speed/softmax/linear/B0-D1-C1/float32/cpu/drawn/s0"), "--case"),
         (("run", "--fast", "--rigorous"), "--rigorous"),
+        (("run", "--suite", "training", "--contender", "triton"), "--contender"),
         (("run", "--seed", "-1"), "--seed"),
         (("run", "--device", "tpu"), "--device"),
         (("run", "--frobnicate"), "--frobnicate"),
@@ -79,6 +80,15 @@ def test_report_of_a_missing_or_damaged_file_is_1_without_traceback(
     result = call("report", str(tmp_path))
     assert result.exit_code == 1, result.output
     assert result.output.startswith("error: ") and "expected" in result.output
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_a_folder_that_cannot_be_made_is_1_without_traceback(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    case = "agreement/softmax/linear/B2-D2-C2/float32/cpu/drawn/s0"
+    result = call("run", "--case", case, "--out", str(tmp_path / "file" / "run"))
+    assert result.exit_code == 1, result.output
+    assert "error: " in result.output and "expected a folder" in result.output
     assert isinstance(result.exception, SystemExit)
 
 

@@ -142,3 +142,10 @@ def test_a_line_is_on_the_file_as_soon_as_it_is_appended(file: Path):
         writer.append(result("a", 1.0))
         assert len(list(read_lines(file))) == number
     writer.close()
+
+
+def test_bytes_that_are_no_text_are_a_damaged_line(file: Path):
+    file.parent.mkdir()
+    file.write_bytes(b"\xff\xfe\x00\n")
+    with pytest.raises(RecordError, match=r"line 1: .*the line is damaged"):
+        load(file)
