@@ -23,7 +23,7 @@ help:  ## list the targets, a line each
 bench: $(VENV)/.bench  ## install, measure this machine (GPU or CPU), write the report
 	$(BIN)/marginbench run $(ARGS)
 
-bench-fast: $(VENV)/.bench  ## the same on small sizes: does everything run, in about two minutes
+bench-fast: $(VENV)/.bench  ## the same on small sizes: does everything run, in about a minute
 	$(BIN)/marginbench run --fast $(ARGS)
 
 report: $(VENV)/.bench  ## draw the newest run's report again from its records

@@ -25,7 +25,27 @@ if TYPE_CHECKING:
 RUNS = Path(__file__).resolve().parent / "reports" / "out"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Told(click.Group):
+    """Whatever a command finds damaged or can't write is told in a sentence, with exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # whoever read the output has enough: click ends quietly
+        except OSError as error:
+            _fail(f"expected a folder that can be written; {error.strerror}: {error.filename}")
+        except Exception as error:
+            # Only a command that reads records has imported their error.
+            records = sys.modules.get("benchmarks.records")
+            if records is None or not isinstance(error, records.RecordError):
+                raise
+            _fail(str(error))
+
+
+@click.group(
+    cls=_Told, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 def cli() -> None:
     """Measure the losses of face recognition and deep metric learning.
 
@@ -131,12 +151,7 @@ def run(
             f"{out_dir} holds a run; go on with it by --resume", param_hint="--out"
         )
     preset, cases, training = _plan(options)
-    try:
-        _measure(options, preset, cases, training, out_dir, _command(options))
-    except OSError as error:
-        _fail(
-            f"{out_dir}: expected a folder that can be written; {error.strerror}: {error.filename}"
-        )
+    _measure(options, preset, cases, training, out_dir, _command(options))
 
 
 def _measure(
@@ -148,24 +163,19 @@ def _measure(
     command: str,
 ) -> NoReturn:
     from benchmarks import progress, session
-    from benchmarks.records import RecordError
     from reports.build import build, summary_table
 
     only = options["contenders"].split(",") if options["contenders"] else None
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
-    try:
-        with progress.shown(console) as tell:
-            outcome = session.run(
-                cases, preset, out_dir, seed=options["seed"], device=_device(options),
-                command=command, contenders=only, training=training or None, progress=tell,
-            )  # fmt: skip
-        page = build(out_dir)
-        summary = summary_table(out_dir)
-    except RecordError as error:
-        _fail(str(error))
-    _print_summary(console, summary)
+    with progress.shown(console) as tell:
+        outcome = session.run(
+            cases, preset, out_dir, seed=options["seed"], device=_device(options),
+            command=command, contenders=only, training=training or None, progress=tell,
+        )  # fmt: skip
+    page = build(out_dir)
+    _print_summary(console, summary_table(out_dir))
     click.echo(f"records: {outcome.records}\nreport:  {page}")
     if outcome.exit_code == session.INTERRUPTED:
         click.echo(f"interrupted; go on with: marginbench run --resume {out_dir}", err=True)
@@ -239,17 +249,14 @@ def _refuse_options_beside_resume(given: click.Context) -> None:
 
 def _as_recorded(folder: Path) -> click.Context:
     """The options that the run in this folder was started with."""
-    from benchmarks.records import RecordError, Session, read_lines
+    from benchmarks.records import Session, read_lines
 
     path = folder / "records.jsonl"
     if not path.is_file():
         raise click.BadParameter(
             f"expected a folder with records.jsonl; got {folder}", param_hint="--resume"
         )
-    try:
-        first = next(iter(read_lines(path)), None)
-    except RecordError as error:
-        _fail(str(error))
+    first = next(iter(read_lines(path)), None)
     if not isinstance(first, Session):
         _fail(f"{path}: expected a session in the first line; the run never began: start anew")
     return run.make_context("run", shlex.split(first.command)[2:])
@@ -277,18 +284,9 @@ def _print_summary(console: Console, rows: list[tuple[str, str, str, str]]) -> N
 @click.argument("run_dir", required=False, type=click.Path(path_type=Path))
 def report(run_dir: Path | None) -> None:
     """Draw a run's report again from its records (by default the newest run's)."""
-    from benchmarks.records import RecordError
     from reports.build import build
 
-    if run_dir is None:
-        run_dir = _newest_run()
-    try:
-        page = build(run_dir)
-    except RecordError as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{run_dir}: expected a folder that can be written; {error.strerror}")
-    click.echo(f"report: {page}")
+    click.echo(f"report: {build(run_dir or _newest_run())}")
 
 
 def _newest_run() -> Path:

@@ -6,6 +6,7 @@ them here, so that the peer computes the paper's function.
 """
 
 from ..loss import Contender, Cost, Invariant, Loss, Shape, Variant, standard_contenders
+from ..machines.costs import all_pairs_cost
 
 _PAPER = "Hadsell, Chopra, LeCun 2006"
 _TERM = r"\tfrac{1-Y}{2} D^2 + \tfrac{Y}{2} \max(0, m - D)^2"
@@ -41,20 +42,6 @@ def _pairs_cost(shape: Shape, itemsize: int) -> Cost:
         forward_flops=3 * n * d,
         # The difference again, scaled, with either sign.
         backward_flops=3 * n * d,
-    )
-
-
-def _batch_cost(shape: Shape, itemsize: int) -> Cost:
-    b, d = shape.batch, shape.dim
-    operands = b * d * itemsize
-    # One inner product an unordered pair; backward makes them again (B x B is never stored) and
-    # multiplies the coefficients of all pairs with the embeddings.
-    products = b * (b - 1) * d
-    return Cost(
-        forward_bytes=operands + 8 * b + 4,
-        backward_bytes=2 * operands + 8 * b + 4,
-        forward_flops=products,
-        backward_flops=products + 2 * b * b * d,
     )
 
 
@@ -116,7 +103,7 @@ LOSS = Loss(
                     note=_PEER_NOTE,
                 ),
             ),
-            cost=_batch_cost,
+            cost=all_pairs_cost,
             reference_elements=lambda shape: shape.batch**2,
             invariants=_MOTIONS,
         ),

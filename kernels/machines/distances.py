@@ -31,6 +31,9 @@ _BLOCK_CUDA = 2**26
 _DIFFERENCES = 2**18
 # Where shapes must not depend on data, this many close pairs a row, on average, are made exact.
 _STATIC_CLOSE = 8
+# Of the squared norms: below this, no digit of a float32 product form is right (its error grows
+# like sqrt(D) eps / 2, D up to thousands).
+_ROUNDING = 32 * torch.finfo(torch.float32).eps
 
 
 @dataclass(frozen=True)
@@ -139,11 +142,11 @@ def _close_pairs(d2_RB: Tensor, norms_B: Tensor, norms_R1: Tensor) -> Close | No
 
 
 def _close_static(d2_RB: Tensor, norms_B: Tensor, norms_R1: Tensor) -> Close:
-    close = d2_RB <= CLOSE * (norms_R1 + norms_B)
+    scale_RB = norms_R1 + norms_B
     size = min(_STATIC_CLOSE * max(d2_RB.shape), d2_RB.numel())
-    found_K2 = torch.nonzero_static(close, size=size, fill_value=-1)
-    # Those beyond the number stay as they are, but never below zero.
-    d2_RB.clamp_(min=0)
+    found_K2 = torch.nonzero_static(d2_RB <= CLOSE * scale_RB, size=size, fill_value=-1)
+    # Those beyond the number stay as they are, but for those that are nothing but rounding.
+    d2_RB.masked_fill_(d2_RB <= _ROUNDING * scale_RB, 0)
     row, column = found_K2.clamp(min=0).unbind(dim=1)
     return Close(row, column, found_K2[:, 0] >= 0)
 

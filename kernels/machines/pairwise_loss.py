@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..checks import check_reduction
-from .reduction import reduce
+from .reduction import counted, reduce
 
 # sweep(embeddings, labels, weights_B or None, gradient) returns terms (B), the divisor of their
 # mean, and, if ``gradient``, that of sum_i weights_i terms_i with respect to the embeddings.
@@ -45,9 +45,7 @@ class _PairwiseLoss(torch.autograd.Function):
             ctx.save_for_backward(embeddings, labels)
         elif gradient_BD is not None:
             if reduction == "mean":
-                gradient_BD /= (
-                    divisor.clamp(min=1) if isinstance(divisor, Tensor) else max(divisor, 1)
-                )
+                gradient_BD /= counted(divisor)
             ctx.save_for_backward(gradient_BD)
         return reduce(terms_B, reduction, divisor)
 

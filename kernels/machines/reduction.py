@@ -27,6 +27,9 @@ def reduce(terms_B: Tensor, reduction: str, divisor: Tensor | int | None = None)
         return total
     if divisor is None:
         divisor = terms_B.numel()
-    if isinstance(divisor, Tensor):
-        return total / divisor.clamp(min=1)
-    return total / max(divisor, 1)
+    return total / counted(divisor)
+
+
+def counted(divisor: Tensor | int) -> Tensor | int:
+    """What a mean divides by: nothing to average counts as one."""
+    return divisor.clamp(min=1) if isinstance(divisor, Tensor) else max(divisor, 1)

@@ -26,8 +26,8 @@ from ..loss import (
     Variant,
     standard_contenders,
 )
+from ..machines.costs import all_pairs_cost
 from .costs import (
-    all_cost,
     batch_hard_cost,
     explicit_cost,
     hardest_limit,
@@ -85,7 +85,7 @@ def _batch_all(name: str, divisor: str, summary: str, sweep: bool) -> Variant:
             *standard_contenders("batch_all"),
             _peer("batch_all", f"all triplets, summed by anchor; {_DEFAULTS}", peer_limit),
         ),
-        cost=all_cost,
+        cost=all_pairs_cost,
         reference_elements=lambda shape: shape.batch**2 + triplets(shape),
         unit_embeddings=True,
         sweep=sweep,
@@ -221,7 +221,7 @@ LOSS = Loss(
                     peer_limit,
                 ),
             ),
-            cost=all_cost,
+            cost=all_pairs_cost,
             reference_elements=lambda shape: shape.batch**2 + triplets(shape),
             unit_embeddings=True,
             invariants=_MOTIONS,

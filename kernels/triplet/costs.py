@@ -28,21 +28,6 @@ def explicit_cost(shape: Shape, itemsize: int) -> Cost:
     )
 
 
-def all_cost(shape: Shape, itemsize: int) -> Cost:
-    """Every triplet takes part; the hinges, O(B^2 log B), are left out of the count."""
-    b, d = shape.batch, shape.dim
-    operands = b * d * itemsize
-    # One inner product an unordered pair; backward makes them again (B x B is never stored) and
-    # multiplies the coefficients of all pairs with the embeddings.
-    products = b * (b - 1) * d
-    return Cost(
-        forward_bytes=operands + 8 * b + 4,
-        backward_bytes=2 * operands + 8 * b + 4,
-        forward_flops=products,
-        backward_flops=products + 2 * b * b * d,
-    )
-
-
 def _mined_cost(shape: Shape, itemsize: int, triplets: int) -> Cost:
     """The distances of all pairs forward; backward only the mined triplets' rows."""
     b, d = shape.batch, shape.dim

@@ -1,0 +1,19 @@
+"""What several losses cost at least, as formulas of the shape; no torch."""
+
+from ..loss import Cost, Shape
+
+
+def all_pairs_cost(shape: Shape, itemsize: int) -> Cost:
+    """A loss over all pairs of a batch; what it does with a distance (a hinge, a sort of O(B^2 log
+    B)) is left out of the count."""
+    b, d = shape.batch, shape.dim
+    operands = b * d * itemsize
+    # One inner product an unordered pair; backward makes them again (B x B is never stored) and
+    # multiplies the coefficients of all pairs with the embeddings.
+    products = b * (b - 1) * d
+    return Cost(
+        forward_bytes=operands + 8 * b + 4,
+        backward_bytes=2 * operands + 8 * b + 4,
+        forward_flops=products,
+        backward_flops=products + 2 * b * b * d,
+    )
