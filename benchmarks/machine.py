@@ -69,13 +69,22 @@ def information() -> dict[str, Any]:
         "transparent_huge_pages": _chosen(_read("/sys/kernel/mm/transparent_hugepage/enabled")),
         "environment": {
             name: os.environ[name]
-            for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+            for name in (
+                "OMP_NUM_THREADS",
+                "MKL_NUM_THREADS",
+                "CUDA_VISIBLE_DEVICES",
+                "TRITON_DEFAULT_FP_FUSION",
+            )
             if name in os.environ
         },
     }
     import torch
 
     facts["torch_threads"] = torch.get_num_threads()
+    if not missing("triton"):
+        from kernels.machines.launching import FP_FUSION
+
+        facts["triton_fp_fusion"] = FP_FUSION
     if missing("cuda"):
         return facts
     facts["tf32"] = torch.get_float32_matmul_precision() != "highest"

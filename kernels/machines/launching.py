@@ -3,13 +3,14 @@
 A recorded launch holds the kernel with the very arguments and options that a GPU would get, so
 that it can be compiled ahead of time, or run for a few chosen programs, on a machine without one::
 
-    with recorded() as launches:
+    with recorded(architecture="sm_90") as launches:
         operator(embeddings, ...)  # allocates its outputs, launches nothing
 """
 
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,8 +23,13 @@ from torch import Tensor
 from ..checks import InputError
 
 INTERPRETED: bool = triton.knobs.runtime.interpret
+# Whether a product and a sum may become one instruction that rounds once. Said at every launch, for
+# the default of Triton's own setting differs by release; that setting is honoured where it is made.
+FP_FUSION: bool = os.environ.get("TRITON_DEFAULT_FP_FUSION", "1").lower() in ("1", "true", "on")
+# What tiles are chosen for where no GPU is there to ask.
+DEFAULT_ARCHITECTURE = "sm_90"
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-_recorders: list[list[Launch]] = []
+_recorders: list[_Recorder] = []
 
 
 @dataclass(frozen=True)
@@ -61,22 +67,47 @@ class Launch:
 
 def launch(kernel: Any, programs: int, /, **arguments: Any) -> None:
     """Run ``programs`` programs of a kernel on its tensors' device, or record that."""
-    entry = Launch(kernel, programs, arguments)
+    entry = Launch(kernel, programs, {"enable_fp_fusion": FP_FUSION, **arguments})
     if _recorders:
-        _recorders[-1].append(entry)
+        _recorders[-1].launches.append(entry)
     else:
         entry()
 
 
+@dataclass(frozen=True)
+class _Recorder:
+    architecture: str
+    launches: list[Launch]
+
+
 @contextmanager
-def recorded() -> Iterator[list[Launch]]:
-    """Inside, nothing runs: the list gets every launch. Outputs stay uninitialised."""
-    launches: list[Launch] = []
-    _recorders.append(launches)
+def recorded(architecture: str = DEFAULT_ARCHITECTURE) -> Iterator[list[Launch]]:
+    """Inside, nothing runs: the list gets every launch. Outputs stay uninitialised.
+
+    ``architecture`` (``sm_80``, ``sm_90``, ``sm_100``, ``gfx942``) is the GPU to choose tiles for.
+    """
+    recorder = _Recorder(architecture, [])
+    _recorders.append(recorder)
     try:
-        yield launches
+        yield recorder.launches
     finally:
         _recorders.pop()
+
+
+def architecture(device: torch.device) -> str:
+    """What tiles are chosen for: a recording's architecture, else that of the GPU (``sm_90``,
+    ``gfx942``), else `DEFAULT_ARCHITECTURE`."""
+    if _recorders:
+        return _recorders[-1].architecture
+    return _architecture_of(device) if device.type == "cuda" else DEFAULT_ARCHITECTURE
+
+
+@functools.cache
+def _architecture_of(device: torch.device) -> str:
+    properties = torch.cuda.get_device_properties(device)
+    if torch.version.hip:
+        return str(properties.gcnArchName).split(":")[0]
+    return f"sm_{properties.major}{properties.minor}"
 
 
 def check_fused(embeddings: Tensor, name: str = "embeddings") -> None:
