@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from kernels.a_softmax import fused as a_softmax
-from kernels.center import fused as center
+from kernels.center import fused_centers as center
 from kernels.loss import Inputs, Shape
 from kernels.machines import linear_lse_gradients
 from kernels.machines.linear_lse_tiles import range_of_classes
@@ -61,7 +61,7 @@ def _raw(name: str, inputs: Inputs) -> Tensor:
     """The terms from below the checks, as a GPU gets them."""
     t = inputs.tensors
     if name == "center/term":
-        return center._terms(t["embeddings"], t["labels"], t["centers"])
+        return center.center_terms(t["embeddings"], t["labels"], t["centers"])
     if name == "softmax/linear":
         return softmax.head(t["embeddings"], t["labels"], t["class_weights"], t["bias"])
     return a_softmax.head(t["embeddings"], t["labels"], t["class_weights"], margin=4)
@@ -161,9 +161,10 @@ def test_opcheck(name: str, device: str, seed: int):
     x, y = t["embeddings"], t["labels"]
     if name == "center/term":
         calls = [
-            (center._terms, (x, y, t["centers"])),
-            (center._gradient, (torch.randn(5, device=device), x.detach(), y, t["centers"])),
-            (center._update, (x.detach(), y, t["centers"], 0.5)),
+            (center.center_terms, (x, y, t["centers"])),
+            (center.center_gradient, (torch.randn(5, device=device), x.detach(), y, t["centers"])),
+            (center.center_update, (x.detach(), y, t["centers"], 0.5)),
+            (center.center_step, (x, y, t["centers"], 0.5)),
         ]
     else:
         head, w, b = (
