@@ -23,9 +23,9 @@ from ..machines.pairwise import first_set
 
 # Bound by memory: a program takes 16 rows in strips of D.
 ROWS = 16
-# A step's program: that many classes, from as many classes on that such programs still fill a GPU
+# A step's program, small enough to spill on no target: that many classes, from as many classes on that such programs still fill a GPU
 # (else one), labels at a time, columns of D.
-CLASSES, MANY, LABELS, STRIP = 16, 4096, 128, 64
+CLASSES, MANY, LABELS, STRIP = 16, 4096, 64, 32
 
 
 @triton.jit
