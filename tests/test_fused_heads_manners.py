@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from kernels.a_softmax import fused as a_softmax
 from kernels.center import fused_centers as center
+from kernels.checks import InputError
 from kernels.loss import Inputs, Shape
 from kernels.machines import linear_lse_gradients
 from kernels.machines.linear_lse_tiles import range_of_classes
@@ -155,6 +156,32 @@ def test_autocast_takes_inputs_as_they_come(device: str, seed: int):
     assert cast.dtype == torch.float32 and torch.equal(cast, softmax.softmax(**inputs))
 
 
+@pytest.mark.parametrize("contender", ["triton", "eager"])
+@pytest.mark.parametrize("name", [*MACHINES, "center/joint"])
+def test_autocast_brings_embeddings_and_weights_together(name, contender, device, seed):
+    """Embeddings of 16 bits beside parameters of 32, as a network under autocast gives them: class
+    weights are cast, and embeddings to the dtype of the centers."""
+    loss, variant = VARIANTS[name]
+    wide = draw(name, Shape(5, 3, 4), "float32", device, seed)
+    mixed = changed(wide, embeddings=wide.tensors["embeddings"].detach().bfloat16())
+    function = loss.resolve(variant.contender(contender).entry)
+    with torch.autocast(device, dtype=torch.bfloat16):
+        got = function(**mixed.tensors, **variant.options, reduction="none")
+    for of in mixed.differentiable:
+        (gradient,) = torch.autograd.grad(got.sum(), mixed.tensors[of], retain_graph=True)
+        assert gradient.dtype == mixed.tensors[of].dtype, of
+    cast = {k: t.detach() for k, t in mixed.tensors.items()}
+    for key in {"class_weights", "bias"} & cast.keys():
+        cast[key] = cast[key].bfloat16()
+    reference = loss.resolve(variant.contender("reference").entry)
+    want = reference(**cast, **variant.options, reduction="none")
+    # The inputs are rounded already; what is left is bfloat16 logits in eager's linear layer.
+    eps = torch.finfo(torch.bfloat16 if contender == "eager" else torch.float32).eps
+    torch.testing.assert_close(got.double(), want, rtol=8 * eps, atol=8 * eps)
+    with pytest.raises(InputError, match=r"^(class_weights|centers): expected the embeddings' dt"):
+        function(**mixed.tensors, **variant.options)
+
+
 @pytest.mark.parametrize("name", MACHINES)
 def test_opcheck(name: str, device: str, seed: int):
     t = draw(name, Shape(5, 3, 4), "float32", device, seed).tensors
@@ -184,7 +211,9 @@ def test_opcheck(name: str, device: str, seed: int):
         assert set(results.values()) == {"SUCCESS"}, results
 
 
-@pytest.mark.parametrize("name", ["softmax/linear", "a-softmax/m4-annealed", "center/joint"])
+@pytest.mark.parametrize(
+    "name", ["softmax/linear", "a-softmax/m4-annealed", "center/joint", "center/term"]
+)
 def test_compiles_without_a_graph_break(name: str, device: str, seed: int):
     loss, variant = VARIANTS[name]
     inputs = draw(name, Shape(5, 3, 4), "float32", device, seed)

@@ -177,18 +177,31 @@ def test_nan_goes_in_and_comes_out(name: str, device: str, seed: int):
             assert terms.sum().isnan() and gradient.sum().isnan()
 
 
-@pytest.mark.parametrize("name", ["contrastive/all-pairs", "triplet/batch-hard"])
+@pytest.mark.parametrize("name", MACHINES)
 def test_compiles_without_a_graph_break(name: str, device: str, seed: int):
     tensors = draw(name, SIZE, "float32", device, seed)
-    x = tensors["embeddings"].requires_grad_()
+    leaves = [tensors[of].requires_grad_() for of in floats(tensors)]
     plain = function(name, "triton")
     compiled = torch.compile(plain, fullgraph=True, backend="aot_eager")
     grads = []
     for call in (plain, compiled):
-        value = call(embeddings=x, labels=tensors["labels"], reduction="mean")
-        grads.append([value.detach(), *torch.autograd.grad(value, [x])])
+        value = call(**tensors, reduction="mean")
+        grads.append([value.detach(), *torch.autograd.grad(value, leaves)])
     for mine, theirs in zip(*grads, strict=True):
         torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_autocast_changes_nothing(name: str, device: str, seed: int):
+    tensors = draw(name, SIZE, "float32", device, seed)
+    leaves = [tensors[of].requires_grad_() for of in floats(tensors)]
+    outcomes = []
+    for enabled in (False, True):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=enabled):
+            value = function(name, "triton")(**tensors, reduction="sum")
+        outcomes.append([value, *torch.autograd.grad(value, leaves)])
+    for plain, cast in zip(*outcomes, strict=True):
+        assert cast.dtype == torch.float32 and torch.equal(plain, cast)
 
 
 @pytest.mark.parametrize("name", [*LOSSES, *MINING])

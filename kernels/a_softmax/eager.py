@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..checks import InputError, check_head, check_number, check_reduction
+from ..machines.mixed import as_linear
 from ..machines.once import differentiable_once
 from ..machines.reduction import reduce, wide
 
@@ -139,6 +140,7 @@ def a_softmax(
     Returns float32 (float64 for float64 inputs): (B,) for reduction ``none``, else a scalar.
     Raises InputError naming the argument.
     """
+    embeddings, class_weights = as_linear(embeddings, class_weights)
     check_arguments(embeddings, labels, class_weights, m, annealing)
     check_reduction(reduction)
     return reduce(_ASoftmax.apply(embeddings, labels, class_weights, m, annealing), reduction)

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..checks import InputError, check_head, check_number, check_reduction
 from ..machines.launching import check_fused
 from ..machines.linear_lse import Head
+from ..machines.mixed import as_linear
 from ..machines.reduction import reduce
 
 MARGINS = (1, 2, 3, 4)
@@ -93,6 +94,7 @@ def a_softmax(
     Raises InputError naming the argument; what the GPU only can see (a label out of range, a NaN)
     makes the loss NaN.
     """
+    embeddings, class_weights = as_linear(embeddings, class_weights)
     check_head(embeddings, labels, class_weights)
     check_fused(embeddings)
     if isinstance(m, bool) or not isinstance(m, int) or m not in MARGINS:

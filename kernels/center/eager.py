@@ -19,6 +19,7 @@ from ..checks import (
     check_reduction,
     check_rows,
 )
+from ..machines.mixed import as_centers, as_linear
 from ..machines.once import differentiable_once
 from ..machines.reduction import reduce, wide
 
@@ -59,12 +60,16 @@ def check_joint(
     labels: Tensor,
     class_weights: Tensor,
     bias: Tensor | None,
+    pulled: Tensor,
     centers: Tensor,
     weight: float,
 ) -> None:
-    """What the joint loss asks of its arguments; raises InputError naming the one at fault."""
+    """What the joint loss asks of its arguments; raises InputError naming the one at fault.
+
+    ``pulled`` are the embeddings as the centers take them (`as_centers`).
+    """
     check_head(embeddings, labels, class_weights, bias)
-    check_matrix("centers", centers, like=embeddings)
+    check_matrix("centers", centers, like=pulled)
     check_rows("centers", centers, class_weights)
     check_finite(centers=centers)
     check_number("weight", weight, 0)
@@ -96,11 +101,13 @@ def joint(
     Returns float32 (float64 for float64 inputs): (B,) for reduction ``none``, else a scalar.
     Raises InputError naming the argument.
     """
-    check_joint(embeddings, labels, class_weights, bias, centers, weight)
+    pulled = as_centers(embeddings, centers)
+    embeddings, class_weights, bias = as_linear(embeddings, class_weights, bias)
+    check_joint(embeddings, labels, class_weights, bias, pulled, centers, weight)
     check_reduction(reduction)
     logits_BC = wide(F.linear(embeddings, class_weights, bias))
     softmax_B = F.cross_entropy(logits_BC, labels, reduction="none")
-    distance_B = _HalfSquaredDistance.apply(embeddings, labels, centers)
+    distance_B = _HalfSquaredDistance.apply(pulled, labels, centers)
     return reduce(softmax_B + weight * distance_B, reduction)
 
 
@@ -111,6 +118,7 @@ def term(embeddings: Tensor, labels: Tensor, centers: Tensor, *, reduction: str 
     Differentiable once. Returns float32 (float64 for float64 inputs): (B,) for reduction
     ``none``, else a scalar. Raises InputError naming the argument.
     """
+    embeddings = as_centers(embeddings, centers)
     check_centers(embeddings, labels, centers)
     check_reduction(reduction)
     return reduce(_HalfSquaredDistance.apply(embeddings, labels, centers), reduction)
@@ -136,6 +144,7 @@ def update(
     and each class's bag is summed in that order by one thread per column, never by a race of
     atomic additions. Sums are float32 (float64 for float64 inputs).
     """
+    embeddings = as_centers(embeddings, centers)
     check_centers(embeddings, labels, centers)
     check_number("alpha", alpha, 0, high=1)
     check_reduction(reduction)

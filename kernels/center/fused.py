@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..checks import check_number, check_reduction
 from ..machines.launching import check_fused
+from ..machines.mixed import as_centers, as_linear
 from ..machines.reduction import reduce
 from ..softmax.fused import head
 from .eager import check_centers, check_joint
@@ -34,13 +35,13 @@ def joint(
     Returns float32: (B,) for reduction ``none``, else a scalar. Raises InputError naming the
     argument; what the GPU only can see (a label out of range, a NaN) makes the loss NaN.
     """
-    check_joint(embeddings, labels, class_weights, bias, centers, weight)
+    pulled = as_centers(embeddings, centers)
+    embeddings, class_weights, bias = as_linear(embeddings, class_weights, bias)
+    check_joint(embeddings, labels, class_weights, bias, pulled, centers, weight)
     check_fused(embeddings)
     check_reduction(reduction)
     softmax_B = head(embeddings, labels, class_weights, bias)
-    return reduce(
-        softmax_B + weight * center_terms(embeddings, labels, centers.detach()), reduction
-    )
+    return reduce(softmax_B + weight * center_terms(pulled, labels, centers.detach()), reduction)
 
 
 def term(embeddings: Tensor, labels: Tensor, centers: Tensor, *, reduction: str = "mean") -> Tensor:
@@ -48,6 +49,7 @@ def term(embeddings: Tensor, labels: Tensor, centers: Tensor, *, reduction: str 
 
     Arguments, result and errors as `joint`'s.
     """
+    embeddings = as_centers(embeddings, centers)
     check_centers(embeddings, labels, centers)
     check_fused(embeddings)
     check_reduction(reduction)
@@ -71,6 +73,7 @@ def update(
     ``reduction`` is checked and changes nothing. Raises InputError naming the argument; a label
     out of range on a GPU makes every center NaN.
     """
+    embeddings = as_centers(embeddings, centers)
     check_centers(embeddings, labels, centers)
     check_fused(embeddings)
     check_number("alpha", alpha, 0, high=1)
@@ -91,6 +94,7 @@ def step(
     Both are of the centers as they come, and only the loss takes a gradient. Arguments and errors
     as theirs.
     """
+    embeddings = as_centers(embeddings, centers)
     check_centers(embeddings, labels, centers)
     check_fused(embeddings)
     check_number("alpha", alpha, 0, high=1)

@@ -23,8 +23,8 @@ from ..machines.pairwise import first_set
 
 # Bound by memory: a program takes 16 rows in strips of D.
 ROWS = 16
-# A step's program, small enough to spill on no target: that many classes, from as many classes on that such programs still fill a GPU
-# (else one), labels at a time, columns of D.
+# A step's program, small enough to spill on no target: so many classes where there are at least
+# MANY, so that the programs still fill a GPU, else one; labels at a time; columns of D.
 CLASSES, MANY, LABELS, STRIP = 16, 4096, 64, 32
 
 

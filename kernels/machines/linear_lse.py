@@ -23,8 +23,8 @@ most one tile a processor (or B x D).
 
 Products accumulate in float32; bfloat16 and float16 operands go to the tensor cores as they are,
 float32 is multiplied in float32 (tf32 where torch.backends.cuda.matmul.fp32_precision says so).
-Under autocast inputs are taken as they come. A label out of range reads nothing, and makes its
-row's loss and the gradients NaN; NaN inputs come out as NaN.
+Under autocast inputs of one dtype are taken as they come (`mixed` casts others). A label out of
+range reads nothing, and makes its row's loss and the gradients NaN; NaN inputs come out as NaN.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import check_head, check_reduction
+from ..machines.mixed import as_linear
 from ..machines.reduction import wide
 
 
@@ -23,6 +24,7 @@ def softmax(
     Returns float32 (float64 for float64 inputs): (B,) for reduction ``none``, else a scalar.
     Raises InputError naming the argument. Source: Wen et al. 2016, equation 1.
     """
+    embeddings, class_weights, bias = as_linear(embeddings, class_weights, bias)
     check_head(embeddings, labels, class_weights, bias)
     check_reduction(reduction)
     logits_BC = wide(F.linear(embeddings, class_weights, bias))

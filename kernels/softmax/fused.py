@@ -9,6 +9,7 @@ from torch import Tensor
 from ..checks import check_head, check_reduction
 from ..machines.launching import check_fused
 from ..machines.linear_lse import Head
+from ..machines.mixed import as_linear
 from ..machines.reduction import reduce
 
 
@@ -38,6 +39,7 @@ def softmax(
     Raises InputError naming the argument; what the GPU only can see (a label out of range, a NaN)
     makes the loss NaN. Source: Wen et al. 2016, equation 1.
     """
+    embeddings, class_weights, bias = as_linear(embeddings, class_weights, bias)
     check_head(embeddings, labels, class_weights, bias)
     check_fused(embeddings)
     check_reduction(reduction)
