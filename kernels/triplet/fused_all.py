@@ -57,6 +57,23 @@ def _distances_kernel(
 
 
 @triton.jit
+def _sort(x_S, used, S: tl.constexpr):
+    """In rising order, by a bitonic network over as many slots as are ``used``, rounded up to a
+    power of two; the rest hold infinity. Not tl.sort, which always sorts all."""
+    slot_S = tl.arange(0, S)
+    size = 2
+    while size < 2 * used:
+        step = size // 2
+        while step > 0:
+            other_S = tl.gather(x_S, slot_S ^ step, axis=0)
+            takes_smaller_S = ((slot_S & step) == 0) == ((slot_S & size) == 0)
+            x_S = tl.where(takes_smaller_S, tl.minimum(x_S, other_S), tl.maximum(x_S, other_S))
+            step = step // 2
+        size = 2 * size
+    return x_S
+
+
+@triton.jit
 def _rank(sorted_S, real, far_Q, margin, NEARER: tl.constexpr):
     """How many of the first ``real`` sorted distances have no hinge above 0 against each negative,
     or with ``NEARER`` lie below it. A NaN has the rank 0."""
@@ -68,11 +85,8 @@ def _rank(sorted_S, real, far_Q, margin, NEARER: tl.constexpr):
         probe_Q = rank_Q + (step - 1)
         inside_Q = probe_Q < real
         probed_Q = tl.gather(sorted_S, tl.where(inside_Q, probe_Q, 0), axis=0)
-        if NEARER:
-            passed_Q = probed_Q < far_Q
-        else:
-            # As the hinge itself is rounded, so that near a kink both agree.
-            passed_Q = probed_Q - far_Q + margin <= 0.0
+        # The hinge as it is defined, for at a kink probed + margin <= far may round otherwise.
+        passed_Q = probed_Q < far_Q if NEARER else probed_Q - far_Q + margin <= 0.0
         rank_Q += tl.where(inside_Q & passed_Q, step, 0)
         step = step // 2
     return rank_Q
@@ -117,7 +131,8 @@ def _triplets_kernel(
         real = tl.sum(real_S.to(tl.int32), axis=0)
         # The real ones first. A NaN counts as infinity, so that there is an order.
         finite_S = real_S & (near_S == near_S)
-        sorted_S = tl.sort(tl.where(finite_S, near_S, float("inf")))
+        used = tl.minimum(end - place, S)
+        sorted_S = _sort(tl.where(finite_S, near_S, float("inf")), used, S)
         # All from the highest threshold: numbers as small as the hinges, of which little cancels.
         inside_S = tl.arange(0, S) < real
         top = tl.max(tl.where(inside_S, sorted_S, 0.0), axis=0) + margin
@@ -253,8 +268,8 @@ def all_terms(
         _triplets_kernel, batch,
         squared_ptr=squared_BB, order_ptr=groups.order, begin_ptr=groups.begin,
         end_ptr=groups.end, term_ptr=terms_B, selected_ptr=selected_B, count_ptr=count_BB,
-        B=batch, margin=margin, S=power_of_two(batch, 2, POSITIVES), Q=NEGATIVES, BEYOND=beyond, COUNTS=counts,
-        num_warps=4,
+        B=batch, margin=margin, S=power_of_two(batch, 2, POSITIVES), Q=NEGATIVES, BEYOND=beyond,
+        COUNTS=counts, num_warps=4,
     )  # fmt: skip
     return terms_B, selected_B, count_BB
 
