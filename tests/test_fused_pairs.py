@@ -24,6 +24,8 @@ from fused_pairs import (
 )
 from torch import Tensor
 
+from kernels.triplet import fused_all
+
 # Rows, columns, identities. With tiles of 16: one of everything, a tile less one, a tile, one
 # more; over several tiles.
 SMALL_TILES = {
@@ -124,10 +126,8 @@ def test_mines_what_the_reference_mines(name: str, device: str, seed: int):
             assert torch.equal(got, want), size
 
 
-@pytest.mark.parametrize("name", BATCHES)
-def test_ties_and_kinks_are_exact_on_a_grid(name: str, many_tiles, device: str, seed: int):
+def _exact_on(name: str, tensors: dict[str, Tensor]) -> None:
     """With an integer margin many hinges are 0 exactly: they have the slope 0."""
-    tensors = _grid(19, 5, seed, device)
     results = []
     for contender, dtype in (("triton", torch.float32), ("reference", torch.float64)):
         x = tensors["embeddings"].to(dtype).detach().requires_grad_()
@@ -137,6 +137,21 @@ def test_ties_and_kinks_are_exact_on_a_grid(name: str, many_tiles, device: str, 
     allowed = 0 if name.startswith("triplet") else 1e-5  # square roots are not exact
     for got, want in zip(*results, strict=True):
         torch.testing.assert_close(got, want, rtol=allowed, atol=allowed)
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_ties_and_kinks_are_exact_on_a_grid(name: str, many_tiles, device: str, seed: int):
+    _exact_on(name, _grid(19, 5, seed, device))
+
+
+@pytest.mark.parametrize("name", ["triplet/batch-all", "triplet/semi-hard-all"])
+def test_more_positives_than_are_sorted_at_a_time(name, monkeypatch, device, seed):
+    """A group of eight takes one turn, more take several; the last has one sample or three."""
+    monkeypatch.setattr(fused_all, "POSITIVES", 8)
+    for of_one in (8, 9, 19):
+        tensors = _grid(of_one + 4, 1, seed, device)
+        tensors["labels"][-4:] = torch.tensor([1, 1, 1, 2], device=device)
+        _exact_on(name, tensors)
 
 
 @pytest.mark.parametrize("name", BATCHES)

@@ -230,16 +230,17 @@ def test_no_tensor_is_larger_than_its_block(seed: int) -> None:
 # ---- autograd's other uses
 
 
-def test_backward_runs_twice_and_once_differentiable() -> None:
+def test_backward_runs_twice_and_a_gradient_penalty_is_refused() -> None:
     batch = grid(Shape(12, 3, 4), 0)
     x = batch["embeddings"].requires_grad_()
-    for reduction in ("mean", "none"):
-        value = eager.batch_all(**batch, reduction=reduction).sum()
+    explicit = eager.explicit(x, x.detach().roll(1, 0), x.detach().roll(2, 0))
+    sums = (eager.batch_all(**batch, reduction=reduction).sum() for reduction in ("mean", "none"))
+    for value in (explicit, *sums):
         (first,) = torch.autograd.grad(value, x, retain_graph=True)
-        (second,) = torch.autograd.grad(value, x, create_graph=True)
+        with pytest.raises(RuntimeError, match="create_graph: expected False"):
+            torch.autograd.grad(value, x, create_graph=True, retain_graph=True)
+        (second,) = torch.autograd.grad(value, x)
         assert torch.equal(first, second)
-        with pytest.raises(RuntimeError):
-            torch.autograd.grad(second.sum(), x)
     with torch.no_grad():
         assert not eager.batch_all(**batch).requires_grad
 

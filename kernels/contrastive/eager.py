@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ..checks import check_batch, check_number, check_pairs, check_reduction
 from ..machines import pairwise_loss
+from ..machines.once import differentiable_once
 from ..machines.reduction import reduce, wide
 from . import all_pairs as _all_pairs
 
@@ -53,7 +53,7 @@ class _Pairs(torch.autograd.Function):
         return torch.where(different_N, push_N.square_(), squared_N).div_(2)
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, upstream_N: Tensor) -> tuple[Tensor, Tensor, None, None]:
         a_ND, b_ND, slope_N = ctx.saved_tensors
         of_a_ND = (wide(a_ND) - b_ND).mul_((slope_N * upstream_N)[:, None])

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ..checks import check_reduction
+from .once import differentiable_once
 from .reduction import counted, reduce
 
 # sweep(embeddings, labels, weights_B or None, gradient) returns terms (B), the divisor of their
@@ -50,7 +50,7 @@ class _PairwiseLoss(torch.autograd.Function):
         return reduce(terms_B, reduction, divisor)
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
         if ctx.reduction != "none":
             (gradient_BD,) = ctx.saved_tensors

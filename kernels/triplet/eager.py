@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ..checks import InputError, check_batch, check_number, check_reduction, check_triplets
 from ..machines import pairwise_loss
+from ..machines.once import differentiable_once
 from ..machines.reduction import reduce, wide
 from . import batch_all as _batch_all
 from . import mined, mining
@@ -53,7 +53,7 @@ class _Explicit(torch.autograd.Function):
         return hinge_N
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, upstream_N: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         anchor, positive, negative, active_N = ctx.saved_tensors
         slope_N1 = (2 * upstream_N * active_N)[:, None]

@@ -1,20 +1,21 @@
 """Triplet loss over all triplets, or all semi-hard ones: the kernels. B^3 is never stored.
 
 1. `_distances_kernel`: the distances, B x B float32, a tile at a time.
-2. `_triplets_kernel`: one anchor a program. Its positives, a few at a time, meet its negatives, a
-   stretch at a time; hinges and counts are summed in registers. With ``counts`` it writes how the
-   anchor's sum depends on each distance: for a positive, in how many selected triplets it is, and
-   for a negative the same below zero.
+2. `_triplets_kernel`: one anchor a program. Its positives are sorted, 64 at a time, and each of its
+   negatives finds its rank among them, in log2 steps: the positives above it are those whose hinges
+   are above zero, a suffix sum gives their total, a histogram of the ranks how many negatives each
+   positive has. With ``counts`` it writes how the anchor's sum depends on each distance: for a
+   positive, in how many selected triplets it is, and for a negative the same below zero.
 3. `_gradient_kernel`: those counts, weighted by the anchors' upstream gradients and folded over
    the diagonal, are the coefficients of a product with the embeddings.
 
-Time O(B^2 D) and one addition and comparison for each valid triplet, B^2 P for P positives an
-anchor. Memory: B x B float32 once, and twice in a forward pass that a backward pass follows, which
-keeps one of the two. (Sorting the positives would make the second step O(B^2 log P); it pays from
-some hundreds of positives.)
+Time O(B^2 D) and, for P positives an anchor taken S at a time, O(B^2 ceil(P / S) log S), never the
+B^2 P of comparing each with each; for a handful of positives that would do as well, without the
+sort. Memory: B x B float32 once, and twice in a forward pass that a backward pass follows, which
+keeps one of the two. The same bits every time: what is counted together are integers.
 
 Legend: B batch, D dimension; M rows and N columns of a tile, K a chunk of D, E a chunk of the
-gradient's D; P positives and Q columns at a time.
+gradient's D; S positives and Q columns at a time.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from ..machines.pairwise_gradient import add_product
 from ..machines.pairwise_launch import ready, tile_for
 from .fused_groups import groups_of
 
-# Positives and columns that one program compares at a time.
-POSITIVES, NEGATIVES = 8, 512
+# Positives that one program sorts, and columns that it ranks among them, at a time: powers of two.
+POSITIVES, NEGATIVES = 64, 512
 
 
 @triton.jit
@@ -56,6 +57,49 @@ def _distances_kernel(
 
 
 @triton.jit
+def _sort(x_S, used, S: tl.constexpr):
+    """In rising order, by a bitonic network over as many slots as are ``used``, rounded up to a
+    power of two; the rest hold infinity. Not tl.sort, which always sorts all."""
+    slot_S = tl.arange(0, S)
+    size = 2
+    while size < 2 * used:
+        step = size // 2
+        while step > 0:
+            other_S = tl.gather(x_S, slot_S ^ step, axis=0)
+            takes_smaller_S = ((slot_S & step) == 0) == ((slot_S & size) == 0)
+            x_S = tl.where(takes_smaller_S, tl.minimum(x_S, other_S), tl.maximum(x_S, other_S))
+            step = step // 2
+        size = 2 * size
+    return x_S
+
+
+@triton.jit
+def _rank(sorted_S, real, far_Q, margin, NEARER: tl.constexpr):
+    """How many of the first ``real`` sorted distances have no hinge above 0 against each negative,
+    or with ``NEARER`` lie below it. A NaN has the rank 0."""
+    rank_Q = tl.zeros_like(far_Q).to(tl.int32)
+    step = 1
+    while 2 * step <= real:
+        step = 2 * step
+    while step > 0:
+        probe_Q = rank_Q + (step - 1)
+        inside_Q = probe_Q < real
+        probed_Q = tl.gather(sorted_S, tl.where(inside_Q, probe_Q, 0), axis=0)
+        # The hinge as it is defined, for at a kink probed + margin <= far may round otherwise.
+        passed_Q = probed_Q < far_Q if NEARER else probed_Q - far_Q + margin <= 0.0
+        rank_Q += tl.where(inside_Q & passed_Q, step, 0)
+        step = step // 2
+    return rank_Q
+
+
+@triton.jit
+def _from(suffix_S, rank_Q, real):
+    """The suffix sums that begin at each rank; 0 behind the last."""
+    inside_Q = rank_Q < real
+    return tl.where(inside_Q, tl.gather(suffix_S, tl.where(inside_Q, rank_Q, 0), axis=0), 0.0)
+
+
+@triton.jit
 def _triplets_kernel(
     squared_ptr,  # (B x B) float32: squared distances
     order_ptr,  # (B) int32: indices sorted by label
@@ -65,10 +109,10 @@ def _triplets_kernel(
     selected_ptr,  # out (B) int64: how many triplets were selected
     count_ptr,  # out (B x B) float32 if COUNTS: derivative of the term by each distance
     B, margin,
-    P: tl.constexpr, Q: tl.constexpr, BEYOND: tl.constexpr, COUNTS: tl.constexpr,
+    S: tl.constexpr, Q: tl.constexpr, BEYOND: tl.constexpr, COUNTS: tl.constexpr,
 ):  # fmt: skip
     """Selected is a hinge above 0; with ``BEYOND`` the negative must also be farther than the
-    positive."""
+    positive. Of a negative's sorted positives those of rank first .. last - 1 are selected."""
     anchor = tl.program_id(0)
     row = anchor.to(tl.int64) * B
     begin = tl.load(begin_ptr + anchor)
@@ -76,38 +120,63 @@ def _triplets_kernel(
 
     sum_Q = tl.zeros((Q,), tl.float32)
     selected_Q = tl.zeros((Q,), tl.int32)
-    for place in range(begin, end, P):
-        place_P = place + tl.arange(0, P)
-        positive_P = tl.load(order_ptr + place_P, mask=place_P < end, other=anchor)
-        mask_P = positive_P != anchor
-        near_P = tl.load(squared_ptr + row + positive_P, mask=mask_P, other=0.0)
-        triplets_P = tl.zeros((P,), tl.int32)
+    spoilt = 0.0
+    for place in range(begin, end, S):
+        place_S = place + tl.arange(0, S)
+        positive_S = tl.load(order_ptr + place_S, mask=place_S < end, other=anchor)
+        real_S = positive_S != anchor
+        near_S = tl.load(squared_ptr + row + positive_S, mask=real_S, other=0.0)
+        # NaN if a distance is not finite.
+        spoilt += tl.sum(near_S * 0.0, axis=0)
+        real = tl.sum(real_S.to(tl.int32), axis=0)
+        # The real ones first. A NaN counts as infinity, so that there is an order.
+        finite_S = real_S & (near_S == near_S)
+        used = tl.minimum(end - place, S)
+        sorted_S = _sort(tl.where(finite_S, near_S, float("inf")), used, S)
+        # All from the highest threshold: numbers as small as the hinges, of which little cancels.
+        inside_S = tl.arange(0, S) < real
+        top = tl.max(tl.where(inside_S, sorted_S, 0.0), axis=0) + margin
+        suffix_S = tl.cumsum(
+            tl.where(inside_S, top - (sorted_S + margin), 0.0), axis=0, reverse=True
+        )
+        begins_S = tl.zeros((S,), tl.int32)
         for start in range(0, B, Q):
             column_Q = start + tl.arange(0, Q)
             mask_Q = column_Q < B
             group_Q = tl.load(begin_ptr + column_Q, mask=mask_Q, other=begin)
             negative_Q = group_Q != begin
             far_Q = tl.load(squared_ptr + row + column_Q, mask=negative_Q, other=0.0)
-            hinge_PQ = near_P[:, None] - far_Q[None, :] + margin
-            # Not "above 0": a NaN is kept, so that it shows.
-            selected_PQ = ((hinge_PQ <= 0.0) == 0) & mask_P[:, None] & negative_Q[None, :]
+            first_Q = _rank(sorted_S, real, far_Q, margin, False)
+            below_Q = _from(suffix_S, first_Q, real)
+            last_Q = tl.zeros_like(first_Q) + real
             if BEYOND:
-                selected_PQ = selected_PQ & ((far_Q[None, :] <= near_P[:, None]) == 0)
-            sum_Q += tl.sum(tl.where(selected_PQ, hinge_PQ, 0.0), axis=0)
-            triplets_Q = tl.sum(selected_PQ.to(tl.int32), axis=0)
-            selected_Q += triplets_Q
+                last_Q = _rank(sorted_S, real, far_Q, margin, True)
+                first_Q = tl.minimum(first_Q, last_Q)
+                below_Q = _from(suffix_S, first_Q, real) - _from(suffix_S, last_Q, real)
+            number_Q = tl.where(negative_Q, last_Q - first_Q, 0)
+            hinges_Q = number_Q.to(tl.float32) * (top - far_Q) - below_Q
+            sum_Q += tl.where(number_Q > 0, tl.maximum(hinges_Q, 0.0), 0.0)
+            sum_Q += tl.where(far_Q != far_Q, far_Q, 0.0)
+            selected_Q += number_Q
             if COUNTS:
-                triplets_P += tl.sum(selected_PQ.to(tl.int32), axis=1)
-                count_Q = -triplets_Q.to(tl.float32)
+                counted_Q = number_Q > 0
+                begins_S += tl.histogram(first_Q, S, mask=counted_Q)
+                if BEYOND:
+                    begins_S -= tl.histogram(last_Q, S, mask=counted_Q & (last_Q < S))
+                slope_Q = -number_Q.to(tl.float32)
                 if place > begin:
-                    count_Q += tl.load(count_ptr + row + column_Q, mask=negative_Q, other=0.0)
-                tl.store(count_ptr + row + column_Q, count_Q, mask=negative_Q)
+                    slope_Q += tl.load(count_ptr + row + column_Q, mask=negative_Q, other=0.0)
+                tl.store(count_ptr + row + column_Q, slope_Q, mask=negative_Q)
         if COUNTS:
-            tl.store(count_ptr + row + positive_P, triplets_P.to(tl.float32), mask=place_P < end)
+            # Of equal distances the first rank will do: no negative begins or ends between them.
+            rank_S = _rank(sorted_S, real, near_S, margin, True)
+            triplets_S = tl.gather(tl.cumsum(begins_S, axis=0), rank_S, axis=0)
+            triplets_S = tl.where(real_S, triplets_S, 0).to(tl.float32)
+            tl.store(count_ptr + row + positive_S, triplets_S, mask=place_S < end)
             # The next positives add to what other threads may have stored.
             tl.debug_barrier()
 
-    tl.store(term_ptr + anchor, tl.sum(sum_Q, axis=0))
+    tl.store(term_ptr + anchor, tl.sum(sum_Q, axis=0) + spoilt)
     tl.store(selected_ptr + anchor, tl.sum(selected_Q.to(tl.int64), axis=0))
 
 
@@ -199,8 +268,8 @@ def all_terms(
         _triplets_kernel, batch,
         squared_ptr=squared_BB, order_ptr=groups.order, begin_ptr=groups.begin,
         end_ptr=groups.end, term_ptr=terms_B, selected_ptr=selected_B, count_ptr=count_BB,
-        B=batch, margin=margin, P=POSITIVES, Q=NEGATIVES, BEYOND=beyond, COUNTS=counts,
-        num_warps=8,
+        B=batch, margin=margin, S=power_of_two(batch, 2, POSITIVES), Q=NEGATIVES, BEYOND=beyond,
+        COUNTS=counts, num_warps=4,
     )  # fmt: skip
     return terms_B, selected_B, count_BB
 
