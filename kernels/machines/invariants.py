@@ -87,6 +87,21 @@ def bias_shift(function: Function, inputs: Inputs, options: Mapping[str, Any]) -
     _agree(_run(function, inputs, options, shifted), expected, 2 * _slack(inputs))
 
 
+def weight_shift(function: Function, inputs: Inputs, options: Mapping[str, Any]) -> None:
+    """One vector added to every class weight moves all logits of a sample alike: nothing changes.
+
+    Its length is at most 1, so that the moved weights are rounded like weights one longer.
+    """
+    weights = inputs.tensors["class_weights"].detach()
+    along = torch.linspace(-1, 1, weights.shape[1], dtype=torch.float64, device=weights.device)
+    moved = (weights.double() + along / weights.shape[1] ** 0.5).to(weights.dtype)
+    expected = _run(function, inputs, options)
+    shifted = _run(function, inputs, options, {"class_weights": moved})
+    longest = float(inputs.tensors["embeddings"].detach().double().norm(dim=1).max())
+    slack = _slack(inputs) + 16 * torch.finfo(weights.dtype).eps * longest
+    _agree(shifted, expected, 2 * slack)
+
+
 def weight_lengths(function: Function, inputs: Inputs, options: Mapping[str, Any]) -> None:
     """Longer and shorter class weights: the terms stay, their gradients shrink and grow.
 

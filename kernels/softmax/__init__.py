@@ -51,6 +51,10 @@ LOSS = Loss(
                     "a constant added to every bias does not matter",
                     ".machines.invariants:bias_shift",
                 ),
+                Invariant(
+                    "a vector added to every class weight does not matter",
+                    ".machines.invariants:weight_shift",
+                ),
             ),
         ),
     ),
