@@ -56,6 +56,18 @@ SHARED = {
     ("32-bit", "gradient"): PairTile(64, 32, 32, warps=8, stages=1, output=64),
     ("32-bit", "product"): PairTile(64, 32, 32, warps=8, stages=2, output=64),
 }
+# Rows of a length that isn't a multiple of 16, which Triton compiles for, can't be loaded wide:
+# their addresses need registers too, and the tiles above would spill up to a kilobyte a thread.
+UNALIGNED = SHARED | {
+    ("16-bit", "reduce"): PairTile(64, 32, 32, warps=8, stages=2),
+    ("16-bit", "exact"): PairTile(64, 32, 32, warps=8, stages=2),
+    ("16-bit", "slots"): PairTile(64, 32, 32, warps=8, stages=2, slots=2),
+    ("16-bit", "gradient"): PairTile(64, 32, 16, warps=8, stages=2, output=32),
+    ("32-bit", "reduce"): PairTile(32, 32, 16, warps=4, stages=1),
+    ("32-bit", "exact"): PairTile(32, 32, 16, warps=4, stages=1),
+    ("32-bit", "slots"): PairTile(32, 32, 16, warps=4, stages=1, slots=2),
+    ("32-bit", "gradient"): PairTile(32, 32, 16, warps=8, stages=1, output=32),
+}
 # Where those spill. (gfx942 spills scalar registers with any: into vector registers, not memory.)
 OWN = {
     "sm_80": {("16-bit", "gradient"): PairTile(64, 32, 64, warps=8, stages=2, output=128)},
@@ -108,10 +120,11 @@ TRIED = {
 
 def tiles_for(kind: str, x_BD: Tensor) -> list[PairTile]:
     """The tiles that a kernel may have, the table's first."""
-    numbers = "32-bit" if x_BD.dtype == torch.float32 else "16-bit"
-    own = OWN.get(nearest(architecture(x_BD.device)), {}).get((numbers, kind))
-    table = own or SHARED[numbers, kind]
-    return list(dict.fromkeys([table, SHARED[numbers, kind], *TRIED[numbers, kind]]))
+    case = "32-bit" if x_BD.dtype == torch.float32 else "16-bit", kind
+    aligned = x_BD.shape[1] % 16 == 0
+    own = OWN.get(nearest(architecture(x_BD.device)), {}) if aligned else {}
+    table = own.get(case) or (SHARED if aligned else UNALIGNED)[case]
+    return list(dict.fromkeys([table, SHARED[case], *TRIED[case]]))
 
 
 def tile_for(kind: str, x_BD: Tensor) -> PairTile:
