@@ -95,7 +95,7 @@ def _compiled_elsewhere() -> list[dict]:
     variables = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     done = subprocess.run(
         [sys.executable, __file__], env=variables | {"PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=280, cwd=ROOT,
+        capture_output=True, text=True, timeout=500, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
