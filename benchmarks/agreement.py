@@ -93,7 +93,10 @@ def _of_contender(truth: Truth, candidate: Candidate, of: dict[str, str]) -> lis
     before = snapshot(truth.inputs)
     try:
         assert candidate.function is not None
-        got = subject.evaluate(candidate.function, truth.inputs, truth.reduction, truth.upstream)
+        with candidate.watched():
+            got = subject.evaluate(
+                candidate.function, truth.inputs, truth.reduction, truth.upstream
+            )
         changed = changes(truth.inputs, before)
         verdicts = verdict.judge(truth, candidate, got)
     except Exception as error:
@@ -113,7 +116,7 @@ def _rows(
 ) -> list[Row]:
     status = "worse" if reason else "ok"
     narrowed = of if found.metric.startswith("index_") else {**of, "quantity": found.quantity}
-    protocol: dict[str, object] = {"against": truth.against}
+    protocol: dict[str, object] = {"against": truth.against, **candidate.protocol}
     if found.limit is not None:
         protocol["limit"] = found.limit
     row = Row(candidate.name, found.metric, narrowed, status, reason, found.value, [], protocol)

@@ -142,12 +142,14 @@ class Measurement:
             row = Row(candidate.name, "first_call_s", protocol=_FIRST_CALL)
             start = time.perf_counter()
             try:
-                self.subject.evaluate(
-                    candidate.function, truth.inputs, truth.reduction, truth.upstream
-                )
+                with candidate.watched():
+                    self.subject.evaluate(
+                        candidate.function, truth.inputs, truth.reduction, truth.upstream
+                    )
                 _synchronize(self.case.device)
                 row.value = time.perf_counter() - start
                 row.rounds = [row.value]
+                row.protocol = {**_FIRST_CALL, **candidate.protocol}
                 if candidate.contender.compiled:
                     row.protocol = {**_FIRST_CALL, **compilation()}
                     if not row.protocol["graphs"]:
@@ -190,7 +192,9 @@ class Measurement:
                 clear_gradients(truth.inputs)
                 rows += not_run(candidate.name, names, explain(error))
                 continue
-            protocol = {**found.protocol, "reduction": truth.reduction}
+            protocol = {
+                    **found.protocol, "reduction": truth.reduction, **candidate.protocol,
+                }  # fmt: skip
             for name, figure in zip(names, (found.allocated, found.reserved), strict=False):
                 row = Row(candidate.name, name, value=figure, protocol=protocol)
                 if figure is None:
@@ -213,7 +217,8 @@ class Measurement:
         of = {"instrument": "interleaved"}
         rows = []
         for metric in time_metrics(self.subject):
-            row = Row(timed.candidate.name, metric, dict(of), protocol=timed.protocol)
+            protocol = {**timed.protocol, **timed.candidate.protocol}
+            row = Row(timed.candidate.name, metric, dict(of), protocol=protocol)
             if timed.problem or not timed.samples:
                 row.status = timed.status if timed.problem else "not_run"
                 row.reason = timed.problem or "no round fitted"
@@ -228,7 +233,8 @@ class Measurement:
 _AGREEMENT = ("relative_error", "error_over_eager", "index_mismatches", "index_regret")
 _FIRST_CALL: dict[str, Any] = {
     "clock": "time.perf_counter",
-    "covers": "first forward and backward at this size, compilation included",
+    "covers": "first forward and backward at this size, compilation included, and the timing of "
+    "tiles where their source is 'tuned'",
     "cache": "cold: torch.compile and Triton started the run with empty caches of its own",
 }
 

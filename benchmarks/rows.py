@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,15 +90,36 @@ def clear_gradients(inputs: Inputs) -> None:
 
 @dataclass
 class Candidate:
-    """A contender of a case with its callable, or the reason why it is not run."""
+    """A contender of a case with its callable, or the reason why it is not run. ``tiles``: what
+    its kernels of ours were launched with, as `kernels.machines.tuning.choices` has it, by key."""
 
     contender: Contender
     function: Callable[..., Any] | None = None
     reason: str = ""
+    tiles: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return self.contender.name
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What of itself stands on each of its rows."""
+        return {"tiles": list(self.tiles.values())} if self.tiles else {}
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Inside, `tiles` gets what the contender's kernels are launched with."""
+        if "triton" not in self.contender.needs:
+            yield
+            return
+        from kernels.machines import tuning
+
+        with tuning.watched() as choices:
+            try:
+                yield
+            finally:
+                self.tiles |= {choice["key"]: choice for choice in choices()}
 
 
 def explain(error: BaseException) -> str:

@@ -67,7 +67,8 @@ def test_speed(request: pytest.FixtureRequest, benchmark: Any, case: Case, conte
             torch.cuda.synchronize()
         return outputs
 
-    first = call().kept()
+    with candidate.watched():
+        first = call().kept()
     assert not fails(truths[0], candidate, first)
     start = time.perf_counter()
     call()
@@ -78,7 +79,7 @@ def test_speed(request: pytest.FixtureRequest, benchmark: Any, case: Case, conte
     benchmark.extra_info.update(
         case=case.id, contender=contender, instrument=INSTRUMENT, commit=commit, dirty=dirty,
         machine=machine.name(), versions=machine.versions(), covers="forward and backward",
-        reduction=TIMED_REDUCTION, threads=torch.get_num_threads(),
+        reduction=TIMED_REDUCTION, threads=torch.get_num_threads(), **candidate.protocol,
     )  # fmt: skip
     with no_collection():
         last = benchmark.pedantic(

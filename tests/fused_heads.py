@@ -9,7 +9,7 @@ from torch import Tensor
 from kernels import catalogue, drawing
 from kernels.loss import REDUCTIONS, Inputs, Shape
 from kernels.machines import launching, linear_lse, linear_lse_gradients
-from kernels.machines.linear_lse_tiles import Tiles
+from kernels.machines.linear_lse_tiles import Backward
 
 VARIANTS = {
     f"{name}/{variant.name}": (catalogue.get(name), variant)
@@ -99,6 +99,6 @@ def assert_agrees(name: str, inputs: Inputs, seed: int, reductions=REDUCTIONS) -
 def use_small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiles of 16 and ranges of 32 classes: small shapes then have many of each, and splits."""
     tile = launching.Tile(16, 16, 16, warps=4, stages=2)
-    for module in (linear_lse, linear_lse_gradients):
-        monkeypatch.setattr(module, "tiles", lambda *_: Tiles(tile, tile, tile, tile))
+    monkeypatch.setattr(linear_lse, "streams", lambda *_: [tile])
+    monkeypatch.setattr(linear_lse_gradients, "backwards", lambda *_: [Backward(tile, tile, tile)])
     monkeypatch.setattr(linear_lse_gradients, "range_of_classes", lambda *_: 32)

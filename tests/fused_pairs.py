@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kernels import catalogue
 from kernels.loss import REDUCTIONS
-from kernels.machines import pairwise_launch
+from kernels.machines import pairwise_tiles
 from kernels.triplet import fused_all
 
 VARIANTS = {
@@ -42,10 +42,8 @@ Size = tuple[int, int, int]
 
 def use_small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiles of 16: small shapes then have many, in several splits, and positives take turns."""
-    tile = pairwise_launch.PairTile(16, 16, 16, warps=4, stages=2, output=16, slots=2)
-    for table in (pairwise_launch._16_BIT, pairwise_launch._32_BIT):
-        for kind in table:
-            monkeypatch.setitem(table, kind, tile)
+    tile = pairwise_tiles.PairTile(16, 16, 16, warps=4, stages=2, output=16, slots=2)
+    monkeypatch.setattr(pairwise_tiles, "tiles_for", lambda *_: [tile])
     monkeypatch.setattr(fused_all, "POSITIVES", 2)
     monkeypatch.setattr(fused_all, "NEGATIVES", 16)
 

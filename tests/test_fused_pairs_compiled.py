@@ -14,6 +14,7 @@ import torch
 from benchmarks.static import compile_ahead
 from kernels.contrastive import fused_all_pairs, fused_pairs
 from kernels.machines import launching
+from kernels.machines.architectures import SHARED_BYTES
 from kernels.triplet import fused_all, fused_explicit, fused_hard, fused_semi_hard
 
 ROOT = Path(__file__).parents[1]
@@ -33,14 +34,18 @@ ROWS = {
 TARGETS = {torch.bfloat16: ("sm_90", "sm_80", "gfx942"), torch.float16: ("sm_90",),
            torch.float32: ("sm_90",)}  # fmt: skip
 
+# sm_80's tiles serve sm_86 and sm_120 too, which have less shared memory.
+LIMITS = SHARED_BYTES | {"sm_80": SHARED_BYTES["sm_86"]}
 
-def _recorded_launches(dtype: torch.dtype) -> list[launching.Launch]:
-    """Every kernel as it is launched for B=1024, D=512 with four samples of an identity."""
+
+def _recorded_launches(dtype: torch.dtype, target: str) -> list[launching.Launch]:
+    """Every kernel as it is launched for B=1024, D=512 on a GPU, with four samples of an
+    identity."""
     B, D = 1024, 512
     x = torch.zeros(B, D, dtype=dtype)
     y = torch.arange(B) % (B // 4)
     mean, terms, index = torch.ones(()).expand(B), torch.zeros(B), torch.zeros_like(y)
-    with launching.recorded() as launches:
+    with launching.recorded(target) as launches:
         fused_all_pairs.all_pairs_terms(x, y, 1.0)
         fused_all_pairs.all_pairs_gradient(x, y, mean, 1.0)
         fused_pairs.pair_terms(x, x, y > 0, 1.0)
@@ -71,15 +76,15 @@ def _name(launch: launching.Launch) -> str:
 def _compile(dtype: torch.dtype) -> list[dict]:
     """What each kernel compiles to. 16-bit types differ where there is a product."""
     found = []
-    for launch in _recorded_launches(dtype):
-        name = _name(launch)
-        for target in TARGETS[dtype]:
+    for target in TARGETS[dtype]:
+        for launch in _recorded_launches(dtype, target):
+            name = _name(launch)
             if name in PRODUCTS or (target == "sm_90" and dtype != torch.float16):
                 facts = compile_ahead(launch, target)
                 found.append({
                     "kernel": name, "dtype": str(dtype), "target": target,
                     "registers": facts.registers, "spilled_bytes": facts.spilled_bytes,
-                    "products": facts.matrix_products,
+                    "products": facts.matrix_products, "shared_bytes": facts.shared_bytes,
                     "hopper": facts.instructions.get("HGMMA", 0),
                 })  # fmt: skip
     return found
@@ -90,19 +95,21 @@ def _compiled_elsewhere() -> list[dict]:
     variables = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     done = subprocess.run(
         [sys.executable, __file__], env=variables | {"PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=280, cwd=ROOT,
+        capture_output=True, text=True, timeout=500, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 
 
 def test_every_kernel_compiles_ahead_of_time():
-    """No spills on sm_90 in the default tiles, and every half-precision product on tensor cores."""
+    """No spills and no more shared memory than there is with each architecture's own tiles, and
+    every half-precision product on tensor cores. (gfx942 spills scalar registers into vector
+    registers, which the count doesn't tell from memory.)"""
     found = _compiled_elsewhere()
     assert {facts["kernel"] for facts in found} == PRODUCTS | ROWS
     for facts in found:
-        if facts["target"] == "sm_90":
-            assert facts["spilled_bytes"] == 0, facts
+        assert facts["spilled_bytes"] == 0 or facts["target"] == "gfx942", facts
+        assert facts["shared_bytes"] <= LIMITS[facts["target"]], facts
         if facts["kernel"] in PRODUCTS and facts["dtype"] != "torch.float32":
             assert facts["products"] > 0, facts
             assert facts["hopper"] > 0 or facts["target"] != "sm_90", facts

@@ -20,7 +20,8 @@ from ..machines.launching import blocks, launch, power_of_two
 from ..machines.operators import differentiable, operator
 from ..machines.pairwise import distance_tile, first_set, row_pointers
 from ..machines.pairwise_gradient import add_product
-from ..machines.pairwise_launch import ready, splits_of, tile_for
+from ..machines.pairwise_launch import Ready, ready, splits_of
+from ..machines.pairwise_tiles import PairTile, with_tile
 
 
 @triton.jit(do_not_specialize=["each"])
@@ -145,8 +146,13 @@ def _terms_shape(embeddings: Tensor, labels: Tensor, margin: float) -> Tensor:
 def all_pairs_terms(embeddings: Tensor, labels: Tensor, margin: float) -> Tensor:
     """l_i (B, float32): half the sum over j of the loss of the pair (i, j)."""
     these, labels = ready(embeddings, exact=True), labels.contiguous()
+    return with_tile(
+        "exact", "all pairs", these.x_BD, lambda tile: _terms(these, labels, margin, tile)
+    )
+
+
+def _terms(these: Ready, labels: Tensor, margin: float, tile: PairTile) -> Tensor:
     batch = len(labels)
-    tile = tile_for("exact", these.x_BD)
     across = blocks(batch, tile.rows)
     splits, each = splits_of(across, blocks(batch, tile.columns), labels.device)
     partial_SB = torch.empty(splits, batch, dtype=torch.float32, device=labels.device)
@@ -168,12 +174,20 @@ def all_pairs_gradient(
 ) -> Tensor:
     """Gradient by the embeddings (B x D, their dtype) for upstream gradients (B) of the terms."""
     these, labels = ready(embeddings), labels.contiguous()
-    batch, dim = embeddings.shape
-    tile = tile_for("gradient", these.x_BD)
+    return with_tile(
+        "gradient", "all pairs", these.x_BD,
+        lambda tile: _gradient(these, labels, upstream, margin, tile),
+    )  # fmt: skip
+
+
+def _gradient(
+    these: Ready, labels: Tensor, upstream: Tensor, margin: float, tile: PairTile
+) -> Tensor:
+    batch, dim = these.x_BD.shape
     output = power_of_two(dim, 16, tile.output)
     across = blocks(batch, tile.rows) * blocks(dim, output)
     splits, each = splits_of(across, blocks(batch, tile.columns), labels.device)
-    dtype = embeddings.dtype if splits == 1 else torch.float32
+    dtype = these.x_BD.dtype if splits == 1 else torch.float32
     partial_SBD = torch.empty(splits, batch, dim, dtype=dtype, device=labels.device)
     launch(
         _gradient_kernel, across * splits,
@@ -181,7 +195,7 @@ def all_pairs_gradient(
         upstream_stride=upstream.stride(0), each=each, margin=margin,
         E=output, **tile.options(these.x_BD),
     )  # fmt: skip
-    return partial_SBD[0] if splits == 1 else partial_SBD.sum(dim=0).to(embeddings.dtype)
+    return partial_SBD[0] if splits == 1 else partial_SBD.sum(dim=0).to(these.x_BD.dtype)
 
 
 def _save(ctx, inputs, output) -> None:

@@ -94,6 +94,11 @@ def recorded(architecture: str = DEFAULT_ARCHITECTURE) -> Iterator[list[Launch]]
         _recorders.pop()
 
 
+def recording() -> bool:
+    """Whether launches are recorded instead of run."""
+    return bool(_recorders)
+
+
 def architecture(device: torch.device) -> str:
     """What tiles are chosen for: a recording's architecture, else that of the GPU (``sm_90``,
     ``gfx942``), else `DEFAULT_ARCHITECTURE`."""

@@ -35,10 +35,11 @@ import torch
 from torch import Tensor
 
 from . import linear_lse_forward as kernels
-from .launching import blocks, launch, power_of_two, processors, product_precision, row_major
+from .launching import Tile, blocks, launch, power_of_two, processors, product_precision, row_major
 from .linear_lse_gradients import gradients
-from .linear_lse_tiles import ROWS, tiles
+from .linear_lse_tiles import ROWS, streams
 from .operators import differentiable, operator
+from .tuning import tuned
 
 
 class Head:
@@ -61,9 +62,13 @@ class Head:
             parameter: float,
         ) -> tuple[Tensor, Tensor, Tensor]:
             inverse_C = _inverse_lengths(class_weights) if unit_weights else None
-            terms_B, rows_4B = _terms(
-                embeddings, labels, class_weights, bias, inverse_C, bend, margin, parameter
-            )
+            inputs = embeddings, labels, class_weights, bias, inverse_C, bend, margin, parameter
+            (B, D), C = embeddings.shape, class_weights.shape[0]
+            terms_B, rows_4B = tuned(
+                f"heads {name} forward", embeddings, {"B": B, "C": C, "D": D},
+                streams(embeddings.device, embeddings.dtype, B, D),
+                lambda tile: _terms(*inputs, tile),
+            )  # fmt: skip
             if inverse_C is None:
                 inverse_C = terms_B.new_empty(0)
             return terms_B, rows_4B, inverse_C
@@ -122,13 +127,12 @@ def _inverse_lengths(w_CD: Tensor) -> Tensor:
 
 def _terms(
     x_BD: Tensor, y_B: Tensor, w_CD: Tensor, bias_C: Tensor | None, inverse_C: Tensor | None,
-    bend: Any, margin: int, parameter: float,
+    bend: Any, margin: int, parameter: float, tile: Tile,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Terms (B) and, for backward, rows (4 x B: `linear_lse_forward`)."""
     x_BD, w_CD = row_major(x_BD), row_major(w_CD)
     (B, D), C = x_BD.shape, w_CD.shape[0]
     precision = product_precision(x_BD.dtype)
-    tile = tiles(x_BD.dtype, precision, B, D).stream
     row_blocks, class_blocks = blocks(B, tile.rows), blocks(C, tile.columns)
     # Four programs a processor, so that the last ones to finish don't leave many idle.
     each = blocks(class_blocks, blocks(4 * processors(x_BD.device), row_blocks))

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from . import linear_lse_backward as kernels
 from .launching import blocks, launch, power_of_two, processors, product_precision, row_major
-from .linear_lse_tiles import HALF_SCALE, ROWS, Tiles, range_of_classes, tiles
+from .linear_lse_tiles import HALF_SCALE, ROWS, Backward, backwards, range_of_classes
 from .operators import operator
+from .tuning import tuned
 
 
 def _shapes(upstream, embeddings, labels, class_weights, bias, rows, inverse, wanted):
@@ -45,19 +46,24 @@ def gradients(
         "db_ptr": out[2] if wanted[2] else None,
         "x_stride": x_BD.stride(0), "w_stride": w_CD.stride(0),
     }  # fmt: skip
-    _Pass(tensors).run()
+    (B, D), C = x_BD.shape, w_CD.shape[0]
+    kind = "heads backward" if inverse_C is None else "heads backward, unit weights"
+    tuned(
+        kind, x_BD, {"B": B, "C": C, "D": D}, backwards(x_BD.device, x_BD.dtype, B, D),
+        lambda tiles: _Pass(tensors, tiles).run(),
+    )  # fmt: skip
     return out[0], out[1], out[2]
 
 
 class _Pass:
     """One backward pass: its sizes, its scratch, and the launches of each range of classes."""
 
-    def __init__(self, tensors: dict[str, Any]) -> None:
+    def __init__(self, tensors: dict[str, Any], tiles: Backward) -> None:
         x_BD, w_CD = tensors["x_ptr"], tensors["w_ptr"]
         self.B, self.D = x_BD.shape
         self.C = w_CD.shape[0]
         precision = product_precision(x_BD.dtype)
-        self.tiles: Tiles = tiles(x_BD.dtype, precision, self.B, self.D)
+        self.tiles = tiles
         columns = (self.tiles.coefficients.columns, self.tiles.embeddings.depth)
         unit = max(*columns, self.tiles.weights.rows)
         self.span = range_of_classes(self.B, self.C, x_BD.element_size(), unit)

@@ -1,12 +1,20 @@
-"""Launch parameters of linear + log-sum-exp: the tile of each product, and the backward scratch."""
+"""Launch parameters of linear + log-sum-exp: the tile of each product, and the backward scratch.
+
+The table was made by compiling ahead of time, NOT by timing on a GPU: with its tiles no kernel
+spills registers or asks for more shared memory than there is, and 16-bit products run on tensor
+cores, on any of `architectures.KNOWN`. Which of the tiles that do so is the fastest is left to
+autotuning (`tuning`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 
 import torch
 
-from .launching import Tile, blocks, power_of_two
+from .architectures import nearest
+from .launching import Tile, architecture, blocks, power_of_two, product_precision
 
 # Low and high bound of the backward scratch.
 SCRATCH_BYTES = (8 << 20, 32 << 20)
@@ -17,46 +25,134 @@ HALF_SCALE = 256.0
 
 
 @dataclass(frozen=True)
-class Tiles:
-    """The tile of each product: classes stream by, coefficients (both B x C in depths of D),
+class Backward:
+    """The tile of each product of the backward pass: coefficients (B x C in depths of D),
     embedding gradient (B x D in depths of C), weight gradient (C x D in depths of B)."""
 
-    stream: Tile
     coefficients: Tile
     embeddings: Tile
     weights: Tile
 
 
-def tiles(dtype: torch.dtype, precision: str, batch: int, dim: int) -> Tiles:
-    """Chosen so that none spills registers on sm_90; not tuned on a GPU yet.
+@dataclass(frozen=True)
+class Tiles:
+    """The tile of the forward product, past which the classes stream (B x C in depths of D), and
+    those of the backward pass."""
 
-    16-bit operands take tiles that a warp group's tensor-core product wants; float32 without tf32
-    runs on the ordinary units, whose accumulators fill the registers of a smaller tile. Rows
-    of a length that isn't a multiple of 16, which Triton compiles for, can't be loaded wide: their
-    addresses need registers too, so tiles are smaller.
-    """
-    wide_loads = dim % 16 == 0
-    if dtype == torch.float32 and precision == "ieee":
-        deep, wide = power_of_two(dim, 16, 32 if wide_loads else 16), power_of_two(dim, 16, 64)
-        logits = Tile(64, 64, deep, warps=4, stages=2)
-        return Tiles(
-            stream=logits,
-            coefficients=logits,
-            embeddings=Tile(64, wide, 32, warps=4, stages=2),
-            weights=Tile(64, wide, power_of_two(batch, 16, 32), warps=4, stages=2),
-        )
-    most = 32 if dtype == torch.float32 else 64
-    deep, wide = power_of_two(dim, 16, most), power_of_two(dim, 16, 128)
-    rows, warps = (128, 8) if batch > 64 else (64, 4)
-    if wide_loads:
-        logits = Tile(rows, 128, deep, warps=warps, stages=3)
-    else:
-        logits = Tile(64, 64, deep, warps=4, stages=3)
-    return Tiles(
-        stream=logits,
-        coefficients=logits,
-        embeddings=Tile(rows, wide, most, warps=warps, stages=3),
-        weights=Tile(128 if wide_loads else 64, wide, power_of_two(batch, 16, most), 8, 3),
+    stream: Tile
+    backward: Backward
+
+
+def _tiles(stream: Tile, coefficients: Tile, embeddings: Tile, weights: Tile) -> Tiles:
+    return Tiles(stream, Backward(coefficients, embeddings, weights))
+
+
+_WIDE, _WIDE_TF32 = Tile(128, 128, 64, 8, 3), Tile(128, 128, 32, 8, 3)
+_FLAT, _FLAT_TF32 = Tile(64, 128, 64, 4, 3), Tile(64, 128, 32, 4, 3)
+_SMALL, _SMALL_TF32 = Tile(64, 64, 64, 4, 3), Tile(64, 64, 32, 4, 3)
+_IEEE, _IEEE_SHALLOW = Tile(64, 64, 32, 4, 2), Tile(64, 64, 16, 4, 2)
+# By kind of number and shape class. 16-bit operands and tf32 take tiles that a warp group's
+# tensor-core product wants; other float32 runs on the ordinary units, whose accumulators fill the
+# registers of a smaller tile. Rows of a length that isn't a multiple of 16, which Triton compiles
+# for, can't be loaded wide: their addresses need registers too, so the tiles are smaller.
+SHARED = {
+    ("16-bit", "many rows"): _tiles(_WIDE, _WIDE, _WIDE, _WIDE),
+    ("16-bit", "few rows"): _tiles(_FLAT, _FLAT, _FLAT, _WIDE),
+    ("16-bit", "unaligned"): _tiles(_SMALL, _SMALL, _FLAT, Tile(64, 128, 64, 8, 3)),
+    ("tf32", "many rows"): _tiles(_WIDE_TF32, _WIDE_TF32, _WIDE_TF32, _WIDE_TF32),
+    ("tf32", "few rows"): _tiles(_FLAT_TF32, _FLAT_TF32, _FLAT_TF32, _WIDE_TF32),
+    ("tf32", "unaligned"): _tiles(_SMALL_TF32, _SMALL_TF32, _FLAT_TF32, Tile(64, 128, 32, 8, 3)),
+    ("ieee", "many rows"): _tiles(_IEEE, _IEEE, _IEEE, _IEEE),
+    ("ieee", "few rows"): _tiles(_IEEE, _IEEE, _IEEE, _IEEE),
+    ("ieee", "unaligned"): _tiles(_IEEE_SHALLOW, _IEEE_SHALLOW, _IEEE, _IEEE),
+}
+# Where those spill. sm_100 keeps its sums outside the registers and loads them all at once, gfx942
+# holds one mask a row of the tile in its scalar registers.
+_SM_100, _SM_100_TF32 = Tile(128, 64, 64, 8, 3), Tile(128, 64, 32, 8, 3)
+_GFX942, _GFX942_TF32 = Tile(64, 128, 64, 8, 2), Tile(64, 128, 32, 8, 2)
+OWN = {
+    "sm_100": {
+        ("16-bit", "many rows"): _tiles(_WIDE, _SM_100, _WIDE, _WIDE),
+        ("tf32", "many rows"): _tiles(_WIDE_TF32, _SM_100_TF32, _WIDE_TF32, _WIDE_TF32),
+    },
+    "gfx942": {
+        ("16-bit", "many rows"): _tiles(_GFX942, _GFX942, _WIDE, _WIDE),
+        ("tf32", "many rows"): _tiles(_GFX942_TF32, _GFX942_TF32, _WIDE_TF32, _WIDE_TF32),
+    },
+}
+# What autotuning tries beside the table's, in every product of a pass at once.
+TRIED = {
+    "16-bit": (
+        _FLAT, _SMALL, Tile(128, 64, 64, 8, 3), Tile(128, 128, 64, 8, 4), Tile(128, 128, 32, 8, 4),
+        Tile(128, 256, 64, 8, 3),
+    ),
+    "tf32": (_FLAT_TF32, _SMALL_TF32, Tile(128, 64, 32, 8, 3), Tile(128, 128, 32, 8, 2)),
+    "ieee": (Tile(64, 64, 16, 4, 3), Tile(128, 64, 16, 8, 2), Tile(64, 128, 16, 8, 2),
+             Tile(32, 64, 32, 4, 2)),
+}  # fmt: skip
+
+
+def tiles(device: torch.device, dtype: torch.dtype, batch: int, dim: int) -> Tiles:
+    """The table's tiles for embeddings (batch x dim), none deeper or wider than they are."""
+    return _tiles_of(
+        nearest(architecture(device)), _numbers(dtype), _shape_class(batch, dim), batch, dim
+    )
+
+
+def streams(device: torch.device, dtype: torch.dtype, batch: int, dim: int) -> list[Tile]:
+    """The tiles that the forward pass may have, the table's first."""
+    table = tiles(device, dtype, batch, dim)
+    return list(dict.fromkeys([table.stream, *(
+        _fitted(_tiles(tile, tile, tile, tile), batch, dim).stream
+        for tile in TRIED[_numbers(dtype)]
+    )]))  # fmt: skip
+
+
+def backwards(device: torch.device, dtype: torch.dtype, batch: int, dim: int) -> list[Backward]:
+    """The tiles that the backward pass may have, the table's first."""
+    table = tiles(device, dtype, batch, dim)
+    return list(dict.fromkeys([table.backward, *(
+        _fitted(_tiles(tile, tile, tile, tile), batch, dim).backward
+        for tile in TRIED[_numbers(dtype)]
+    )]))  # fmt: skip
+
+
+def _numbers(dtype: torch.dtype) -> str:
+    if dtype != torch.float32:
+        return "16-bit"
+    return product_precision(dtype)
+
+
+def _shape_class(batch: int, dim: int) -> str:
+    if dim % 16:
+        return "unaligned"
+    return "many rows" if batch > 64 else "few rows"
+
+
+@functools.lru_cache(1024)
+def _tiles_of(known: str, numbers: str, shape: str, batch: int, dim: int) -> Tiles:
+    found = OWN.get(known, {}).get((numbers, shape)) or SHARED[numbers, shape]
+    return _fitted(found, batch, dim)
+
+
+def _fitted(tiles: Tiles, batch: int, dim: int) -> Tiles:
+    """Tiles cut down to the length of a row, and for sums over rows to the batch."""
+
+    def within(length: int, most: int) -> int:
+        return power_of_two(length, 16, most)
+
+    def logits(tile: Tile) -> Tile:
+        return replace(tile, depth=within(dim, tile.depth))
+
+    def gradient(tile: Tile, depth: int) -> Tile:
+        return replace(tile, columns=within(dim, tile.columns), depth=depth)
+
+    found = tiles.backward
+    return _tiles(
+        logits(tiles.stream),
+        logits(found.coefficients),
+        gradient(found.embeddings, found.embeddings.depth),
+        gradient(found.weights, within(batch, found.weights.depth)),
     )
 
 

@@ -1,8 +1,4 @@
-"""How the pairwise kernels are launched: tile sizes, and the embeddings made ready for them.
-
-Tiles are chosen so that no kernel spills registers on sm_90 (a test compiles them all) and that
-16-bit ones have the 64 rows that a warp group multiplies at once; they are not tuned on a GPU yet.
-"""
+"""How the pairwise kernels are launched: their shares of the work, and embeddings made ready."""
 
 from __future__ import annotations
 
@@ -16,60 +12,12 @@ import triton.language as tl
 from torch import Tensor
 
 from . import distances
-from .launching import (
-    Tile,
-    blocks,
-    launch,
-    power_of_two,
-    processors,
-    product_precision,
-    row_major,
-)
+from .launching import blocks, launch, power_of_two, processors, row_major
+from .pairwise_tiles import tile_for as tile_for
 
-
-@dataclass(frozen=True)
-class PairTile(Tile):
-    """``rows`` x ``columns`` distances at a time, products in chunks of ``depth`` of D. A gradient
-    is formed ``output`` columns of D at a time; ``slots`` positives of an anchor at a time."""
-
-    output: int = 0
-    slots: int = 0
-
-    def options(self, x_BD: Tensor) -> dict[str, Any]:
-        """The launch options of a kernel over tiles of distances of ``x_BD``."""
-        return {
-            "M": self.rows,
-            "N": self.columns,
-            "K": power_of_two(x_BD.shape[1], 16, self.depth),
-            "PRECISION": product_precision(x_BD.dtype),
-            "num_warps": self.warps,
-            "num_stages": self.stages,
-        }
-
-
-_16_BIT = {
-    "reduce": PairTile(rows=64, columns=128, depth=64, warps=8, stages=3),
-    "exact": PairTile(rows=64, columns=64, depth=64, warps=8, stages=2),
-    "slots": PairTile(rows=64, columns=64, depth=64, warps=8, stages=3, slots=4),
-    "gradient": PairTile(rows=64, columns=64, depth=64, warps=8, stages=2, output=128),
-    "product": PairTile(rows=64, columns=32, depth=64, warps=8, stages=2, output=128),
-}
-_32_BIT = {
-    "reduce": PairTile(rows=64, columns=64, depth=32, warps=8, stages=2),
-    "exact": PairTile(rows=64, columns=32, depth=32, warps=4, stages=2),
-    "slots": PairTile(rows=32, columns=64, depth=32, warps=8, stages=2, slots=4),
-    "gradient": PairTile(rows=64, columns=32, depth=32, warps=8, stages=1, output=64),
-    "product": PairTile(rows=64, columns=32, depth=32, warps=8, stages=2, output=64),
-}
 # Kernels that are bound by memory: rows (or entries of a list) a program, and columns of D.
 ROWS = 16
 COLUMNS = 128
-
-
-def tile_for(kind: str, x_BD: Tensor) -> PairTile:
-    """The tile of a kernel that reduces distances, from exact products or not, fills slots with
-    chosen ones, forms a gradient from distances, or a product of ready coefficients."""
-    return (_32_BIT if x_BD.dtype == torch.float32 else _16_BIT)[kind]
 
 
 def columns_of(x_BD: Tensor) -> int:

@@ -24,7 +24,8 @@ from ..machines.launching import blocks, launch, row_major
 from ..machines.operators import differentiable, operator
 from ..machines.pairwise import distance_tile, distances_of_pairs, row_pointers
 from ..machines.pairwise_gradient import gradient_of_list
-from ..machines.pairwise_launch import ROWS, columns_of, ready, splits_of, tile_for
+from ..machines.pairwise_launch import ROWS, Ready, columns_of, ready, splits_of
+from ..machines.pairwise_tiles import PairTile, with_tile
 
 # Greater than any index.
 _NONE = tl.constexpr(2**31 - 1)
@@ -145,8 +146,15 @@ def hard_terms(embeddings: Tensor, labels: Tensor, margin: float) -> tuple[Tenso
     """The hinge of each anchor (B, float32), its positive and its negative (B, int64, -1 where
     there is none; no gradient)."""
     these, labels = ready(embeddings), labels.contiguous()
-    batch, dim = embeddings.shape
-    tile = tile_for("reduce", these.x_BD)
+    return with_tile(
+        "reduce", "batch-hard", these.x_BD, lambda tile: _hardest(these, labels, margin, tile)
+    )
+
+
+def _hardest(
+    these: Ready, labels: Tensor, margin: float, tile: PairTile
+) -> tuple[Tensor, Tensor, Tensor]:
+    batch, dim = these.x_BD.shape
     across = blocks(batch, tile.rows)
     splits, each = splits_of(across, blocks(batch, tile.columns), labels.device)
     index_2SB = torch.empty(2, splits, batch, dtype=torch.int32, device=labels.device)
@@ -159,7 +167,7 @@ def hard_terms(embeddings: Tensor, labels: Tensor, margin: float) -> tuple[Tenso
         _hardest_kernel, across * splits,
         **these.arguments, label_ptr=labels, **shares, each=each, **tile.options(these.x_BD),
     )  # fmt: skip
-    terms_B, positive_B, negative_B = outputs = _hard_shape(embeddings, labels, margin)
+    terms_B, positive_B, negative_B = outputs = _hard_shape(these.x_BD, labels, margin)
     launch(
         _terms_kernel, blocks(batch, ROWS),
         x_ptr=these.x_BD, **shares,

@@ -28,7 +28,8 @@ from ..machines.launching import blocks, launch
 from ..machines.operators import differentiable, operator
 from ..machines.pairwise import distance_tile, distances_of_pairs, row_pointers
 from ..machines.pairwise_gradient import gradient_of_list
-from ..machines.pairwise_launch import Ready, ready, tile_for
+from ..machines.pairwise_launch import Ready, ready
+from ..machines.pairwise_tiles import PairTile, with_tile
 from .fused_groups import Groups, first_pairs, groups_of, positive_pairs
 
 # Greater than any index.
@@ -166,14 +167,19 @@ def _launch(
     chosen: Tensor | None = None,
 ) -> None:  # fmt: skip
     """Fill ``terms`` (B) or ``chosen`` (T), with a margin only by pairs whose hinge is above 0."""
-    tile = tile_for("slots", these.x_BD)
-    launch(
-        _semi_hard_kernel, blocks(len(groups.order), tile.rows),
-        **these.arguments, order_ptr=groups.order, begin_ptr=groups.begin, end_ptr=groups.end,
-        first_ptr=first_pairs(groups), term_ptr=terms, chosen_ptr=chosen, margin=margin,
-        S=tile.slots, CHOOSE=chosen is not None, MARGIN=margin is not None,
-        **tile.options(these.x_BD),
-    )  # fmt: skip
+    first = first_pairs(groups)
+
+    def mine(tile: PairTile) -> None:
+        launch(
+            _semi_hard_kernel, blocks(len(groups.order), tile.rows),
+            **these.arguments, order_ptr=groups.order, begin_ptr=groups.begin,
+            end_ptr=groups.end, first_ptr=first, term_ptr=terms, chosen_ptr=chosen, margin=margin,
+            S=tile.slots, CHOOSE=chosen is not None, MARGIN=margin is not None,
+            **tile.options(these.x_BD),
+        )  # fmt: skip
+
+    what = "terms" if chosen is None else "negatives" if margin is None else "gradient"
+    with_tile("slots", f"semi-hard {what}", these.x_BD, mine)
 
 
 def _terms_shape(embeddings: Tensor, labels: Tensor, margin: float) -> tuple[Tensor, Tensor]:

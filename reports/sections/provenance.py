@@ -109,6 +109,8 @@ def _protocol(found: list[Result]) -> str:
     settings: dict[str, list[object]] = {}
     for result in found:
         for name, value in result.protocol.items():
+            if name == "tiles":  # which ones is in the records and in results.csv
+                value = " and ".join(sorted({str(tile["source"]) for tile in value}))
             settings.setdefault(name, []).append(value)
     rounds = [len(result.rounds) for result in found if result.rounds]
     if rounds:
@@ -145,7 +147,8 @@ def _first_calls(context: Context) -> list[Block]:
     made = table(columns, rows, numeric=columns[2:])
     text = (
         "The first call is not part of any time above. For a compiled contender it holds the "
-        "compilation, tens of seconds on a CPU."
+        "compilation, tens of seconds on a CPU; for a fused one that of its kernels, "
+        "and the timing of tiles where that was asked for."
     )
     blocks: list[Block] = [Text("First calls", kind="heading"), Text(text)]
     if len(rows) <= FEW:
