@@ -10,7 +10,7 @@ inputs are all zero, for a recording never reads what a kernel would have made o
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,13 +51,15 @@ def origins(
     shapes: Mapping[str, tuple[Shape, ...]] = SHAPES,
     dtypes: Collection[str] | None = None,
 ) -> Iterator[Origin]:
-    """Every variant that has a Triton contender, at each size and dtype that it takes."""
+    """Every variant that has a Triton contender, at each size and dtype that it takes; at the first
+    size alone where a sibling variant does the same work (`Variant.sweep`)."""
     for loss in catalogue.losses():
         for variant in loss.variants:
             for contender in variant.contenders:
                 if contender.name != CONTENDER or (losses and loss.name not in losses):
                     continue
-                for shape in shapes[variant.family]:
+                sizes = shapes[variant.family]
+                for shape in sizes if variant.sweep else sizes[:1]:
                     for dtype in contender.dtypes:
                         limit = contender.limit and contender.limit(shape, dtype)
                         if not limit and (dtypes is None or dtype in dtypes):
@@ -65,17 +67,13 @@ def origins(
 
 
 def recordings(
-    target: str,
-    losses: Collection[str] | None = None,
-    shapes: Mapping[str, tuple[Shape, ...]] = SHAPES,
-    dtypes: Collection[str] | None = None,
+    target: str, of: Iterable[Origin] | None = None
 ) -> Iterator[tuple[Origin, list[Launch]]]:
-    """What each origin launches on ``target``, forward and (a loss) backward, reduction mean.
-
-    Raises RuntimeError naming the origin that could not be recorded.
+    """What each origin (None: all) launches on ``target``, forward and, of a loss, backward with
+    reduction mean. Raises RuntimeError naming the origin that could not be recorded.
     """
     batches: dict[tuple[Shape, str], Batch] = {}
-    for origin in origins(losses, shapes, dtypes):
+    for origin in origins() if of is None else of:
         loss = catalogue.get(origin.loss)
         at = (origin.shape, origin.dtype)
         if at not in batches:
@@ -129,6 +127,10 @@ def _zeros(*size: int, dtype: torch.dtype) -> torch.Tensor:
 
 
 def recipes(target: str, losses: Collection[str] | None = None) -> list[Recipe]:
-    """What `recordings` compiles to, each once, in the order of the first launch."""
-    found = (recipe(launch) for _, launches in recordings(target, losses) for launch in launches)
+    """What there is to compile for a target, each once, in the order of the first launch.
+
+    float16 takes the tiles of bfloat16: where rows begin anywhere, the one stands for both.
+    """
+    of = [o for o in origins(losses) if o.shape.dim % 16 == 0 or o.dtype != "float16"]
+    found = (recipe(launch) for _, launches in recordings(target, of) for launch in launches)
     return list(dict.fromkeys(found))

@@ -52,7 +52,7 @@ def run(
     except (pins.PinError, RuntimeError) as error:
         click.echo(f"error: {error}", err=True)
         return DIFFERS
-    before = [row for row in everything if _chosen(row, targets, kernels)]
+    before = [row for row in everything if chosen(row, targets, kernels)]
     return (_pin if pin else _check)(path, everything, before, now)
 
 
@@ -83,7 +83,8 @@ def _pin(
     return DIFFERS if wrong else SAME
 
 
-def _chosen(row: pins.Row, targets: Sequence[str], kernels: Sequence[str]) -> bool:
+def chosen(row: pins.Row, targets: Sequence[str], kernels: Sequence[str]) -> bool:
+    """Whether what narrows the command leaves this row in."""
     return row["target"] in targets and (
         not kernels or any(name in row["kernel"] for name in kernels)
     )

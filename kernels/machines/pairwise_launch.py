@@ -1,6 +1,6 @@
 """How the pairwise kernels are launched: tile sizes, and the embeddings made ready for them.
 
-Tiles are chosen so that no kernel spills registers on sm_90 (a test compiles them all) and that
+Tiles are chosen so that no kernel spills registers on sm_90 (`make static` compiles them all) and
 16-bit ones have the 64 rows that a warp group multiplies at once; they are not tuned on a GPU yet.
 """
 
