@@ -21,6 +21,7 @@ Key = tuple[str, str, str]
 PRODUCTS = {"sm_80": "HMMA", "sm_90": "HGMMA", "sm_100": "UTCHMMA", "gfx942": "v_mfma"}
 _WIDE = ("load.128", "load.256", "async.128", "async.tensor")
 SPILLS = "spills on sm_90"
+NO_ROOM = "takes more than a processor has"
 NOT_COMPILED = "does not compile"
 
 
@@ -75,7 +76,8 @@ def broken(row: Row) -> list[str]:
     """Which of the rules that hold for every kernel this one breaks.
 
     A 16-bit product runs on tensor cores; where all rows of the matrices begin at a multiple of
-    16 elements, some loads take 128 bits; on sm_90 nothing is spilled; and it compiles.
+    16 elements, some loads take 128 bits; on sm_90 nothing is spilled; a processor has room for it;
+    and it compiles.
     """
     if "error" in row:
         return [NOT_COMPILED]
@@ -88,6 +90,8 @@ def broken(row: Row) -> list[str]:
     local = row["stack_bytes"] or row["local_bytes"] or classes.get("local.store")
     if row["target"] == "sm_90" and local:
         found.append(SPILLS)
+    if not row["programs"]:
+        found.append(NO_ROOM)
     return found
 
 

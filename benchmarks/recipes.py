@@ -89,6 +89,11 @@ class Recipe:
             pointer.aligned for pointer in pointers
         )  # fmt: skip
 
+    @property
+    def product(self) -> bool:
+        """Whether it multiplies matrices: then it is told in which precision."""
+        return "PRECISION" in self.constants
+
     def keywords(self) -> dict[str, Any]:
         """What to hand to the kernel's ``run``."""
         return {

@@ -24,7 +24,7 @@ from . import pins
 
 TARGETS = tuple(pins.PRODUCTS)
 # So many kernels share the start of a disassembler, and a step of the progress bar.
-CHUNK = 8
+CHUNK = 12
 _READERS = ("disassembly.py", "occupancy.py", "recipes.py", "static.py", "static_matrix.py")
 
 
@@ -78,7 +78,7 @@ def compile_matrix(
                 if "error" not in row:
                     _keep(cache / f"{key}.json", row)
             tell(len(rows), total, f"{target} {rows[-1]['kernel']}")
-    return sorted(rows, key=pins.key)
+    return [_judged(row) for row in sorted(rows, key=pins.key)]
 
 
 @contextlib.contextmanager
@@ -145,8 +145,12 @@ def _row(one, target: str, facts) -> pins.Row:
     else:
         row |= dataclasses.asdict(facts)
         row["products"] = list(facts.products)
+    return row
+
+
+def _judged(row: pins.Row) -> pins.Row:
     wrong = pins.broken(row)
-    return row | {"breaks": wrong} if wrong else row
+    return {**row, "breaks": wrong} if wrong else row
 
 
 def _kept(path: Path) -> pins.Row | None:

@@ -136,7 +136,7 @@ PROGRAM = """
 import dataclasses, json, sys
 from benchmarks import launches, static
 from kernels.loss import Shape
-sizes = {family: (Shape(64, 32, 16),) for family in launches.SHAPES}
+sizes = {family: (Shape(64, 128, 16),) for family in launches.SHAPES}
 found = {}
 of = launches.origins(["contrastive"], sizes, ["bfloat16"])
 for origin, launched in launches.recordings("sm_90", of):

@@ -94,6 +94,7 @@ def test_a_known_break_passes_and_a_new_one_does_not(tmp_path: Path, compiled: l
         ({"classes": {"load.128": 3}}, "no HGMMA"),
         ({"classes": {"HGMMA": 1, "load.32": 3}}, "no 128-bit load"),
         ({"local_bytes": 8}, pins.SPILLS),
+        ({"programs": 0}, pins.NO_ROOM),
         ({"error": "x"}, pins.NOT_COMPILED),
         ({"classes": {"HGMMA": 1, "load.32": 3}, "aligned": False}, None),
         ({"classes": {"load.128": 3}, "products": ["f32"]}, None),
