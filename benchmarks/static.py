@@ -46,7 +46,8 @@ class Facts:
     ``tensor_columns`` of tensor memory. ``programs`` and ``warps``: how many a processor holds at
     once. ``products``: the dtypes of operands of matrix products in the kernel's source.
     ``classes``: instructions by class, `disassembly.classes`; ``instructions``: all of them;
-    ``code``: SHA-256 of their text, the same wherever and whenever it is compiled."""
+    ``code``: a hash of their text (`disassembly.code_hash`), the same wherever and whenever it is
+    compiled."""
 
     registers: int
     stack_bytes: int

@@ -105,6 +105,14 @@ def test_the_hash_is_of_the_instructions_alone():
     assert code_hash(amd_instructions(other)) != code_hash(amd_instructions(AMD))
 
 
+def test_the_hash_is_of_the_registers_parts_not_of_their_names():
+    code = ["UIADD3 UR26, UR8, 0x2, URZ", "UIADD3 UR28, UR10, 0x2, URZ", "FADD R1, R1, R28"]
+    named_otherwise = [line.replace("UR26", "UR30").replace("UR28", "UR26") for line in code]
+    assert code_hash(named_otherwise) == code_hash(code)
+    assert code_hash([*code[:2], "FADD R1, R28, R1"]) != code_hash(code)
+    assert code_hash([line.replace("UR10", "UR8") for line in code]) != code_hash(code)
+
+
 @pytest.mark.parametrize(
     ("target", "taken", "expected"),
     [
@@ -132,47 +140,31 @@ def test_occupancy(target: str, taken: dict[str, int], expected: int):
     assert occupancy.programs(target, **taken) == expected
 
 
-PROGRAM = """
-import dataclasses, json, sys
-from benchmarks import launches, static
-from kernels.loss import Shape
-sizes = {family: (Shape(64, 128, 16),) for family in launches.SHAPES}
-found = {}
-of = launches.origins(["contrastive"], sizes, ["bfloat16"])
-for origin, launched in launches.recordings("sm_90", of):
-    if origin.variant in sys.argv[1:]:
-        recipes = [static.recipe(launch) for launch in launched]
-        for target in static.TARGETS:
-            for recipe, facts in zip(recipes, static.compile_all(recipes, target)):
-                row = {"target": target, "aligned": recipe.aligned, **dataclasses.asdict(facts)}
-                found[f"{recipe.kernel.name} {target}"] = row
-print(json.dumps(found))
-"""
-
-
-def _compiled(tree: Path, cache: Path, *variants: str) -> dict[str, dict]:
-    """Facts of the kernels of the contrastive loss, compiled with an empty cache of Triton's in a
-    process of its own: an interpreted kernel can't be compiled."""
+def _compiled(tree: Path, cache: Path) -> list[dict]:
+    """A tiny kernel's facts, compiled in ``tree`` with an empty cache of Triton's, in a process of
+    its own: an interpreted kernel can't be compiled."""
     variables = {k: v for k, v in os.environ.items() if not k.startswith("TRITON_")}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *variants], cwd=tree, capture_output=True, text=True,
-        env=variables | {"PYTHONPATH": str(tree), "TRITON_CACHE_DIR": str(cache)},
+        [sys.executable, tree / "tests" / "tiny_kernel.py"], capture_output=True, text=True,
+        env=variables | {"PYTHONPATH": str(tree), "TRITON_CACHE_DIR": str(cache)}, cwd=tree,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 
 
-def test_kernels_compile_for_every_target_and_hash_alike_anywhere(tmp_path: Path):
-    """Products run on each target's tensor cores, and another folder compiles the same code."""
-    here = _compiled(ROOT, tmp_path / "first", "all-pairs", "pairs")
-    for name, row in here.items():
-        assert row["registers"] > 0 and row["programs"] > 0 and row["instructions"] > 0, name
-        assert not broken(row), name
-    products = [row for row in here.values() if "bf16" in row["products"]]
-    assert {row["target"] for row in products} == set(PRODUCTS)
-    for folder in ("kernels", "suites", "benchmarks"):
-        shutil.copytree(ROOT / folder, tmp_path / "elsewhere" / "tree" / folder)
-    there = _compiled(tmp_path / "elsewhere" / "tree", tmp_path / "second", "pairs")
-    assert len(there) >= len(PRODUCTS)
-    for name, row in there.items():
-        assert row == here[name], name
+def test_a_kernel_compiles_for_every_target_and_hashes_alike_anywhere(tmp_path: Path):
+    """Rows that begin anywhere, and aligned ones; on each target's tensor cores."""
+    here = _compiled(ROOT, tmp_path / "first")
+    assert [row["target"] for row in here] == [target for target in PRODUCTS for _ in range(2)]
+    for ragged, aligned in zip(here[::2], here[1::2], strict=True):
+        for row in (ragged, aligned):
+            assert row["products"] == ["bf16"] and row["product"] and not broken(row), row
+            assert row["registers"] > 0 and row["shared_bytes"] > 0, row
+        assert aligned["aligned"] and not ragged["aligned"]
+        assert ragged["code"] != aligned["code"]
+        # Loaded one by one, rows take more instructions.
+        assert ragged["instructions"] > aligned["instructions"]
+    tree = tmp_path / "elsewhere" / "tree"
+    for folder in ("kernels", "suites", "benchmarks", "tests"):
+        shutil.copytree(ROOT / folder, tree / folder)
+    assert _compiled(tree, tmp_path / "second") == here
