@@ -1,8 +1,8 @@
-"""The command line: ``marginbench run | list | report | doctor``.
+"""The command line: ``marginbench run | list | report | doctor | static``.
 
 Only the standard library, click and rich are imported here; a command imports what it needs when
 it runs, so that ``--help`` answers at once. Exit codes: 0 fine, 1 the run failed or an
-implementation was found wrong, 2 bad usage, 130 interrupted.
+implementation was found wrong, 2 bad usage, 3 it could not be checked, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def cli() -> None:
       marginbench run --loss triplet --suite speed
       marginbench run --resume reports/out/RUN     go on after an interruption
       marginbench report            draw the newest run's report again
+      marginbench static            are the kernels compiled as pinned; needs no GPU
     """
 
 
@@ -175,7 +176,7 @@ def _measure(
             command=command, contenders=only, training=training or None, progress=tell,
         )  # fmt: skip
     page = build(out_dir)
-    _print_summary(console, summary_table(out_dir))
+    progress.summary(console, summary_table(out_dir))
     click.echo(f"records: {outcome.records}\nreport:  {page}")
     if outcome.exit_code == session.INTERRUPTED:
         click.echo(f"interrupted; go on with: marginbench run --resume {out_dir}", err=True)
@@ -266,20 +267,6 @@ def _new_folder() -> Path:
     return RUNS / time.strftime("%Y-%m-%d-%H%M%S")
 
 
-def _print_summary(console: Console, rows: list[tuple[str, str, str, str]]) -> None:
-    """One row a variant, its first drawn case; the report has them all."""
-    first: dict[str, tuple[str, str, str, str]] = {}
-    for row in sorted(rows, key=lambda row: row[0].endswith("digits")):
-        first.setdefault(row[0].split()[0], row)
-    if not first:
-        return
-    table = Table("case", "fastest", "by", "95% interval", title="Forward and backward")
-    for row in first.values():
-        table.add_row(*row)
-    console.print(table)
-    console.print(f"{len(first)} of {len(rows)} timed cases; the report has them all")
-
-
 @cli.command()
 @click.argument("run_dir", required=False, type=click.Path(path_type=Path))
 def report(run_dir: Path | None) -> None:
@@ -287,6 +274,23 @@ def report(run_dir: Path | None) -> None:
     from reports.build import build
 
     click.echo(f"report: {build(run_dir or _newest_run())}")
+
+
+@cli.command()
+@click.option("--pin", is_flag=True, help="Pin what is compiled now; shows what changes.")
+@click.option("--target", "targets", multiple=True,
+              type=click.Choice(["sm_80", "sm_90", "sm_100", "gfx942"]),
+              help="Only this target; may be repeated.")  # fmt: skip
+@click.option("--kernel", "kernels", multiple=True,
+              help="Only kernels whose name contains this; may be repeated.")  # fmt: skip
+def static(pin: bool, targets: tuple[str, ...], kernels: tuple[str, ...]) -> None:
+    """Compile every Triton kernel for four GPUs, and compare with what is pinned.
+
+    Exit codes: 0 as pinned, 1 not so or a rule is broken, 3 nothing is pinned to compare with.
+    """
+    from benchmarks.static_command import run as check
+
+    sys.exit(check(pin=pin, targets=targets, kernels=kernels))
 
 
 def _newest_run() -> Path:

@@ -1,4 +1,4 @@
-"""Shows a running session: a bar in a terminal, a plain line a case elsewhere."""
+"""Shows a running session (a bar in a terminal, a plain line a case elsewhere) and its outcome."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import BarColumn
 from rich.progress import Progress as Bar
+from rich.table import Table
 
 from .session import Progress, Step, plain
 
@@ -38,3 +39,17 @@ def shown(console: Console) -> Iterator[Progress]:
             )
 
         yield tell
+
+
+def summary(console: Console, rows: list[tuple[str, str, str, str]]) -> None:
+    """One row a variant, its first drawn case; the report has them all."""
+    first: dict[str, tuple[str, str, str, str]] = {}
+    for row in sorted(rows, key=lambda row: row[0].endswith("digits")):
+        first.setdefault(row[0].split()[0], row)
+    if not first:
+        return
+    table = Table("case", "fastest", "by", "95% interval", title="Forward and backward")
+    for row in first.values():
+        table.add_row(*row)
+    console.print(table)
+    console.print(f"{len(first)} of {len(rows)} timed cases; the report has them all")

@@ -1,9 +1,9 @@
-"""What a Triton kernel compiles to, without a GPU: registers, spills, shared memory, instructions.
+"""What a Triton kernel compiles to, without a GPU: registers, stack, shared memory, instructions.
 
 A launch is compiled with the very arguments that the launcher passes, through Triton's own
 specialisation (divisibility by 16, equality with 1), for a GPU that needn't be there::
 
-    with launching.recorded() as launches:
+    with launching.recorded(architecture="sm_90") as launches:
         softmax_terms(embeddings, ...)
     facts = compile_ahead(launches[0], "sm_90")
 
@@ -12,12 +12,10 @@ Not in the interpreter: import the kernels without ``TRITON_INTERPRET``.
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import tempfile
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,31 +23,43 @@ from typing import Any
 import triton
 from triton.backends.compiler import GPUTarget
 
+from . import occupancy
+from .disassembly import amd_instructions, classes, code_hash, disassemble, text_section
+from .recipes import Recipe, recipe
+
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
     "sm_90": GPUTarget("cuda", 90, 32),
     "sm_100": GPUTarget("cuda", 100, 32),
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
-_PRODUCTS = ("HMMA", "HGMMA", "UTCHMMA", "UTCQMMA", "v_mfma")
+# The disassembler's names: Triton compiles for the variants with a warp group's instructions.
+_ARCHITECTURES = {"sm_80": "SM80", "sm_90": "SM90a", "sm_100": "SM100a"}
+_TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+_DOT = re.compile(r"tt\.dot .*: tensor<[\dx]+x(\w+)> \* tensor<[\dx]+x(\w+)>")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """``registers`` a thread; ``spilled_bytes`` a thread, the stack of library calls included;
-    ``shared_bytes`` a program; ``instructions``: how often each operation stands in the code."""
+    """Of a thread: ``registers`` (on AMD the vector ones), ``stack_bytes`` (spills of registers
+    and what library calls take) and ``local_bytes`` beside it. Of a program: ``shared_bytes``,
+    ``tensor_columns`` of tensor memory. ``programs`` and ``warps``: how many a processor holds at
+    once. ``products``: the dtypes of operands of matrix products in the kernel's source.
+    ``classes``: instructions by class, `disassembly.classes`; ``instructions``: all of them;
+    ``code``: a hash of their text (`disassembly.code_hash`), the same wherever and whenever it is
+    compiled."""
 
-    kernel: str
-    target: str
     registers: int
-    spilled_bytes: int
+    stack_bytes: int
+    local_bytes: int
     shared_bytes: int
-    instructions: Mapping[str, int]
-
-    @property
-    def matrix_products(self) -> int:
-        """Tensor-core (matrix-core) instructions in the code."""
-        return sum(n for name, n in self.instructions.items() if name.startswith(_PRODUCTS))
+    tensor_columns: int
+    programs: int
+    warps: int
+    products: tuple[str, ...]
+    classes: Mapping[str, int]
+    instructions: int
+    code: str
 
 
 class _NoDriver:
@@ -69,62 +79,112 @@ class _NoDriver:
 
 
 def compile_ahead(launch: Any, target: str) -> Facts:
-    """Compile a `kernels.machines.launching.Launch` for one of TARGETS.
+    """Compile a `kernels.machines.launching.Launch` (or a Recipe) for one of TARGETS.
 
     Raises RuntimeError where the kernel was imported for the interpreter, and what Triton raises
     where it doesn't compile.
     """
-    if not isinstance(launch.kernel, triton.runtime.JITFunction):
+    made = launch if isinstance(launch, Recipe) else recipe(launch)
+    (facts,) = compile_all([made], target)
+    if isinstance(facts, Exception):
+        raise facts
+    return facts
+
+
+def compile_all(recipes: Sequence[Recipe], target: str) -> list[Facts | Exception]:
+    """The same for many, which takes less time than one by one; what went wrong in its place."""
+    compiled: list[Any] = []
+    for one in recipes:
+        try:
+            compiled.append(_compile(one, target))
+        except Exception as error:
+            compiled.append(error)
+    made = [one for one in compiled if not isinstance(one, Exception)]
+    facts = iter(_amd(made) if target.startswith("gfx") else _nvidia(made, target))
+    return [one if isinstance(one, Exception) else next(facts) for one in compiled]
+
+
+def _compile(one: Recipe, target: str) -> Any:
+    kernel = one.kernel.load()
+    if not isinstance(kernel, triton.runtime.JITFunction):
         raise RuntimeError("compile_ahead: the kernel was imported with TRITON_INTERPRET set")
     drivers = triton.runtime.driver
     before = drivers._active  # its own reset asks for a GPU
     drivers.set_active(_NoDriver(TARGETS[target]))
     try:
-        compiled = launch.kernel.run(grid=(launch.programs,), warmup=True, **dict(launch.arguments))
+        return kernel.run(grid=(1,), warmup=True, **one.keywords())
     finally:
         drivers.set_active(before)
-    name = launch.kernel.__name__
-    if target.startswith("gfx"):
-        return _amd(name, target, compiled)
-    return _nvidia(name, target, compiled)
 
 
-def _amd(name: str, target: str, compiled: Any) -> Facts:
-    text = compiled.asm["amdgcn"]
+def _nvidia(compiled: Sequence[Any], target: str) -> list[Facts]:
+    cubins = [one.asm["cubin"] for one in compiled]
+    codes = [text_section(cubin) for cubin in cubins]
+    listings = disassemble(codes, _TOOLS / "nvdisasm", _ARCHITECTURES[target]) if codes else []
+    found = []
+    for one, cubin, instructions in zip(compiled, cubins, listings, strict=True):
+        usage = resources(_usage(cubin))
+        found.append(
+            _facts(target, one, instructions, usage["REG"], usage["STACK"], usage["LOCAL"])
+        )
+    return found
 
-    def count(what: str) -> int:
-        return int(re.search(rf"\.{what}:\s+(\d+)", text)[1])  # type: ignore[index]
 
+def _amd(compiled: Sequence[Any]) -> list[Facts]:
+    found = []
+    for one in compiled:
+        text = one.asm["amdgcn"]
+        usage = amd_resources(text)
+        found.append(
+            _facts("gfx942", one, amd_instructions(text),
+                   usage["vgpr_count"], usage["private_segment_fixed_size"], 0)
+        )  # fmt: skip
+    return found
+
+
+def _facts(
+    target: str, compiled: Any, instructions: list[str], registers: int, stack: int, local: int
+) -> Facts:
+    metadata = compiled.metadata
+    columns = getattr(metadata, "tmem_size", 0) or 0
+    programs = occupancy.programs(
+        target, warps=metadata.num_warps, registers=registers, shared_bytes=metadata.shared,
+        tensor_columns=columns,
+    )  # fmt: skip
+    dots = {dtype for pair in _DOT.findall(compiled.asm["ttir"]) for dtype in pair}
     return Facts(
-        kernel=name,
-        target=target,
-        registers=count("vgpr_count"),
-        spilled_bytes=4 * (count("vgpr_spill_count") + count("sgpr_spill_count")),
-        shared_bytes=compiled.metadata.shared,
-        instructions=Counter(re.findall(r"^\s+([vs]_[a-z]\w*|ds_\w+|global_\w+)", text, re.M)),
+        registers=registers,
+        stack_bytes=stack,
+        local_bytes=local,
+        shared_bytes=metadata.shared,
+        tensor_columns=columns,
+        programs=programs,
+        warps=programs * metadata.num_warps,
+        products=tuple(sorted(dots)),
+        classes=classes(instructions),
+        instructions=len(instructions),
+        code=code_hash(instructions),
     )
 
 
-def _nvidia(name: str, target: str, compiled: Any) -> Facts:
-    with tempfile.TemporaryDirectory() as folder:
-        cubin = Path(folder) / "kernel.cubin"
-        cubin.write_bytes(compiled.asm["cubin"])
-        usage = _cuobjdump("-res-usage", cubin)
-        sass = _cuobjdump("-sass", cubin)
-    found = {key: int(value) for key, value in re.findall(r"\b(REG|STACK|LOCAL):(\d+)", usage)}
-    operations = re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)", sass, re.M)
-    return Facts(
-        kernel=name,
-        target=target,
-        registers=found["REG"],
-        spilled_bytes=found["STACK"] + found["LOCAL"],
-        shared_bytes=compiled.metadata.shared,
-        instructions=Counter(operation.split(".")[0] for operation in operations),
-    )
+def resources(usage: str) -> dict[str, int]:
+    """``REG``, ``STACK`` and ``LOCAL`` in what ``cuobjdump -res-usage`` prints of one kernel."""
+    return {key: int(value) for key, value in re.findall(r"\b(REG|STACK|LOCAL):(\d+)", usage)}
 
 
-def _cuobjdump(option: str, cubin: Path) -> str:
-    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
-    return subprocess.run(
-        [tool, option, cubin], check=True, capture_output=True, text=True, env=dict(os.environ)
-    ).stdout
+def amd_resources(assembly: str) -> dict[str, int]:
+    """The counts in the metadata of AMD's assembly, by their names there."""
+    return {
+        name: int(count)
+        for name, count in re.findall(r"^\s+-?\s*\.(\w+_(?:count|size)):\s+(\d+)$", assembly, re.M)
+    }
+
+
+def _usage(cubin: bytes) -> str:
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        return subprocess.run(
+            [_TOOLS / "cuobjdump", "-res-usage", file.name],
+            check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip

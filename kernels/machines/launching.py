@@ -28,6 +28,8 @@ INTERPRETED: bool = triton.knobs.runtime.interpret
 FP_FUSION: bool = os.environ.get("TRITON_DEFAULT_FP_FUSION", "1").lower() in ("1", "true", "on")
 # What tiles are chosen for where no GPU is there to ask.
 DEFAULT_ARCHITECTURE = "sm_90"
+# Streaming multiprocessors of A100, H100 and B200, compute units of MI300X.
+_PROCESSORS = {"sm_80": 108, "sm_90": 132, "sm_100": 148, "gfx942": 304}
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _recorders: list[_Recorder] = []
 
@@ -131,11 +133,16 @@ def row_major(matrix: Tensor) -> Tensor:
     return matrix if matrix.stride(-1) == 1 or matrix.shape[-1] == 1 else matrix.contiguous()
 
 
-@functools.cache
 def processors(device: torch.device) -> int:
-    """How many processors share the programs of a launch; 2 where none is there."""
-    if device.type != "cuda":
-        return 2
+    """How many processors share the programs of a launch; a recording's GPU has as many as one
+    of its architecture; 2 where none is there."""
+    if _recorders:
+        return _PROCESSORS.get(_recorders[-1].architecture, 2)
+    return _processors_of(device) if device.type == "cuda" else 2
+
+
+@functools.cache
+def _processors_of(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count
 
 

@@ -1,0 +1,143 @@
+"""Every launch of the Triton contenders, recorded without a GPU: what there is to compile or check.
+
+Only the catalogue is asked: a new loss is in as soon as its folder is there. The values of the
+inputs are all zero, for a recording never reads what a kernel would have made of them::
+
+    for at, launches in recordings("sm_90"):
+        ...
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kernels import catalogue
+from kernels.drawing import Batch
+from kernels.loss import Loss, Shape, Variant
+from kernels.machines.launching import DEFAULT_ARCHITECTURE, Launch, recorded
+
+from .recipes import Recipe, recipe
+
+CONTENDER = "triton"
+# By family: the usual size; for a head also the small batch, whose tiles are others; and one whose
+# rows begin anywhere, which compiles to narrow loads.
+SHAPES: Mapping[str, tuple[Shape, ...]] = {
+    "head": (Shape(1024, 512, 100_000), Shape(64, 512, 100_000), Shape(1024, 130, 10_000)),
+    "batch": (Shape(1024, 512, 256), Shape(1024, 130, 256)),
+    "rows": (Shape(16_384, 128, 4096), Shape(16_384, 130, 4096)),
+}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who launches: a variant of a loss at a size, in a dtype."""
+
+    loss: str
+    variant: str
+    shape: Shape
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.loss}/{self.variant}/{self.shape}/{self.dtype}"
+
+
+def origins(
+    losses: Collection[str] | None = None,
+    shapes: Mapping[str, tuple[Shape, ...]] = SHAPES,
+    dtypes: Collection[str] | None = None,
+) -> Iterator[Origin]:
+    """Every variant that has a Triton contender, at each size and dtype that it takes; at the first
+    size alone where a sibling variant does the same work (`Variant.sweep`)."""
+    for loss in catalogue.losses():
+        for variant in loss.variants:
+            for contender in variant.contenders:
+                if contender.name != CONTENDER or (losses and loss.name not in losses):
+                    continue
+                sizes = shapes[variant.family]
+                for shape in sizes if variant.sweep else sizes[:1]:
+                    for dtype in contender.dtypes:
+                        limit = contender.limit and contender.limit(shape, dtype)
+                        if not limit and (dtypes is None or dtype in dtypes):
+                            yield Origin(loss.name, variant.name, shape, dtype)
+
+
+def recordings(
+    target: str, of: Iterable[Origin] | None = None
+) -> Iterator[tuple[Origin, list[Launch]]]:
+    """What each origin (None: all) launches on ``target``, forward and, of a loss, backward with
+    reduction mean. Raises RuntimeError naming the origin that could not be recorded.
+    """
+    batches: dict[tuple[Shape, str], Batch] = {}
+    for origin in origins() if of is None else of:
+        loss = catalogue.get(origin.loss)
+        at = (origin.shape, origin.dtype)
+        if at not in batches:
+            batches[at] = zeros(origin.shape, origin.dtype)
+        try:
+            launches = _record(loss, loss.variant(origin.variant), batches[at], target)
+        except Exception as error:
+            raise RuntimeError(f"{origin} on {target}: {type(error).__name__}: {error}") from error
+        yield origin, launches
+
+
+def _record(loss: Loss, variant: Variant, batch: Batch, target: str) -> list[Launch]:
+    function = loss.resolve(variant.contender(CONTENDER).entry)
+    tensors = {
+        name: tensor if tensor is None else tensor.detach()
+        for name, tensor in variant.arguments(batch).items()
+    }
+    leaves = [tensor for name in variant.differentiable if (tensor := tensors[name]) is not None]
+    for leaf in leaves:
+        leaf.requires_grad_()
+    options = {"reduction": "mean"} if variant.output == "loss" else {}
+    with recorded(architecture=target) as launches:
+        value = function(**tensors, **variant.options, **options)
+        if leaves:
+            torch.autograd.grad(value, leaves)
+    return launches
+
+
+def zeros(shape: Shape, dtype: str) -> Batch:
+    """A batch of zeros, each class as often as any other. Its matrices are pages that are only
+    ever read, so that 100,000 classes take no memory."""
+    B, D, C = shape.batch, shape.dim, shape.classes
+    like = getattr(torch, dtype)
+    x_BD, w_CD = _zeros(B, D, dtype=like), _zeros(C, D, dtype=like)
+    return Batch(
+        embeddings=x_BD,
+        labels=torch.arange(B) % C,
+        class_weights=w_CD,
+        bias=_zeros(C, dtype=like),
+        centers=w_CD,
+        second=x_BD,
+        third=x_BD,
+        different=torch.arange(B) % 2 == 0,
+    )
+
+
+def _zeros(*size: int, dtype: torch.dtype) -> torch.Tensor:
+    """torch.zeros would write them all: these pages are the system's, and zero until written."""
+    count = math.prod(size) * dtype.itemsize
+    return torch.from_numpy(np.zeros(count, dtype=np.uint8)).view(dtype).view(size)
+
+
+def recipes(target: str, losses: Collection[str] | None = None) -> list[Recipe]:
+    """What there is to compile for a target, each once, in the order of the first launch.
+
+    So that all of it compiles in two minutes, some stand for others that compile alike: bfloat16
+    for float16 where rows begin anywhere; and away from the default target, of kernels without a
+    matrix product, bfloat16 for float16, and wide rows for those that begin anywhere.
+    """
+    of = [o for o in origins(losses) if o.shape.dim % 16 == 0 or o.dtype != "float16"]
+    found: dict[Recipe, None] = {}
+    for origin, launches in recordings(target, of):
+        plain = origin.shape.dim % 16 == 0 and origin.dtype != "float16"
+        for one in map(recipe, launches):
+            if plain or one.product or target == DEFAULT_ARCHITECTURE:
+                found.setdefault(one)
+    return list(found)

@@ -1,0 +1,166 @@
+"""Compiles everything that is launched, for every target: in parallel, and nothing twice.
+
+Facts are kept in a folder under the user's cache by a key of all that decides them: Triton's
+version, the kernel's source with what it calls, its arguments, the target, and the files that read
+the compiled code. The parent needs neither torch nor triton; its workers are processes without
+``TRITON_INTERPRET`` or any other variable that would change what Triton compiles.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from . import pins
+
+TARGETS = tuple(pins.PRODUCTS)
+# So many kernels share the start of a disassembler, and a step of the progress bar.
+CHUNK = 12
+_READERS = ("disassembly.py", "occupancy.py", "recipes.py", "static.py", "static_matrix.py")
+
+
+def cache_folder() -> Path:
+    """``marginbench/static`` in the user's cache (XDG_CACHE_HOME)."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "marginbench" / "static"
+
+
+def compile_matrix(
+    targets: Sequence[str],
+    kernels: Sequence[str] = (),
+    *,
+    cache: Path,
+    workers: int = 2,
+    losses: Sequence[str] = (),
+    tell: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> list[pins.Row]:
+    """The rows of every kernel whose name contains one of ``kernels`` (none given: of all).
+
+    ``losses`` records only these. ``tell(done, total, what)`` hears of the progress. A kernel that
+    doesn't compile has a row with its ``error``.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    with _workers(workers) as pool:
+        tell(0, 0, "recording what is launched")
+        surveys = [
+            pool.submit(_survey, target, tuple(losses), tuple(kernels)) for target in targets
+        ]
+        rows, missing, total = [], [], 0
+        for target, survey in zip(targets, surveys, strict=True):
+            found = survey.result()
+            total += len(found)
+            absent = []
+            for one, key in found:
+                kept = _kept(cache / f"{key}.json")
+                if kept is None:
+                    absent.append((one, key))
+                else:
+                    rows.append(kept)
+            missing += [(target, absent[n : n + CHUNK]) for n in range(0, len(absent), CHUNK)]
+        tell(len(rows), total, "")
+        jobs = {
+            pool.submit(_compile, target, [one for one, _ in chunk]): (target, chunk)
+            for target, chunk in missing
+        }
+        for job in concurrent.futures.as_completed(jobs):
+            target, chunk = jobs[job]
+            for row, (_, key) in zip(job.result(), chunk, strict=True):
+                rows.append(row)
+                if "error" not in row:
+                    _keep(cache / f"{key}.json", row)
+            tell(len(rows), total, f"{target} {rows[-1]['kernel']}")
+    return [_judged(row) for row in sorted(rows, key=pins.key)]
+
+
+@contextlib.contextmanager
+def _workers(count: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
+    """Processes that compile as if nothing were set, into a cache of Triton's that is thrown away:
+    it would grow by hundreds of megabytes."""
+    kept = dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="marginbench-") as folder:
+        for name in kept:
+            if name.startswith("TRITON_"):
+                del os.environ[name]
+        os.environ |= {"TRITON_CACHE_DIR": folder, "OMP_NUM_THREADS": "1"}
+        pool = concurrent.futures.ProcessPoolExecutor(
+            count, mp_context=multiprocessing.get_context("spawn")
+        )
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+            os.environ.clear()
+            os.environ.update(kept)
+
+
+def _survey(target, losses, kernels):
+    """What is launched on a target, each with the key of its facts."""
+    from . import launches
+
+    return [
+        (one, _key(one, target))
+        for one in launches.recipes(target, losses)
+        if not kernels or any(name in one.kernel.short for name in kernels)
+    ]
+
+
+def _key(one, target: str) -> str:
+    parts = (_version(), _readers(), target, one.kernel.short, one.text, one.source_key())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _version() -> str:
+    return importlib.metadata.version("triton")
+
+
+def _readers() -> str:
+    return "".join((Path(__file__).parent / name).read_text() for name in _READERS)
+
+
+def _compile(target: str, recipes) -> list[pins.Row]:
+    from . import static
+
+    return [
+        _row(one, target, facts)
+        for one, facts in zip(recipes, static.compile_all(recipes, target), strict=True)
+    ]
+
+
+def _row(one, target: str, facts) -> pins.Row:
+    row = {
+        "kernel": one.kernel.short, "target": target, "dtype": one.dtype, "arguments": one.text,
+        "aligned": one.aligned,
+    }  # fmt: skip
+    if isinstance(facts, Exception):
+        row["error"] = f"{type(facts).__name__}: {facts}".splitlines()[0]
+    else:
+        row |= dataclasses.asdict(facts)
+        row["products"] = list(facts.products)
+    return row
+
+
+def _judged(row: pins.Row) -> pins.Row:
+    wrong = pins.broken(row)
+    return {**row, "breaks": wrong} if wrong else row
+
+
+def _kept(path: Path) -> pins.Row | None:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _keep(path: Path, row: pins.Row) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(json.dumps(row))
+    unfinished.replace(path)

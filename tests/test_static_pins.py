@@ -1,0 +1,145 @@
+"""Pins: what differs is told and named, what may never be is refused, nothing passes unchecked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import pins, static_command, static_matrix
+
+ROW = {
+    "kernel": "a.fused.kernel", "target": "sm_90", "dtype": "bfloat16",
+    "arguments": "x_ptr=bfloat16 D=16 BLOCK_D=64 num_warps=4", "aligned": True,
+    "registers": 64, "stack_bytes": 0, "local_bytes": 0, "shared_bytes": 1024,
+    "tensor_columns": 0, "programs": 8, "warps": 32, "products": ["bf16"],
+    "classes": {"HGMMA": 2, "load.128": 3}, "instructions": 100, "code": "aa",
+}  # fmt: skip
+SPILLED = {"stack_bytes": 16, "classes": {"HGMMA": 2, "load.128": 3, "local.store": 4}}
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
+    """What is compiled now, to be filled in by the test; two rows that are all right."""
+    rows = [dict(ROW), dict(ROW, target="gfx942", classes={"v_mfma": 2, "load.128": 3})]
+
+    def matrix(targets, kernels, **_) -> list[dict]:
+        return [row for row in rows if static_command.chosen(row, targets, kernels)]
+
+    monkeypatch.setattr(static_matrix, "compile_matrix", matrix)
+    return rows
+
+
+def _run(folder: Path, *, pin: bool = False, **options) -> int:
+    return static_command.run(pin=pin, folder=folder, cache=folder, **options)
+
+
+def test_without_pins_of_this_version_nothing_is_checked(
+    tmp_path: Path, compiled: list[dict], capsys: pytest.CaptureFixture[str]
+):
+    pins.write(tmp_path / "triton-0.1.jsonl", compiled)
+    assert _run(tmp_path) == 3
+    told = capsys.readouterr().err
+    assert "triton-0.1" in told and "marginbench static --pin" in told
+
+
+def test_what_was_pinned_passes(tmp_path: Path, compiled: list[dict]):
+    assert _run(tmp_path, pin=True) == 0
+    assert _run(tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"code": "bb"}, "code"),
+        ({"registers": 65}, "registers"),
+        ({"classes": {"HGMMA": 2, "load.128": 1}}, "load.128"),
+        (SPILLED, pins.SPILLS),
+        ({"arguments": "x_ptr=bfloat16 D=16 BLOCK_D=128 num_warps=4"}, "gone"),
+        ({"error": "CompilationError: x"}, "error"),
+    ],
+)
+def test_a_change_is_found_and_named(
+    change: dict, named: str, tmp_path: Path, compiled: list[dict],
+    capsys: pytest.CaptureFixture[str],
+):  # fmt: skip
+    assert _run(tmp_path, pin=True) == 0
+    compiled[0] |= change
+    capsys.readouterr()
+    assert _run(tmp_path) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert named in told and "a.fused.kernel" in told and "sm_90" in told
+
+
+def test_a_spill_on_sm_90_cannot_be_pinned_away(tmp_path: Path, compiled: list[dict]):
+    compiled[0] |= SPILLED
+    assert _run(tmp_path, pin=True) == 1
+    assert _run(tmp_path) == 1
+
+
+def test_a_known_break_passes_and_a_new_one_does_not(tmp_path: Path, compiled: list[dict]):
+    """Rows that begin anywhere may spill where that is pinned."""
+    compiled[0] |= {**SPILLED, "aligned": False, "breaks": [pins.SPILLS]}
+    assert _run(tmp_path, pin=True) == 0
+    assert _run(tmp_path) == 0
+    path = next(tmp_path.glob("*.jsonl"))
+    rows = [{**row, "breaks": []} for row in pins.read(path)]
+    assert [d.now for d in pins.breaks(compiled, rows)] == [pins.SPILLS]
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"classes": {"load.128": 3}}, "no HGMMA"),
+        ({"classes": {"HGMMA": 1, "load.32": 3}}, "no 128-bit load"),
+        ({"local_bytes": 8}, pins.SPILLS),
+        ({"programs": 0}, pins.NO_ROOM),
+        ({"error": "x"}, pins.NOT_COMPILED),
+        ({"classes": {"HGMMA": 1, "load.32": 3}, "aligned": False}, None),
+        ({"classes": {"load.128": 3}, "products": ["f32"]}, None),
+    ],
+)
+def test_rules(change: dict, rule: str | None):
+    assert pins.broken({**ROW, **change}) == ([rule] if rule else [])
+
+
+def test_pinning_a_part_leaves_the_rest(tmp_path: Path, compiled: list[dict]):
+    assert _run(tmp_path, pin=True) == 0
+    for row in compiled:
+        row["code"] = "bb"
+    assert _run(tmp_path, pin=True, targets=("gfx942",)) == 0
+    path = next(tmp_path.glob("*.jsonl"))
+    assert {row["target"]: row["code"] for row in pins.read(path)} == {
+        "sm_90": "aa",
+        "gfx942": "bb",
+    }
+    assert _run(tmp_path) == 1
+
+
+def test_a_damaged_pin_file_is_named(
+    tmp_path: Path, compiled: list[dict], capsys: pytest.CaptureFixture[str]
+):
+    assert _run(tmp_path, pin=True) == 0
+    path = next(tmp_path.glob("*.jsonl"))
+    path.write_text(path.read_text() + "{\n")
+    assert _run(tmp_path) == 1
+    assert f"{path}:3" in capsys.readouterr().err
+
+
+def test_the_matrix_is_compiled_once_and_read_from_its_cache_then(tmp_path: Path):
+    """The whole way through processes of its own, for one kernel and target."""
+    cache = tmp_path / "cache"
+    options = {"targets": ("sm_90",), "kernels": ("_squared_norms",), "losses": ("contrastive",)}
+
+    def run(pin: bool) -> int:
+        return static_command.run(pin=pin, folder=tmp_path, cache=cache, **options)
+
+    assert run(pin=True) == 0
+    kept = sorted(cache.glob("*.json"))
+    assert len(kept) == len(pins.read(next(tmp_path.glob("*.jsonl"))))
+    row = json.loads(kept[0].read_text())
+    kept[0].write_text(json.dumps(row | {"registers": 7}))
+    assert run(pin=False) == 1
+    kept[0].unlink()
+    assert run(pin=False) == 0
