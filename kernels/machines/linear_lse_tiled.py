@@ -73,7 +73,7 @@ def terms(
 class _Terms(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x_BD, y_B, w_CD, bias_C, bend, unit_weights):
-        with undivided() as threads:
+        with undivided() as threads, torch.autocast("cpu", enabled=False):
             x_wide_BD = wide(x_BD).contiguous()
             target_B, slope_B, radial_B = _targets(x_wide_BD, y_B, w_CD, bias_C, bend, unit_weights)
             inverse_C = x_wide_BD.new_empty(len(w_CD)) if unit_weights else None
@@ -93,7 +93,7 @@ class _Terms(torch.autograd.Function):
         x_BD, y_B, w_CD, bias_C, inverse_C, *rows = ctx.saved_tensors
         log_sum_B, by_straight_B, by_length_B = rows
         wanted = [ctx.needs_input_grad[i] for i in (0, 2, 3)]
-        with undivided() as threads:
+        with undivided() as threads, torch.autocast("cpu", enabled=False):
             x_wide_BD = wide(x_BD).contiguous()
             chunks = _Chunks(x_wide_BD, y_B, w_CD, bias_C, inverse_C, threads)
             dx_BD, dw_CD, db_C = _gradients(chunks, log_sum_B, by_straight_B, upstream_B, wanted)
@@ -123,34 +123,32 @@ class _Chunks:
         self.number = -(-C // self.columns)
         self.shares = min(threads, self.number)
         self._logits = x_BD.new_empty(self.shares, B * self.columns)
-        self._as_is = w_CD.dtype == x_BD.dtype and inverse_C is None
-        self._weights = None if self._as_is else x_BD.new_empty(self.shares, self.columns, D)
-        sorted_B, self._order_B = y_B.sort(stable=True)
-        self._sorted_B = sorted_B
+        as_they_are = w_CD.dtype == x_BD.dtype and inverse_C is None
+        self._weights = None if as_they_are else x_BD.new_empty(self.shares, self.columns, D)
+        self._sorted_B, self._order_B = y_B.sort(stable=True)
         edges = torch.arange(self.number + 1).mul_(self.columns)
-        self._hits = torch.searchsorted(sorted_B, edges).tolist()
+        self._hits = torch.searchsorted(self._sorted_B, edges).tolist()
 
     def of(self, share: int) -> Iterator[tuple[int, slice]]:
         """Number and classes of each chunk of a share."""
-        for k in range(
-            self.number * share // self.shares, self.number * (share + 1) // self.shares
-        ):
+        first, end = (self.number * s // self.shares for s in (share, share + 1))
+        for k in range(first, end):
             yield k, slice(k * self.columns, min((k + 1) * self.columns, len(self.w_CD)))
 
-    def lengths_of(self, at: slice) -> None:
-        """Fills in one over the lengths of a chunk's class weights, 0 for length 0."""
-        length_N = torch.linalg.vector_norm(wide(self.w_CD[at]), dim=1)
-        self.inverse_C[at] = _inverse(length_N)
+    def weights(self, share: int, at: slice, *, measure: bool = False) -> Tensor:
+        """A chunk's class weights (N x D), widened and of unit length where that is asked for.
 
-    def weights(self, share: int, at: slice) -> Tensor:
-        """A chunk's class weights (N x D), widened and of unit length where that is asked for."""
-        if self._as_is:
+        ``measure`` fills in one over their lengths, 0 for length 0, on the way.
+        """
+        if self._weights is None:
             return self.w_CD[at]
         weights_ND = self._weights[share, : at.stop - at.start]
         weights_ND.copy_(self.w_CD[at])
-        if self.inverse_C is not None:
-            weights_ND.mul_(self.inverse_C[at, None])
-        return weights_ND
+        if self.inverse_C is None:
+            return weights_ND
+        if measure:
+            self.inverse_C[at] = _inverse(torch.linalg.vector_norm(weights_ND, dim=1))
+        return weights_ND.mul_(self.inverse_C[at, None])
 
     def logits(self, share: int, at: slice, weights_ND: Tensor, less_B: Tensor) -> Tensor:
         """A chunk's logits (B x N) less a number for each row, in the share's scratch."""
@@ -202,9 +200,8 @@ def _log_sums(chunks: _Chunks, target_B: Tensor) -> Tensor:
 
     def work(share: int) -> None:
         for k, at in chunks.of(share):
-            if chunks.inverse_C is not None:
-                chunks.lengths_of(at)
-            logits_BN = chunks.logits(share, at, chunks.weights(share, at), target_B)
+            weights_ND = chunks.weights(share, at, measure=True)
+            logits_BN = chunks.logits(share, at, weights_ND, target_B)
             chunks.put(k, at, logits_BN, nothing_B)
             parts_KB[k] = logits_BN[:, 0]
             torch.log_softmax(logits_BN, dim=1, out=logits_BN)

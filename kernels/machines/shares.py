@@ -18,8 +18,11 @@ import torch
 
 @contextmanager
 def undivided() -> Iterator[int]:
-    """The number of threads that torch may use. Inside, this thread's operators are not cut over others, which would then wait busily and
-    take the cores from the shares. A thread that first uses torch meanwhile begins like that."""
+    """Gives the number of threads that torch may use, and inside uses one.
+
+    Operators of this thread are then not cut over others, which would go on waiting busily and
+    take the cores from the shares. A thread that first uses torch meanwhile begins like that.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
