@@ -188,9 +188,11 @@ def standard_contenders(
     *,
     compiled: bool = True,
     fused: bool = True,
+    tiled: bool = False,
     fused_limit: Callable[[Shape, str], str | None] | None = None,
 ) -> tuple[Contender, ...]:
-    """Reference, eager, compiled eager and Triton, each named ``function`` in its own file."""
+    """Reference, eager, compiled eager and Triton, each named ``function`` in its own file;
+    ``tiled`` adds eager in chunks of its largest matrix, which is never whole."""
     contenders = [
         Contender("reference", f"reference:{function}", note="float64, the definition"),
         Contender("eager", f"eager:{function}"),
@@ -203,6 +205,15 @@ def standard_contenders(
                 needs=("compiler",),
                 compiled=True,
                 note="torch.compile of eager",
+            )
+        )
+    if tiled:
+        contenders.append(
+            Contender(
+                "tiled",
+                f"tiled:{function}",
+                devices=("cpu",),
+                note="eager PyTorch over chunks of the classes, a thread each; no B x C matrix",
             )
         )
     if fused:

@@ -64,23 +64,29 @@ def floor(of: str, inputs: Inputs) -> float:
     """Roundings that no order of the sums avoids, as a multiple of the larger of the result and
     what flows in from above.
 
-    Sums are made in float32 from logits of size up to L = max ||x|| max(1, ||w||) (or terms of
-    that size squared), each rounded about four times on its way. A gradient in a half dtype has
-    two roundings to it: the coefficient's and its own.
+    Sums are made in float32 (float64 for float64) from logits of size up to
+    L = max ||x|| max(1, ||w||) (or terms of that size squared), each rounded about four times on
+    its way. A gradient in a half dtype has two roundings to it: the coefficient's and its own.
     """
     x, weights = inputs.tensors["embeddings"], inputs.tensors.get("class_weights")
     largest = float(x.detach().double().norm(dim=1).max())
     if weights is not None:
         largest *= max(1.0, float(weights.detach().double().norm(dim=1).max()))
-    accumulated = 4 * torch.finfo(torch.float32).eps * (1 + largest)
+    accumulated = 4 * torch.finfo(_sums(x)).eps * (1 + largest)
     stored = torch.finfo(x.dtype).eps if x.dtype.itemsize == 2 and of != "value" else 0.0
     return accumulated + stored
 
 
-def assert_agrees(name: str, inputs: Inputs, seed: int, reductions=REDUCTIONS) -> None:
-    """The fused loss is at most twice as wrong as eager, for the value and every gradient."""
+def _sums(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def assert_agrees(
+    name: str, inputs: Inputs, seed: int, reductions=REDUCTIONS, contender: str = "triton"
+) -> None:
+    """The contender is at most twice as wrong as eager, for the value and every gradient."""
     for reduction in reductions:
-        got, upstream = outcome(name, "triton", inputs, reduction, seed)
+        got, upstream = outcome(name, contender, inputs, reduction, seed)
         eager, _ = outcome(name, "eager", inputs, reduction, seed)
         truth, _ = right(name, inputs, reduction, seed)
         batch = len(inputs.tensors["labels"])
@@ -89,7 +95,8 @@ def assert_agrees(name: str, inputs: Inputs, seed: int, reductions=REDUCTIONS) -
             * {"none": 1.0, "sum": batch**0.5, "mean": batch**-0.5}[reduction]
         )
         for of, exact in truth.items():
-            assert got[of].dtype == (torch.float32 if of == "value" else inputs.tensors[of].dtype)
+            wanted = _sums(inputs.tensors["embeddings"])
+            assert got[of].dtype == (wanted if of == "value" else inputs.tensors[of].dtype)
             assert got[of].shape == exact.shape
             mine, theirs = (float((o[of].double() - exact).norm()) for o in (got, eager))
             allowed = 2 * theirs + floor(of, inputs) * max(float(exact.norm()), above)

@@ -77,7 +77,7 @@ def _variant(name: str, m: int, summary: str, target: str, source: str, **change
         arguments=_arguments,
         differentiable=("embeddings", "class_weights"),
         options={"m": m, "annealing": annealing},
-        contenders=standard_contenders("a_softmax") + (() if annealing else (_PEER,)),
+        contenders=standard_contenders("a_softmax", tiled=True) + (() if annealing else (_PEER,)),
         cost=_cost,
         reference_elements=lambda shape: shape.batch * shape.classes,
         invariants=_INVARIANTS,

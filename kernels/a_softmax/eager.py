@@ -41,7 +41,7 @@ def psi(cosine: Tensor, m: int) -> tuple[Tensor, Tensor]:
     return sign * first - 2 * k, sign * m * second
 
 
-def _target(
+def bent_target(
     straight_B: Tensor, length_B: Tensor, m: int, annealing: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The target logit f(a, n) of a = ||x|| cos theta and n = ||x||, with df/da and (df/dn) / n.
@@ -73,7 +73,7 @@ class _ASoftmax(torch.autograd.Function):
         x_wide_BD = wide(x_BD)
         straight_B = (x_wide_BD * wide(w_CD[y_B])).sum(dim=1) * inverse_C[y_B]
         length_B = torch.linalg.vector_norm(x_wide_BD, dim=1)
-        target_B, by_straight_B, by_length_B = _target(straight_B, length_B, m, annealing)
+        target_B, by_straight_B, by_length_B = bent_target(straight_B, length_B, m, annealing)
 
         p_BC = wide(torch.mm(x_BD, unit_CD.T))
         p_BC.scatter_(1, y_B[:, None], target_B[:, None])

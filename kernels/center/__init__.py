@@ -83,7 +83,7 @@ LOSS = Loss(
             arguments=_head_arguments,
             differentiable=("embeddings", "class_weights", "bias"),
             options={"weight": 0.003},
-            contenders=standard_contenders("joint"),
+            contenders=standard_contenders("joint", tiled=True),
             cost=_joint_cost,
             reference_elements=lambda shape: shape.batch * shape.classes,
             invariants=(

@@ -55,6 +55,11 @@ class _HalfSquaredDistance(torch.autograd.Function):
         return difference_BD.mul_(-upstream_B[:, None]).to(x_BD.dtype), None, None
 
 
+def half_squared_distances(embeddings: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
+    """||x_i - c_{y_i}||^2 / 2 for each i, with a gradient for the embeddings alone."""
+    return _HalfSquaredDistance.apply(embeddings, labels, centers)
+
+
 def check_joint(
     embeddings: Tensor,
     labels: Tensor,
@@ -107,7 +112,7 @@ def joint(
     check_reduction(reduction)
     logits_BC = wide(F.linear(embeddings, class_weights, bias))
     softmax_B = F.cross_entropy(logits_BC, labels, reduction="none")
-    distance_B = _HalfSquaredDistance.apply(pulled, labels, centers)
+    distance_B = half_squared_distances(pulled, labels, centers)
     return reduce(softmax_B + weight * distance_B, reduction)
 
 
@@ -121,7 +126,7 @@ def term(embeddings: Tensor, labels: Tensor, centers: Tensor, *, reduction: str 
     embeddings = as_centers(embeddings, centers)
     check_centers(embeddings, labels, centers)
     check_reduction(reduction)
-    return reduce(_HalfSquaredDistance.apply(embeddings, labels, centers), reduction)
+    return reduce(half_squared_distances(embeddings, labels, centers), reduction)
 
 
 @torch.no_grad()

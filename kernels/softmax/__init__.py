@@ -40,7 +40,7 @@ LOSS = Loss(
             family="head",
             arguments=_arguments,
             differentiable=("embeddings", "class_weights", "bias"),
-            contenders=standard_contenders("softmax"),
+            contenders=standard_contenders("softmax", tiled=True),
             cost=_cost,
             reference_elements=lambda shape: shape.batch * shape.classes,
             invariants=(
