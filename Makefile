@@ -8,12 +8,16 @@ PYTHON ?= python3
 PIP_ARGS ?=
 # Passed to marginbench run, for instance ARGS="--fast --loss triplet".
 ARGS ?=
+COMMA := ,
 TORCH := 2.13.0
 TRITON := 3.7.1
 VENV := .venv
 BIN := $(VENV)/bin
 # The lock pins every version of every extra; a target installs only the extras that it needs.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(PIP_ARGS)
+
+# The peer that only an NVIDIA GPU can run brings hundreds of MB: left out where there is none.
+PEERS := peers$(if $(shell command -v nvidia-smi),$(COMMA)gpu-peers)
 
 .PHONY: help bench bench-fast test static lint format report list doctor lock clean
 
@@ -56,7 +60,7 @@ lock: $(VENV)/.lock  ## make requirements.lock anew from pyproject.toml
 	$(BIN)/pip-compile --quiet --all-extras --strip-extras --no-annotate --no-header --upgrade \
 	  --no-emit-find-links --no-emit-index-url --no-emit-trusted-host --allow-unsafe \
 	  --constraint <(printf 'torch==$(TORCH)\ntriton==$(TRITON)\n') --output-file requirements.lock pyproject.toml
-	sed -i -E -e '1i # Every version of every extra, made by `make lock`. Used as a constraint: extras choose what is installed.' -e 's/^(torch==[0-9.]+)\+[a-z0-9.]+/\1/' -e '/^(nvidia-(c|n)|cuda-)/d' requirements.lock
+	sed -i -E -e '1i # Every version of every extra, made by `make lock`. Used as a constraint: extras choose what is installed.' -e 's/^(torch==[0-9.]+)\+[a-z0-9.]+/\1/' -e '/^nvidia-cutlass/!{/^(nvidia-(c|n)|cuda-)/d}' requirements.lock
 
 clean:  ## remove the environment and what tools left; records and reports stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks *.egg-info
@@ -66,11 +70,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.bench: pyproject.toml requirements.lock | $(VENV)/bin/python
-	$(INSTALL) --editable '.[quality,peers]'
+	$(INSTALL) --editable '.[quality,$(PEERS)]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml requirements.lock | $(VENV)/bin/python
-	$(INSTALL) --editable '.[quality,peers,test]'
+	$(INSTALL) --editable '.[quality,$(PEERS),test]'
 	@touch $@
 
 $(VENV)/.lint: pyproject.toml requirements.lock | $(VENV)/bin/python

@@ -107,11 +107,13 @@ def name() -> str:
 def missing(need: str) -> str | None:
     """Why a contender's need is not met here, or None where it is.
 
-    ``need`` is "cuda", "triton", "compiler" or "package:NAME" (NAME as it is imported); raises
-    ValueError for another.
+    ``need`` is "cuda", "hopper", "triton", "compiler" or "package:NAME" (NAME as it is imported);
+    raises ValueError for another.
     """
     if need == "cuda":
         return _missing_cuda()
+    if need == "hopper":
+        return _missing_cuda() or _older_than_hopper()
     if need == "triton":
         there = importlib.util.find_spec("triton")
         return None if there else "needs Triton: it is not installed"
@@ -121,7 +123,7 @@ def missing(need: str) -> str | None:
     if kind == "package" and package:
         there = importlib.util.find_spec(package)
         return None if there else f"needs the package {package}: it is not installed"
-    raise ValueError(f"need: expected cuda, triton, compiler or package:NAME; got {need!r}")
+    raise ValueError(f"need: expected cuda, hopper, triton, compiler or package:NAME; got {need!r}")
 
 
 def _missing_cuda() -> str | None:
@@ -134,6 +136,17 @@ def _missing_cuda() -> str | None:
     if not (torch.version.cuda or torch.version.hip):
         return f"needs CUDA: torch {torch.__version__} is built without it"
     return "needs CUDA: torch finds no GPU"
+
+
+def _older_than_hopper() -> str | None:
+    import torch
+
+    if torch.version.hip:
+        return "needs an NVIDIA GPU of compute capability 9.0 or newer: this one is AMD's"
+    found = torch.cuda.get_device_capability()
+    if found >= (9, 0):
+        return None
+    return f"needs compute capability 9.0 or newer: this GPU has {found[0]}.{found[1]}"
 
 
 def _compiler() -> str | None:

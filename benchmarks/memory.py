@@ -42,6 +42,15 @@ def peak(call: Callable[[], Any], device: str) -> Peak:
 
 
 def _on_cpu(call: Callable[[], Any]) -> Peak:
+    live = highest = 0
+    for nbytes in cpu_events(call):
+        live += nbytes
+        highest = max(highest, live)
+    return Peak(highest, None, CPU_PROTOCOL)
+
+
+def cpu_events(call: Callable[[], Any]) -> list[int]:
+    """Bytes of each allocation of a call on the CPU, and of each release (negative), in order."""
     profiler = torch.autograd.profiler.profile(profile_memory=True, use_kineto=True)
     with _quiet():
         profiler.__enter__()
@@ -51,15 +60,11 @@ def _on_cpu(call: Callable[[], Any]) -> Peak:
         with _quiet():
             profiler.__exit__(None, None, None)
     del held
-    live = highest = 0
     results: Any = profiler.kineto_results
     memory = [event for event in results.events() if event.name() == "[memory]"]
     cpu = torch.autograd.DeviceType.CPU
-    for event in sorted(memory, key=lambda event: event.start_ns()):
-        if event.device_type() == cpu:
-            live += event.nbytes()
-            highest = max(highest, live)
-    return Peak(highest, None, CPU_PROTOCOL)
+    ordered = sorted(memory, key=lambda event: event.start_ns())
+    return [event.nbytes() for event in ordered if event.device_type() == cpu]
 
 
 def _on_cuda(call: Callable[[], Any]) -> Peak:

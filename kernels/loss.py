@@ -63,8 +63,9 @@ class Inputs:
 class Contender:
     """One implementation of a variant, as data.
 
-    ``entry`` names the callable. ``needs`` holds what must be there: ``"cuda"``, ``"triton"``,
-    ``"compiler"`` (a C++ compiler, for torch.compile on CPU) or ``"package:NAME"``. ``limit``
+    ``entry`` names the callable. ``needs`` holds what must be there: ``"cuda"``, ``"hopper"`` (a
+    GPU of compute capability 9.0 or newer), ``"triton"``, ``"compiler"`` (a C++ compiler, for
+    torch.compile on CPU) or ``"package:NAME"``. ``limit``
     takes a Shape and a dtype name and returns why the contender can't do it, or None. ``note``
     says in a sentence what a reader must know, such as a peer's other defaults.
     """
@@ -190,12 +191,13 @@ def standard_contenders(
     fused: bool = True,
     tiled: bool = False,
     fused_limit: Callable[[Shape, str], str | None] | None = None,
+    eager_note: str = "",
 ) -> tuple[Contender, ...]:
     """Reference, eager, compiled eager and Triton, each named ``function`` in its own file;
     ``tiled`` adds eager in chunks of its largest matrix, which is never whole."""
     contenders = [
         Contender("reference", f"reference:{function}", note="float64, the definition"),
-        Contender("eager", f"eager:{function}"),
+        Contender("eager", f"eager:{function}", note=eager_note),
     ]
     if compiled:
         contenders.append(

@@ -116,6 +116,15 @@ def test_why_a_contender_does_not_run():
     assert "afford" in reason(compiled=True)
 
 
+def test_an_older_gpu_is_told_from_a_newer_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "_missing_cuda", lambda: None)
+    monkeypatch.setattr(torch.version, "hip", None)
+    need = machine.missing.__wrapped__  # what is remembered is this machine's answer
+    for capability, expected in (((8, 6), "this GPU has 8.6"), ((9, 0), ""), ((10, 0), "")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda c=capability: c)
+        assert expected in (need("hopper") or "") and bool(need("hopper")) == bool(expected)
+
+
 def test_eager_comes_first_and_stays(seed: int):
     subject = softmax_subject()
     every = [c.name for c in contenders.candidates(subject, compile=False)]

@@ -61,8 +61,8 @@ def test_the_answer_comes_first(built: Path, page: Page):
 
 def test_every_section_is_there_in_order(page: Page):
     assert [attributes["id"] for attributes in page.named("section")] == [
-        "answer", "speed", "memory", "agreement", "mining", "real", "training", "missing",
-        "provenance", "losses",
+        "answer", "speed", "memory", "targets", "agreement", "mining", "real", "training",
+        "missing", "provenance", "losses",
     ]  # fmt: skip
 
 

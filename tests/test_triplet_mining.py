@@ -99,3 +99,7 @@ def test_peer_says_where_it_stops() -> None:
     assert limit is not None
     assert limit(Shape(512, 128, 128), "float32") is None
     assert "GiB" in str(limit(Shape(4096, 128, 16), "float32"))
+    # B^3 = 2^36. With 256 samples of an identity the triplets themselves pass 2^31.
+    assert "B^3 = 68,719,476,736 passes 2^31" in str(limit(Shape(4096, 512, 1024), "float32"))
+    assert "4,010,803,200 triplets pass 2^31" in str(limit(Shape(4096, 512, 16), "float32"))
+    assert "B^3" not in str(limit(Shape(1024, 512, 8), "float32"))

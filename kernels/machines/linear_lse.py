@@ -104,6 +104,8 @@ def _save(ctx, inputs, output) -> None:
     embeddings, labels, class_weights, bias = inputs[:4]
     _, rows_4B, inverse_C = output
     ctx.save_for_backward(embeddings, labels, class_weights, bias, rows_4B, inverse_C)
+    # Only the terms have a gradient: zeros for the other outputs would take 4 bytes a class.
+    ctx.set_materialize_grads(False)
 
 
 def _backward(ctx, upstream_B, *_):

@@ -49,15 +49,21 @@ def semi_hard_cost(shape: Shape, itemsize: int) -> Cost:
 
 
 def peer_limit(shape: Shape, dtype: str) -> str | None:
-    """It lists every valid triplet as three int64 indices, by way of a B^3 mask while that has
-    fewer than 2^31 elements."""
-    if 24 * triplets(shape) > _INDEX_BYTES:
-        return (
-            f"would list {triplets(shape):,} triplets as indices, "
-            f"{24 * triplets(shape) / 2**30:.2f} GiB before any distance is read "
-            f"(at most {_INDEX_BYTES / 2**30:.2f} GiB is allowed)"
-        )
-    return None
+    """It lists every valid triplet as three int64 indices, from a B^3 mask while that has fewer
+    than 2^31 elements, else anchor by anchor in Python."""
+    count = triplets(shape)
+    if 24 * count <= _INDEX_BYTES:
+        return None
+    listed = (
+        f"would list {count:,} triplets as indices, "
+        f"{24 * count / 2**30:.2f} GiB before any distance is read "
+        f"(at most {_INDEX_BYTES / 2**30:.2f} GiB is allowed)"
+    )
+    if count >= 2**31:
+        return f"cannot run at all: {count:,} triplets pass 2^31; {listed}"
+    if shape.batch**3 >= 2**31:
+        return f"{listed}; B^3 = {shape.batch**3:,} passes 2^31, so in a loop over the anchors"
+    return listed
 
 
 def hardest_limit(shape: Shape, dtype: str) -> str | None:

@@ -15,6 +15,7 @@ from . import (
     provenance,
     real,
     scaling,
+    targets,
     training,
 )
 from .context import Context
@@ -26,6 +27,7 @@ def all_sections(context: Context) -> list[Section]:
         answer.section(context),
         scaling.speed(context),
         scaling.memory(context),
+        targets.section(context),
         agreement.section(context),
         mining.section(context),
         real.section(context),

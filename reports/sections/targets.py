@@ -1,0 +1,110 @@
+"""The targets: what the kernels are to reach, what was measured, and what the hardware allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from suites.targets import TARGETS, Target
+
+from .. import units
+from ..document import Block, Cell, Section, Text, Tone, table
+from ..predicted import GPUS, ITEMSIZE, Gpu, bound
+from ..targets import Outcome, declared, matrix_bytes, outcome
+from .context import Context, mark, slug
+
+TITLE = "Targets"
+_TONES: dict[str, Tone] = {"met": "good", "missed": "bad"}
+_SIGNS = {"met": "✓ met", "missed": "✗ missed", "unclear": "unclear: the interval holds the bound"}
+
+
+def section(context: Context) -> Section:
+    found = [(target, outcome(target, context.records)) for target in TARGETS]
+    blocks: list[Block] = [Text(_summary([one for _, one in found])), Text(_predicted(), "note")]
+    for group in dict.fromkeys(target.group for target in TARGETS):
+        rows = [_row(*pair) for pair in found if pair[0].group == group]
+        blocks.append(Text(group, kind="heading", anchor=f"targets-{slug(group)}"))
+        predicted = [f"{gpu.name}, predicted" for gpu in GPUS]
+        columns = ("case", "contender", "target", "measured", "verdict", *predicted)
+        blocks.append(table(columns, rows))
+    return Section("targets", TITLE, blocks)
+
+
+def _summary(found: list[Outcome]) -> str:
+    counts = dict.fromkeys(("met", "missed", "unclear", "not measured"), 0)
+    for one in found:
+        counts[one.state] += 1
+    listed = ", ".join(f"{number} {state}" for state, number in counts.items())
+    return (
+        f"Of {units.plural(len(found), 'target')}: {listed}. A target on time is met where the "
+        "whole 95% interval lies beyond its bound, and missed where all of it falls short."
+    )
+
+
+def _predicted() -> str:
+    sheets = "; ".join(
+        f"{gpu.name}: {gpu.bytes_per_s / 1e12:.3g} TB/s, {gpu.flops_per_s['bfloat16'] / 1e12:.4g} "
+        f"TFLOP/s dense in 16 bits, {gpu.flops_per_s['float32'] / 1e12:.3g} in float32 "
+        f"({gpu.source})"
+        for gpu in GPUS
+    )
+    return (
+        "Predicted from data-sheet rates, not measured: forward and backward take at least as long "
+        "as their bytes at the bandwidth and as their operations at the rate, whichever is longer; "
+        "what they need at least is the loss's cost model. A kernel that keeps no logits makes "
+        "four products, not three. Predicted memory is what forward and backward allocate beside "
+        f"the gradients on 132 processors. {sheets}."
+    )
+
+
+def _row(target: Target, one: Outcome) -> tuple[Cell | str, ...]:
+    case = f"{target.loss}/{target.variant} {target.shape} {target.dtype} {target.device}"
+    text = target.text.removeprefix(f"{target.contender}: ")
+    predictions = [Cell(_prediction(target, gpu), tone="quiet") for gpu in GPUS]
+    return (case, mark(target.contender), text, _measured(target, one), _verdict(one), *predictions)
+
+
+def _verdict(one: Outcome) -> Cell:
+    if one.state == "not measured":
+        return Cell(f"not measured: {one.reason}", tone="quiet")
+    return Cell(_SIGNS[one.state], tone=_TONES.get(one.state, ""))
+
+
+def _measured(target: Target, one: Outcome) -> str:
+    if one.figure is None:
+        return units.NOTHING
+    if target.kind == "speed":
+        return f"{units.digits3(one.figure.estimate)}× {units.bounds(one.figure)}"
+    if target.kind == "memory":
+        return f"{one.figure.estimate:.3%} of {_matrix(target)}"
+    return f"{one.figure.estimate:.1%}{_range(one)}"
+
+
+def _range(one: Outcome) -> str:
+    assert one.figure is not None
+    if one.figure.low is None or one.figure.high is None:
+        return ""
+    return f" [{one.figure.low:.1%}, {one.figure.high:.1%}]"
+
+
+def _matrix(target: Target) -> str:
+    return "B × C" if target.matrix == "BxC" else "B × B in float32"
+
+
+def _prediction(target: Target, gpu: Gpu) -> str:
+    variant = declared(target)
+    if variant is None or target.device != "cuda":
+        return units.NOTHING
+    if target.kind == "memory":
+        share = target.recorded_bytes / matrix_bytes(target)
+        return f"at most {units.size(target.recorded_bytes)}: {share:.2%} of {_matrix(target)}"
+    cost = variant.cost(target.shape, ITEMSIZE[target.dtype])
+    return "; ".join(_times(target, [
+        bound(cost, target.dtype, gpu, recomputing=again).both_s
+        for again in ((False, True) if target.kind == "products" else (False,))
+    ]))  # fmt: skip
+
+
+def _times(target: Target, seconds: list[float]) -> Iterator[str]:
+    for products, time in zip((3, 4), seconds, strict=False):
+        several = f" ({products} products)" if target.kind == "products" else ""
+        yield f"at least {units.time(time)}{several}"

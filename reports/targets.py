@@ -1,0 +1,173 @@
+"""Whether a run's records show that a target of `suites.targets` is met.
+
+The share of a machine's own limits takes rates measured on that machine: ``rates`` in a session's
+information, ``bytes_per_s`` and ``flops_per_s_`` with a dtype's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.records import CaseKey
+from kernels import catalogue
+from kernels.loss import Cost, Shape, Variant
+from suites.targets import Target
+
+from . import statistics
+from .comparison import main_pass, ratio
+from .predicted import ITEMSIZE
+from .reading import PASSES, Measured, Records
+from .statistics import Interval
+
+State = Literal["met", "missed", "unclear", "not measured"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``figure`` is in the target's own terms: a ratio of times or a share. ``unclear``: its
+    interval holds the bound. ``reason`` says why nothing was measured."""
+
+    state: State
+    figure: Interval | None = None
+    reason: str = ""
+
+
+class _NotMeasured(Exception):
+    pass
+
+
+def outcome(target: Target, records: Records) -> Outcome:
+    measured = next((m for m in records.cases if _decides(m.case, target)), None)
+    try:
+        if measured is None:
+            raise _NotMeasured(_absent(target, records))
+        figure = _figure(target, measured, records)
+    except _NotMeasured as reason:
+        return Outcome("not measured", reason=str(reason))
+    return Outcome(_state(target, figure), figure)
+
+
+def _state(target: Target, figure: Interval) -> State:
+    low = figure.estimate if figure.low is None else figure.low
+    high = figure.estimate if figure.high is None else figure.high
+    if target.kind == "memory":
+        return "met" if high < target.bound else "missed"
+    if low >= target.bound:
+        return "met"
+    return "missed" if high < target.bound else "unclear"
+
+
+def _decides(case: CaseKey, target: Target) -> bool:
+    same = (case.suite, case.data, case.loss, case.variant, case.dtype, case.device)
+    wanted = ("speed", "drawn", target.loss, target.variant, target.dtype, target.device)
+    return same == wanted and Shape(case.batch, case.dim, case.classes) == target.shape
+
+
+def declared(target: Target) -> Variant | None:
+    """The variant that the target speaks of, where it is (still) there."""
+    for loss in catalogue.losses():
+        if loss.name == target.loss:
+            return next((v for v in loss.variants if v.name == target.variant), None)
+    return None
+
+
+def _names(target: Target) -> list[str]:
+    return [name for name in (target.contender, target.against) if name]
+
+
+def _absent(target: Target, records: Records) -> str:
+    """Why the run has no such case."""
+    variant = declared(target)
+    if variant is None:
+        return f"no such loss or variant: {target.loss}/{target.variant}"
+    _check_declared(target, variant, ())
+    if target.device not in {measured.case.device for measured in records.cases}:
+        for measured, result in records.results():
+            same = (measured.case.loss, measured.case.variant) == (target.loss, target.variant)
+            if same and result.contender in _names(target) and result.reason.startswith("needs "):
+                return result.reason
+        return f"this run was not measured on {target.device}"
+    return f"this run has no such case: marginbench run --case {target.case}"
+
+
+def _check_declared(target: Target, variant: Variant | None, there: Sequence[str]) -> None:
+    known = {contender.name for contender in variant.contenders} if variant else set()
+    for name in _names(target):
+        if name not in known | set(there):
+            raise _NotMeasured(f"no such contender: {name}")
+
+
+def _figure(target: Target, measured: Measured, records: Records) -> Interval:
+    metric = "peak_bytes" if target.kind == "memory" else main_pass(measured)
+    _check_declared(target, declared(target), measured.contenders())
+    for name in _names(target):
+        if measured.is_wrong(name):
+            raise _NotMeasured(f"{name} disagreed with the reference in this case")
+        if measured.figure(name, metric) is None:
+            raise _NotMeasured(_unmeasured(measured, name, metric))
+    if target.kind == "speed":
+        found = ratio(measured, metric, target.against, target.contender)
+    elif target.kind == "memory":
+        found = _share_of_matrix(target, measured)
+    else:
+        found = _share_of_limit(target, measured, metric, records)
+    if found is None:
+        raise _NotMeasured("its figures can't be compared")
+    return found
+
+
+def _unmeasured(measured: Measured, name: str, metric: str) -> str:
+    reasons = [r.reason for r in measured.of_metric(metric, *PASSES, contender=name) if r.reason]
+    return f"{name}: {reasons[0]}" if reasons else f"{name} has no figure in this case"
+
+
+def gradient_elements(names: Sequence[str], shape: Shape) -> int:
+    """Elements of the gradients by these arguments: no part of the extra memory."""
+    sizes = {"class_weights": shape.classes * shape.dim, "bias": shape.classes}
+    return sum(sizes.get(name, shape.batch * shape.dim) for name in names)
+
+
+def matrix_bytes(target: Target) -> int:
+    """B x C logits in the inputs' dtype; B x B distances in float32, as they are summed."""
+    if target.matrix == "BxB":
+        return target.shape.batch**2 * ITEMSIZE["float32"]
+    return target.shape.batch * target.shape.classes * ITEMSIZE[target.dtype]
+
+
+def _share_of_matrix(target: Target, measured: Measured) -> Interval | None:
+    variant, peak = declared(target), measured.figure(target.contender, "peak_bytes")
+    if variant is None or peak is None or peak.value is None:
+        return None
+    gradients = gradient_elements(variant.differentiable, target.shape) * ITEMSIZE[target.dtype]
+    return Interval((peak.value - gradients) / matrix_bytes(target), None, None, 1)
+
+
+def _share_of_limit(
+    target: Target, measured: Measured, metric: str, records: Records
+) -> Interval | None:
+    session = next((s for s in records.sessions if s.session == measured.session), None)
+    rates = session.information.get("rates") if session else None
+    products = target.kind == "products"
+    name = f"flops_per_s_{target.dtype}" if products else "bytes_per_s"
+    rate = rates.get(name) if isinstance(rates, dict) else None
+    if not isinstance(rate, int | float) or rate <= 0:
+        what = "matrix rate" if products else "memory bandwidth"
+        raise _NotMeasured(f"the run holds no measured {what} of its machine")
+    variant, figure = declared(target), measured.figure(target.contender, metric)
+    time = statistics.median_interval(figure.rounds or [figure.value or 0.0]) if figure else None
+    if variant is None or time is None:
+        return None
+    cost = variant.cost(target.shape, ITEMSIZE[target.dtype])
+    least_s = (_products(cost) if products else cost.forward_bytes + cost.backward_bytes) / rate
+    share = time.inverse
+    if share.low is None or share.high is None:
+        return Interval(least_s * share.estimate, None, None, share.rounds)
+    return Interval(*(least_s * part for part in (share.estimate, share.low, share.high)),
+                    share.rounds)  # fmt: skip
+
+
+def _products(cost: Cost) -> int:
+    """Of a kernel that makes forward's products again in backward."""
+    return 2 * cost.forward_flops + cost.backward_flops
