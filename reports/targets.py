@@ -164,8 +164,9 @@ def _share_of_limit(
     share = time.inverse
     if share.low is None or share.high is None:
         return Interval(least_s * share.estimate, None, None, share.rounds)
-    return Interval(*(least_s * part for part in (share.estimate, share.low, share.high)),
-                    share.rounds)  # fmt: skip
+    return Interval(
+        least_s * share.estimate, least_s * share.low, least_s * share.high, share.rounds
+    )
 
 
 def _products(cost: Cost) -> int:
