@@ -34,7 +34,8 @@ from .tile_cache import TileCache
 
 AUTOTUNE, CACHE = "MARGINBENCH_AUTOTUNE", "MARGINBENCH_TILE_CACHE"
 _WARMUP, _TIMED = 3, 11
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 # Set by `autotuning`; None leaves it to the environment.
 _switch: bool | None = None
