@@ -13,7 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import agreement, contenders
+from benchmarks.rows import Subject
+from kernels import catalogue, drawing
 from kernels.contrastive import fused_all_pairs
+from kernels.loss import Shape
 from kernels.machines import launching, linear_lse_tiles, pairwise_tiles, tile_cache, tuning
 from kernels.machines.architectures import KNOWN, SHARED_BYTES, nearest
 
@@ -290,3 +294,19 @@ def test_an_operator_tells_its_tiles():
         for kind in ("pairs exact", "pairs gradient")
     ]
     assert {choice["source"] for choice in choices()} == {"table"}
+
+
+@pytest.mark.skipif(not launching.INTERPRETED, reason="the case is on the CPU")
+def test_rows_of_a_fused_contender_record_its_tiles(seed: int):
+    loss = catalogue.get("softmax")
+    subject = Subject(loss, loss.variants[0], Shape(5, 17, 3), "float32", "cpu")
+    found = contenders.candidates(subject, compile=False, only=["triton"], interpreted=True)
+    inputs = drawing.draw(loss.variants[0], subject.shape, "float32", "cpu", seed)
+    rows = {"eager": [], "triton": []}
+    for row in agreement.measure(subject, found, inputs, seed, every=False):
+        rows[row.contender].append(row.protocol.get("tiles"))
+    assert set(map(str, rows["eager"])) == {"None"}
+    for tiles in rows["triton"]:
+        assert [tile["kind"] for tile in tiles] == ["heads softmax forward", "heads backward"]
+        assert {tile["source"] for tile in tiles} == {"table"}
+        json.dumps(tiles)

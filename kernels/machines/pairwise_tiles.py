@@ -64,9 +64,9 @@ UNALIGNED = SHARED | {
     ("16-bit", "slots"): PairTile(64, 32, 32, warps=8, stages=2, slots=2),
     ("16-bit", "gradient"): PairTile(64, 32, 16, warps=8, stages=2, output=32),
     ("32-bit", "reduce"): PairTile(32, 32, 16, warps=4, stages=1),
-    ("32-bit", "exact"): PairTile(32, 32, 16, warps=4, stages=1),
+    ("32-bit", "exact"): PairTile(64, 32, 16, warps=4, stages=2),
     ("32-bit", "slots"): PairTile(32, 32, 16, warps=4, stages=1, slots=2),
-    ("32-bit", "gradient"): PairTile(32, 32, 16, warps=8, stages=1, output=32),
+    ("32-bit", "gradient"): PairTile(64, 32, 16, warps=8, stages=1, output=32),
 }
 # Where those spill. (gfx942 spills scalar registers with any: into vector registers, not memory.)
 OWN = {
