@@ -19,7 +19,7 @@ from pathlib import Path
 _SIZE = 16
 _LINE = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;", re.M)
 _PREDICATE = re.compile(r"^@!?U?P\w+\s+")
-_REGISTER = re.compile(r"\b(UR|R|UP|P)(\d+)\b")
+_REGISTER = re.compile(r"\b(UR|R|UP|P)\d+\b(?:\.reuse)?")
 _JUMP = re.compile(
     r"^(?:@\S+\s+)?(?:BRA|BRX|BSSY|CALL|JMP|JMX|RET|LEPC|BREAK|WARPSYNC\.COLLECTIVE)\b"
 )
@@ -92,26 +92,17 @@ def amd_instructions(assembly: str) -> list[str]:
     return _AMD_LINE.findall(assembly)
 
 
-def code_hash(instructions: Sequence[str]) -> str:
+def code_hash(instructions: Sequence[str], *, registers: bool = True) -> str:
     """SHA-256 of the text, a line an instruction, blanks made one.
 
-    NVIDIA's registers are numbered in the order in which they appear: the assembler for Blackwell
-    hands some out by where its own memory happens to lie, so that the same input gives one of
-    several namings of the same code.
+    Without ``registers`` their numbers are left out, but for what kind they are: the assembler for
+    Blackwell hands some out by where its own memory happens to lie, so that it makes one of several
+    codes of the same input.
     """
-    numbers: dict[str, str] = {}
-    used: Counter[str] = Counter()
-
-    def renumbered(register: re.Match[str]) -> str:
-        if register[0] not in numbers:
-            numbers[register[0]] = f"{register[1]}{used[register[1]]}"
-            used[register[1]] += 1
-        return numbers[register[0]]
-
-    text = "\n".join(
-        _REGISTER.sub(renumbered, " ".join(instruction.split())) for instruction in instructions
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
+    lines = [" ".join(instruction.split()) for instruction in instructions]
+    if not registers:
+        lines = [_REGISTER.sub(r"\1", line) for line in lines]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def classes(instructions: Sequence[str]) -> dict[str, int]:

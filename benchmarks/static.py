@@ -163,7 +163,7 @@ def _facts(
         products=tuple(sorted(dots)),
         classes=classes(instructions),
         instructions=len(instructions),
-        code=code_hash(instructions),
+        code=code_hash(instructions, registers=target != "sm_100"),
     )
 
 
