@@ -7,9 +7,9 @@ import itertools
 
 import pytest
 import torch
-from fused_heads import RAGGED, VARIANTS, assert_agrees, changed, draw, outcome
+from fused_heads import RAGGED, VARIANTS, assert_agrees, changed, draw, outcome, right
 
-from benchmarks import memory
+from benchmarks import memory, tolerance
 from kernels import drawing
 from kernels.loss import Shape
 from kernels.machines import linear_lse_tiled, shares
@@ -55,6 +55,18 @@ def test_the_heads_over_class_weights_have_it():
 def test_at_most_twice_as_wrong_as_eager(name, dtype, narrow, threads, seed: int):
     """Over several chunks, the last one ragged, with upstream gradients that differ by term."""
     assert_agrees(name, draw(name, RAGGED, dtype, "cpu", seed), seed, contender="tiled")
+
+
+def test_sums_over_many_samples_keep_their_digits(seed: int):
+    """The bias's gradient, by the rule of the agreement suite: errors relative to the result."""
+    inputs = draw("softmax/linear", Shape(2_048, 8, 40), "float32", "cpu", seed)
+    (tiled, _), (eager, _) = (
+        outcome("softmax/linear", contender, inputs, "mean", seed)
+        for contender in ("tiled", "eager")
+    )
+    exact = right("softmax/linear", inputs, "mean", seed)[0]["bias"]
+    mine, theirs = (tolerance.relative(o["bias"], exact) for o in (tiled, eager))
+    assert mine <= 2 * max(theirs, tolerance.epsilon("float32"))
 
 
 @every_machine

@@ -227,7 +227,6 @@ def _gradients(
     dw_CD = torch.empty_like(w_CD, memory_format=torch.contiguous_format) if wanted[1] else None
     db_C = x_BD.new_empty(len(w_CD)) if wanted[2] else None
     scaled_BD = x_BD * upstream_B[:, None]
-    upstream_B = upstream_B.contiguous()
     direct = w_CD.dtype == x_BD.dtype
     rows_SND = None if direct else x_BD.new_empty(shares, chunks.columns, x_BD.shape[1])
 
@@ -246,7 +245,8 @@ def _gradients(
                 if rows_SND is not None:
                     dw_CD[at] = dw_ND
             if db_C is not None:
-                torch.mv(d_BN.T, upstream_B, out=db_C[at])
+                # Not as a product: that sums one row after the other and loses digits.
+                torch.sum(d_BN.mul_(upstream_B[:, None]), dim=0, out=db_C[at])
 
     if any(wanted):
         in_shares(work, shares)
