@@ -83,12 +83,19 @@ def _absent(target: Target, records: Records) -> str:
     if variant is None:
         return f"no such loss or variant: {target.loss}/{target.variant}"
     _check_declared(target, variant, ())
+    for name in _names(target):
+        limit = variant.contender(name).limit
+        stops = limit(target.shape, target.dtype) if limit else None
+        if stops:
+            return f"{name}: {stops}"
     if target.device not in {measured.case.device for measured in records.cases}:
         for measured, result in records.results():
             same = (measured.case.loss, measured.case.variant) == (target.loss, target.variant)
             if same and result.contender in _names(target) and result.reason.startswith("needs "):
                 return result.reason
-        return f"this run was not measured on {target.device}"
+        if target.device == "cuda":
+            return "needs CUDA: this run was measured on the CPU alone"
+        return f"this run has no case on {target.device}"
     return f"this run has no such case: marginbench run --case {target.case}"
 
 
@@ -162,11 +169,8 @@ def _share_of_limit(
     cost = variant.cost(target.shape, ITEMSIZE[target.dtype])
     least_s = (_products(cost) if products else cost.forward_bytes + cost.backward_bytes) / rate
     share = time.inverse
-    if share.low is None or share.high is None:
-        return Interval(least_s * share.estimate, None, None, share.rounds)
-    return Interval(
-        least_s * share.estimate, least_s * share.low, least_s * share.high, share.rounds
-    )
+    low, high = (None if end is None else least_s * end for end in (share.low, share.high))
+    return Interval(least_s * share.estimate, low, high, share.rounds)
 
 
 def _products(cost: Cost) -> int:

@@ -54,8 +54,8 @@ class Target:
         if self.kind == "speed":
             if self.bound < 1:
                 return f"{self.contender}: at most {1 / self.bound:.3g}× the time of {self.against}"
-            fast = "at least as fast as" if self.bound == 1 else f"at least {self.bound:g}×"
-            return f"{self.contender}: {fast} {self.against}"
+            times = "" if self.bound == 1 else f"{self.bound:g} times "
+            return f"{self.contender}: at least {times}as fast as {self.against}"
         if self.kind == "memory":
             if self.matrix == "BxB":
                 return f"{self.contender}: no B × B allocation"

@@ -134,10 +134,12 @@ def test_a_run_without_a_gpu_says_so_at_each_target(tmp_path: Path):
     outcomes = {target: outcome(target, records) for target in TARGETS}
     for target, found in outcomes.items():
         assert found.state == "not measured", target
-        if target.device == "cuda":
-            assert "needs CUDA" in found.reason or "not measured on cuda" in found.reason
+        if target.contender == "tiled":
+            assert "tiled" in found.reason
+        elif target.against == "pytorch-metric-learning" and target.shape.batch == 4096:
+            assert "B^3 = 68,719,476,736 passes 2^31" in found.reason
         else:
-            assert found.reason == "no such contender: tiled" or "tiled" in found.reason
+            assert found.reason.startswith("needs CUDA")
     page = Page((tmp_path / "index.html").read_text())
     assert "Predicted from data-sheet rates, not measured" in page.seen
     assert f"{len(TARGETS)} not measured" in page.seen
