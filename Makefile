@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 # The lock pins every version of every extra; a target installs only the extras that it needs.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(PIP_ARGS)
 
-.PHONY: help bench bench-fast test lint format report list doctor lock clean
+.PHONY: help bench bench-fast test lint format report list doctor lock clean sanitize
 
 help:  ## list the targets, a line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ lock: $(VENV)/.lock  ## make requirements.lock anew from pyproject.toml
 	  --no-emit-find-links --no-emit-index-url --no-emit-trusted-host --allow-unsafe \
 	  --constraint <(printf 'torch==$(TORCH)\ntriton==$(TRITON)\n') --output-file requirements.lock pyproject.toml
 	sed -i -E -e '1i # Every version of every extra, made by `make lock`. Used as a constraint: extras choose what is installed.' -e 's/^(torch==[0-9.]+)\+[a-z0-9.]+/\1/' -e '/^(nvidia-(c|n)|cuda-)/d' requirements.lock
+
+sanitize: $(VENV)/.test  ## every Triton kernel in a checked interpreter: no lane leaves its tensors
+	$(BIN)/marginbench sanitize $(ARGS)
 
 clean:  ## remove the environment and what tools left; records and reports stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks *.egg-info

@@ -289,6 +289,15 @@ def report(run_dir: Path | None) -> None:
     click.echo(f"report: {build(run_dir or _newest_run())}")
 
 
+@cli.command()
+@click.option("--only", default="", help="Only jobs whose name holds this; others count as missed.")
+def sanitize(only: str) -> None:
+    """Run every Triton kernel in a checked interpreter: no lane may leave its tensors."""
+    from benchmarks.sanitizing import command
+
+    sys.exit(command(only))
+
+
 def _newest_run() -> Path:
     runs = sorted(path.parent for path in RUNS.glob("*/records.jsonl"))
     if not runs:
