@@ -293,7 +293,7 @@ def report(run_dir: Path | None) -> None:
 @click.option("--only", default="", help="Only jobs whose name holds this; others count as missed.")
 def sanitize(only: str) -> None:
     """Run every Triton kernel in a checked interpreter: no lane may leave its tensors."""
-    from benchmarks.sanitizing import command
+    from benchmarks.sanitize import command
 
     sys.exit(command(only))
 

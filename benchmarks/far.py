@@ -1,10 +1,10 @@
 """Programs far beyond 2^31 elements, without the memory: what lies there is mapped, not touched.
 
 `launches` runs a loss's own host code on inputs of 4,300,000 x 512 and the like, records what it
-would launch, and computes nothing on the way: an operation on a large tensor gives an empty one of
-the right shape (asked of torch's meta device), and an empty tensor is zeros that the system provides
-page by page as they are touched. A few programs of each launch, the last one among them, are then
-run by the sanitizer.
+would launch, and computes nothing on the way: an operation on a large tensor gives an empty one
+of the right shape (asked of torch's meta device), and an empty tensor is zeros that the system
+provides page by page as they are touched. A few programs of each launch, the last one among them,
+are then run by the sanitizer.
 """
 
 from __future__ import annotations
