@@ -36,7 +36,8 @@ SHAPES = {
     "head": (Shape(65, 512, 4_300_000), Shape(4_300_000, 512, 129), Shape(34_000_000, 1, 65)),
     # The embeddings and their gradient; then B x B.
     "batch": (Shape(4_300_000, 512, 2_150_000), Shape(50_000, 2, 25_000)),
-    "rows": (Shape(4_300_000, 512, 2),),
+    # Either side's rows, their gradients, the centers.
+    "rows": (Shape(4_300_000, 512, 4_300_000),),
 }
 
 
@@ -99,9 +100,9 @@ def _processors(package: str, many: int) -> Iterator[None]:
 
 
 def batch_of(shape: Shape, dtype: torch.dtype) -> Batch:
-    """Inputs that are all zeros, of the last class, or two of a class where there are so many."""
+    """Inputs that are all zeros, their labels rising from class to class or all the last one."""
     B, D, C = shape.batch, shape.dim, shape.classes
-    labels = torch.arange(B) // 2 if B == 2 * C else torch.full((B,), C - 1)
+    labels = torch.arange(B) * C // B if B >= C else torch.full((B,), C - 1)
     rows = [lazily((B, D), dtype) for _ in range(3)]
     return Batch(
         embeddings=rows[0], labels=labels, class_weights=lazily((C, D), dtype),
