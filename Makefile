@@ -19,7 +19,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # The peer that only an NVIDIA GPU can run brings hundreds of MB: left out where there is none.
 PEERS := peers$(if $(shell command -v nvidia-smi),$(COMMA)gpu-peers)
 
-.PHONY: help bench bench-fast test static lint format report list doctor lock clean
+.PHONY: help bench bench-fast test static sanitize lint format report list doctor lock clean
 
 help:  ## list the targets, a line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test: $(VENV)/.test  ## install what the tests need and run them
 
 static: $(VENV)/.test  ## are the kernels compiled as pinned; ARGS=--pin pins what they are now
 	$(BIN)/marginbench static $(ARGS)
+
+sanitize: $(VENV)/.test  ## every Triton kernel in a checked interpreter: no lane leaves its tensors
+	$(BIN)/marginbench sanitize $(ARGS)
 
 lint: $(VENV)/.lint  ## ruff (lint and format) and mypy
 	$(BIN)/ruff check .

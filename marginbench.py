@@ -293,6 +293,15 @@ def static(pin: bool, targets: tuple[str, ...], kernels: tuple[str, ...]) -> Non
     sys.exit(check(pin=pin, targets=targets, kernels=kernels))
 
 
+@cli.command()
+@click.option("--only", default="", help="Only jobs whose name holds this; others count as missed.")
+def sanitize(only: str) -> None:
+    """Run every Triton kernel in a checked interpreter: no lane may leave its tensors."""
+    from benchmarks.sanitize import command
+
+    sys.exit(command(only))
+
+
 def _newest_run() -> Path:
     runs = sorted(path.parent for path in RUNS.glob("*/records.jsonl"))
     if not runs:

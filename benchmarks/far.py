@@ -1,0 +1,141 @@
+"""Programs far beyond 2^31 elements, without the memory: what lies there is mapped, not touched.
+
+`launches` runs a loss's own host code on inputs of 4,300,000 x 512 and the like, records what it
+would launch, and computes nothing on the way: an operation on a large tensor gives an empty one
+of the right shape (asked of torch's meta device), and an empty tensor is zeros that the system
+provides page by page as they are touched. A few programs of each launch, the last one among them,
+are then run by the sanitizer.
+"""
+
+from __future__ import annotations
+
+import mmap
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map_only
+
+from kernels.drawing import Batch
+from kernels.loss import Loss, Shape, Variant
+
+# Operations on tensors of more elements than these are not carried out.
+LARGE = 1 << 27
+FAR = 1 << 31
+_NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+_EMPTY = {"empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided"}
+
+# By family: what passes 2^31 elements. D = 512 is the widest embedding in use.
+SHAPES = {
+    # The class weights, the partial sums of dX; then the embeddings and the coefficients.
+    "head": (Shape(65, 512, 4_300_000), Shape(4_300_000, 512, 129), Shape(34_000_000, 1, 65)),
+    # The embeddings and their gradient; then B x B.
+    "batch": (Shape(4_300_000, 512, 2_150_000), Shape(50_000, 2, 25_000)),
+    # Either side's rows, their gradients, the centers.
+    "rows": (Shape(4_300_000, 512, 4_300_000),),
+}
+
+
+def lazily(size: Any, dtype: torch.dtype, stride: Any = None) -> Tensor:
+    """A tensor of zeros (contiguous, or of that stride) that takes no memory until it's touched."""
+    size = tuple(size)
+    stride = tuple(stride) if stride is not None else torch.empty(size, device="meta").stride()
+    count = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if 0 not in size else 0
+    if count * dtype.itemsize < 1 << 20:
+        return torch.zeros(max(count, 1), dtype=dtype).as_strided(size, stride)
+    pages = mmap.mmap(
+        -1, count * dtype.itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
+    )
+    return torch.frombuffer(pages, dtype=dtype, count=count).as_strided(size, stride)
+
+
+class _Lazy(TorchDispatchMode):
+    """Carries out what is small; of what is large, finds the shape alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        known = torch._library.custom_ops.OPDEFS.values()
+        self._launchers = {known_as._opoverload: known_as._init_fn for known_as in known}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if func in self._launchers:
+            with self:
+                return self._launchers[func](*args, **kwargs)
+        tensors = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, Tensor)]
+        empty = func.overloadpacket.__name__ in _EMPTY
+        if not empty and (func.is_view or all(t.numel() <= LARGE for t in tensors)):
+            return func(*args, **kwargs)
+        args, kwargs = tree_map_only(Tensor, _shape_of, (args, kwargs))
+        if "device" in kwargs or not tensors:
+            kwargs["device"] = "meta"
+        shapes = func(*args, **kwargs)
+        return tree_map_only(Tensor, lambda t: lazily(t.shape, t.dtype, t.stride()), shapes)
+
+
+def _shape_of(tensor: Tensor) -> Tensor:
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """As on a GPU, where nothing looks at the values of labels and embeddings before a launch."""
+    with mock.patch.object(torch.compiler, "is_compiling", lambda: True):
+        yield
+
+
+@contextmanager
+def _processors(package: str, many: int) -> Iterator[None]:
+    """Work is split for that many processors: with many, each program's share is one block."""
+    with ExitStack() as stack:
+        for name, module in list(sys.modules.items()):
+            if name.startswith(f"{package}.") and hasattr(module, "processors"):
+                stack.enter_context(mock.patch.object(module, "processors", lambda _: many))
+        yield
+
+
+def batch_of(shape: Shape, dtype: torch.dtype) -> Batch:
+    """Inputs that are all zeros, their labels rising from class to class or all the last one."""
+    B, D, C = shape.batch, shape.dim, shape.classes
+    labels = torch.arange(B) * C // B if B >= C else torch.full((B,), C - 1)
+    rows = [lazily((B, D), dtype) for _ in range(3)]
+    return Batch(
+        embeddings=rows[0], labels=labels, class_weights=lazily((C, D), dtype),
+        bias=lazily((C,), dtype), centers=lazily((C, D), dtype), second=rows[1], third=rows[2],
+        different=lazily((B,), torch.bool),
+    )  # fmt: skip
+
+
+def launches(
+    loss: Loss, variant: Variant, contender: str, shape: Shape, dtype: str, processors: int
+) -> list[Any]:
+    """What a contender launches, forward and backward, on inputs of that shape."""
+    function = loss.resolve(variant.contender(contender).entry)
+    package = loss.package.rpartition(".")[0]
+    launching = sys.modules[f"{package}.machines.launching"]
+    with _Lazy():
+        arguments = dict(variant.arguments(batch_of(shape, getattr(torch, dtype))))
+    leaves = [arguments[name].requires_grad_() for name in variant.differentiable]
+    options = {**variant.options, "reduction": variant.reductions[0]}
+    with launching.recorded() as found, unchecked(), _processors(package, processors), _Lazy():
+        value = function(**arguments, **options)
+        if variant.output == "loss":
+            torch.autograd.grad(value, leaves, torch.ones_like(value))
+    return found
+
+
+def programs_of(launch: Any) -> list[int]:
+    """The last program, the first, and about the one where the largest tensor passes 2^31."""
+    largest = max(t.numel() for t in launch.arguments.values() if isinstance(t, Tensor))
+    last = launch.programs - 1
+    return sorted({0, min(last, -(-launch.programs * FAR // max(largest, FAR))), last})
+
+
+def reach(tensor: Tensor) -> int:
+    """How many elements lie between a tensor's first and last."""
+    return 1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))

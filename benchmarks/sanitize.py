@@ -1,0 +1,163 @@
+"""``marginbench sanitize``: hands the jobs of `sanitizing` to workers and gives the verdict.
+
+Every line of every @triton.jit function that reads or writes memory has to have been reached by at
+least one lane that isn't masked off: a kernel that nothing ran is a failure.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import multiprocessing
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kernels import catalogue
+
+from .sanitizing import Tally, jobs, work
+
+CLEAN, FOUND, COULD_NOT_RUN = 0, 1, 3
+KERNELS = Path(catalogue.__file__).parent
+
+
+@dataclass(frozen=True)
+class Site:
+    """A line (or a call over several) of a @triton.jit function that reads or writes memory."""
+
+    path: str
+    function: str
+    first: int
+    last: int
+
+
+def sites(folder: Path = KERNELS) -> list[Site]:
+    """All of them, in the order of files and lines."""
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, ast.FunctionDef) and _is_kernel(function):
+                for node in ast.walk(function):
+                    if isinstance(node, ast.Call) and _reaches_memory(node.func):
+                        last = node.end_lineno or node.lineno
+                        found.append(Site(str(path), function.name, node.lineno, last))
+    return found
+
+
+def _is_kernel(function: ast.FunctionDef) -> bool:
+    return any("triton.jit" in ast.unparse(decorator) for decorator in function.decorator_list)
+
+
+def _reaches_memory(called: ast.expr) -> bool:
+    if not isinstance(called, ast.Attribute):
+        return False
+    in_registers = ast.unparse(called) in ("tl.gather", "tl.scatter")
+    name = called.attr
+    return name.startswith("atomic_") or (
+        name in ("load", "store", "gather", "scatter") and not in_registers
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """The verdict on one function: every one that reads or writes memory has a row."""
+
+    function: str
+    launches: int
+    far: int
+    lanes: int
+    reached: int
+    sites: int
+    beyond: tuple[str, ...]
+    short: tuple[str, ...]
+    verdict: str
+
+
+def rows(tally: Tally, known: list[Site]) -> list[Row]:
+    found = []
+    for (path, function), group in itertools.groupby(known, lambda s: (s.path, s.function)):
+        here = list(group)
+        lanes = [
+            sum(
+                n for (p, line), n in tally.lanes.items() if p == path and s.first <= line <= s.last
+            )
+            for s in here
+        ]
+        missed = [s.first for s, n in zip(here, lanes, strict=True) if not n]
+        large = sorted(a for p, kernel, a in tally.large if (p, kernel) == (path, function))
+        far = {a: tally.farthest.get((path, function, a), 0) > 1 << 31 for a in large}
+        wrong = sum(f.kernel == function and f.path == path for f in tally.findings)
+        verdict = f"{wrong} out of bounds" if wrong else "clean"
+        if len(missed) == len(here):
+            verdict = "never ran"
+        elif missed:
+            verdict += f"; not reached: line {', '.join(map(str, missed))}"
+        found.append(Row(
+            f"{Path(path).relative_to(KERNELS).with_suffix('')}:{function}",
+            tally.launches[path, function], tally.far[path, function],
+            sum(lanes), len(here) - len(missed), len(here),
+            tuple(a for a in far if far[a]), tuple(a for a in far if not far[a]), verdict,
+        ))  # fmt: skip
+    return found
+
+
+def check(tell: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Row], int]:
+    """Do all jobs (those whose name holds ``only``), told one by one; the exit code comes last:
+    1 for a finding, a problem or a line that nothing reached, 3 where a worker process died or the
+    interpreter isn't as expected."""
+    plan = [job for job in jobs() if only in str(job)]
+    environment = {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    tally, code = Tally(), CLEAN
+    os.environ.update(environment)  # a worker imports kernels anew and finds it
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+        waiting = {pool.submit(work, job): job for job in plan}
+        for done, future in enumerate(as_completed(waiting), 1):
+            job = waiting[future]
+            try:
+                tally.add(future.result())
+            except BrokenProcessPool:
+                tally.problems.append(f"{job}: its process died")
+                code = COULD_NOT_RUN
+            except Exception as error:
+                tally.problems.append(f"{job}: {type(error).__name__}: {error}")
+                code = COULD_NOT_RUN
+            tell(done, len(plan), str(job))
+    table = rows(tally, sites())
+    wrong = tally.findings or tally.problems or any(row.verdict != "clean" for row in table)
+    return tally, table, code or (FOUND if wrong else CLEAN)
+
+
+def command(only: str = "") -> int:
+    """What ``marginbench sanitize`` prints; returns its exit code."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console() if Console().is_terminal else Console(width=160)
+    begun = time.monotonic()
+
+    def tell(done: int, total: int, job: str) -> None:
+        console.print(f"{done}/{total} {time.monotonic() - begun:.0f} s  {job}", highlight=False)
+
+    tally, table, code = check(tell, only=only)
+    shown = Table("function", "launches", "far", "lanes", "accesses", "past 2^31", "verdict",
+                  title="Loads, stores and atomics inside their tensors")  # fmt: skip
+    for row in table:
+        past = ", ".join(row.beyond) + (f" (not: {', '.join(row.short)})" if row.short else "")
+        reached = f"{row.reached}/{row.sites}"
+        shown.add_row(row.function, str(row.launches or ""), str(row.far or ""), f"{row.lanes:,}",
+                      reached, past, row.verdict)  # fmt: skip
+    console.print(shown)
+    for finding in dict.fromkeys(map(str, tally.findings)):
+        console.print(f"[red]out of bounds[/] {finding}", highlight=False)
+    for problem in tally.problems:
+        console.print(f"[red]failed[/] {problem}", highlight=False)
+    outcome = {CLEAN: "clean", FOUND: "found something", COULD_NOT_RUN: "could not run"}[code]
+    lanes = sum(tally.lanes.values())
+    console.print(f"{outcome}: {sum(tally.launches.values())} launches, {sum(tally.far.values())} "
+                  f"far programs, {lanes:,} lanes")  # fmt: skip
+    return code
