@@ -59,6 +59,18 @@ def test_agrees_in_its_own_tiles(name: str, device: str, seed: int):
         agrees(name, draw(name, size, dtype, device, seed), seed, ("none",))
 
 
+@pytest.mark.parametrize("name", ["contrastive/all-pairs", "triplet/batch-hard"])
+def test_agrees_over_many_blocks(name: str, many_tiles, device: str, seed: int):
+    """Five blocks of columns for two processors and five blocks of rows: splits of 3 and 2."""
+    agrees(name, draw(name, (65, 5, 20), "float32", device, seed), seed, ("none",))
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_agrees_in_high_dimension(name: str, device: str, seed: int):
+    """More columns than any kernel takes at a time."""
+    agrees(name, draw(name, (9, 257, 3), "float32", device, seed), seed, ("none",))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ROWS)
 def test_rows_agree(name: str, dtype: str, device: str, seed: int):
