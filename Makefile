@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 # The lock pins every version of every extra; a target installs only the extras that it needs.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(PIP_ARGS)
 
-.PHONY: help bench bench-fast test lint format report list doctor lock clean
+.PHONY: help bench bench-fast test mutants lint format report list doctor lock clean
 
 help:  ## list the targets, a line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ doctor: $(VENV)/.bench  ## what this machine can measure, and why not
 
 test: $(VENV)/.test  ## install what the tests need and run them
 	$(BIN)/python -m pytest $(ARGS)
+
+mutants: $(VENV)/.test  ## plant wrong kernels one by one: each must turn a test red
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: $(VENV)/.lint  ## ruff (lint and format) and mypy
 	$(BIN)/ruff check .

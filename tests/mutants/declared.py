@@ -64,8 +64,7 @@ def mutants(folder: Path = HERE) -> list[Mutant]:
     for path in sorted(folder.glob("*.toml")):
         declared = tomllib.loads(path.read_text())
         wider = tuple(declared.pop("wider"))
-        for fields in declared.pop("mutant"):
-            found.append(_mutant(path.name, fields, wider))
+        found += [_mutant(path.name, fields, wider) for fields in declared.pop("mutant")]
         if declared:
             raise BadMutant(f"{path.name}: unknown key {next(iter(declared))}")
     names = [mutant.name for mutant in found]
@@ -97,7 +96,7 @@ def table(rows: list[tuple[Mutant, str]]) -> str:
     lines = [
         "# Planted wrong kernels, and the test that finds each",
         "",
-        f"Written by `make mutants`: {len(rows)} mutants of {kinds} kinds in {files} files, all found.",
+        f"Written by `make mutants`: {len(rows)} of {kinds} kinds, in {files} files, all found.",
         "",
         "| mutant | kind | file | found by |",
         "|---|---|---|---|",
