@@ -109,6 +109,13 @@ def test_few_and_many_positives(name, rows, identities, many_tiles, device, seed
             assert not got.any(), of
 
 
+def test_the_mean_is_over_anchors_with_a_triplet(many_tiles, device: str, seed: int):
+    """Of three identities one is alone: an anchor with negatives and no positive."""
+    tensors = draw("triplet/batch-hard", (5, 3, 3), "float32", device, seed)
+    tensors["labels"] = torch.tensor([0, 0, 1, 1, 2], device=device)
+    agrees("triplet/batch-hard", tensors, seed, ("mean",))
+
+
 def _grid(rows: int, identities: int, seed: int, device: str) -> dict[str, Tensor]:
     """Points with small integer coordinates: distances are exact, and many are equal."""
     generator = torch.Generator().manual_seed(seed)

@@ -22,7 +22,7 @@ ROOT = HERE.parent.parent
 TABLE = HERE / "TABLE.md"
 KINDS = (
     "accumulator", "bound", "derivative", "dtype", "factor", "host", "index", "mask", "nan",
-    "order", "sign", "stale",
+    "offset", "order", "sign", "stale",
 )  # fmt: skip
 
 

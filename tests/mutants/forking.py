@@ -19,8 +19,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# A run of a few tests takes seconds; a mutant may loop for ever.
-TIMEOUT_S = 300.0
+# A mutant may loop for ever. A run of a few tests takes seconds, one of whole files minutes; both
+# several times that where a machine is shared.
+TIMEOUT_S, WIDER_TIMEOUT_S = 300.0, 1500.0
 NOT_IMPORTED = 64
 
 
@@ -70,13 +71,13 @@ class Run:
 
     def __init__(
         self, root: Path, folder: Path, tests: Sequence[str], seed: int, *, module: str = "",
-        stop_at_first: bool = True,
+        stop_at_first: bool = True, timeout_s: float = TIMEOUT_S,
     ) -> None:  # fmt: skip
         """``module`` is imported first: a mutant that cannot be imported is no wrong kernel."""
         self._answer = folder.with_suffix(".json")
         self._log = folder.with_suffix(".log")
         self._answer.unlink(missing_ok=True)
-        self._began = time.monotonic()
+        self._began, self._timeout_s = time.monotonic(), timeout_s
         sys.stdout.flush()
         self._pid = os.fork()
         if self._pid == 0:
@@ -94,7 +95,7 @@ class Run:
     def poll(self) -> Ran | None:
         """What came of it, or None while it runs; ends what runs too long."""
         pid, status, usage = os.wait4(self._pid, os.WNOHANG)
-        late = time.monotonic() - self._began > TIMEOUT_S
+        late = time.monotonic() - self._began > self._timeout_s
         if pid == 0 and late:
             os.killpg(self._pid, signal.SIGKILL)
             pid, status, usage = os.wait4(self._pid, 0)

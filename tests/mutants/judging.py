@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .declared import Mutant
-from .forking import NOT_IMPORTED, Ran, Run
+from .forking import NOT_IMPORTED, TIMEOUT_S, WIDER_TIMEOUT_S, Ran, Run
 
 FOUND, SURVIVES, INVALID = "found", "survives", "invalid"
 
@@ -118,5 +118,6 @@ class Judge:
         run = Run(
             self._root, folder, job.tests, self._seed,
             module=module, stop_at_first=job.mutant is not None,
+            timeout_s=TIMEOUT_S if job.mutant is not None and not job.wider else WIDER_TIMEOUT_S,
         )  # fmt: skip
         self._running.append((job, folder, run, original))
