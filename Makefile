@@ -19,7 +19,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # The peer that only an NVIDIA GPU can run brings hundreds of MB: left out where there is none.
 PEERS := peers$(if $(shell command -v nvidia-smi),$(COMMA)gpu-peers)
 
-.PHONY: help bench bench-fast test static sanitize lint format report list doctor lock clean
+.PHONY: help bench bench-fast test static sanitize mutants lint format report list doctor lock clean
 
 help:  ## list the targets, a line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ static: $(VENV)/.test  ## are the kernels compiled as pinned; ARGS=--pin pins wh
 
 sanitize: $(VENV)/.test  ## every Triton kernel in a checked interpreter: no lane leaves its tensors
 	$(BIN)/marginbench sanitize $(ARGS)
+
+mutants: $(VENV)/.test  ## plant wrong kernels one by one: each must turn a test red
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: $(VENV)/.lint  ## ruff (lint and format) and mypy
 	$(BIN)/ruff check .

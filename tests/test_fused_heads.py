@@ -46,6 +46,13 @@ def test_agrees_over_many_tiles(name: str, dtype: str, monkeypatch, device: str,
         assert_agrees(name, draw(name, shape, dtype, device, seed), seed, ("none",))
 
 
+@pytest.mark.parametrize("name", MACHINES[:2])
+def test_agrees_where_a_split_has_several_blocks(name: str, monkeypatch, device: str, seed: int):
+    """Seven blocks of classes for two processors and three blocks of rows: splits of 3, 3 and 1."""
+    use_small_tiles(monkeypatch)
+    assert_agrees(name, draw(name, Shape(33, 5, 101), "float32", device, seed), seed, ("none",))
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_agrees_in_its_own_tiles(name: str, device: str, seed: int):
     for shape in OWN_TILES:
@@ -92,15 +99,17 @@ def test_agrees_at_the_edges(name: str, device: str, seed: int):
 
 @pytest.mark.parametrize("m", a_softmax.MARGINS)
 def test_every_angle_is_bent_as_the_definition_says(m: int, device: str):
-    """65 angles from 0 to pi, the segments' ends among them, with two lengths of x."""
-    angle_B = torch.linspace(0, math.pi, 65, dtype=torch.float64).repeat(2)
-    length_B = torch.tensor([0.5, 3.0], dtype=torch.float64).repeat_interleave(65)
+    """65 angles from 0 to pi, and beside the segments' ends, with two lengths of x."""
+    ends = torch.arange(1, m, dtype=torch.float64) * math.pi / m
+    even = torch.linspace(0, math.pi, 65, dtype=torch.float64)
+    angle_B = torch.cat((even, ends - 0.005, ends + 0.005)).repeat(2)
+    length_B = torch.tensor([0.5, 3.0], dtype=torch.float64).repeat_interleave(len(angle_B) // 2)
     x_BD = torch.stack((angle_B.cos(), angle_B.sin()), dim=1) * length_B[:, None]
     w_CD = torch.tensor([[2.0, 0.0], [0.3, -0.4]])
     for annealing in (0.0, 5.0):
         x = x_BD.float().to(device).requires_grad_()
         wide = x.detach().double().requires_grad_()
-        y = torch.zeros(130, dtype=torch.int64, device=device)
+        y = torch.zeros(len(x), dtype=torch.int64, device=device)
         got = a_softmax.a_softmax(x, y, w_CD.to(device), m=m, annealing=annealing, reduction="none")
         reference = VARIANTS["a-softmax/m4"][0].resolve("reference:a_softmax")
         options = {"m": m, "annealing": annealing, "reduction": "none"}

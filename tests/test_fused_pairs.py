@@ -61,6 +61,18 @@ def test_agrees_in_its_own_tiles(name: str, device: str, seed: int):
         agrees(name, draw(name, size, dtype, device, seed), seed, ("none",))
 
 
+@pytest.mark.parametrize("name", ["contrastive/all-pairs", "triplet/batch-hard"])
+def test_agrees_over_many_blocks(name: str, many_tiles, device: str, seed: int):
+    """Five blocks of columns for two processors and five blocks of rows: splits of 3 and 2."""
+    agrees(name, draw(name, (65, 5, 20), "float32", device, seed), seed, ("none",))
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_agrees_in_high_dimension(name: str, device: str, seed: int):
+    """More columns than any kernel takes at a time."""
+    agrees(name, draw(name, (9, 257, 3), "float32", device, seed), seed, ("none",))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ROWS)
 def test_rows_agree(name: str, dtype: str, device: str, seed: int):
@@ -97,6 +109,13 @@ def test_few_and_many_positives(name, rows, identities, many_tiles, device, seed
     if name.startswith("triplet") and identities != 2:
         for of, got in outcome(name, "triton", tensors, "mean", seed).items():
             assert not got.any(), of
+
+
+def test_the_mean_is_over_anchors_with_a_triplet(many_tiles, device: str, seed: int):
+    """Of three identities one is alone: an anchor with negatives and no positive."""
+    tensors = draw("triplet/batch-hard", (5, 3, 3), "float32", device, seed)
+    tensors["labels"] = torch.tensor([0, 0, 1, 1, 2], device=device)
+    agrees("triplet/batch-hard", tensors, seed, ("mean",))
 
 
 def _grid(rows: int, identities: int, seed: int, device: str) -> dict[str, Tensor]:

@@ -177,6 +177,14 @@ def test_nan_goes_in_and_comes_out(name: str, device: str, seed: int):
             assert terms.sum().isnan() and gradient.sum().isnan()
 
 
+@pytest.mark.parametrize("name", [*ROWS, *BATCHES])
+def test_only_the_terms_take_a_gradient(name: str, device: str, seed: int):
+    operator, arguments = _operators(device, seed)[name][0]
+    out = operator(*arguments)
+    terms, *others = (out,) if isinstance(out, Tensor) else out
+    assert terms.requires_grad and not any(other.requires_grad for other in others)
+
+
 @pytest.mark.parametrize("name", MACHINES)
 def test_compiles_without_a_graph_break(name: str, device: str, seed: int):
     tensors = draw(name, SIZE, "float32", device, seed)

@@ -1,0 +1,156 @@
+"""``python -m tests.mutants``: every planted wrong kernel must turn a test red.
+
+Exit codes: 0 all are found; 1 one survives; 2 bad usage; 3 a mutant does not apply or is invalid,
+the unmutated tree is red, or the committed table differs from what is declared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TimeRemainingColumn
+from rich.table import Table
+
+from . import declared, forking
+from .declared import BadMutant, Mutant
+from .judging import FOUND, INVALID, SURVIVES, Judge, Judged
+
+# Any seed does; a fixed one makes a mutant that is found today be found tomorrow.
+SEED = 1
+console = Console(soft_wrap=True)
+
+
+@click.command(help=__doc__)
+@click.option("--only", metavar="NAME", multiple=True, help="These mutants alone; may be repeated.")
+@click.option("--list", "list_them", is_flag=True, help="Name the mutants and run nothing.")
+@click.option("--check", is_flag=True, help="Compare the committed table with the declarations.")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--output", is_flag=True, help="Show what pytest said of each mutant.")
+def main(only: tuple[str, ...], list_them: bool, check: bool, workers: int, output: bool) -> None:
+    try:
+        found = _chosen(declared.mutants(), only)
+        if list_them:
+            for mutant in found:
+                click.echo(f"{mutant.name:58} {mutant.kind:12} {mutant.file}")
+        elif check:
+            _check(found)
+        else:
+            _run(found, workers, show=output, whole=not only)
+    except BadMutant as error:
+        console.print(f"[red]{error}")
+        sys.exit(3)
+
+
+def _chosen(found: list[Mutant], only: Sequence[str]) -> list[Mutant]:
+    names = [mutant.name for mutant in found]
+    for name in only:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {close[0]}?" if close else "; --list names them"
+            raise click.BadParameter(f"no mutant is called {name}{hint}", param_hint="--only")
+    return [mutant for mutant in found if not only or mutant.name in only]
+
+
+def _check(found: list[Mutant]) -> None:
+    for mutant in found:
+        mutant.applied((declared.ROOT / mutant.file).read_text())
+    wrong = declared.disagreements(found, declared.TABLE.read_text())
+    for line in wrong:
+        console.print(line)
+    if wrong:
+        console.print("make mutants writes the table")
+        sys.exit(3)
+
+
+def _run(found: list[Mutant], workers: int, *, show: bool, whole: bool) -> None:
+    for mutant in found:  # before anything slow
+        mutant.applied((declared.ROOT / mutant.file).read_text())
+    seed = int(os.environ.get("MARGINBENCH_TEST_SEED", SEED))
+    console.print(f"{len(found)} mutants, MARGINBENCH_TEST_SEED={seed}")
+    began, before = time.monotonic(), time.process_time()
+    forking.prepare()
+    with tempfile.TemporaryDirectory(prefix="marginbench-mutants-") as temporary:
+        folders = [Path(temporary).resolve() / f"tree{k}" for k in range(workers)]
+        for folder in folders:
+            forking.copy_tree(declared.ROOT, folder)
+        with _progress(len(found)) as (tell, wait):
+            judge = Judge(declared.ROOT, folders, seed, wait)
+            cpu_s = _whole_tree(judge, found)
+            judged = []
+            for one in judge.judge(found):
+                judged.append(one)
+                tell(one, show)
+    cpu_s += time.process_time() - before + sum(one.cpu_s for one in judged)
+    judged.sort(key=lambda one: found.index(one.mutant))
+    _print(judged)
+    count = sum(one.state == FOUND for one in judged)
+    console.print(
+        f"{count} of {len(judged)} found in {time.monotonic() - began:.0f} s "
+        f"({cpu_s:.0f} s of processor time)",
+    )  # fmt: skip
+    states = {one.state for one in judged}
+    if states == {FOUND} and whole:
+        declared.TABLE.write_text(declared.table([(one.mutant, one.by) for one in judged]))
+    sys.exit(3 if INVALID in states else 1 if SURVIVES in states else 0)
+
+
+def _whole_tree(judge: Judge, found: list[Mutant]) -> float:
+    """The tests that should find mutants must pass without one; returns the processor's time."""
+    tests = list(dict.fromkeys(test for mutant in found for test in mutant.tests))
+    spent = 0.0
+    for ran in judge.unmutated(tests):
+        spent += ran.cpu_s
+        if ran.code != 0:
+            console.print(ran.output, markup=False)
+            raise BadMutant(f"the unmutated tree is red (exit code {ran.code}): {ran.failed}")
+        console.print(f"unmutated: {ran.passed} tests passed in {ran.seconds:.0f} s")
+    return spent
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[tuple[Callable, Callable]]:
+    """Two functions: one tells what became of a mutant, one is called while waiting. A plain line
+    a mutant where there is no terminal. Nothing here may start a thread: the process forks."""
+    columns = ("{task.completed:.0f}/{task.total:.0f}", BarColumn(24), TimeRemainingColumn(),
+               "[dim]{task.description}")  # fmt: skip
+    terminal = console.is_terminal
+    bar = Progress(*columns, console=console, auto_refresh=False, disable=not terminal)
+    with bar:
+        task = bar.add_task("the unmutated tree", total=total)
+        done = 0
+
+        def tell(one: Judged, show: bool) -> None:
+            nonlocal done
+            done += 1
+            bar.update(task, advance=1, description=one.mutant.name)
+            if not terminal or one.state != FOUND or show:
+                line = f"{done}/{total} {one.mutant.name}: {one.state} ({one.seconds:.1f} s)"
+                console.print(f"{line} {one.by} {one.reason}", markup=False)
+            if show or one.state == INVALID:
+                console.print(one.output, markup=False)
+
+        yield tell, bar.refresh
+
+
+def _print(judged: list[Judged]) -> None:
+    table = Table("mutant", "kind", "file", "found by", "s", box=None)
+    for one in judged:
+        by = one.by if one.state == FOUND else f"[red]{one.state}: {one.reason}"
+        if one.elsewhere and one.state == FOUND:
+            by += " (not named for it)"
+        file = one.mutant.file.removeprefix("kernels/")
+        table.add_row(one.mutant.name, one.mutant.kind, file, by, f"{one.seconds:.1f}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m tests.mutants")

@@ -1,0 +1,118 @@
+"""The planted wrong kernels are declared well, fit the code, and leave no kernel out; they run by
+``make mutants``, not here."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mutants import declared
+from mutants.declared import BadMutant, Mutant
+from mutants.forking import NOT_IMPORTED, Ran
+from mutants.judging import FOUND, INVALID, SURVIVES, verdict
+
+MUTANTS = declared.mutants()
+RAN = Ran(1, "test_x.py::test_y", "AssertionError: off", True, 0, 1.0, 1.0, "")
+
+
+def test_there_are_enough_of_every_kind():
+    assert len(MUTANTS) >= 60
+    assert {mutant.kind for mutant in MUTANTS} == set(declared.KINDS)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_each_fits_the_code_and_names_tests_that_exist(mutant: Mutant):
+    text = (declared.ROOT / mutant.file).read_text()
+    assert mutant.file.startswith("kernels/") and mutant.applied(text) != text
+    for test in mutant.tests:
+        file, _, function = test.partition("::")
+        source = (declared.ROOT / "tests" / file).read_text()
+        assert f"def {function.split('[')[0]}(" in source, test
+
+
+def _kernels(path: Path) -> dict[str, tuple[int, int]]:
+    """First and last line of each @triton.jit function."""
+    return {
+        node.name: (node.lineno, node.end_lineno or node.lineno)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and any("triton.jit" in ast.unparse(decorator) for decorator in node.decorator_list)
+    }
+
+
+def test_no_kernel_is_left_out():
+    """Every function that is launched, or that a kernel calls, has a mutant inside it."""
+    bare = []
+    for path in sorted((declared.ROOT / "kernels").rglob("*.py")):
+        file = str(path.relative_to(declared.ROOT))
+        text = path.read_text()
+        here = [m for m in MUTANTS if m.file == file]
+        lines = [text[: text.index(m.old)].count("\n") + 1 for m in here]
+        for name, (first, last) in _kernels(path).items():
+            if not any(first <= line <= last for line in lines):
+                bare.append(f"{file}: {name}")
+    assert not bare
+
+
+def test_the_committed_table_is_of_these_mutants():
+    assert not declared.disagreements(MUTANTS, declared.TABLE.read_text())
+    for name, _, _, found_by in declared.listed(declared.TABLE.read_text()):
+        file, _, function = found_by.partition("::")
+        assert f"def {function}(" in (declared.ROOT / "tests" / file).read_text(), name
+
+
+def test_a_table_of_other_mutants_is_told():
+    rows = [(mutant, "test_x.py::test_y") for mutant in MUTANTS]
+    assert not declared.disagreements(MUTANTS, declared.table(rows))
+    assert "not in the table" in declared.disagreements(MUTANTS, declared.table(rows[1:]))[0]
+    assert "not declared" in declared.disagreements(MUTANTS[1:], declared.table(rows))[0]
+    assert "order" in declared.disagreements(MUTANTS, declared.table(rows[::-1]))[0]
+
+
+@pytest.mark.parametrize(("text", "count"), [("", 0), ("x = 1\nx = 1\n", 2)])
+def test_a_mutant_that_does_not_fit_is_an_error(text: str, count: int):
+    mutant = dataclasses.replace(MUTANTS[0], old="x = 1\n", new="x = 2\n")
+    assert mutant.applied("x = 1\n") == "x = 2\n"
+    with pytest.raises(BadMutant, match=f"{mutant.name}: old occurs {count} times"):
+        mutant.applied(text)
+    with pytest.raises(BadMutant, match="no Python"):
+        dataclasses.replace(mutant, new="x = (\n").applied("x = 1\n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, FOUND),
+        ({"asserted": False, "error": "ValueError: no"}, INVALID),
+        ({"asserted": False, "error": "KeyError: as declared"}, FOUND),
+        ({"code": 0, "failed": "", "passed": 3}, SURVIVES),
+        ({"code": 0, "failed": "", "passed": 0}, INVALID),
+        ({"code": None}, INVALID),
+        ({"code": NOT_IMPORTED}, INVALID),
+        ({"code": 2, "failed": ""}, INVALID),
+        ({"code": 4, "failed": ""}, INVALID),
+    ],
+)
+def test_what_counts_as_found(changes: dict, state: str):
+    mutant = dataclasses.replace(MUTANTS[0], raises="KeyError")
+    assert verdict(mutant, dataclasses.replace(RAN, **changes))[0] == state
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("--list",), 0, MUTANTS[0].name),
+        (("--check",), 0, ""),
+        (("--only", MUTANTS[0].name + "x"), 2, f"did you mean {MUTANTS[0].name}?"),
+    ],
+)
+def test_the_command(arguments: tuple[str, ...], code: int, says: str):
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.mutants", *arguments],
+        cwd=declared.ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == code and says in ran.stdout + ran.stderr
