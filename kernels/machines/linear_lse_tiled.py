@@ -7,12 +7,13 @@ derivative by the plain one, and its derivative by ||x|| over ||x||.
 
 **Forward.** The target's logit f is made first. With it taken off all logits, a term is the
 log-sum-exp itself, without a difference of large numbers at the end. A chunk's logits become
-log-softmax in place; any one column before and after tells the chunk's log-sum-exp.
+log-softmax in place; the largest before and after tells the chunk's log-sum-exp (any column
+would, but others lie further off and lose digits).
 
-**Backward.** A chunk's logits less their row's log-sum-exp are made again in one product, become
-probabilities in place and feed both gradients; dW goes straight into its rows. Upstream gradients
-scale the B x D operands. That is one product more than with the logits kept, and level in time
-because a chunk stays in the caches, where B x C logits are fresh pages written and read.
+**Backward.** A chunk's logits are made again, become probabilities in place and feed both
+gradients; dW goes straight into its rows. Upstream gradients scale the B x D operands. That is one
+product more than with the logits kept, paid for by chunks that stay in the caches, where B x C
+logits are fresh pages written and read.
 
 Chunks are dealt out to the threads in contiguous shares (`shares`), whose dX are added in
 their order: the same bits every time for the same number of threads.
@@ -155,10 +156,13 @@ class _Chunks:
         B, N = len(self.x_BD), at.stop - at.start
         logits_BN = self._logits[share, : B * N].view(B, N)
         if self.bias_C is None:
-            torch.neg(less_B[:, None].expand(B, N), out=logits_BN)
+            torch.mm(self.x_BD, weights_ND.T, out=logits_BN)
         else:
-            torch.sub(self.bias_C[at], less_B[:, None], out=logits_BN)
-        return logits_BN.addmm_(self.x_BD, weights_ND.T)
+            bias_N = self.bias_C[at].to(logits_BN.dtype)
+            torch.addmm(bias_N, self.x_BD, weights_ND.T, out=logits_BN)
+        # Not before the product: a bias less a log-sum-exp loses the same digits in every row, and
+        # over many rows that error would not cancel.
+        return logits_BN.sub_(less_B[:, None])
 
     def put(self, k: int, at: slice, matrix_BN: Tensor, value_B: Tensor) -> None:
         """Sets the targets' entries that lie in the chunk."""
@@ -203,9 +207,9 @@ def _log_sums(chunks: _Chunks, target_B: Tensor) -> Tensor:
             weights_ND = chunks.weights(share, at, measure=True)
             logits_BN = chunks.logits(share, at, weights_ND, target_B)
             chunks.put(k, at, logits_BN, nothing_B)
-            parts_KB[k] = logits_BN[:, 0]
+            torch.amax(logits_BN, dim=1, out=parts_KB[k])
             torch.log_softmax(logits_BN, dim=1, out=logits_BN)
-            parts_KB[k] -= logits_BN[:, 0]
+            parts_KB[k] -= logits_BN.amax(dim=1)
 
     in_shares(work, chunks.shares)
     return parts_KB.logsumexp(dim=0)
