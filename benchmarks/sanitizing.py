@@ -196,7 +196,7 @@ def _far(job: Job) -> Tally:
     for loss, variant, contender in sanitized():
         if variant.family != job.name or job.dtype not in contender.dtypes:
             continue
-        for processors in (2, 1 << 30):
+        for processors in far.PROCESSORS:
             try:
                 found = far.launches(
                     loss, variant, contender.name, job.shape, job.dtype, processors
