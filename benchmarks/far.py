@@ -27,6 +27,11 @@ from kernels.loss import Loss, Shape, Variant
 # Operations on tensors of more elements than these are not carried out.
 LARGE = 1 << 27
 FAR = 1 << 31
+# Rows so few that they would end before 2^31 lie this many elements apart, in every batch below.
+APART, FEW = 1 << 20, 10_000
+# For how many processors work is split: for few, as on the CPU, so that a kernel over the parts has
+# few of them; for so many that a part is about a block, and a grid still has under 2^31 programs.
+PROCESSORS = (2, 500_000_000)
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 _EMPTY = {"empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided"}
 
@@ -34,11 +39,17 @@ _EMPTY = {"empty", "new_empty", "empty_like", "empty_strided", "new_empty_stride
 SHAPES = {
     # The class weights, the partial sums of dX; then the embeddings and the coefficients.
     "head": (Shape(65, 512, 4_300_000), Shape(4_300_000, 512, 129), Shape(34_000_000, 1, 65)),
-    # The embeddings and their gradient; then B x B.
-    "batch": (Shape(4_300_000, 512, 2_150_000), Shape(50_000, 2, 25_000)),
+    # The embeddings and their gradient; B x B; few embeddings that lie far apart.
+    "batch": (Shape(4_300_000, 512, 2_150_000), Shape(46_400, 2, 23_200), Shape(4_200, 2, 2_100)),
     # Either side's rows, their gradients, the centers.
     "rows": (Shape(4_300_000, 512, 4_300_000),),
 }
+
+
+def patience(shape: Shape) -> int:
+    """How many accesses the programs of a launch may make; a launch that makes more is left to
+    another shape. Where B x B passes 2^31, a program that meets every column is let run."""
+    return 7000 if FAR < shape.batch**2 < 2 * FAR else 1200
 
 
 def lazily(size: Any, dtype: torch.dtype, stride: Any = None) -> Tensor:
@@ -103,7 +114,8 @@ def batch_of(shape: Shape, dtype: torch.dtype) -> Batch:
     """Inputs that are all zeros, their labels rising from class to class or all the last one."""
     B, D, C = shape.batch, shape.dim, shape.classes
     labels = torch.arange(B) * C // B if B >= C else torch.full((B,), C - 1)
-    rows = [lazily((B, D), dtype) for _ in range(3)]
+    stride = (APART, 1) if C < B < FEW else None
+    rows = [lazily((B, D), dtype, stride) for _ in range(3)]
     return Batch(
         embeddings=rows[0], labels=labels, class_weights=lazily((C, D), dtype),
         bias=lazily((C,), dtype), centers=lazily((C, D), dtype), second=rows[1], third=rows[2],
@@ -130,10 +142,11 @@ def launches(
 
 
 def programs_of(launch: Any) -> list[int]:
-    """The last program, the first, and about the one where the largest tensor passes 2^31."""
+    """The last program, about the one where the largest tensor passes 2^31, and the first."""
     largest = max(t.numel() for t in launch.arguments.values() if isinstance(t, Tensor))
     last = launch.programs - 1
-    return sorted({0, min(last, -(-launch.programs * FAR // max(largest, FAR))), last})
+    beyond = min(last, -(-launch.programs * FAR // max(largest, FAR)))
+    return list(dict.fromkeys((last, beyond, 0)))
 
 
 def reach(tensor: Tensor) -> int:

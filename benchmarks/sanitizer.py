@@ -47,7 +47,7 @@ class OutOfBounds(AssertionError):
 
 
 class TooLong(RuntimeError):
-    """A launch made more accesses than `Watch.patience`."""
+    """More accesses were made than `Watch.patience`."""
 
 
 class CannotCheck(RuntimeError):
@@ -88,13 +88,14 @@ class Watch:
     """What was checked: launches by file and kernel, lanes by file and line, ``farthest`` the
     highest offset in elements by file, kernel and argument; ``findings`` over all launches.
 
-    ``patience`` is how many accesses (of a block of lanes) a launch may make before `TooLong`.
+    ``patience`` is how many ``accesses`` (of a block of lanes) may be made before `TooLong`.
     """
 
     launches: Counter[tuple[str, str]] = field(default_factory=Counter)
     lanes: Counter[tuple[str, int]] = field(default_factory=Counter)
     farthest: dict[tuple[str, str, str], int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    accesses: int = 0
     patience: float = float("inf")
 
 
@@ -104,7 +105,6 @@ class _Memory:
     def __init__(self, module: Any, watch: Watch) -> None:
         self._module, self._watch = module, watch
         self.kernel = ("", "")
-        self._left = watch.patience
         self.prepared: set[Any] = set()
         self._named: list[tuple[str, torch.Tensor]] = []
         self._views: list[View] = []
@@ -115,7 +115,7 @@ class _Memory:
 
     def begin(self, kernel: CodeType, named: list[tuple[str, torch.Tensor]]) -> None:
         self.kernel, self._named = (kernel.co_filename, kernel.co_name), named
-        self._views, self._found, self._left = [], {}, self._watch.patience
+        self._views, self._found = [], {}
         self.prepared = set()
 
     def tag(self, tensor: Any) -> int:
@@ -153,8 +153,8 @@ class _Memory:
     def _real(self, access: str, pointers: np.ndarray, mask: Any, size: int) -> np.ndarray:
         """The addresses behind tagged pointers, those of stray lanes replaced by a spare one."""
         frame = _kernel_frame()
-        self._left -= 1
-        if self._left < 0:
+        self._watch.accesses += 1
+        if self._watch.accesses > self._watch.patience:
             raise TooLong(f"{self.kernel[1]}: expected {self._watch.patience} accesses at most")
         active = np.broadcast_to(np.asarray(mask, dtype=bool), pointers.shape)
         lanes = int(np.count_nonzero(active))

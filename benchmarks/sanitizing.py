@@ -29,8 +29,6 @@ SHAPES = {
 }  # fmt: skip
 # How a matrix lies in memory, taken in turn over shapes and dtypes.
 LAYOUTS = ("contiguous", "columns of a wider matrix", "transposed", "every second row")
-# A far program that makes more accesses than this is left to another shape.
-PATIENCE = 1500
 
 
 @dataclass(frozen=True)
@@ -198,7 +196,7 @@ def _far(job: Job) -> Tally:
     for loss, variant, contender in sanitized():
         if variant.family != job.name or job.dtype not in contender.dtypes:
             continue
-        for processors in (2, 1 << 30):
+        for processors in far.PROCESSORS:
             try:
                 found = far.launches(
                     loss, variant, contender.name, job.shape, job.dtype, processors
@@ -211,7 +209,7 @@ def _far(job: Job) -> Tally:
                 key = _key(launch)
                 if key not in done:
                     done.add(key)
-                    _far_launch(launch, tally)
+                    _far_launch(launch, tally, far.patience(job.shape))
     return tally
 
 
@@ -228,7 +226,7 @@ def _key(launch: Any) -> tuple[Any, ...]:
     return tuple(parts)
 
 
-def _far_launch(launch: Any, tally: Tally) -> None:
+def _far_launch(launch: Any, tally: Tally, patience: int) -> None:
     from . import far, sanitizer
 
     code = launch.kernel.fn.__code__
@@ -241,16 +239,17 @@ def _far_launch(launch: Any, tally: Tally) -> None:
     if not large:
         return
     tally.large |= {(*kernel, name) for name in large}
-    for program in far.programs_of(launch):
-        with sanitizer.checked() as watch:
-            watch.patience = PATIENCE
+    with sanitizer.checked() as watch:
+        watch.patience = patience
+        for program in far.programs_of(launch):
             try:
                 sanitizer.run_program(launch, program)
             except sanitizer.OutOfBounds:
-                pass
+                pass  # the watch has it
             except Exception as error:
-                if sanitizer.TooLong.__name__ not in repr(error):
-                    tally.problems.append(f"{code.co_name}, program {program}: {error!r}")
+                if sanitizer.TooLong.__name__ in repr(error):
+                    break
+                tally.problems.append(f"{code.co_name}, program {program}: {error!r}")
                 continue
-        tally.far[kernel] += 1
-        tally.add(Tally(lanes=watch.lanes, farthest=watch.farthest, findings=watch.findings))
+            tally.far[kernel] += 1
+    tally.add(Tally(lanes=watch.lanes, farthest=watch.farthest, findings=watch.findings))
