@@ -33,7 +33,11 @@ APART, FEW = 1 << 20, 10_000
 # few of them; for so many that a part is about a block, and a grid still has under 2^31 programs.
 PROCESSORS = (2, 500_000_000)
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
-_EMPTY = {"empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided"}
+# What is provided page by page is zeros, so these are exact.
+_EMPTY = {
+    "empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided",
+    "zeros", "new_zeros", "zeros_like",
+}  # fmt: skip
 
 # By family: what passes 2^31 elements. D = 512 is the widest embedding in use.
 SHAPES = {
@@ -44,6 +48,11 @@ SHAPES = {
     # Either side's rows, their gradients, the centers.
     "rows": (Shape(4_300_000, 512, 4_300_000),),
 }
+_VIEW_OR_COPY = {"to", "contiguous", "reshape"}
+
+
+class TooLarge(RuntimeError):
+    """A tensor doesn't fit the address space, such as B x B of 4,300,000 embeddings."""
 
 
 def patience(shape: Shape) -> int:
@@ -59,6 +68,8 @@ def lazily(size: Any, dtype: torch.dtype, stride: Any = None) -> Tensor:
     count = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if 0 not in size else 0
     if count * dtype.itemsize < 1 << 20:
         return torch.zeros(max(count, 1), dtype=dtype).as_strided(size, stride)
+    if count * dtype.itemsize > 1 << 44:
+        raise TooLarge(f"expected at most 2^44 bytes; got {tuple(size)} {dtype}")
     pages = mmap.mmap(
         -1, count * dtype.itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
     )
@@ -79,8 +90,9 @@ class _Lazy(TorchDispatchMode):
             with self:
                 return self._launchers[func](*args, **kwargs)
         tensors = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, Tensor)]
-        empty = func.overloadpacket.__name__ in _EMPTY
-        if not empty and (func.is_view or all(t.numel() <= LARGE for t in tensors)):
+        name = func.overloadpacket.__name__
+        view = func.is_view and name not in _VIEW_OR_COPY
+        if name not in _EMPTY and (view or all(t.numel() <= LARGE for t in tensors)):
             return func(*args, **kwargs)
         args, kwargs = tree_map_only(Tensor, _shape_of, (args, kwargs))
         if "device" in kwargs or not tensors:
@@ -111,11 +123,15 @@ def _processors(package: str, many: int) -> Iterator[None]:
 
 
 def batch_of(shape: Shape, dtype: torch.dtype) -> Batch:
-    """Inputs that are all zeros, their labels rising from class to class or all the last one."""
+    """Zeros (or, if few, doubles); labels that rise from class to class, or are all the last."""
     B, D, C = shape.batch, shape.dim, shape.classes
     labels = torch.arange(B) * C // B if B >= C else torch.full((B,), C - 1)
     stride = (APART, 1) if C < B < FEW else None
     rows = [lazily((B, D), dtype, stride) for _ in range(3)]
+    if stride is not None:
+        # Every other row is its neighbour's double: kernels look at such pairs again.
+        drawn = torch.randn(B, D, generator=torch.Generator().manual_seed(0))
+        rows[0].copy_(drawn[torch.arange(B) // 2])
     return Batch(
         embeddings=rows[0], labels=labels, class_weights=lazily((C, D), dtype),
         bias=lazily((C,), dtype), centers=lazily((C, D), dtype), second=rows[1], third=rows[2],

@@ -201,6 +201,8 @@ def _far(job: Job) -> Tally:
                 found = far.launches(
                     loss, variant, contender.name, job.shape, job.dtype, processors
                 )
+            except far.TooLarge:
+                continue  # left to another shape
             except Exception as error:
                 where = f"{job} {loss.name}/{variant.name}"
                 tally.problems.append(f"{where}: {type(error).__name__}: {error}")
