@@ -100,6 +100,14 @@ def test_agrees_on_hard_values(name, values, dtype, many_tiles, device, seed):
     agrees(name, draw(name, (17, 19, 6), dtype, device, seed, values), seed, ("none",))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_coefficients_keep_their_digits_far_from_the_origin(dtype, many_tiles, device, seed):
+    """A gradient is small against the products of coefficients and embeddings it comes from."""
+    tensors = draw("triplet/batch-all", (17, 5, 6), dtype, device, seed)
+    tensors["embeddings"] = tensors["embeddings"] + 12
+    agrees("triplet/batch-all", tensors, seed, ("none",))
+
+
 @pytest.mark.parametrize(("rows", "identities"), [(9, 1), (17, 2), (9, 9)])
 @pytest.mark.parametrize("name", BATCHES)
 def test_few_and_many_positives(name, rows, identities, many_tiles, device, seed):
@@ -134,6 +142,29 @@ def test_of_equals_the_lowest_index_is_taken(name: str, many_tiles, device: str,
         wanted = function(name, "reference")(**tensors)
         for got, want in zip(function(name, "triton")(**tensors), wanted, strict=True):
             assert got.dtype == torch.int64 and torch.equal(got, want), (rows, dtype)
+
+
+def test_of_equals_in_several_blocks_the_lowest_is_taken(many_tiles, device: str, seed: int):
+    """Five blocks of columns in splits of 3 and 2, which are scanned one after the other."""
+    tensors = _grid(65, 11, seed, device)
+    wanted = function("triplet/mine-batch-hard", "reference")(**tensors)
+    for got, want in zip(
+        function("triplet/mine-batch-hard", "triton")(**tensors), wanted, strict=True
+    ):
+        assert torch.equal(got, want)
+
+
+def test_the_farthest_negative_is_taken_where_none_is_beyond(many_tiles, device: str, seed: int):
+    """On a sphere with its positive opposite, every anchor takes it, out of four blocks."""
+    generator = torch.Generator().manual_seed(seed)
+    half = torch.nn.functional.normalize(torch.randn(25, 3, generator=generator), dim=1)
+    order = torch.randperm(50, generator=generator)
+    x, of = torch.cat((half, -half))[order], torch.arange(25).repeat(2)[order]
+    tensors = {"embeddings": x.to(device), "labels": of.to(device)}
+    wanted = function("triplet/mine-semi-hard", "reference")(**tensors)
+    for got, want in zip(function("triplet/mine-semi-hard", "triton")(**tensors), wanted,
+                         strict=True):  # fmt: skip
+        assert torch.equal(got, want)
 
 
 @pytest.mark.parametrize("name", MINING)

@@ -177,6 +177,15 @@ def test_nan_goes_in_and_comes_out(name: str, device: str, seed: int):
             assert terms.sum().isnan() and gradient.sum().isnan()
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_nan_spoils_every_row_of_the_semi_hard_gradient(device: str, seed: int):
+    """Each may have been mined otherwise: as the terms say."""
+    x = draw("triplet/semi-hard", (9, 5, 3), "float32", device, seed)["embeddings"].clone()
+    x[3, 2] = float("nan")
+    labels, upstream = torch.arange(9, device=device) % 3, torch.ones(9, device=device)
+    assert fused_semi_hard.semi_hard_gradient(x, labels, upstream, 0.2).isnan().all()
+
+
 @pytest.mark.parametrize("name", [*ROWS, *BATCHES])
 def test_only_the_terms_take_a_gradient(name: str, device: str, seed: int):
     operator, arguments = _operators(device, seed)[name][0]
