@@ -59,6 +59,7 @@ def cli() -> None:
       marginbench run --resume reports/out/RUN     go on after an interruption
       marginbench report            draw the newest run's report again
       marginbench static            are the kernels compiled as pinned; needs no GPU
+      marginbench sanitize          does no kernel leave its tensors; needs no GPU
     """
 
 
@@ -69,26 +70,13 @@ def list_command(as_json: bool) -> None:
 
     Reads declarations only: neither torch nor triton is imported.
     """
-    from suites.listing import everything
+    from suites.listing import everything, show
 
     listing = everything()
     if as_json:
         click.echo(json.dumps(listing, indent=2, ensure_ascii=False))
         return
-    console = Console()
-    table = Table("loss", "variant", "contenders", "what it is", title="Losses")
-    for loss in listing["losses"]:
-        for variant in loss["variants"]:
-            contenders = ", ".join(variant["contenders"])
-            table.add_row(loss["name"], variant["name"], contenders, variant["summary"])
-    console.print(table)
-    for failure in listing["failed"]:
-        console.print(f"[red]failed to import[/] {failure['name']}: {failure['reason']}")
-    for kind in ("suites", "presets"):
-        table = Table("name", "what it measures", title=kind.capitalize())
-        for name, summary in listing[kind].items():
-            table.add_row(name, summary)
-        console.print(table)
+    show(listing, Console())
 
 
 @cli.command()
