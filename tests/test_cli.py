@@ -18,6 +18,8 @@ OPTIONS = {
         "--case", "--contender", "--device", "--fast", "--loss", "--out", "--resume",
         "--rigorous", "--seed", "--suite",
     },
+    "sanitize": {"--only"},
+    "static": {"--kernel", "--pin", "--target"},
 }  # fmt: skip
 
 
