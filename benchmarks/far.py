@@ -27,6 +27,8 @@ from kernels.loss import Loss, Shape, Variant
 # Operations on tensors of more elements than these are not carried out.
 LARGE = 1 << 27
 FAR = 1 << 31
+# What is launched on a batch differs between float32 and 16 bits, elsewhere the tiles alone do.
+DTYPES = {"head": ("float32",), "batch": ("float32", "float16"), "rows": ("float32",)}
 # Rows so few that they would end before 2^31 lie this many elements apart, in every batch below.
 APART, FEW = 1 << 20, 10_000
 # For how many processors work is split: for few, as on the CPU, so that a kernel over the parts has
