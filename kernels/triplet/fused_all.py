@@ -299,6 +299,7 @@ def all_gradient(embeddings: Tensor, counts: Tensor, upstream: Tensor) -> Tensor
 def _save(ctx, inputs, output) -> None:
     _, selected_B, count_BB = output
     ctx.mark_non_differentiable(selected_B, count_BB)
+    ctx.set_materialize_grads(False)  # zeros for the counts would be another B x B
     ctx.save_for_backward(inputs[0], count_BB)
 
 
