@@ -68,11 +68,12 @@ class Tally:
 
 
 def sanitized() -> Iterator[tuple[Loss, Variant, Contender]]:
-    """Every contender whose kernels the interpreter can run."""
+    """Every contender whose kernels the interpreter can run and are ours, not a peer's."""
     for loss in catalogue.losses():
         for variant in loss.variants:
             for contender in variant.contenders:
-                if contender.interpretable and "triton" in contender.needs:
+                ours = not any(need.startswith("package:") for need in contender.needs)
+                if ours and contender.interpretable and "triton" in contender.needs:
                     yield loss, variant, contender
 
 
