@@ -53,7 +53,7 @@ def identity() -> dict[str, Any]:
     facts["gpu"] = torch.cuda.get_device_name()
     facts["gpu_memory_gib"] = round(torch.cuda.get_device_properties(0).total_memory / 2**30, 1)
     facts["cuda"] = torch.version.cuda or f"ROCm {torch.version.hip}"
-    with _nvml() as (nvml, _):
+    with nvml() as (nvml, _):
         facts["driver"] = str(nvml.nvmlSystemGetDriverVersion()) if nvml else "unknown"
     return facts
 
@@ -88,7 +88,7 @@ def information() -> dict[str, Any]:
     if missing("cuda"):
         return facts
     facts["tf32"] = torch.get_float32_matmul_precision() != "highest"
-    with _nvml() as (nvml, gpu):
+    with nvml() as (nvml, gpu):
         if nvml:
             facts["gpu_celsius"] = nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU)
             facts["gpu_sm_mhz"] = nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM)
@@ -281,7 +281,7 @@ def _read(path: str) -> str | None:
 
 
 @contextmanager
-def _nvml() -> Iterator[tuple[Any, Any]]:
+def nvml() -> Iterator[tuple[Any, Any]]:
     """NVIDIA's management library and the GPU that torch uses, or (None, None)."""
     try:
         import pynvml

@@ -1,0 +1,202 @@
+"""What is said of a case, and when to stop asking. Pure arithmetic on log-ratios of groups.
+
+A case goes through a **screen**, in one process, and if something is found there through a
+**confirmation** in another, where the candidate is loaded first and the inputs are drawn anew.
+Only what both find is said to be SLOWER or FASTER; the screen's own samples are then not used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from . import evidence
+from .evidence import PILOT, Bet, spread
+from .interval import Ratio, ratio
+
+Verdict = Literal["SLOWER", "FASTER", "EQUIVALENT", "UNDECIDED", "WRONG", "NOT MEASURED"]
+Stage = Literal["screen", "confirmation"]
+
+# Logarithm of what a bet on a change must have shrunk to before equality is called early: what the
+# screen has found is given up less readily.
+_DEAD = {"screen": -1.0, "confirmation": -3.0}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the gate goes by; log-ratios are close to fractions at this size.
+
+    ``smallest_effect``: within it, two versions are as good as equal. ``tolerated``: a ratio this
+    near to 1 is never called slower; two copies of one code differ by up to that much where they
+    lie in memory. ``family_error``: the chance that a suite of unchanged cases gives any SLOWER,
+    split over the cases by Holm; the same again for FASTER. ``screen_error``: that of a case to be
+    confirmed for nothing. ``equivalence_error``: to call a case EQUIVALENT that is not.
+    ``stage_s``: seconds of timed work that a case may take in each of the two stages.
+    """
+
+    smallest_effect: float = 0.03
+    tolerated: float = 0.005
+    family_error: float = 0.001
+    screen_error: float = 0.01
+    equivalence_error: float = 0.002
+    fewest_groups: int = 24
+    stage_s: float = 14.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tolerated < self.smallest_effect < 1:
+            raise ValueError(
+                "smallest_effect: expected a fraction above what is tolerated "
+                f"({self.tolerated:g}) and below 1; got {self.smallest_effect:g}"
+            )
+
+
+@dataclass
+class Sample:
+    """The groups of one case in one stage, and the four bets on them, placed as they come."""
+
+    rule: Rule
+    stage: Stage
+    tests: int
+    groups: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        up, down = math.log1p(self.rule.smallest_effect), math.log1p(-self.rule.smallest_effect)
+        tolerated = self.rule.tolerated
+        self.slower, self.faster = Bet(tolerated, 1), Bet(-tolerated, -1)
+        self.not_slower, self.not_faster = Bet(up, -1), Bet(down, 1)
+
+    def add(self, log_ratio: float) -> None:
+        if not math.isfinite(log_ratio):
+            raise ValueError(f"log_ratio: expected a finite number; got {log_ratio}")
+        if len(self.groups) >= PILOT:
+            scale = spread(self.groups)
+            for bet in (self.slower, self.faster, self.not_slower, self.not_faster):
+                bet.place(log_ratio, scale)
+        self.groups.append(log_ratio)
+
+    @property
+    def error(self) -> float:
+        """Of SLOWER (and of FASTER) in this stage, for one case: in a confirmation a share of the
+        family's that is enough whatever the other cases say."""
+        if self.stage == "screen":
+            return self.rule.screen_error
+        return self.rule.family_error / self.tests
+
+    @property
+    def finding(self) -> Literal["SLOWER", "FASTER", "EQUIVALENT", ""]:
+        """What can be said now. Never both that a case is slower and that it is equivalent: slower
+        comes first, and no equivalence is claimed while evidence for a change is alive."""
+        enough = -math.log(self.error)
+        if self.slower.log_best >= enough:
+            return "SLOWER"
+        if self.faster.log_best >= enough:
+            return "FASTER"
+        within = -math.log(self.rule.equivalence_error)
+        if min(self.not_slower.log_best, self.not_faster.log_best) < within:
+            return ""
+        alive = max(self.slower.log_value, self.faster.log_value) > _DEAD[self.stage]
+        return "" if alive or len(self.groups) < self.rule.fewest_groups else "EQUIVALENT"
+
+    @property
+    def within(self) -> bool:
+        """Whether the case is equivalent by its samples, be evidence for a small change or not."""
+        enough = -math.log(self.rule.equivalence_error)
+        return min(self.not_slower.log_best, self.not_faster.log_best) >= enough
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is left to ask; the fewest groups make the interval worth printing."""
+        return bool(self.finding) and len(self.groups) >= self.rule.fewest_groups
+
+    def ratio(self) -> Ratio:
+        return ratio(self.groups)
+
+    def detectable(self, seconds: float) -> float:
+        """The smallest slow-down (a fraction) that the rule finds in 95% of runs, at this case's
+        spread and pace, within a stage's seconds; infinite where that is too few groups."""
+        groups = len(self.groups) * self.rule.stage_s / seconds if seconds else 0.0
+        error = self.rule.family_error / self.tests
+        found = evidence.detectable(spread(self.groups), groups, error, self.rule.tolerated)
+        return math.expm1(found) if math.isfinite(found) else math.inf
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A case's verdict and its reason in a sentence; ``p_value`` is Holm's, of the confirmation."""
+
+    verdict: Verdict
+    reason: str
+    ratio: Ratio | None = None
+    p_value: float | None = None
+
+
+def judge(
+    screens: Sequence[Sample], confirmations: Sequence[Sample | None], tests: int
+) -> list[Judgement]:
+    """All cases of a suite of ``tests`` cases, each with its screen and, where the screen found
+    something, its confirmation."""
+    flagged = [i for i, sample in enumerate(confirmations) if sample is not None]
+    adjusted = {
+        direction: dict(
+            zip(flagged, evidence.holm([_p(confirmations[i], direction) for i in flagged], tests),
+                strict=True)
+        )
+        for direction in ("SLOWER", "FASTER")
+    }  # fmt: skip
+    found = []
+    for i, (screen, confirmation) in enumerate(zip(screens, confirmations, strict=True)):
+        if confirmation is None:
+            found.append(_unflagged(screen))
+            continue
+        p = {name: values[i] for name, values in adjusted.items()}
+        found.append(_confirmed(screen, confirmation, p))
+    return found
+
+
+def _p(sample: Sample | None, direction: str) -> float:
+    assert sample is not None
+    return (sample.slower if direction == "SLOWER" else sample.faster).p_value
+
+
+def _unflagged(sample: Sample) -> Judgement:
+    if sample.finding == "EQUIVALENT" or sample.within:
+        return Judgement("EQUIVALENT", _equivalent(sample), sample.ratio())
+    return Judgement("UNDECIDED", _undecided(sample), sample.ratio())
+
+
+def _confirmed(screen: Sample, sample: Sample, p: dict[str, float]) -> Judgement:
+    direction = "SLOWER" if p["SLOWER"] <= p["FASTER"] else "FASTER"
+    if p[direction] <= sample.rule.family_error and screen.finding == direction:
+        reason = (
+            f"{direction.lower()} by {_percent(sample)} on fresh samples in a second process, as "
+            f"in the first (p = {p[direction]:.2g} after Holm, {len(sample.groups)} groups)"
+        )
+        return Judgement(direction, reason, sample.ratio(), p[direction])  # type: ignore[arg-type]
+    if sample.within:
+        reason = f"{screen.finding.lower()} at first, not confirmed: {_equivalent(sample)}"
+        return Judgement("EQUIVALENT", reason, sample.ratio(), min(p.values()))
+    reason = f"{screen.finding.lower()} at first, not confirmed: {_undecided(sample)}"
+    return Judgement("UNDECIDED", reason, sample.ratio(), min(p.values()))
+
+
+def _equivalent(sample: Sample) -> str:
+    effect = sample.rule.smallest_effect
+    return f"within {effect:.1%} of the base: measured {_percent(sample)} ({len(sample.groups)} groups)"
+
+
+def _undecided(sample: Sample) -> str:
+    return (
+        f"the time for it is spent with neither a change nor equality within "
+        f"{sample.rule.smallest_effect:.1%} shown: measured {_percent(sample)}, groups scatter by "
+        f"{spread(sample.groups):.1%} ({len(sample.groups)} groups)"
+    )
+
+
+def _percent(sample: Sample) -> str:
+    found = sample.ratio()
+    text = f"{found.estimate - 1:+.2%}"
+    if found.low is None or found.high is None:
+        return text
+    return f"{text} [{found.low - 1:+.2%}, {found.high - 1:+.2%}]"

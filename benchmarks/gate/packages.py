@@ -1,0 +1,43 @@
+"""Two versions of ``kernels/`` in one process, under two package names.
+
+Two processes that run identical code differ by some 3% for as long as they live; two copies in one
+process do not. The trees allow it: inside, imports are relative, and operators are registered
+under their package's name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+BASE, CANDIDATE = "kernels_of_base", "kernels_of_candidate"
+
+
+class CannotLoad(Exception):
+    """A tree whose kernels can't be imported; says which and why."""
+
+
+def load(tree: Path, name: str) -> None:
+    """Imports ``tree/kernels`` as the package ``name``, and every loss in it.
+
+    Raises CannotLoad where there are no kernels, they fail to import, or a loss among them does.
+    """
+    folder = tree / "kernels"
+    if not (folder / "__init__.py").is_file():
+        raise CannotLoad(f"{name}: expected a package kernels/ in {tree}; it is not there")
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+        catalogue = importlib.import_module(f"{name}.catalogue")
+        failed = catalogue.failures()
+    except Exception as error:
+        raise CannotLoad(f"{name}: {type(error).__name__}: {error}") from error
+    if failed:
+        raise CannotLoad(f"{name}: {failed[0].name} fails to import: {failed[0].reason}")

@@ -1,0 +1,144 @@
+"""The gate's record: one JSON line for each group of quads, each exact row and each verdict.
+
+The first line says what was asked, of which commits, on which machine; the last how it ended. A
+file without a last line is a gate that was killed, and no verdict of its own. From the groups
+alone the verdicts follow again (`replay`), to the last digit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from ..records import RecordError
+
+SCHEMA_VERSION: Literal[1] = 1
+FILE = "gate.jsonl"
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    schema_version: Literal[1] = SCHEMA_VERSION
+
+
+class GateStart(_Line):
+    """``identity`` and ``information`` as in a session's line; ``rule`` the decision's settings;
+    ``planted`` what was put into the candidate on purpose, for the gate's own trial."""
+
+    kind: Literal["gate_start"] = "gate_start"
+    command: str
+    started_at: str
+    base_commit: str
+    candidate_commit: str
+    dirty: bool
+    code: str
+    identity: dict[str, Any]
+    information: dict[str, Any]
+    suite: str
+    device: str
+    seed: int
+    threads: int
+    rule: dict[str, Any]
+    cases: list[str]
+    planted: str = ""
+
+
+class GateGroup(_Line):
+    """Quads of one case on one set of tensors: nanoseconds of two legs each, ``calls`` calls a leg;
+    in ``orders`` A is the base. ``retaken`` legs were interrupted and thrown away, ``interrupted``
+    ones used all the same."""
+
+    kind: Literal["group"] = "group"
+    case: str
+    stage: Literal["screen", "confirmation"]
+    number: int
+    calls: int
+    orders: list[str]
+    base: list[tuple[int, int]]
+    candidate: list[tuple[int, int]]
+    retaken: int
+    interrupted: int
+
+
+class GateExact(_Line):
+    """The exact half: its exit code, and each difference as a sentence."""
+
+    kind: Literal["exact"] = "exact"
+    code: int
+    rows: int
+    differences: list[str]
+    repinned: list[str]
+
+
+class GateVerdict(_Line):
+    """``ratio`` is candidate / base with its 95% interval, of the last stage; ``p_value`` Holm's;
+    ``detectable`` the smallest slow-down (a fraction) found in 95% of runs at this case's noise;
+    seconds are those of the timed work."""
+
+    kind: Literal["verdict"] = "verdict"
+    case: str
+    verdict: Literal["SLOWER", "FASTER", "EQUIVALENT", "UNDECIDED", "WRONG", "NOT MEASURED"]
+    reason: str
+    ratio: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    base_s: float | None
+    candidate_s: float | None
+    groups: int
+    seconds: float
+    detectable: float | None
+    shared: bool
+
+
+class GateEnd(_Line):
+    kind: Literal["gate_end"] = "gate_end"
+    exit_code: int
+    outcome: str
+    seconds: float
+
+
+Line = GateStart | GateGroup | GateExact | GateVerdict | GateEnd
+_ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
+
+
+class Writer:
+    """Appends lines as they come; ends of cases and of the gate reach the disk."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+
+    def append(self, line: Line) -> None:
+        data = (line.model_dump_json() + "\n").encode()
+        while data:
+            data = data[os.write(self._file, data) :]
+        if not isinstance(line, GateGroup):
+            os.fsync(self._file)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def read(path: Path) -> Iterator[Line]:
+    """Every line, checked; raises RecordError naming the one that is none."""
+    if not path.is_file():
+        raise RecordError(f"gate: expected a file of a gate's records; {path} is not there")
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, text in enumerate(file, start=1):
+            try:
+                if not text.endswith("\n"):
+                    raise RecordError(f"gate: {path}, line {number}: expected a whole line; it is "
+                                      "cut off: that gate was killed; run it again")  # fmt: skip
+                yield _ADAPTER.validate_json(text)
+            except ValidationError as error:
+                first = error.errors()[0]
+                place = ".".join(str(part) for part in first["loc"])
+                raise RecordError(
+                    f"gate: {path}, line {number}: {place}: {first['msg']}"
+                ) from None

@@ -1,0 +1,216 @@
+"""One gate from beginning to end: exact half, timed half, records, and the exit code."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from suites.gate import TimedCase, plan
+
+from .. import machine
+from ..exact.check import ExactOutcome
+from ..journal import now
+from . import inventory, timing
+from .decision import Rule
+from .packages import BASE, CANDIDATE, CannotLoad, load
+from .records import FILE, GateEnd, GateExact, GateGroup, GateStart, GateVerdict, Line, Writer
+from .throttle import throttled
+from .timing import CaseRun, Timed
+from .trees import Trees, different_versions
+
+FINE, REGRESSION, USAGE, NOT_MEASURED = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a gate is to do; ``exact`` gives the exact half's outcome for the base's folder of
+    pins, None where it is left out; ``only`` narrows the timed cases to ids that hold it."""
+
+    suite: str
+    device: str
+    seed: int
+    threads: int
+    rule: Rule
+    command: str
+    timed: bool = True
+    exact: Callable[[Path], ExactOutcome] | None = None
+    only: str = ""
+    plant: tuple[str, float] = ("", 0.0)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``code`` is the exit code, ``sentence`` says why."""
+
+    code: int
+    sentence: str
+    records: Path
+
+
+Progress = Callable[[str, dict[str, Any]], None]
+
+
+def run(asked: Asked, trees: Trees, out_dir: Path, tell: Progress = lambda k, w: None) -> Outcome:
+    """Everything that was asked, written to ``out_dir`` as it is measured. Never 0 by default."""
+    started = time.monotonic()
+    writer = Writer(out_dir / FILE)
+    try:
+        cases, problem = _cases(asked, trees) if asked.timed else ([], "")
+        writer.append(_start(asked, trees, cases))
+        exact = _exact(asked, trees, writer, tell)
+        timed: list[Timed] = []
+        if asked.timed and not problem:
+            problem = "; ".join(different_versions(trees))
+            if problem:
+                problem = f"no timed comparison across versions: {problem}"
+        if asked.timed and not problem:
+            timed = _timed(asked, trees, cases, writer, tell)
+            problem = throttled(asked.device)
+        outcome = _outcome(asked, exact, timed, problem, writer.path)
+        writer.append(GateEnd(exit_code=outcome.code, outcome=outcome.sentence,
+                              seconds=round(time.monotonic() - started, 1)))  # fmt: skip
+        return outcome
+    finally:
+        writer.close()
+
+
+def _cases(asked: Asked, trees: Trees) -> tuple[list[TimedCase], str]:
+    """What both trees have, and what bars the timing altogether."""
+    plans = []
+    for tree, name in ((trees.base, BASE), (trees.candidate, CANDIDATE)):
+        try:
+            load(tree, name)
+            plans.append({case.id: case for case in plan(asked.suite, asked.device, name)})
+        except CannotLoad as error:
+            return [], str(error)
+    base, candidate = plans
+    both = [case for name, case in candidate.items() if name in base and asked.only in name]
+    return both, "" if both else "no timed case is in both base and candidate"
+
+
+def _start(asked: Asked, trees: Trees, cases: Sequence[TimedCase]) -> GateStart:
+    return GateStart(
+        command=asked.command, started_at=now(), base_commit=trees.base_commit,
+        candidate_commit=trees.candidate_commit, dirty=trees.dirty, code=trees.code,
+        identity=machine.identity(), information=machine.information(), suite=asked.suite,
+        device=asked.device, seed=asked.seed, threads=asked.threads, rule=asdict(asked.rule),
+        cases=[case.id for case in cases],
+        planted=f"{asked.plant[0]}({asked.plant[1]:g})" if asked.plant[0] else "",
+    )  # fmt: skip
+
+
+def _exact(asked: Asked, trees: Trees, writer: Writer, tell: Progress) -> GateExact | None:
+    if asked.exact is None:
+        return None
+    tell("exact", {})
+    found = asked.exact(trees.base / "benchmarks" / "pinned")
+    differences, code = list(found.sentences), found.code
+    try:
+        pinned = inventory.read()
+    except FileNotFoundError:
+        pinned, code = [], max(code, NOT_MEASURED)
+        differences.append("no list of timed cases is pinned: marginbench gate --pin")
+    listed = inventory.compare(pinned, inventory.declared(), _base_inventory(trees))
+    if pinned and listed.unpinned:
+        differences += [f"timed case not pinned: {one}" for one in listed.unpinned]
+        code = code or REGRESSION
+    if listed.vanished:
+        differences += [f"timed case vanished: {one}" for one in listed.vanished]
+        code = code if code == REGRESSION else NOT_MEASURED
+    line = GateExact(
+        code=code, rows=len(found.rows), differences=differences,
+        repinned=[*found.repinned_sentences,
+                  *(f"timed case removed in this change: {one}" for one in listed.removed)],
+    )  # fmt: skip
+    writer.append(line)
+    return line
+
+
+def _base_inventory(trees: Trees) -> list[str]:
+    try:
+        return inventory.read(trees.base / "benchmarks" / "pinned")
+    except FileNotFoundError:
+        return []
+
+
+def _timed(
+    asked: Asked, trees: Trees, cases: list[TimedCase], writer: Writer, tell: Progress
+) -> list[Timed]:
+    def hear(kind: str, what: dict[str, Any]) -> None:
+        if kind == "group":
+            fields = {name: what[name] for name in GateGroup.model_fields if name in what}
+            writer.append(GateGroup(**fields))
+        tell(kind, what)
+
+    found = timing.compare(
+        (trees.base, trees.candidate), cases, asked.rule, seed=asked.seed, threads=asked.threads,
+        tell=hear, plant=asked.plant,
+    )  # fmt: skip
+    for one in found:
+        writer.append(verdict_line(one))
+    return found
+
+
+def verdict_line(one: Timed) -> GateVerdict:
+    run, ratio = one.last, one.judgement.ratio
+    detectable = run.sample.detectable(run.seconds) if run.sample.groups else math.inf
+    return GateVerdict(
+        case=one.case.id, verdict=one.judgement.verdict, reason=one.judgement.reason,
+        ratio=ratio.estimate if ratio else None, low=ratio.low if ratio else None,
+        high=ratio.high if ratio else None, p_value=one.judgement.p_value,
+        base_s=_per_call(run, "base"), candidate_s=_per_call(run, "candidate"),
+        groups=len(run.groups),
+        seconds=round(one.screen.seconds + (one.confirmation.seconds if one.confirmation else 0), 3),
+        detectable=detectable if math.isfinite(detectable) else None, shared=run.shared,
+    )  # fmt: skip
+
+
+def _per_call(run: CaseRun, side: str) -> float | None:
+    """The median over all legs, in seconds."""
+    legs = [leg / group.calls for group in run.groups for quad in getattr(group, side)
+            for leg in quad]  # fmt: skip
+    return statistics.median(legs) * 1e-9 if legs else None
+
+
+def _outcome(
+    asked: Asked, exact: GateExact | None, timed: list[Timed], problem: str, path: Path
+) -> Outcome:
+    """1 wherever something is worse, else 3 wherever something is not known, else 0."""
+    by_verdict: dict[str, list[str]] = {}
+    for one in timed:
+        by_verdict.setdefault(one.judgement.verdict, []).append(one.case.id)
+    worse = [f"{len(by_verdict[v])} {v}" for v in ("SLOWER", "WRONG") if v in by_verdict]
+    unknown = [f"{len(by_verdict[v])} {v}" for v in ("UNDECIDED", "NOT MEASURED") if v in by_verdict]
+    if exact and exact.code == REGRESSION:
+        worse.append(f"{len(exact.differences)} exact figures not as pinned")
+    elif exact and exact.code:
+        unknown.append(exact.differences[0] if exact.differences else "the exact half has no result")
+    if problem.startswith(f"{CANDIDATE}:"):
+        worse.append(f"the candidate can't be loaded: {problem}")
+    elif problem:
+        unknown.append(problem)
+    if asked.timed and not timed and not problem:
+        unknown.append("no timed case was measured")
+    if not asked.timed and exact is None:
+        unknown.append("nothing was asked for")
+    code = REGRESSION if worse else NOT_MEASURED if unknown else FINE
+    said = [*worse, *unknown] or [_all_well(exact, timed)]
+    return Outcome(code, "; ".join(said), path)
+
+
+def _all_well(exact: GateExact | None, timed: list[Timed]) -> str:
+    parts = [f"{exact.rows} exact figures as pinned"] if exact else []
+    faster = sum(one.judgement.verdict == "FASTER" for one in timed)
+    if timed:
+        text = f"{len(timed)} timed cases without a slow-down"
+        parts.append(text + (f", {faster} of them faster" if faster else ""))
+    return "; ".join(parts)
+
+
+def as_lines(outcome: Sequence[Timed]) -> list[Line]:
+    return [verdict_line(one) for one in outcome]

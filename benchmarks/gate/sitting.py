@@ -1,0 +1,122 @@
+"""One process of the gate: loads both trees, times case after case, and tells its parent.
+
+A message is a kind and a dictionary: ``start`` (case), ``group`` (case, group), ``end`` (case, and
+what became of it), ``failed`` (the trees could not be loaded), ``done``. Whatever happens to the
+process is the parent's to notice; a sample that is settled ends its case here.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from suites.gate import TimedCase
+
+from .decision import Rule, Sample, Stage
+from .packages import BASE, CANDIDATE, CannotLoad, load
+
+Slowed = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """What a process is asked to do. ``trees``: folders of base and candidate; ``tests``: cases
+    of the whole suite; ``plant`` names a function ``module:name`` that is given each pair before
+    it is timed, for the gate's own trial."""
+
+    trees: tuple[Path, Path]
+    stage: Stage
+    cases: tuple[TimedCase, ...]
+    rule: Rule
+    tests: int
+    seed: int
+    threads: int
+    plant: str = ""
+    plant_argument: float = 0.0
+
+
+def run(sitting: Sitting, parent: Connection) -> None:
+    """The process's whole life."""
+    import torch
+
+    from ..clock import no_collection
+
+    torch.set_num_threads(sitting.threads)
+    # Whichever is loaded first lies elsewhere in memory: the second process turns them round.
+    order = (0, 1) if sitting.stage == "screen" else (1, 0)
+    names = (BASE, CANDIDATE)
+    try:
+        for i in order:
+            load(sitting.trees[i], names[i])
+    except CannotLoad as error:
+        parent.send(("failed", {"side": ("base", "candidate")[i], "reason": str(error)}))
+        return
+    with no_collection():
+        for case in sitting.cases:
+            parent.send(("start", {"case": case.id}))
+            parent.send(("end", {"case": case.id, **_measure(sitting, case, parent)}))
+    parent.send(("done", {}))
+
+
+def _measure(sitting: Sitting, case: TimedCase, parent: Connection) -> dict[str, Any]:
+    from ..rows import explain
+    from .manners import check_after, check_before
+    from .pair import Pair, Wrong
+    from .quads import Timing
+
+    found = {"side": "", "reason": "", "seconds": 0.0, "shared": True}
+    seed = random.Random(f"{sitting.seed}/{sitting.stage}/{case.id}").randrange(2**31)
+    try:
+        pair = Pair(case, (BASE, CANDIDATE), seed)
+        found["shared"] = pair.shared
+        if sitting.plant:
+            _plant(sitting, pair)
+        for side in pair.sides:
+            check_before(pair, side)
+        timing = Timing(pair)
+        sample = Sample(sitting.rule, sitting.stage, sitting.tests)
+        fastest = [math.inf, math.inf]
+        for group in timing.groups():
+            sample.add(group.log_ratio)
+            parent.send(("group", {"case": case.id, **asdict(group)}))
+            fastest = list(map(min, fastest, group.fastest_s))
+            if sample.settled or timing.spent_s >= sitting.rule.stage_s:
+                break
+        found["seconds"] = timing.spent_s
+        for side, seconds in zip(pair.sides, fastest, strict=True):
+            check_after(pair, side, seconds)
+    except Wrong as wrong:
+        found |= {"side": wrong.side, "reason": wrong.reason}
+    except Exception as error:
+        found |= {"side": "unknown", "reason": explain(error)}
+    return found
+
+
+def _plant(sitting: Sitting, pair: Any) -> None:
+    import importlib
+
+    module, _, name = sitting.plant.partition(":")
+    getattr(importlib.import_module(module), name)(pair, sitting.plant_argument)
+
+
+def start(sitting: Sitting) -> tuple[Any, Connection]:
+    """The process, forked off a server that has imported torch once, and the end to listen at."""
+    import multiprocessing
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOADED))
+    mine, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=run, args=(sitting, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    return process, mine
+
+
+PRELOADED: Sequence[str] = (
+    "torch", "benchmarks.gate.sitting", "benchmarks.gate.quads", "benchmarks.gate.manners",
+)  # fmt: skip

@@ -1,0 +1,160 @@
+"""The timed half of a gate: screens all cases, confirms what was found, and judges."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from suites.gate import TimedCase
+
+from . import sitting
+from .decision import Judgement, Rule, Sample, Stage, judge
+from .quads import Group
+from .sitting import Sitting
+
+# A process that says nothing for so long is taken for hung.
+_SILENCE_S = 120.0
+Tell = Callable[[str, dict[str, Any]], None]
+
+
+@dataclass
+class CaseRun:
+    """One case in one stage: its sample, and what went wrong, on which side."""
+
+    case: TimedCase
+    sample: Sample
+    seconds: float = 0.0
+    side: str = ""
+    reason: str = ""
+    shared: bool = True
+    groups: list[Group] = field(default_factory=list)
+
+
+@dataclass
+class Timed:
+    """A case after all: its judgement and what that rests on (None where a stage did not run)."""
+
+    case: TimedCase
+    judgement: Judgement
+    screen: CaseRun
+    confirmation: CaseRun | None = None
+
+    @property
+    def last(self) -> CaseRun:
+        return self.confirmation or self.screen
+
+
+def compare(
+    trees: tuple[Path, Path],
+    cases: Sequence[TimedCase],
+    rule: Rule,
+    *,
+    seed: int,
+    threads: int,
+    tell: Tell = lambda kind, what: None,
+    plant: tuple[str, float] = ("", 0.0),
+) -> list[Timed]:
+    """Every case's verdict. ``tell`` hears every message of every process as it comes, with its
+    stage: whoever wants a record writes it there."""
+    ask = Sitting(trees, "screen", tuple(cases), rule, len(cases), seed, threads, *plant)
+    screens = _run(ask, tell)
+    flagged = [run.case for run in screens if _flagged(run)]
+    confirmed: dict[str, CaseRun] = {}
+    if flagged:
+        again = replace(ask, stage="confirmation", cases=tuple(flagged))
+        confirmed = {run.case.id: run for run in _run(again, tell)}
+    return _judged(screens, confirmed, len(cases))
+
+
+def _flagged(run: CaseRun) -> bool:
+    return not run.reason and run.sample.finding in ("SLOWER", "FASTER")
+
+
+def _judged(
+    screens: list[CaseRun], confirmed: dict[str, CaseRun], tests: int
+) -> list[Timed]:
+    runs = [(run, confirmed.get(run.case.id)) for run in screens]
+    sound = [(a, b) for a, b in runs if not (a.reason or (b and b.reason)) and a.sample.groups]
+    judgements = judge([a.sample for a, _ in sound], [b.sample if b else None for _, b in sound],
+                       tests)  # fmt: skip
+    by_case = {a.case.id: found for (a, _), found in zip(sound, judgements, strict=True)}
+    return [Timed(a.case, by_case.get(a.case.id) or _unsound(a, b), a, b) for a, b in runs]
+
+
+def _unsound(screen: CaseRun, confirmation: CaseRun | None) -> Judgement:
+    bad = confirmation if confirmation and confirmation.reason else screen
+    if bad.side == "candidate":
+        return Judgement("WRONG", f"the candidate: {bad.reason}")
+    if bad.side == "base":
+        return Judgement("NOT MEASURED", f"the base: {bad.reason}")
+    return Judgement("NOT MEASURED", bad.reason or "no sample was taken")
+
+
+def _run(ask: Sitting, tell: Tell) -> list[CaseRun]:
+    """All cases of a sitting; where its process ends early, another goes on with the rest."""
+    found: list[CaseRun] = []
+    left = list(ask.cases)
+    while left:
+        runs = _sit(replace(ask, cases=tuple(left)), tell)
+        found += runs
+        left = left[len(runs) :]
+    return found
+
+
+def _sit(ask: Sitting, tell: Tell) -> list[CaseRun]:
+    """The cases that one process ended, or that ended it: always at least one."""
+    process, messages = sitting.start(ask)
+    runs: list[CaseRun] = []
+    try:
+        while True:
+            if not messages.poll(_SILENCE_S):
+                _blame(ask, runs, f"nothing was heard of it for {_SILENCE_S:g} s")
+                return runs
+            kind, what = messages.recv()
+            tell(kind, {"stage": ask.stage, **what})
+            if kind == "start":
+                case = ask.cases[len(runs)]
+                runs.append(CaseRun(case, Sample(ask.rule, ask.stage, ask.tests)))
+            elif kind == "group":
+                _add(runs[-1], what)
+            elif kind == "end":
+                runs[-1].seconds, runs[-1].shared = what["seconds"], what["shared"]
+                runs[-1].side, runs[-1].reason = what["side"], what["reason"]
+            elif kind == "failed":
+                return [
+                    CaseRun(case, Sample(ask.rule, ask.stage, ask.tests), side="unknown",
+                            reason=f"the {what['side']} can't be loaded: {what['reason']}")
+                    for case in ask.cases
+                ]  # fmt: skip
+            else:
+                return runs
+    except EOFError:
+        process.join(5)
+        _blame(ask, runs, f"its process ended with code {process.exitcode}")
+        return runs
+    finally:
+        process.kill()
+        process.join()
+        messages.close()
+
+
+def _add(run: CaseRun, what: dict[str, Any]) -> None:
+    fields = {k: v for k, v in what.items() if k != "case"}
+    group = Group(**fields)
+    run.groups.append(group)
+    run.sample.add(group.log_ratio)
+
+
+def _blame(ask: Sitting, runs: list[CaseRun], reason: str) -> None:
+    """Whichever case was on, or was next."""
+    if not runs or len(runs) < len(ask.cases) and runs[-1].seconds:
+        case = ask.cases[len(runs)]
+        runs.append(CaseRun(case, Sample(ask.rule, ask.stage, ask.tests)))
+    runs[-1].side, runs[-1].reason = "unknown", reason
+
+
+def elapsed(since: float) -> float:
+    return time.monotonic() - since

@@ -1,0 +1,180 @@
+"""Base and candidate as folders: worktrees of this clone, and what else of them has to agree.
+
+The candidate is the working tree as it is, uncommitted and untracked files included: they go into
+a commit of their own that no branch points to, by way of an index of their own, so that neither
+the files nor the index are touched.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..machine import ROOT
+
+_MAIN = ("origin/main", "main", "origin/master", "master")
+# A difference between the two trees' pins of these bars a timed comparison: one process has one.
+_DECIDING = ("torch", "triton", "numpy")
+
+
+class NoTree(Exception):
+    """A base or candidate that can't be had; says what was asked for and why not."""
+
+
+class Busy(Exception):
+    """Another gate is at work in this clone."""
+
+
+@dataclass(frozen=True)
+class Trees:
+    """``base`` and ``candidate`` are folders; ``base_commit`` and ``candidate_commit`` their
+    commits; ``dirty`` says that the candidate holds more than its commit, and ``code`` is the hash
+    of its tree either way."""
+
+    base: Path
+    candidate: Path
+    base_commit: str
+    candidate_commit: str
+    dirty: bool
+    code: str
+
+    @property
+    def same_kernels(self) -> bool:
+        """Whether kernels/ is the same, byte for byte."""
+        return _kernels_of(self.base_commit) == _kernels_of(self.code)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Only one gate at a time in a clone: two would time each other. Raises Busy."""
+    common = Path(_git("rev-parse", "--path-format=absolute", "--git-common-dir"))
+    lock = os.open(common / "marginbench-gate.lock", os.O_WRONLY | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Busy(
+                "another gate is at work in this clone, and each would disturb the other's timing; "
+                "wait for its end"
+            ) from None
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def checked_out(base: str | None) -> Iterator[Trees]:
+    """Both trees, as long as the context lasts; ``base`` is a revision, None the merge-base with
+    main. Raises NoTree."""
+    base_commit = resolve(base) if base else merge_base()
+    head = _git("rev-parse", "HEAD")
+    candidate_tree = _write_tree()
+    dirty = candidate_tree != _git("rev-parse", "HEAD^{tree}")
+    folder = Path(tempfile.mkdtemp(prefix="marginbench-gate-"))
+    _git("worktree", "prune")
+    try:
+        _extract(base_commit, folder / "base")
+        _extract(candidate_tree, folder / "candidate")
+        yield Trees(folder / "base", folder / "candidate", base_commit, head, dirty, candidate_tree)
+    finally:
+        _remove(folder)
+
+
+def resolve(revision: str) -> str:
+    """The commit of a revision; raises NoTree where this clone has none of that name."""
+    try:
+        return _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    except NoTree:
+        raise NoTree(
+            f"BASE: expected a revision of this clone; got {revision!r} (a shallow clone has few: "
+            "fetch more with git fetch --unshallow)"
+        ) from None
+
+
+def merge_base() -> str:
+    """Where this branch left main; raises NoTree where there is no main."""
+    for main in _MAIN:
+        try:
+            return _git("merge-base", main, "HEAD")
+        except NoTree:
+            continue
+    raise NoTree(f"BASE: expected one of {', '.join(_MAIN)} to compare with; none is here: name one")
+
+
+def different_versions(trees: Trees) -> list[str]:
+    """What the two trees pin differently of what decides on speed, in sentences; empty if nothing."""
+    base, candidate = (_pinned(tree / "requirements.lock") for tree in (trees.base, trees.candidate))
+    return [
+        f"the base pins {name} {base.get(name, '(none)')}, the candidate "
+        f"{candidate.get(name, '(none)')}"
+        for name in _DECIDING
+        if base.get(name) != candidate.get(name)
+    ]
+
+
+def _pinned(lock: Path) -> dict[str, str]:
+    if not lock.is_file():
+        return {}
+    return dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", lock.read_text(), flags=re.MULTILINE))
+
+
+def _write_tree() -> str:
+    """The hash of the working tree as git would commit all of it."""
+    with tempfile.TemporaryDirectory(prefix="marginbench-index-") as folder:
+        index = Path(folder) / "index"
+        own = Path(_git("rev-parse", "--path-format=absolute", "--git-path", "index"))
+        if own.is_file():
+            shutil.copy(own, index)
+        environment = {"GIT_INDEX_FILE": str(index)}
+        _git("add", "--all", environment=environment)
+        return _git("write-tree", environment=environment)
+
+
+def _kernels_of(revision: str) -> str:
+    try:
+        return _git("rev-parse", f"{revision}:kernels")
+    except NoTree:
+        return f"no kernels in {revision}"
+
+
+def _extract(revision: str, to: Path) -> None:
+    """A worktree of a commit, or the files of a tree that is in no commit."""
+    if _git("cat-file", "-t", revision) == "commit":
+        _git("worktree", "add", "--detach", "--quiet", str(to), revision)
+        return
+    commit = _git(
+        "-c", "user.name=marginbench", "-c", "user.email=marginbench@localhost",
+        "commit-tree", revision, "-m", "the candidate, as it lies in the working tree",
+    )  # fmt: skip
+    _git("worktree", "add", "--detach", "--quiet", str(to), commit)
+
+
+def _remove(folder: Path) -> None:
+    for tree in ("base", "candidate"):
+        try:
+            _git("worktree", "remove", "--force", str(folder / tree))
+        except NoTree:
+            continue  # it never came to be
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _git(*arguments: str, environment: dict[str, str] | None = None) -> str:
+    try:
+        result = subprocess.run(
+            ["git", *arguments], cwd=ROOT, env={**os.environ, **(environment or {})},
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoTree(f"git {arguments[0]}: {error}") from None
+    if result.returncode:
+        said = result.stderr.strip().splitlines()
+        raise NoTree(f"git {arguments[0]}: {said[-1] if said else 'failed'}")
+    return result.stdout.strip()

@@ -1,0 +1,48 @@
+"""What is put into a candidate on purpose, to see whether the gate finds it: more work."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+from .pair import Pair
+
+_CALLS = 60
+_LOOPS = 20_000
+
+
+def extra_work(pair: Pair, fraction: float) -> None:
+    """Makes the candidate slower by this fraction of its own time: a loop that is really run in
+    every call. How long it has to be is measured in processor time, which other programs leave
+    alone; how much slower it came out is for the timing to say."""
+    side = pair.sides[1]
+    function = side.function
+    turns = round(fraction * _seconds_of_a_call(pair) / _seconds_of_a_turn())
+
+    def slowed(**given: Any) -> Any:
+        value = function(**given)
+        for _ in range(turns):
+            pass
+        return value
+
+    side.candidate.function = slowed
+
+
+def _seconds_of_a_call(pair: Pair) -> float:
+    """The median, of the candidate's calls alone, without what prepares them."""
+    side = pair.sides[1]
+    for _ in range(10):
+        pair.call(side)
+    return statistics.median(pair.call(side) for _ in range(_CALLS)) * 1e-9
+
+
+def _seconds_of_a_turn() -> float:
+    """Of an empty loop."""
+    found = []
+    for _ in range(9):
+        start = time.thread_time()
+        for _ in range(_LOOPS):
+            pass
+        found.append((time.thread_time() - start) / _LOOPS)
+    return statistics.median(found)

@@ -1,0 +1,86 @@
+"""The gate is not fooled: each way to look fast is found, and an honest candidate passes."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import gate_cheats
+import pytest
+import torch
+
+from benchmarks.gate import packages, sitting
+from benchmarks.gate.decision import Rule
+from benchmarks.gate.sitting import Sitting
+from suites.gate import TimedCase, plan
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Heard:
+    """Stands for the parent's end of the pipe."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, dict]] = []
+
+    def send(self, message: tuple[str, dict]) -> None:
+        self.messages.append(message)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _two_copies():
+    """As a process of the gate has them: with one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield from _loaded()
+    torch.set_num_threads(threads)
+
+
+def _loaded():
+    for name in (packages.BASE, packages.CANDIDATE):
+        packages.load(ROOT, name)
+    yield
+
+
+@pytest.fixture(autouse=True)
+def _clock_as_it_was():
+    before = time.perf_counter_ns
+    yield
+    time.perf_counter_ns = before
+
+
+def case(loss: str = "softmax") -> TimedCase:
+    return next(c for c in plan("smoke", "cpu") if c.loss == loss)
+
+
+def measured(plant: str, argument: float = 0.0, loss: str = "softmax", stage_s: float = 0.3) -> dict:
+    rule = Rule(stage_s=stage_s)
+    asked = Sitting((ROOT, ROOT), "screen", (case(loss),), rule, 1, 0, 1,
+                    f"gate_cheats:{plant}" if plant else "", argument)  # fmt: skip
+    return sitting._measure(asked, asked.cases[0], Heard())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("loss", ["softmax", "triplet"])
+def test_an_honest_candidate_is_not_suspected(loss: str):
+    found = measured("", loss=loss)
+    assert not found["reason"], found
+    assert found["shared"]
+
+
+@pytest.mark.parametrize("cheat", gate_cheats.CAUGHT)
+def test_caught(cheat: str):
+    found = measured(cheat)
+    assert found["side"] == "candidate", found
+    assert re.search(gate_cheats.CAUGHT[cheat], found["reason"]), found
+
+
+def test_a_patched_clock_does_not_time_anything():
+    """Ruled out: the gate has its clock before a tree is loaded."""
+    heard = Heard()
+    asked = Sitting((ROOT, ROOT), "screen", (case(),), Rule(stage_s=0.3), 1, 0, 1,
+                    "gate_cheats:patched_timer")  # fmt: skip
+    assert not sitting._measure(asked, case(), heard)["reason"]  # type: ignore[arg-type]
+    groups = [what for kind, what in heard.messages if kind == "group"]
+    slower = sum(sum(map(sum, g["candidate"])) for g in groups)
+    assert slower > 1.1 * sum(sum(map(sum, g["base"])) for g in groups)
