@@ -41,7 +41,7 @@ class Rule:
     family_error: float = 0.001
     screen_error: float = 0.01
     equivalence_error: float = 0.002
-    fewest_groups: int = 24
+    fewest_groups: int = 16
     stage_s: float = 14.0
 
     def __post_init__(self) -> None:

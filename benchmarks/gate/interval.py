@@ -55,7 +55,9 @@ def ratio(groups: Sequence[float], seed: int = 0) -> Ratio:
     low, high = np.quantile(resampled, [tail, 1 - tail])
     # The middle half's mean rests on about half of the groups: so do its degrees of freedom.
     freedom = max(2.0, count * (1 - 2 * _TRIM) - 1)
-    wider = math.sqrt(count / (count - 1)) * stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail)
+    wider = (
+        math.sqrt(count / (count - 1)) * stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail)
+    )
     return Ratio(
         math.exp(estimate),
         math.exp(estimate + (low - estimate) * wider),

@@ -34,9 +34,7 @@ def declared(package: str = "kernels") -> list[str]:
     return sorted({case.id for device in DEVICES for case in plan(_WIDEST, device, package)})
 
 
-def compare(
-    pinned: Collection[str], now: Collection[str], base: Collection[str] = ()
-) -> Inventory:
+def compare(pinned: Collection[str], now: Collection[str], base: Collection[str] = ()) -> Inventory:
     return Inventory(
         vanished=tuple(sorted(set(pinned) - set(now))),
         unpinned=tuple(sorted(set(now) - set(pinned))),

@@ -20,6 +20,10 @@ from .pair import Pair, Side
 _LEG_NS = 1_000_000
 _GROUP_NS = 32_000_000
 _MOST_QUADS = 8
+# Where others leave so little of the machine that a group takes longer, groups become smaller: many
+# of them say more than a few that are exact.
+_PATIENCE_S = 0.12
+_FEWEST_QUADS = 3
 _TRIES = 5
 _WARM_UP = 4
 _WARM_UP_S = 0.15
@@ -71,7 +75,10 @@ class Timing:
             for side in self.pair.sides:
                 self.pair.call(side)  # the first call at these addresses is nobody's
             group = self._group(number)
-            self.spent_s += time.perf_counter() - start
+            took = time.perf_counter() - start
+            self.spent_s += took
+            if took > _PATIENCE_S and self.quads > _FEWEST_QUADS:
+                self.quads -= 1
             yield group
             number += 1
 

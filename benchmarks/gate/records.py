@@ -139,6 +139,4 @@ def read(path: Path) -> Iterator[Line]:
             except ValidationError as error:
                 first = error.errors()[0]
                 place = ".".join(str(part) for part in first["loc"])
-                raise RecordError(
-                    f"gate: {path}, line {number}: {place}: {first['msg']}"
-                ) from None
+                raise RecordError(f"gate: {path}, line {number}: {place}: {first['msg']}") from None

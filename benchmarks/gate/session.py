@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from suites.gate import TimedCase, plan
 
 from .. import machine
-from ..exact.check import ExactOutcome
 from ..journal import now
 from . import inventory, timing
 from .decision import Rule
 from .packages import BASE, CANDIDATE, CannotLoad, load
-from .records import FILE, GateEnd, GateExact, GateGroup, GateStart, GateVerdict, Line, Writer
+from .records import FILE, GateEnd, GateExact, GateGroup, GateStart, Writer
 from .throttle import throttled
-from .timing import CaseRun, Timed
+from .timing import Timed
 from .trees import Trees, different_versions
+from .verdicts import verdict_line
+
+if TYPE_CHECKING:
+    from ..exact.check import ExactOutcome
 
 FINE, REGRESSION, USAGE, NOT_MEASURED = 0, 1, 2, 3
 
@@ -156,27 +157,6 @@ def _timed(
     return found
 
 
-def verdict_line(one: Timed) -> GateVerdict:
-    run, ratio = one.last, one.judgement.ratio
-    detectable = run.sample.detectable(run.seconds) if run.sample.groups else math.inf
-    return GateVerdict(
-        case=one.case.id, verdict=one.judgement.verdict, reason=one.judgement.reason,
-        ratio=ratio.estimate if ratio else None, low=ratio.low if ratio else None,
-        high=ratio.high if ratio else None, p_value=one.judgement.p_value,
-        base_s=_per_call(run, "base"), candidate_s=_per_call(run, "candidate"),
-        groups=len(run.groups),
-        seconds=round(one.screen.seconds + (one.confirmation.seconds if one.confirmation else 0), 3),
-        detectable=detectable if math.isfinite(detectable) else None, shared=run.shared,
-    )  # fmt: skip
-
-
-def _per_call(run: CaseRun, side: str) -> float | None:
-    """The median over all legs, in seconds."""
-    legs = [leg / group.calls for group in run.groups for quad in getattr(group, side)
-            for leg in quad]  # fmt: skip
-    return statistics.median(legs) * 1e-9 if legs else None
-
-
 def _outcome(
     asked: Asked, exact: GateExact | None, timed: list[Timed], problem: str, path: Path
 ) -> Outcome:
@@ -185,11 +165,15 @@ def _outcome(
     for one in timed:
         by_verdict.setdefault(one.judgement.verdict, []).append(one.case.id)
     worse = [f"{len(by_verdict[v])} {v}" for v in ("SLOWER", "WRONG") if v in by_verdict]
-    unknown = [f"{len(by_verdict[v])} {v}" for v in ("UNDECIDED", "NOT MEASURED") if v in by_verdict]
+    unknown = [
+        f"{len(by_verdict[v])} {v}" for v in ("UNDECIDED", "NOT MEASURED") if v in by_verdict
+    ]
     if exact and exact.code == REGRESSION:
         worse.append(f"{len(exact.differences)} exact figures not as pinned")
     elif exact and exact.code:
-        unknown.append(exact.differences[0] if exact.differences else "the exact half has no result")
+        unknown.append(
+            exact.differences[0] if exact.differences else "the exact half has no result"
+        )
     if problem.startswith(f"{CANDIDATE}:"):
         worse.append(f"the candidate can't be loaded: {problem}")
     elif problem:
@@ -210,7 +194,3 @@ def _all_well(exact: GateExact | None, timed: list[Timed]) -> str:
         text = f"{len(timed)} timed cases without a slow-down"
         parts.append(text + (f", {faster} of them faster" if faster else ""))
     return "; ".join(parts)
-
-
-def as_lines(outcome: Sequence[Timed]) -> list[Line]:
-    return [verdict_line(one) for one in outcome]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -73,9 +72,7 @@ def _flagged(run: CaseRun) -> bool:
     return not run.reason and run.sample.finding in ("SLOWER", "FASTER")
 
 
-def _judged(
-    screens: list[CaseRun], confirmed: dict[str, CaseRun], tests: int
-) -> list[Timed]:
+def _judged(screens: list[CaseRun], confirmed: dict[str, CaseRun], tests: int) -> list[Timed]:
     runs = [(run, confirmed.get(run.case.id)) for run in screens]
     sound = [(a, b) for a, b in runs if not (a.reason or (b and b.reason)) and a.sample.groups]
     judgements = judge([a.sample for a, _ in sound], [b.sample if b else None for _, b in sound],
@@ -154,7 +151,3 @@ def _blame(ask: Sitting, runs: list[CaseRun], reason: str) -> None:
         case = ask.cases[len(runs)]
         runs.append(CaseRun(case, Sample(ask.rule, ask.stage, ask.tests)))
     runs[-1].side, runs[-1].reason = "unknown", reason
-
-
-def elapsed(since: float) -> float:
-    return time.monotonic() - since

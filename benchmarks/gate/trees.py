@@ -106,12 +106,16 @@ def merge_base() -> str:
             return _git("merge-base", main, "HEAD")
         except NoTree:
             continue
-    raise NoTree(f"BASE: expected one of {', '.join(_MAIN)} to compare with; none is here: name one")
+    raise NoTree(
+        f"BASE: expected one of {', '.join(_MAIN)} to compare with; none is here: name one"
+    )
 
 
 def different_versions(trees: Trees) -> list[str]:
     """What the two trees pin differently of what decides on speed, in sentences; empty if nothing."""
-    base, candidate = (_pinned(tree / "requirements.lock") for tree in (trees.base, trees.candidate))
+    base, candidate = (
+        _pinned(tree / "requirements.lock") for tree in (trees.base, trees.candidate)
+    )
     return [
         f"the base pins {name} {base.get(name, '(none)')}, the candidate "
         f"{candidate.get(name, '(none)')}"

@@ -1,0 +1,195 @@
+"""The gate's own trial: verdicts of a commit against itself, and against slowed copies of itself.
+
+A trial is one whole-suite verdict, by the very code that `gate` runs: two worktrees of one commit,
+new processes, new seeds. In a trial of power every case of the candidate has real extra work in
+every call. Half of the trials run while as many other processes as there are cores compute without
+a pause. Trials are written as they end, so that a trial that is killed is the only one lost; a
+rerun goes on where the file ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from suites.gate import plan
+
+from .. import machine
+from ..journal import now
+from . import timing
+from .decision import Rule
+from .packages import CANDIDATE, load
+from .trees import Trees
+from .verdicts import verdict_line
+
+FILE = "trust.jsonl"
+PLANT = "benchmarks.gate.trial:extra_work"
+# What a leg is written down in: a millisecond is 10,000 of them.
+UNIT_NS = 100
+
+
+@dataclass(frozen=True)
+class Trial:
+    """``load`` is "quiet" or "loaded", ``fraction`` the slow-down put in (0: none)."""
+
+    number: int
+    load: str
+    fraction: float
+
+    @property
+    def id(self) -> str:
+        return f"{self.load}/{self.fraction:g}/{self.number}"
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How many trials of each kind: unchanged ones in each state of the machine, and slowed ones
+    by fraction."""
+
+    same: int
+    quiet: dict[float, int]
+    loaded: dict[float, int]
+
+
+FULL = Amount(150, {0.01: 8, 0.02: 20, 0.03: 8, 0.05: 6, 0.1: 6},
+              {0.01: 4, 0.02: 8, 0.03: 20, 0.05: 6, 0.1: 4})  # fmt: skip
+SMOKE = Amount(2, {0.05: 1}, {0.05: 1})
+
+
+def trials(amount: Amount, load: str) -> list[Trial]:
+    """Unchanged and slowed ones in a random order that is always the same."""
+    slowed = {"quiet": amount.quiet, "loaded": amount.loaded}[load]
+    found = [Trial(k, load, 0.0) for k in range(amount.same)]
+    found += [Trial(k, load, f) for f, count in slowed.items() for k in range(count)]
+    random.Random(load).shuffle(found)
+    return found
+
+
+def run(
+    amount: Amount,
+    trees: Trees,
+    out_dir: Path,
+    *,
+    seed: int,
+    rule: Rule | None = None,
+    loads: tuple[str, ...] = ("quiet", "loaded"),
+    command: str = "",
+    tell: Callable[[Trial, int, int, dict[str, Any]], None] = lambda *_: None,
+) -> Path:
+    """All trials that the file in ``out_dir`` does not hold yet; returns the file."""
+    path = out_dir / FILE
+    rule = rule or Rule()
+    done = ended(path)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    load_tree = trees.candidate
+    load(load_tree, CANDIDATE)
+    cases = plan("smoke", "cpu", CANDIDATE)
+    with path.open("a") as file:
+        _write(file, {
+            "kind": "session", "command": command, "started_at": now(), "seed": seed,
+            "commit": trees.candidate_commit, "dirty": trees.dirty, "code": trees.code,
+            "identity": machine.identity(), "information": machine.information(),
+            "rule": asdict(rule), "cases": [case.id for case in cases], "unit_ns": UNIT_NS,
+        })  # fmt: skip
+        total = sum(len(trials(amount, load)) for load in loads)
+        finished = 0
+        for state in loads:
+            left = [one for one in trials(amount, state) if one.id not in done]
+            finished += len(trials(amount, state)) - len(left)
+            with _busy(state):
+                for trial in left:
+                    lines = _one(trial, trees, cases, rule, seed)
+                    for line in lines:
+                        _write(file, line)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    finished += 1
+                    tell(trial, finished, total, lines[-1])
+    return path
+
+
+def ended(path: Path) -> set[str]:
+    """The trials whose last line is there; a line that is cut off is cut away."""
+    if not path.is_file():
+        return set()
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        path.write_bytes(whole)
+    lines = map(json.loads, whole.decode().splitlines())
+    return {line["trial"] for line in lines if line["kind"] == "trial"}
+
+
+def _one(trial: Trial, trees: Trees, cases: list, rule: Rule, seed: int) -> list[dict[str, Any]]:
+    own = random.Random(f"{seed}/{trial.id}").randrange(2**31)
+    start = time.monotonic()
+    plant = (PLANT, trial.fraction) if trial.fraction else ("", 0.0)
+    before = os.getloadavg()[0]
+    found = timing.compare(
+        (trees.base, trees.candidate), cases, rule, seed=own, threads=1, plant=plant
+    )
+    lines = [_raw(trial, run) for one in found
+             for run in (one.screen, one.confirmation) if run is not None]  # fmt: skip
+    verdicts = [verdict_line(one).model_dump(exclude={"schema_version", "kind"}) for one in found]
+    return [*lines, {
+        "kind": "trial", "trial": trial.id, "load": trial.load, "fraction": trial.fraction,
+        "seed": own, "at": now(), "seconds": round(time.monotonic() - start, 2),
+        "load_average": [round(before, 2), round(os.getloadavg()[0], 2)], "verdicts": verdicts,
+    }]  # fmt: skip
+
+
+def _raw(trial: Trial, run: timing.CaseRun) -> dict[str, Any]:
+    """Every leg of a case in a stage: by group, by quad, the four legs in the order base, base,
+    candidate, candidate, in units; ``orders`` the quads that began with the base."""
+    groups = run.groups
+    return {
+        "kind": "legs", "trial": trial.id, "case": run.case.id, "stage": run.sample.stage,
+        "calls": groups[0].calls if groups else 0, "seconds": round(run.seconds, 3),
+        "retaken": sum(group.retaken for group in groups),
+        "interrupted": sum(group.interrupted for group in groups),
+        "base_first": ["".join("1" if o == "ABBA" else "0" for o in g.orders) for g in groups],
+        "legs": [[[round(leg / UNIT_NS) for leg in (*a, *b)]
+                  for a, b in zip(g.base, g.candidate, strict=True)] for g in groups],
+    }  # fmt: skip
+
+
+def _write(file: Any, line: dict[str, Any]) -> None:
+    file.write(json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n")
+
+
+@contextlib.contextmanager
+def _busy(state: str) -> Iterator[None]:
+    """While loaded, a process for each core that computes without a pause."""
+    if state == "quiet":
+        yield
+        return
+    context = multiprocessing.get_context("spawn")
+    cores = len(os.sched_getaffinity(0))
+    others = [context.Process(target=_compute, daemon=True) for _ in range(cores)]
+    for other in others:
+        other.start()
+    time.sleep(2.0)
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.join()
+
+
+def _compute() -> None:
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    import numpy as np
+
+    matrix = np.random.default_rng(0).random((400, 400))
+    while os.getppid() != 1:
+        matrix = matrix @ matrix
+        matrix /= np.abs(matrix).max()
