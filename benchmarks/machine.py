@@ -53,8 +53,8 @@ def identity() -> dict[str, Any]:
     facts["gpu"] = torch.cuda.get_device_name()
     facts["gpu_memory_gib"] = round(torch.cuda.get_device_properties(0).total_memory / 2**30, 1)
     facts["cuda"] = torch.version.cuda or f"ROCm {torch.version.hip}"
-    with nvml() as (nvml, _):
-        facts["driver"] = str(nvml.nvmlSystemGetDriverVersion()) if nvml else "unknown"
+    with nvml() as (library, _):
+        facts["driver"] = str(library.nvmlSystemGetDriverVersion()) if library else "unknown"
     return facts
 
 
@@ -88,11 +88,13 @@ def information() -> dict[str, Any]:
     if missing("cuda"):
         return facts
     facts["tf32"] = torch.get_float32_matmul_precision() != "highest"
-    with nvml() as (nvml, gpu):
-        if nvml:
-            facts["gpu_celsius"] = nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU)
-            facts["gpu_sm_mhz"] = nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM)
-            facts["gpu_percent_used"] = nvml.nvmlDeviceGetUtilizationRates(gpu).gpu
+    with nvml() as (library, gpu):
+        if library:
+            facts["gpu_celsius"] = library.nvmlDeviceGetTemperature(
+                gpu, library.NVML_TEMPERATURE_GPU
+            )
+            facts["gpu_sm_mhz"] = library.nvmlDeviceGetClockInfo(gpu, library.NVML_CLOCK_SM)
+            facts["gpu_percent_used"] = library.nvmlDeviceGetUtilizationRates(gpu).gpu
     return facts
 
 

@@ -55,12 +55,12 @@ def plan(suite: str, device: str, package: str = "kernels") -> list[TimedCase]:
                 if not _ours(contender, device, suite):
                     continue
                 for shape in _shapes(suite, variant.family, device):
-                    for dtype in FAST.speed_dtypes(device):
-                        if dtype in contender.dtypes and not _limited(contender, shape, dtype):
-                            found.append(
-                                TimedCase(loss.name, variant.name, variant.version,
-                                          contender.name, shape, dtype, device)
-                            )  # fmt: skip
+                    found += [
+                        TimedCase(loss.name, variant.name, variant.version, contender.name, shape,
+                                  dtype, device)
+                        for dtype in FAST.speed_dtypes(device)
+                        if dtype in contender.dtypes and not _limited(contender, shape, dtype)
+                    ]  # fmt: skip
     return found
 
 

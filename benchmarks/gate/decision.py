@@ -182,8 +182,8 @@ def _confirmed(screen: Sample, sample: Sample, p: dict[str, float]) -> Judgement
 
 
 def _equivalent(sample: Sample) -> str:
-    effect = sample.rule.smallest_effect
-    return f"within {effect:.1%} of the base: measured {_percent(sample)} ({len(sample.groups)} groups)"
+    effect, groups = sample.rule.smallest_effect, len(sample.groups)
+    return f"within {effect:.1%} of the base: measured {_percent(sample)} ({groups} groups)"
 
 
 def _undecided(sample: Sample) -> str:

@@ -1,4 +1,4 @@
-"""A sign-flip test that may be looked at after every sample. Needs nothing but the standard library.
+"""A sign-flip test that may be looked at after every sample. Needs the standard library alone.
 
 What is tested are log-ratios candidate / base, one for each *group*: some quads on inputs of their
 own (`quads`). In a quad the order of base and candidate is drawn by a coin, so where both cost the
@@ -54,7 +54,7 @@ class Bet:
 
     @property
     def p_value(self) -> float:
-        """Valid at any time: the chance of this much evidence, ever, if there is nothing to find."""
+        """The chance of this much evidence, ever, if there is nothing to find: valid at any time."""
         return math.exp(-self.log_best)
 
     def place(self, log_ratio: float, spread: float) -> None:
@@ -76,7 +76,7 @@ def _log_mean_exp(values: Sequence[float]) -> float:
 
 
 def holm(p_values: Sequence[float], tests: int) -> list[float]:
-    """Adjusted p-values of some tests out of ``tests``, the rest of which found nothing (Holm 1979).
+    """Adjusted p-values of some of ``tests`` tests, the rest of which found nothing (Holm 1979).
 
     Raises ValueError where there are more p-values than tests.
     """

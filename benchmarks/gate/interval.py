@@ -40,11 +40,14 @@ def log_ratio(base: tuple[float, float], candidate: tuple[float, float]) -> floa
 
 
 def ratio(groups: Sequence[float], seed: int = 0) -> Ratio:
-    """From the log-ratio of each group; raises ValueError where there is none or one is not finite."""
+    """From the log-ratio of each group; raises ValueError where none is there or not all are finite."""
     values = np.asarray(groups, dtype=float)
     if values.size == 0 or not np.isfinite(values).all():
-        raise ValueError("groups: expected finite log-ratios, at least one; got "
-                         f"{values.size}, {int((~np.isfinite(values)).sum())} not finite")  # fmt: skip
+        infinite = int((~np.isfinite(values)).sum())
+        raise ValueError(
+            "groups: expected finite log-ratios, at least one; got "
+            f"{values.size}, {infinite} not finite"
+        )
     estimate = float(_middle(values[None, :])[0])
     count = values.size
     if count < FEWEST:

@@ -18,7 +18,7 @@ from .pair import Pair, Side, Wrong
 
 _SETTLE_S = 0.004
 _REPEATS = 3
-# Of a call's own processor time, what may be spent after it returned: releasing memory and the like.
+# Of a call's own processor time, what may be spent after it returned: to release memory, say.
 _LEFT_OVER = 0.25
 _LEAST_NS = 100_000
 
@@ -67,7 +67,7 @@ def _right_on_dirty_memory(pair: Pair, side: Side) -> None:
 
 
 def _keeps_no_buffer(pair: Pair, side: Side) -> None:
-    """An output that the next call writes over would save an allocation, and corrupt its owner's."""
+    """An output that the next call writes over saves an allocation, and corrupts its owner's."""
     subject = side.subject
     first = subject.evaluate(side.function, side.inputs, TIMED_REDUCTION, pair.upstream)
     held = first.kept()

@@ -118,7 +118,8 @@ class Timing:
 
     def _warm_up(self) -> tuple[int, int]:
         """Calls of a leg and quads of a group, by how long a call takes."""
-        start, times = time.perf_counter(), []
+        times: list[int] = []
+        start = time.perf_counter()
         while len(times) < 2 * _WARM_UP or time.perf_counter() - start < _WARM_UP_S:
             times += [self.pair.call(side) for side in self.pair.sides]
             if time.perf_counter() - start > 20 * _WARM_UP_S and len(times) >= 4:
@@ -130,5 +131,5 @@ class Timing:
 
 
 def _interruptions() -> int:
-    """How often the kernel has taken the processor from this process, which was not done with it."""
+    """How often the kernel has taken the processor away before this process was done with it."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw

@@ -10,7 +10,7 @@ from typing import Any
 from suites.gate import TimedCase
 
 from . import sitting
-from .decision import Judgement, Rule, Sample, Stage, judge
+from .decision import Judgement, Rule, Sample, judge
 from .quads import Group
 from .sitting import Sitting
 
@@ -147,7 +147,7 @@ def _add(run: CaseRun, what: dict[str, Any]) -> None:
 
 def _blame(ask: Sitting, runs: list[CaseRun], reason: str) -> None:
     """Whichever case was on, or was next."""
-    if not runs or len(runs) < len(ask.cases) and runs[-1].seconds:
+    if not runs or (len(runs) < len(ask.cases) and runs[-1].seconds):
         case = ask.cases[len(runs)]
         runs.append(CaseRun(case, Sample(ask.rule, ask.stage, ask.tests)))
     runs[-1].side, runs[-1].reason = "unknown", reason

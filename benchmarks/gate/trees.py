@@ -112,7 +112,7 @@ def merge_base() -> str:
 
 
 def different_versions(trees: Trees) -> list[str]:
-    """What the two trees pin differently of what decides on speed, in sentences; empty if nothing."""
+    """What of that which decides on speed the two trees pin differently, in sentences."""
     base, candidate = (
         _pinned(tree / "requirements.lock") for tree in (trees.base, trees.candidate)
     )

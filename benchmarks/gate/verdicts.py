@@ -18,7 +18,7 @@ def verdict_line(one: Timed) -> GateVerdict:
         high=ratio.high if ratio else None, p_value=one.judgement.p_value,
         base_s=_per_call(run, "base"), candidate_s=_per_call(run, "candidate"),
         groups=len(run.groups),
-        seconds=round(one.screen.seconds + (one.confirmation.seconds if one.confirmation else 0), 3),
+        seconds=round(sum(r.seconds for r in (one.screen, one.confirmation) if r), 3),
         detectable=detectable if math.isfinite(detectable) else None, shared=run.shared,
     )  # fmt: skip
 
