@@ -54,7 +54,7 @@ class Bet:
 
     @property
     def p_value(self) -> float:
-        """The chance of this much evidence, ever, if there is nothing to find: valid at any time."""
+        """The chance of this much evidence, ever, where there is nothing to find."""
         return math.exp(-self.log_best)
 
     def place(self, log_ratio: float, spread: float) -> None:

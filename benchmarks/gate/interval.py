@@ -40,7 +40,7 @@ def log_ratio(base: tuple[float, float], candidate: tuple[float, float]) -> floa
 
 
 def ratio(groups: Sequence[float], seed: int = 0) -> Ratio:
-    """From the log-ratio of each group; raises ValueError where none is there or not all are finite."""
+    """From the log-ratio of each group; raises ValueError unless there are some, all finite."""
     values = np.asarray(groups, dtype=float)
     if values.size == 0 or not np.isfinite(values).all():
         infinite = int((~np.isfinite(values)).sum())

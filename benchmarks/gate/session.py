@@ -12,7 +12,7 @@ from suites.gate import TimedCase, plan
 
 from .. import machine
 from ..journal import now
-from . import inventory, timing
+from . import apart, inventory, timing
 from .decision import Rule
 from .packages import BASE, CANDIDATE, CannotLoad, load
 from .records import FILE, GateEnd, GateExact, GateGroup, GateStart, Writer
@@ -29,8 +29,9 @@ FINE, REGRESSION, USAGE, NOT_MEASURED = 0, 1, 2, 3
 
 @dataclass(frozen=True)
 class Asked:
-    """What a gate is to do; ``exact`` gives the exact half's outcome for the base's folder of
-    pins, None where it is left out; ``only`` narrows the timed cases to ids that hold it."""
+    """What a gate is to do. ``exact`` gives the exact half's outcome for the base's folder of
+    pins, None where it is left out; ``only`` narrows the timed cases to ids that hold it; ``apart``
+    gives each side processes of its own."""
 
     suite: str
     device: str
@@ -41,6 +42,7 @@ class Asked:
     timed: bool = True
     exact: Callable[[Path], ExactOutcome] | None = None
     only: str = ""
+    apart: bool = False
     plant: tuple[str, float] = ("", 0.0)
 
 
@@ -148,7 +150,7 @@ def _timed(
             writer.append(GateGroup(**fields))
         tell(kind, what)
 
-    found = timing.compare(
+    found = (apart if asked.apart else timing).compare(
         (trees.base, trees.candidate), cases, asked.rule, seed=asked.seed, threads=asked.threads,
         tell=hear, plant=asked.plant,
     )  # fmt: skip

@@ -20,8 +20,6 @@ from suites.gate import TimedCase
 from .decision import Rule, Sample, Stage
 from .packages import BASE, CANDIDATE, CannotLoad, load
 
-Slowed = Callable[[Any], None]
-
 
 @dataclass(frozen=True)
 class Sitting:
@@ -75,7 +73,7 @@ def _measure(sitting: Sitting, case: TimedCase, parent: Connection) -> dict[str,
         pair = Pair(case, (BASE, CANDIDATE), seed)
         found["shared"] = pair.shared
         if sitting.plant:
-            _plant(sitting, pair)
+            plant(sitting.plant, pair, sitting.plant_argument)
         for side in pair.sides:
             check_before(pair, side)
         timing = Timing(pair)
@@ -97,21 +95,28 @@ def _measure(sitting: Sitting, case: TimedCase, parent: Connection) -> dict[str,
     return found
 
 
-def _plant(sitting: Sitting, pair: Any) -> None:
+def plant(entry: str, pair: Any, argument: float) -> None:
+    """Has ``module:function`` do to the pair what it does."""
     import importlib
 
-    module, _, name = sitting.plant.partition(":")
-    getattr(importlib.import_module(module), name)(pair, sitting.plant_argument)
+    module, _, name = entry.partition(":")
+    getattr(importlib.import_module(module), name)(pair, argument)
 
 
 def start(sitting: Sitting) -> tuple[Any, Connection]:
-    """The process, forked off a server that has imported torch once, and the end to listen at."""
+    """The sitting's process, and the end to listen at."""
+    return spawn(run, sitting)
+
+
+def spawn(target: Callable[..., None], asked: Any) -> tuple[Any, Connection]:
+    """A process that runs ``target(asked, its end of a pipe)``, forked off a server that has
+    imported torch once, and the other end."""
     import multiprocessing
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=run, args=(sitting, theirs), daemon=True)
+    process = context.Process(target=target, args=(asked, theirs), daemon=True)
     process.start()
     theirs.close()
     return process, mine

@@ -65,14 +65,15 @@ def compare(
     if flagged:
         again = replace(ask, stage="confirmation", cases=tuple(flagged))
         confirmed = {run.case.id: run for run in _run(again, tell)}
-    return _judged(screens, confirmed, len(cases))
+    return judged(screens, confirmed, len(cases))
 
 
 def _flagged(run: CaseRun) -> bool:
     return not run.reason and run.sample.finding in ("SLOWER", "FASTER")
 
 
-def _judged(screens: list[CaseRun], confirmed: dict[str, CaseRun], tests: int) -> list[Timed]:
+def judged(screens: list[CaseRun], confirmed: dict[str, CaseRun], tests: int) -> list[Timed]:
+    """The verdicts of all screens, ``confirmed`` by case's id, in a suite of ``tests`` cases."""
     runs = [(run, confirmed.get(run.case.id)) for run in screens]
     sound = [(a, b) for a, b in runs if not (a.reason or (b and b.reason)) and a.sample.groups]
     judgements = judge([a.sample for a, _ in sound], [b.sample if b else None for _, b in sound],

@@ -1,0 +1,1 @@
+"""What a gate found, as tables and files; and what the gate is worth."""

@@ -1,0 +1,216 @@
+"""``marginbench gate`` and ``marginbench gate-trust``: the command line, and no more than that."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+OUT = ROOT / "reports" / "out"
+FINE, REGRESSION, USAGE, NOT_MEASURED = 0, 1, 2, 3
+
+
+@click.command()
+@click.option("--base", help="Revision to compare with.  [default: where this branch left main]")
+@click.option("--suite", type=click.Choice(["smoke", "default", "thorough"]), default="default",
+              show_default=True, help="Which cases are timed.")  # fmt: skip
+@click.option("--case", "only", default="", help="Only timed cases whose id holds this.")
+@click.option("--exact", "half", flag_value="exact", help="Only the exact half: no timing.")
+@click.option("--timed", "half", flag_value="timed", help="Only the timed half.")
+@click.option("--pin", is_flag=True, help="Pin the exact figures as they are; shows what changes.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
+              show_default=True, help="Where to time.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True,
+              help="torch's threads while timing on a CPU.")  # fmt: skip
+@click.option("--smallest-effect", type=click.FloatRange(0.006, 0.5), default=0.03,
+              show_default=True, help="Within this fraction two versions are equal.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(0.2, 3600), default=14.0, show_default=True,
+              help="Timed work a case may take, in each of two stages.")  # fmt: skip
+@click.option("--apart", is_flag=True, help="Each side in processes of its own: slower, coarser.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=None,
+              help="Of inputs and orders.  [default: drawn and recorded]")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False),
+              help="A new folder for the records.  [default: reports/out/gate-<time>]")  # fmt: skip
+def gate(**options: Any) -> None:
+    """Is the working tree slower, larger or less exact than a base?
+
+    Exact figures (bytes, counts, registers, machine code) are held against the pinned ones. Times
+    are compared with the base's, both versions loaded in one process, until each case is SLOWER,
+    FASTER, EQUIVALENT or its time is spent (UNDECIDED).
+
+    \b
+    Exit codes:
+      0  no regression          2  bad usage
+      1  a regression           3  it could not be measured, or is undecided
+    """
+    sys.exit(_gate(options))
+
+
+def _gate(options: dict[str, Any]) -> int:
+    from benchmarks.gate import trees
+
+    if options["pin"]:
+        return _pin(options)
+    if options["half"] == "exact" and (options["only"] or options["apart"]):
+        raise click.UsageError("--exact: expected no option of the timed half beside it")
+    out_dir = options["out"] or OUT / time.strftime("gate-%Y-%m-%d-%H%M%S")
+    if (out_dir / "gate.jsonl").exists():
+        raise click.BadParameter(f"{out_dir} holds a gate's records already", param_hint="--out")
+    try:
+        with trees.alone(), trees.checked_out(options["base"]) as both:
+            return _compare(options, both, out_dir)
+    except (trees.NoTree, trees.Busy) as error:
+        click.echo(f"not measured: {error}", err=True)
+        return NOT_MEASURED
+    except OSError as error:
+        click.echo(f"not measured: {error.strerror}: {error.filename or out_dir}", err=True)
+        return NOT_MEASURED
+
+
+def _compare(options: dict[str, Any], both: Any, out_dir: Path) -> int:
+    from benchmarks.gate.decision import Rule
+    from benchmarks.gate.session import Asked, run
+
+    from . import reading, terminal, write
+
+    stage_s, smallest = options["seconds"], options["smallest_effect"]
+    asked = Asked(
+        suite=options["suite"], device=_device(options["device"]), seed=_seed(options["seed"]),
+        threads=options["threads"], rule=Rule(smallest_effect=smallest, stage_s=stage_s),
+        command=_command(options, both.base_commit), timed=options["half"] != "exact",
+        exact=None if options["half"] == "timed" else _exact, only=options["only"],
+        apart=options["apart"],
+    )  # fmt: skip
+    outcome = run(asked, both, out_dir, Told(Console(stderr=True)).tell)
+    written = write.write_all(out_dir)
+    console = Console()
+    terminal.show(reading.load(outcome.records), console if console.is_terminal else _plain())
+    click.echo(f"records: {outcome.records}")
+    for name, path in written.items():
+        click.echo(f"{name}: {path}")
+    return outcome.code
+
+
+def _exact(base_pins: Path) -> Any:
+    from benchmarks.exact.check import check
+
+    return check(pin=False, base_pins=base_pins)
+
+
+def _pin(options: dict[str, Any]) -> int:
+    """The list of timed cases first: it can't fail; then what is measured."""
+    from benchmarks.exact.command import command
+    from benchmarks.gate import inventory
+
+    now = inventory.declared()
+    try:
+        pinned = inventory.read()
+    except FileNotFoundError:
+        pinned = []
+    found = inventory.compare(pinned, now)
+    for word, ids in (("new", found.unpinned), ("gone", found.vanished)):
+        for one in ids:
+            click.echo(f"timed case {word}: {one}")
+    inventory.write(now)
+    return command(pin=True, base_pins=None)
+
+
+def _device(asked: str) -> str:
+    from benchmarks.machine import missing
+
+    unmet = missing("cuda")
+    if asked == "cuda" and unmet:
+        raise click.BadParameter(f"this machine can't time on CUDA: {unmet}", param_hint="--device")
+    return asked if asked != "auto" else "cpu" if unmet else "cuda"
+
+
+def _seed(asked: int | None) -> int:
+    import random
+
+    return random.SystemRandom().randrange(2**31) if asked is None else asked
+
+
+def _command(options: dict[str, Any], base_commit: str) -> str:
+    """What runs this gate again; the base by its commit, for a branch moves on."""
+    words = ["marginbench", "gate", "--base", base_commit[:12]]
+    for parameter in gate.params:
+        name = parameter.name or ""
+        value = options.get(name)
+        if name in ("base", "out", "half", "help") or value in (None, "", False, parameter.default):
+            continue
+        words += [parameter.opts[-1]] if value is True else [parameter.opts[-1], str(value)]
+    if options["half"]:
+        words.append(f"--{options['half']}")
+    return shlex.join(words)
+
+
+def _plain() -> Console:
+    return Console(width=160)
+
+
+class Told:
+    """Progress on the error stream: a line that is rewritten in a terminal, one a case elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.groups = 0
+
+    def tell(self, kind: str, what: dict[str, Any]) -> None:
+        if kind == "exact":
+            self._say("exact figures")
+        elif kind == "start":
+            self.groups = 0
+            self._say(f"{what['stage']}: {what['case']}")
+        elif kind == "group":
+            self.groups += 1
+            if self.console.is_terminal and self.groups % 8 == 0:
+                self.console.print(f"  {self.groups} groups", end="\r")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, style="dim", highlight=False)
+
+
+@click.command("gate-trust")
+@click.option("--smoke", is_flag=True, help="A handful of trials: does it run (some minutes).")
+@click.option("--quiet-only", is_flag=True, help="Leave out the trials under load.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False),
+              default=OUT / "gate-trust", show_default=True,
+              help="Folder of the trials; what is there already is not run again.")  # fmt: skip
+@click.option("--page-only", is_flag=True, help="Only draw the page from what is there.")
+def gate_trust(smoke: bool, quiet_only: bool, seed: int, out: Path, page_only: bool) -> None:
+    """Measure the gate itself on this machine: false alarms, power, intervals; writes a page.
+
+    Verdicts of the commit against itself and against copies with real extra work, half of them
+    while every core is busy with something else. About an hour and a half; a run that is killed
+    goes on where it was. Leave the machine alone meanwhile.
+    """
+    from benchmarks.gate import trees, trust
+
+    from .trust import page
+
+    if not page_only:
+        loads = ("quiet",) if quiet_only else ("quiet", "loaded")
+        try:
+            with trees.alone(), trees.checked_out("HEAD") as both:
+                trust.run(
+                    trust.SMOKE if smoke else trust.FULL, both, out, seed=seed, loads=loads,
+                    command=f"marginbench gate-trust --seed {seed}", tell=_tell_trial,
+                )  # fmt: skip
+        except (trees.NoTree, trees.Busy) as error:
+            click.echo(f"not measured: {error}", err=True)
+            sys.exit(NOT_MEASURED)
+    click.echo(f"page: {page.build(out)}")
+
+
+def _tell_trial(trial: Any, done: int, total: int, line: dict[str, Any]) -> None:
+    verdicts = ", ".join(sorted({one["verdict"] for one in line["verdicts"]}))
+    planted = f"{trial.fraction:.0%} slower" if trial.fraction else "unchanged"
+    click.echo(f"{done}/{total} {trial.load}, {planted}: {verdicts} ({line['seconds']:.0f} s)",
+               err=True)  # fmt: skip
