@@ -282,7 +282,7 @@ CAUGHT: dict[str, str] = {
     "lazy_result": "no plain tensor",
     "replay_by_pointer": "wrong|error|grad",
     "replay_by_value": "wrong|error|value|grad",
-    "many_calls_in_one": "error|wrong",
+    "many_calls_in_one": "error|wrong|invalid",
     "input_mutation": "changes its inputs",
     "reused_buffer": "writes over",
     "lower_precision": "error",

@@ -27,7 +27,7 @@ _FEWEST_QUADS = 3
 _TRIES = 5
 _WARM_UP = 4
 _WARM_UP_S = 0.15
-_KEPT = 2
+_KEPT = 3
 
 
 @dataclass(frozen=True)

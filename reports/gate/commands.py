@@ -155,7 +155,7 @@ def _plain() -> Console:
 
 
 class Told:
-    """Progress on the error stream: a line that is rewritten in a terminal, one a case elsewhere."""
+    """Progress on the error stream: a line a case, and in a terminal how many groups it has."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

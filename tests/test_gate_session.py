@@ -1,0 +1,175 @@
+"""A whole gate with a stand-in for the timing: every outcome has its exit code and its record."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from benchmarks.gate import apart, session, sitting, timing
+from benchmarks.gate.decision import Judgement, Rule, Sample
+from benchmarks.gate.interval import Ratio
+from benchmarks.gate.records import GateEnd, GateStart, GateVerdict, read
+from benchmarks.gate.session import FINE, NOT_MEASURED, REGRESSION, Asked, run
+from benchmarks.gate.timing import CaseRun, Timed
+from benchmarks.gate.trees import Trees
+from benchmarks.records import RecordError
+
+ROOT = Path(__file__).resolve().parent.parent
+TREES = Trees(ROOT, ROOT, "HEAD", "HEAD", False, "HEAD")
+
+
+def asked(**other: Any) -> Asked:
+    plain = Asked("smoke", "cpu", 0, 1, Rule(), "marginbench gate")
+    return dataclasses.replace(plain, **other)
+
+
+@pytest.fixture
+def saying(monkeypatch: pytest.MonkeyPatch):
+    """Makes the timing say these verdicts, in turn over the cases."""
+
+    def say(*verdicts: str) -> None:
+        def compare(trees, cases, rule, **rest) -> list[Timed]:
+            found = []
+            for i, case in enumerate(cases):
+                word = verdicts[i % len(verdicts)]
+                known = word not in ("WRONG", "NOT MEASURED")
+                ratio = Ratio(1.01, 1.0, 1.02, 20) if known else None
+                sample = CaseRun(case, Sample(rule, "screen", len(cases)))
+                found.append(Timed(case, Judgement(word, "because", ratio), sample))
+            return found
+
+        monkeypatch.setattr(timing, "compare", compare)
+
+    return say
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "code"),
+    [
+        (("EQUIVALENT",), FINE), (("FASTER", "EQUIVALENT"), FINE),
+        (("EQUIVALENT", "SLOWER"), REGRESSION), (("WRONG", "EQUIVALENT"), REGRESSION),
+        (("UNDECIDED", "EQUIVALENT"), NOT_MEASURED),
+        (("NOT MEASURED", "EQUIVALENT"), NOT_MEASURED),
+        (("SLOWER", "UNDECIDED"), REGRESSION),
+    ],
+)  # fmt: skip
+def test_exit_codes(saying, tmp_path: Path, verdicts: tuple[str, ...], code: int):
+    saying(*verdicts)
+    outcome = run(asked(), TREES, tmp_path)
+    assert outcome.code == code, outcome.sentence
+    lines = list(read(outcome.records))
+    assert isinstance(lines[0], GateStart)
+    assert isinstance(lines[-1], GateEnd)
+    assert lines[-1].exit_code == code
+    found = [line.verdict for line in lines if isinstance(line, GateVerdict)]
+    assert set(found) == set(verdicts)
+
+
+def test_an_empty_selection_is_no_pass(saying, tmp_path: Path):
+    saying("EQUIVALENT")
+    outcome = run(asked(only="no such case"), TREES, tmp_path)
+    assert outcome.code == NOT_MEASURED
+    assert "no timed case" in outcome.sentence
+
+
+def test_nothing_asked_is_no_pass(tmp_path: Path):
+    assert run(asked(timed=False), TREES, tmp_path).code == NOT_MEASURED
+
+
+@pytest.mark.parametrize(("side", "code"), [("base", NOT_MEASURED), ("candidate", REGRESSION)])
+def test_a_tree_that_does_not_load(tmp_path: Path, side: str, code: int):
+    """A base that can't be built is nothing to compare with; a candidate that can't is worse."""
+    outcome = run(asked(), dataclasses.replace(TREES, **{side: tmp_path}), tmp_path / "out")
+    assert outcome.code == code
+    assert "kernels/" in outcome.sentence
+
+
+def test_other_pinned_versions_are_not_timed(saying, tmp_path: Path):
+    saying("EQUIVALENT")
+    other = tmp_path / "base"
+    other.mkdir()
+    (other / "kernels").symlink_to(ROOT / "kernels")
+    (other / "requirements.lock").write_text("torch==1.0\n")
+    outcome = run(asked(), dataclasses.replace(TREES, base=other), tmp_path / "out")
+    assert outcome.code == NOT_MEASURED
+    assert "the base pins torch 1.0" in outcome.sentence
+
+
+def exact_outcome(code: int, said: list[str]) -> Any:
+    return SimpleNamespace(code=code, sentences=said, repinned_sentences=[], rows=[1, 2])
+
+
+@pytest.mark.parametrize(("code", "said"), [(0, []), (1, ["peak_bytes drifted"]),
+                                            (3, ["a row vanished"])])  # fmt: skip
+def test_the_exact_half_counts(saying, tmp_path: Path, code: int, said: list[str]):
+    saying("EQUIVALENT")
+    outcome = run(asked(exact=lambda base: exact_outcome(code, said)), TREES, tmp_path)
+    assert outcome.code == code, outcome.sentence
+
+
+def test_a_lost_timed_case_is_no_pass(saying, tmp_path: Path, monkeypatch):
+    saying("EQUIVALENT")
+    monkeypatch.setattr(session.inventory, "read", lambda *_: [*session.inventory.declared(), "x"])
+    outcome = run(asked(exact=lambda base: exact_outcome(0, [])), TREES, tmp_path)
+    assert outcome.code == NOT_MEASURED
+    assert "vanished: x" in outcome.sentence
+
+
+def test_records_are_never_written_over(saying, tmp_path: Path):
+    saying("EQUIVALENT")
+    run(asked(), TREES, tmp_path)
+    with pytest.raises(FileExistsError):
+        run(asked(), TREES, tmp_path)
+
+
+def test_a_killed_gate_has_no_verdict(saying, tmp_path: Path):
+    saying("EQUIVALENT")
+    path = run(asked(), TREES, tmp_path).records
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(RecordError, match="cut off"):
+        list(read(path))
+
+
+def dies(pair: Any, _: float) -> None:
+    os._exit(9)
+
+
+def raises(pair: Any, _: float) -> None:
+    raise RuntimeError("out of patience")
+
+
+@pytest.mark.parametrize(("plant", "said"), [("dies", "code 9"), ("raises", "out of patience")])
+def test_a_process_that_ends_is_a_case_not_measured(plant: str, said: str):
+    """Every case has its own reason, and the rest go on in another process."""
+    cases = session.plan("smoke", "cpu")[:2]
+    found = timing.compare((ROOT, ROOT), cases, Rule(stage_s=0.2), seed=0, threads=1,
+                           plant=(f"{__name__}:{plant}", 0.0))  # fmt: skip
+    assert [one.judgement.verdict for one in found] == ["NOT MEASURED"] * 2
+    assert all(said in one.judgement.reason for one in found)
+
+
+def test_apart_a_process_gives_each_case_a_time():
+    cases = tuple(session.plan("smoke", "cpu")[:2])
+    got = apart._ask(apart.Alone(ROOT, cases, 0, 1))
+    assert set(got) == {case.id for case in cases}
+    assert all(isinstance(value, int) and value > 0 for value in got.values())
+
+
+def test_the_second_process_loads_the_candidate_first():
+    """Whatever depends on who came first turns round between screen and confirmation."""
+    heard = []
+
+    class Parent:
+        def send(self, message: Any) -> None:
+            heard.append(message)
+
+    missing = (Path("/nowhere/base"), Path("/nowhere/candidate"))
+    for stage, first in (("screen", "base"), ("confirmation", "candidate")):
+        ask = sitting.Sitting(missing, stage, (), Rule(), 1, 0, 1)  # type: ignore[arg-type]
+        sitting.run(ask, Parent())  # type: ignore[arg-type]
+        assert heard[-1][1]["side"] == first

@@ -1,0 +1,112 @@
+"""Base and candidate from a small repository: what is taken, what is refused, in which words."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gate import packages, trees
+
+LOSS = "class Loss:\n    pass\n"
+CATALOGUE = "def failures():\n    return ()\n\n\ndef losses():\n    return []\n"
+
+
+def git(repository: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
+    done = subprocess.run(["git", *identity, *arguments], cwd=repository, check=True,
+                          capture_output=True, text=True)  # fmt: skip
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "clone"
+    (root / "kernels").mkdir(parents=True)
+    (root / "kernels" / "__init__.py").write_text("")
+    (root / "kernels" / "catalogue.py").write_text(CATALOGUE)
+    (root / "requirements.lock").write_text("torch==2.13.0\ntriton==3.7.1\nnumpy==2.0\n")
+    (root / ".gitignore").write_text("ignored/\n__pycache__/\n")
+    git(root, "init", "--quiet", "--initial-branch=main")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message=first")
+    monkeypatch.setattr(trees, "ROOT", root)
+    return root
+
+
+def test_the_candidate_is_the_working_tree_with_what_is_not_committed(repository: Path):
+    (repository / "kernels" / "new.py").write_text("VALUE = 1\n")
+    (repository / "ignored").mkdir()
+    (repository / "ignored" / "large").write_text("x")
+    status = git(repository, "status", "--porcelain")
+    with trees.checked_out("HEAD") as both:
+        assert both.dirty
+        assert (both.candidate / "kernels" / "new.py").is_file()
+        assert not (both.base / "kernels" / "new.py").exists()
+        assert not (both.candidate / "ignored").exists()
+        assert not both.same_kernels
+    assert git(repository, "status", "--porcelain") == status, "the index was touched"
+    assert not both.base.exists()
+    assert git(repository, "worktree", "list").count("\n") == 0
+
+
+def test_a_clean_tree_is_its_commit(repository: Path):
+    with trees.checked_out(None) as both:
+        assert not both.dirty
+        assert both.same_kernels
+        assert both.base_commit == both.candidate_commit == git(repository, "rev-parse", "HEAD")
+
+
+def test_without_a_base_it_is_where_the_branch_left_main(repository: Path):
+    first = git(repository, "rev-parse", "HEAD")
+    git(repository, "checkout", "--quiet", "-b", "change")
+    git(repository, "commit", "--quiet", "--allow-empty", "--message=mine")
+    with trees.checked_out(None) as both:
+        assert both.base_commit == first
+
+
+def test_an_unknown_base_is_named(repository: Path):
+    with pytest.raises(trees.NoTree, match="expected a revision of this clone; got 'nowhere'"):
+        trees.resolve("nowhere")
+
+
+def test_no_main_is_told(repository: Path):
+    git(repository, "branch", "--move", "main", "other")
+    with pytest.raises(trees.NoTree, match="name one"):
+        trees.merge_base()
+
+
+def test_two_gates_at_once_are_refused(repository: Path):
+    with trees.alone(), pytest.raises(trees.Busy, match="another gate"), trees.alone():
+        pass
+    with trees.alone():
+        pass  # and free again
+
+
+def test_other_pinned_versions_bar_the_timing(repository: Path):
+    (repository / "requirements.lock").write_text("torch==2.14.0\ntriton==3.7.1\nnumpy==2.0\n")
+    with trees.checked_out("HEAD") as both:
+        assert trees.different_versions(both) == [
+            "the base pins torch 2.13.0, the candidate 2.14.0"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("raise RuntimeError('broken')\n", "broken"), ("def (\n", "SyntaxError"),
+     ("def failures():\n    from types import SimpleNamespace as N\n"
+      "    return (N(name='softmax', reason='no such module'),)\n", "softmax fails to import")],
+)  # fmt: skip
+def test_a_tree_that_does_not_build_is_named_with_its_reason(repository, source: str, said: str):
+    (repository / "kernels" / "catalogue.py").write_text(source)
+    name = f"kernels_broken_{abs(hash(source))}"
+    with pytest.raises(packages.CannotLoad, match=said):
+        packages.load(repository, name)
+    sys.modules.pop(name, None)
+
+
+def test_a_tree_without_kernels_is_told(tmp_path: Path):
+    with pytest.raises(packages.CannotLoad, match="expected a package kernels/"):
+        packages.load(tmp_path, "kernels_missing")
