@@ -8,6 +8,8 @@ PYTHON ?= python3
 PIP_ARGS ?=
 # Passed to marginbench run, for instance ARGS="--fast --loss triplet".
 ARGS ?=
+# What `make gate` compares with.
+BASE ?=
 COMMA := ,
 TORCH := 2.13.0
 TRITON := 3.7.1
@@ -19,7 +21,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # The peer that only an NVIDIA GPU can run brings hundreds of MB: left out where there is none.
 PEERS := peers$(if $(shell command -v nvidia-smi),$(COMMA)gpu-peers)
 
-.PHONY: help bench bench-fast test static sanitize mutants lint format report list doctor lock clean
+.PHONY: help bench bench-fast gate gate-trust test static sanitize mutants lint format report list doctor lock clean
 
 help:  ## list the targets, a line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,12 @@ bench: $(VENV)/.bench  ## install, measure this machine (GPU or CPU), write the 
 
 bench-fast: $(VENV)/.bench  ## the same on small sizes: does everything run, in about a minute
 	$(BIN)/marginbench run --fast $(ARGS)
+
+gate: $(VENV)/.bench  ## slower, larger or wrong? against BASE=<revision>, or where the branch left main
+	$(BIN)/marginbench gate $(if $(BASE),--base $(BASE)) $(ARGS)
+
+gate-trust: $(VENV)/.bench  ## measure the gate itself: false alarms, power, intervals (long)
+	$(BIN)/marginbench gate-trust $(ARGS)
 
 report: $(VENV)/.bench  ## draw the newest run's report again from its records
 	$(BIN)/marginbench report $(ARGS)
