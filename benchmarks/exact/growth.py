@@ -8,8 +8,10 @@ matrix of one float32 for each two rows. Both are told as the share of such a ma
 The bound is half a bit for each entry, so that no matrix fits below it, however packed. What does:
 the fused heads' scratch is a 256th of the logits between 8 and 32 MiB, and the tiled heads keep one
 number for each row and 512 classes. The sizes are chosen above what would blur it: the tiled heads'
-chunks are at their widest, the fused heads' scratch at its smallest, and there are rows enough for
-the fused losses over pairs to occupy a GPU without splitting their sums.
+chunks are at their widest, and one is within the bound, should the worst moment be in the forward
+pass at one size and in the backward pass at another; the fused heads' scratch is at its smallest;
+and there are rows enough for the fused losses over pairs to occupy a GPU without splitting their
+sums.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ BOUND = 1 / 64
 _ITEM = 4  # bytes of a float32, which these are measured in
 
 RAN: Mapping[str, Shape] = {
-    "head": Shape(64, 16, 16_384),
+    "head": Shape(64, 16, 32_768),
     "batch": Shape(2048, 16, 512),
     "rows": Shape(2048, 16, 512),
 }
