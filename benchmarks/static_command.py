@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -17,6 +18,20 @@ from . import pins, static_matrix
 
 SAME, DIFFERS, UNCHECKED = 0, 1, 3
 _REPIN = "marginbench static --pin"
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What came of it. ``differences`` from the pins (while pinning: what they changed by);
+    ``broken`` rules; ``compiled`` how many kernels; ``path`` of the pins. ``problem`` says why
+    nothing was compared."""
+
+    code: int
+    compiled: int = 0
+    differences: list[pins.Difference] = field(default_factory=list)
+    broken: list[pins.Difference] = field(default_factory=list)
+    path: Path | None = None
+    problem: str = ""
 
 
 def run(
@@ -32,55 +47,62 @@ def run(
 
     ``targets`` and names in ``kernels`` narrow what is compiled, compared and pinned.
     """
+    found = examine(
+        pin=pin, targets=targets, kernels=kernels, folder=folder, cache=cache, losses=losses
+    )
+    if found.problem or found.path is None:
+        click.echo(found.problem, err=True)
+        return found.code
+    counts = f"{_count(found.differences)} {'changed' if pin else 'not as pinned'}"
+    _show(found.differences, f"{'Changed' if pin else 'Not as pinned'} in {found.path.name}")
+    _show(found.broken, "Rules that are broken")
+    if pin:
+        click.echo(f"{found.path}: {found.compiled} compiled kernels pinned, {counts}")
+    else:
+        click.echo(f"{found.compiled} compiled kernels, {counts}, {_count(found.broken)} wrong")
+        if found.differences:
+            click.echo(f"where that is meant, pin it with: {_REPIN}", err=True)
+    return found.code
+
+
+def examine(
+    *,
+    pin: bool,
+    targets: Sequence[str] = (),
+    kernels: Sequence[str] = (),
+    folder: Path = pins.FOLDER,
+    cache: Path | None = None,
+    losses: Sequence[str] = (),
+) -> Examined:
+    """`run` without the telling: compile and compare, or pin."""
     if importlib.util.find_spec("triton") is None:
-        click.echo("not checked: Triton isn't installed", err=True)
-        return UNCHECKED
+        return Examined(UNCHECKED, problem="not checked: Triton isn't installed")
     version = importlib.metadata.version("triton")
     path = pins.path_for(version, folder)
     if not pin and not path.is_file():
-        there = ", ".join(sorted(p.stem for p in folder.glob("*.jsonl"))) or "none"
-        click.echo(
+        there = ", ".join(sorted(p.stem for p in folder.glob("triton-*.jsonl"))) or "none"
+        problem = (
             f"not checked: nothing is pinned for Triton {version} (pinned: {there}); "
-            f"pin what is compiled now with: {_REPIN}",
-            err=True,
+            f"pin what is compiled now with: {_REPIN}"
         )
-        return UNCHECKED
+        return Examined(UNCHECKED, problem=problem)
     targets = tuple(targets) or static_matrix.TARGETS
     try:
         everything = pins.read(path) if path.is_file() else []
         now = _compiled(targets, kernels, cache or static_matrix.cache_folder(), losses)
     except (pins.PinError, RuntimeError) as error:
-        click.echo(f"error: {error}", err=True)
-        return DIFFERS
+        return Examined(DIFFERS, problem=f"error: {error}")
     before = [row for row in everything if chosen(row, targets, kernels)]
-    return (_pin if pin else _check)(path, everything, before, now)
-
-
-def _check(
-    path: Path, everything: list[pins.Row], before: list[pins.Row], now: list[pins.Row]
-) -> int:
     found = pins.differences(before, now)
-    wrong = pins.breaks(now, before)
-    _show(found, f"Not as pinned in {path.name}")
-    _show(wrong, "Rules that are broken")
-    click.echo(f"{len(now)} compiled kernels, {_count(found)} not as pinned, {_count(wrong)} wrong")
-    if found:
-        click.echo(f"where that is meant, pin it with: {_REPIN}", err=True)
-    return DIFFERS if found or wrong or not now else SAME
-
-
-def _pin(
-    path: Path, everything: list[pins.Row], before: list[pins.Row], now: list[pins.Row]
-) -> int:
-    found = pins.differences(before, now)
+    if not pin:
+        wrong = pins.breaks(now, before)
+        code = DIFFERS if found or wrong or not now else SAME
+        return Examined(code, len(now), found, wrong, path)
     replaced = {pins.key(row) for row in before}
     pins.write(path, [*(row for row in everything if pins.key(row) not in replaced), *now])
     # What was pinned is now all known; what may never be remains.
     wrong = pins.breaks(now, now)
-    _show(found, f"Changed in {path.name}")
-    _show(wrong, "Rules that are broken")
-    click.echo(f"{path}: {len(now)} compiled kernels pinned, {_count(found)} changed")
-    return DIFFERS if wrong else SAME
+    return Examined(DIFFERS if wrong else SAME, len(now), found, wrong, path)
 
 
 def chosen(row: pins.Row, targets: Sequence[str], kernels: Sequence[str]) -> bool:

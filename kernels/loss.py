@@ -67,7 +67,9 @@ class Contender:
     GPU of compute capability 9.0 or newer), ``"triton"``, ``"compiler"`` (a C++ compiler, for
     torch.compile on CPU) or ``"package:NAME"``. ``limit``
     takes a Shape and a dtype name and returns why the contender can't do it, or None. ``note``
-    says in a sentence what a reader must know, such as a peer's other defaults.
+    says in a sentence what a reader must know, such as a peer's other defaults. ``quadratic`` says
+    why it may keep a number for each row and class (of a head) or for each two rows; without it,
+    memory that grows like that fails the exact check.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Contender:
     interpretable: bool = False
     limit: Callable[[Shape, str], str | None] | None = None
     note: str = ""
+    quadratic: str = ""
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,9 @@ class Loss:
         return getattr(importlib.import_module(f".{module}", self.package), function)
 
 
+_PLAIN = "the plain algorithm, which may keep its logits or distances whole"
+
+
 def standard_contenders(
     function: str,
     *,
@@ -191,13 +197,20 @@ def standard_contenders(
     fused: bool = True,
     tiled: bool = False,
     fused_limit: Callable[[Shape, str], str | None] | None = None,
+    fused_quadratic: str = "",
     eager_note: str = "",
 ) -> tuple[Contender, ...]:
     """Reference, eager, compiled eager and Triton, each named ``function`` in its own file;
-    ``tiled`` adds eager in chunks of its largest matrix, which is never whole."""
+    ``tiled`` adds eager in chunks of its largest matrix, which is never whole.
+    ``fused_quadratic`` is the Triton contender's `Contender.quadratic`."""
     contenders = [
-        Contender("reference", f"reference:{function}", note="float64, the definition"),
-        Contender("eager", f"eager:{function}", note=eager_note),
+        Contender(
+            "reference",
+            f"reference:{function}",
+            note="float64, the definition",
+            quadratic=_PLAIN,
+        ),
+        Contender("eager", f"eager:{function}", note=eager_note, quadratic=_PLAIN),
     ]
     if compiled:
         contenders.append(
@@ -207,6 +220,7 @@ def standard_contenders(
                 needs=("compiler",),
                 compiled=True,
                 note="torch.compile of eager",
+                quadratic=_PLAIN,
             )
         )
     if tiled:
@@ -227,6 +241,7 @@ def standard_contenders(
                 dtypes=("float32", "bfloat16", "float16"),
                 interpretable=True,
                 limit=fused_limit,
+                quadratic=fused_quadratic,
             )
         )
     return tuple(contenders)

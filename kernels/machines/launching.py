@@ -71,7 +71,8 @@ def launch(kernel: Any, programs: int, /, **arguments: Any) -> None:
     """Run ``programs`` programs of a kernel on its tensors' device, or record that."""
     entry = Launch(kernel, programs, {"enable_fp_fusion": FP_FUSION, **arguments})
     if _recorders:
-        _recorders[-1].launches.append(entry)
+        recorder = _recorders[-1]
+        recorder.launches.append(entry if recorder.held else Launch(kernel, programs, {}))
     else:
         entry()
 
@@ -80,15 +81,20 @@ def launch(kernel: Any, programs: int, /, **arguments: Any) -> None:
 class _Recorder:
     architecture: str
     launches: list[Launch]
+    held: bool
 
 
 @contextmanager
-def recorded(architecture: str = DEFAULT_ARCHITECTURE) -> Iterator[list[Launch]]:
+def recorded(
+    architecture: str = DEFAULT_ARCHITECTURE, *, held: bool = True
+) -> Iterator[list[Launch]]:
     """Inside, nothing runs: the list gets every launch. Outputs stay uninitialised.
 
     ``architecture`` (``sm_80``, ``sm_90``, ``sm_100``, ``gfx942``) is the GPU to choose tiles for.
+    Without ``held`` the launches come without their arguments, so that every tensor is released
+    when it would be on a GPU: for who counts memory.
     """
-    recorder = _Recorder(architecture, [])
+    recorder = _Recorder(architecture, [], held)
     _recorders.append(recorder)
     try:
         yield recorder.launches

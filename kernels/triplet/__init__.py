@@ -68,6 +68,10 @@ def _peer(function: str, note: str, limit=None) -> Contender:
 
 
 _DEFAULTS = "its defaults: unsquared distances of unit embeddings, margin 0.05"
+_ALL_KEPT = (
+    "every triplet of an anchor is in its row of distances, sorted by one program: distances and "
+    "counts are kept, B x B each, where all triplets would be B^3"
+)
 _ALL_EQUATION = r"L = \sum_a \sum_p \sum_n [d_{ap} - d_{an} + m]_+, \quad d_{ij} = \|x_i - x_j\|^2"
 
 
@@ -82,7 +86,7 @@ def _batch_all(name: str, divisor: str, summary: str, sweep: bool) -> Variant:
         differentiable=("embeddings",),
         options={"margin": 0.2, "divisor": divisor},
         contenders=(
-            *standard_contenders("batch_all"),
+            *standard_contenders("batch_all", fused_quadratic=_ALL_KEPT),
             _peer("batch_all", f"all triplets, summed by anchor; {_DEFAULTS}", peer_limit),
         ),
         cost=all_pairs_cost,
@@ -214,7 +218,7 @@ LOSS = Loss(
             differentiable=("embeddings",),
             options={"margin": 0.2},
             contenders=(
-                *standard_contenders("semi_hard_all"),
+                *standard_contenders("semi_hard_all", fused_quadratic=_ALL_KEPT),
                 _peer(
                     "semi_hard_all",
                     f"TripletMarginMiner('semihard'); {_DEFAULTS}",

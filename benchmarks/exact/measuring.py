@@ -1,0 +1,245 @@
+"""Measures every exact row of a tree of losses. torch is imported where it measures, not above."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from kernels.loss import Contender, Loss, Shape, Variant
+
+from . import growth
+from .rows import ExactRow, Value
+
+# Sizes that no tile divides. 300 classes are three chunks of the tiled heads.
+SHAPES: Mapping[str, tuple[Shape, ...]] = {
+    "head": (Shape(37, 19, 23), Shape(33, 20, 300)),
+    "batch": (Shape(37, 19, 7), Shape(65, 32, 16)),
+    "rows": (Shape(37, 19, 7), Shape(65, 32, 16)),
+}
+DTYPE, TARGET, SEED = "float32", "sm_90", 0
+# What is recorded at the usual size beside the small ones, for there the large scratch is.
+USUAL_DTYPES = ("float32", "bfloat16")
+RAN = ("peak_bytes", "total_bytes", "allocations", "operators")
+RECORDED = ("launches", "peak_bytes", "total_bytes")
+AGREEMENT = "agreement"
+NOT_RUN, EXEMPT = "not run", "exempt"
+
+Tell = Callable[[int, int, str], None]
+
+
+def _silent(done: int, total: int, what: str) -> None:
+    pass
+
+
+def measure(
+    package: str = "kernels", tell: Tell = _silent, *, losses: Collection[str] | None = None
+) -> list[ExactRow]:
+    """The rows of every loss of a tree, or of the named ones; no key comes twice.
+
+    ``package`` is the name that the tree is imported under: another version of it, loaded under
+    another name, is measured with the same cases. ``tell(done, total, what)`` hears of the
+    progress. Of every variant, the contenders that are this tree's own: neither peers, nor what
+    torch.compile makes of eager, nor the reference. What fails to be measured is a row whose value
+    is None; a size that a contender declares it does not take, one whose value is "not run".
+    """
+    catalogue = importlib.import_module(f"{package}.catalogue")
+    chosen = [
+        (loss, variant)
+        for loss in catalogue.losses()
+        if losses is None or loss.name in losses
+        for variant in loss.variants
+    ]
+    rows = [
+        ExactRow(f"exact/{failure.name}", "", "import", None, failure.reason)
+        for failure in catalogue.failures()
+        if losses is None or failure.name in losses
+    ]
+    from .counting import steady
+
+    with steady():
+        for done, (loss, variant) in enumerate(chosen):
+            tell(done, len(chosen), f"{loss.name}/{variant.name}")
+            rows += _variant(package, loss, variant)
+            gc.collect()
+    tell(len(chosen), len(chosen), "")
+    return rows
+
+
+def _variant(package: str, loss: Loss, variant: Variant) -> Iterator[ExactRow]:
+    """At the first size alone where a sibling variant does the same work."""
+    from ..launches import SHAPES as USUAL
+
+    sizes = SHAPES[variant.family]
+    for contender in ours(variant):
+        shapes = sizes if variant.sweep else sizes[:1]
+        if "triton" in contender.needs:
+            usual = USUAL[variant.family][0]
+            for shape, dtype in (
+                *((shape, DTYPE) for shape in shapes),
+                *((usual, dtype) for dtype in USUAL_DTYPES),
+            ):
+                yield from _recorded(package, loss, variant, contender, shape, dtype)
+        else:
+            for shape in shapes:
+                yield from _ran(package, loss, variant, contender, shape)
+        yield _growth(package, loss, variant, contender)
+
+
+def ours(variant: Variant) -> list[Contender]:
+    """The contenders that this tree computes itself, without torch.compile."""
+    return [
+        contender
+        for contender in variant.contenders
+        if contender.name != "reference"
+        and not contender.compiled
+        and not any(need.startswith("package:") for need in contender.needs)
+    ]
+
+
+def case_id(loss: Loss, variant: Variant, shape: Shape, dtype: str, where: str) -> str:
+    return f"exact/{loss.name}/{variant.name}/{shape}/{dtype}/{where}"
+
+
+def _recorded(
+    package: str, loss: Loss, variant: Variant, contender: Contender, shape: Shape, dtype: str
+) -> Iterator[ExactRow]:
+    from . import recording
+
+    def found() -> Mapping[str, Value]:
+        return recording.count(package, loss, variant, contender, shape, dtype, TARGET)
+
+    case = case_id(loss, variant, shape, dtype, TARGET)
+    limit = _declared(contender, shape, dtype)
+    yield from _rows(case, contender, RECORDED, found, limit)
+
+
+def _ran(
+    package: str, loss: Loss, variant: Variant, contender: Contender, shape: Shape
+) -> Iterator[ExactRow]:
+    case = case_id(loss, variant, shape, DTYPE, "cpu")
+    limit = _declared(contender, shape, DTYPE, "cpu")
+
+    def found() -> Mapping[str, Value]:
+        from . import counting
+
+        call = _call(package, loss, variant, contender, shape)
+        call()
+        return {**counting.allocations(call), "operators": counting.operators(call)}
+
+    yield from _rows(case, contender, RAN, found, limit)
+    if limit:
+        yield ExactRow(case, contender.name, AGREEMENT, NOT_RUN, limit)
+    else:
+        yield _agreement(case, package, loss, variant, contender, shape)
+
+
+def _rows(
+    case: str,
+    contender: Contender,
+    metrics: tuple[str, ...],
+    found: Callable[[], Mapping[str, Value]],
+    limit: str,
+) -> Iterator[ExactRow]:
+    """A row a metric, whatever happens."""
+    values: Mapping[str, Value] = dict.fromkeys(metrics, NOT_RUN if limit else None)
+    reason = limit
+    if not limit:
+        try:
+            values = found()
+        except Exception as error:
+            reason = _told(error)
+    for metric in metrics:
+        yield ExactRow(case, contender.name, metric, values[metric], reason)
+
+
+def _declared(contender: Contender, shape: Shape, dtype: str, device: str = "") -> str:
+    """Why the contender says that it does not take this; empty where it does. What the machine
+    lacks is no such reason: that could not be measured."""
+    if dtype not in contender.dtypes:
+        return f"does not take {dtype}: {', '.join(contender.dtypes)} alone"
+    if device and device not in contender.devices:
+        return f"does not run on {device}: {', '.join(contender.devices)} alone"
+    return (contender.limit(shape, dtype) if contender.limit else None) or ""
+
+
+def _told(error: BaseException) -> str:
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}"[:300]
+
+
+def _subject(package: str, loss: Loss, variant: Variant, shape: Shape) -> tuple[Any, Any]:
+    """What is called, and its inputs: drawn by the tree that the loss is from."""
+    from ..rows import Subject
+
+    drawing = importlib.import_module(f"{package}.drawing")
+    subject = Subject(loss, variant, shape, DTYPE, "cpu")
+    return subject, drawing.draw(variant, shape, DTYPE, "cpu", SEED)
+
+
+def _call(
+    package: str, loss: Loss, variant: Variant, contender: Contender, shape: Shape
+) -> Callable[[], Any]:
+    """Forward and, of a loss, backward with reduction mean."""
+    from ..truth import upstream
+
+    subject, inputs = _subject(package, loss, variant, shape)
+    function = loss.resolve(contender.entry)
+    gradient = upstream(subject, "mean", SEED)
+    return lambda: subject.evaluate(function, inputs, "mean", gradient)
+
+
+def _agreement(
+    case: str, package: str, loss: Loss, variant: Variant, contender: Contender, shape: Shape
+) -> ExactRow:
+    """``ok``, or ``worse`` where an error is beyond what `tolerance` derives, of any reduction.
+    The errors themselves are those of a machine's own rounding, and are not pinned."""
+    from .. import agreement
+    from ..contenders import BASE
+    from ..rows import Candidate
+
+    def row(value: Value, reason: str = "") -> ExactRow:
+        return ExactRow(case, contender.name, AGREEMENT, value, reason)
+
+    try:
+        subject, inputs = _subject(package, loss, variant, shape)
+        found, base = (
+            Candidate(one, loss.resolve(one.entry)) for one in (contender, variant.contender(BASE))
+        )
+        results = agreement.measure(subject, [found], inputs, SEED, eager=base)
+    except Exception as error:
+        return row(None, _told(error))
+    for status, value in (("worse", "worse"), ("not_run", None)):
+        wrong = [result for result in results if result.status == status]
+        if wrong:
+            of = " ".join(wrong[0].of.values())
+            return row(value, f"{of}: {wrong[0].reason}")
+    return row("ok") if results else row(None, "nothing was compared")
+
+
+def _growth(package: str, loss: Loss, variant: Variant, contender: Contender) -> ExactRow:
+    from . import counting, recording
+
+    fused = "triton" in contender.needs
+    sizes, where = (growth.RECORDED, TARGET) if fused else (growth.RAN, "cpu")
+    at = sizes[variant.family]
+
+    def peak_of(shape: Shape) -> int:
+        if fused:
+            counts = recording.count(package, loss, variant, contender, shape, DTYPE, TARGET)
+            return counts["peak_bytes"]
+        call = _call(package, loss, variant, contender, shape)
+        call()
+        return counting.allocations(call)["peak_bytes"]
+
+    def found() -> Mapping[str, Value]:
+        return {growth.METRIC: growth.share(variant.family, at, peak_of)}
+
+    case = case_id(loss, variant, at, DTYPE, where)
+    # A tree from before the field was there declares nothing.
+    exempt = getattr(contender, "quadratic", "")
+    if exempt:
+        return ExactRow(case, contender.name, growth.METRIC, EXEMPT, exempt)
+    limits = (_declared(contender, shape, DTYPE) for _, shape in growth.corners(variant.family, at))
+    return next(_rows(case, contender, (growth.METRIC,), found, next(filter(None, limits), "")))
