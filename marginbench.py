@@ -7,6 +7,7 @@ implementation was found wrong, 2 bad usage, 3 it could not be checked, 130 inte
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import sys
@@ -34,6 +35,9 @@ class _Told(click.Group):
         except BrokenPipeError:
             raise  # whoever read the output has enough: click ends quietly
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                _fail(f"disk full: {error.filename} is not written; free some space, then run the "
+                      "same again; what was measured is kept (run --resume)")  # fmt: skip
             _fail(f"expected a folder that can be written; {error.strerror}: {error.filename}")
         except Exception as error:
             # Only a command that reads records has imported their error.
@@ -247,7 +251,8 @@ def _as_recorded(folder: Path) -> click.Context:
         )
     first = next(iter(read_lines(path)), None)
     if not isinstance(first, Session):
-        _fail(f"{path}: expected a session in the first line; the run never began: start anew")
+        _fail(f"{path}: expected a session in the first line; the run never began: "
+              "delete the file and start anew")  # fmt: skip
     return run.make_context("run", shlex.split(first.command)[2:])
 
 
