@@ -1,4 +1,4 @@
-"""The command line: ``marginbench run | list | report | doctor | static``.
+"""The command line: ``marginbench run | list | report | compare | history | doctor | static``.
 
 Only the standard library, click and rich are imported here; a command imports what it needs when
 it runs, so that ``--help`` answers at once. Exit codes: 0 fine, 1 the run failed or an
@@ -7,11 +7,9 @@ implementation was found wrong, 2 bad usage, 3 it could not be checked, 130 inte
 
 from __future__ import annotations
 
-import errno
 import json
 import shlex
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,11 +17,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from reports import commands as reading
+
 if TYPE_CHECKING:
     from suites.cases import Case
     from suites.presets import Preset
-
-RUNS = Path(__file__).resolve().parent / "reports" / "out"
 
 
 class _Told(click.Group):
@@ -35,10 +33,7 @@ class _Told(click.Group):
         except BrokenPipeError:
             raise  # whoever read the output has enough: click ends quietly
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                _fail(f"disk full: {error.filename} is not written; free some space, then run the "
-                      "same again; what was measured is kept (run --resume)")  # fmt: skip
-            _fail(f"expected a folder that can be written; {error.strerror}: {error.filename}")
+            _fail(reading.unwritable(error))
         except Exception as error:
             # Only a command that reads records has imported their error.
             records = sys.modules.get("benchmarks.records")
@@ -62,6 +57,8 @@ def cli() -> None:
       marginbench run --loss triplet --suite speed
       marginbench run --resume reports/out/RUN     go on after an interruption
       marginbench report            draw the newest run's report again
+      marginbench compare A.json B.json            pytest-benchmark's files, base and candidate
+      marginbench history           every metric over the commits, with what changed
       marginbench static            are the kernels compiled as pinned; needs no GPU
       marginbench sanitize          does no kernel leave its tensors; needs no GPU
     """
@@ -138,7 +135,7 @@ def run(
     if resume is not None:
         _refuse_options_beside_resume(given)
         given = _as_recorded(resume)
-    options, out_dir = given.params, resume or out or _new_folder()
+    options, out_dir = given.params, resume or out or reading.new_folder()
     if resume is None and (out_dir / "records.jsonl").exists():
         raise click.BadParameter(
             f"{out_dir} holds a run; go on with it by --resume", param_hint="--out"
@@ -256,19 +253,6 @@ def _as_recorded(folder: Path) -> click.Context:
     return run.make_context("run", shlex.split(first.command)[2:])
 
 
-def _new_folder() -> Path:
-    return RUNS / time.strftime("%Y-%m-%d-%H%M%S")
-
-
-@cli.command()
-@click.argument("run_dir", required=False, type=click.Path(path_type=Path))
-def report(run_dir: Path | None) -> None:
-    """Draw a run's report again from its records (by default the newest run's)."""
-    from reports.build import build
-
-    click.echo(f"report: {build(run_dir or _newest_run())}")
-
-
 @cli.command()
 @click.option("--pin", is_flag=True, help="Pin what is compiled now; shows what changes.")
 @click.option("--target", "targets", multiple=True,
@@ -295,11 +279,7 @@ def sanitize(only: str) -> None:
     sys.exit(command(only))
 
 
-def _newest_run() -> Path:
-    runs = sorted(path.parent for path in RUNS.glob("*/records.jsonl"))
-    if not runs:
-        _fail(f"RUN_DIR: expected a run under {RUNS}; there is none yet: marginbench run")
-    return runs[-1]
+reading.register(cli)
 
 
 def _fail(message: str) -> NoReturn:
