@@ -21,7 +21,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # The peer that only an NVIDIA GPU can run brings hundreds of MB: left out where there is none.
 PEERS := peers$(if $(shell command -v nvidia-smi),$(COMMA)gpu-peers)
 
-.PHONY: help bench bench-fast gate gate-trust test static sanitize mutants lint format report list doctor lock clean
+.PHONY: help bench bench-fast gate gate-trust test static sanitize mutants lint format report history list doctor lock clean
 
 help:  ## list the targets, a line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ gate-trust: $(VENV)/.bench  ## measure the gate itself: false alarms, power, int
 
 report: $(VENV)/.bench  ## draw the newest run's report again from its records
 	$(BIN)/marginbench report $(ARGS)
+
+history: $(VENV)/.history  ## every metric over the commits from stored records, changes marked
+	$(BIN)/marginbench history $(ARGS)
 
 list: $(VENV)/.bench  ## losses, contenders and suites
 	$(BIN)/marginbench list $(ARGS)
@@ -87,12 +90,16 @@ $(VENV)/.bench: pyproject.toml requirements.lock | $(VENV)/bin/python
 	$(INSTALL) --editable '.[quality,$(PEERS)]'
 	@touch $@
 
+$(VENV)/.history: pyproject.toml requirements.lock | $(VENV)/bin/python
+	$(INSTALL) --editable '.[history]'
+	@touch $@
+
 $(VENV)/.test: pyproject.toml requirements.lock | $(VENV)/bin/python
-	$(INSTALL) --editable '.[quality,$(PEERS),test]'
+	$(INSTALL) --editable '.[quality,$(PEERS),history,test]'
 	@touch $@
 
 $(VENV)/.lint: pyproject.toml requirements.lock | $(VENV)/bin/python
-	$(INSTALL) --editable '.[quality,peers,test,lint]'
+	$(INSTALL) --editable '.[quality,peers,history,test,lint]'
 	@touch $@
 
 $(VENV)/.lock: pyproject.toml | $(VENV)/bin/python

@@ -1,4 +1,4 @@
-"""The command line: ``marginbench run | list | report | doctor | static``.
+"""The command line: ``marginbench run | list | report | compare | history | static | gate``.
 
 Only the standard library, click and rich are imported here; a command imports what it needs when
 it runs, so that ``--help`` answers at once. Exit codes: 0 fine, 1 the run failed or an
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,11 +17,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from reports import commands as reading
+from reports.gate import commands as gating
+
 if TYPE_CHECKING:
     from suites.cases import Case
     from suites.presets import Preset
-
-RUNS = Path(__file__).resolve().parent / "reports" / "out"
 
 
 class _Told(click.Group):
@@ -34,7 +34,7 @@ class _Told(click.Group):
         except BrokenPipeError:
             raise  # whoever read the output has enough: click ends quietly
         except OSError as error:
-            _fail(f"expected a folder that can be written; {error.strerror}: {error.filename}")
+            _fail(reading.unwritable(error))
         except Exception as error:
             # Only a command that reads records has imported their error.
             records = sys.modules.get("benchmarks.records")
@@ -58,6 +58,9 @@ def cli() -> None:
       marginbench run --loss triplet --suite speed
       marginbench run --resume reports/out/RUN     go on after an interruption
       marginbench report            draw the newest run's report again
+      marginbench gate              slower, larger or wrong? against where the branch left main
+      marginbench compare A.json B.json            pytest-benchmark's files, base and candidate
+      marginbench history           every metric over the commits, with what changed
       marginbench static            are the kernels compiled as pinned; needs no GPU
       marginbench sanitize          does no kernel leave its tensors; needs no GPU
     """
@@ -134,7 +137,7 @@ def run(
     if resume is not None:
         _refuse_options_beside_resume(given)
         given = _as_recorded(resume)
-    options, out_dir = given.params, resume or out or _new_folder()
+    options, out_dir = given.params, resume or out or reading.new_folder()
     if resume is None and (out_dir / "records.jsonl").exists():
         raise click.BadParameter(
             f"{out_dir} holds a run; go on with it by --resume", param_hint="--out"
@@ -247,21 +250,9 @@ def _as_recorded(folder: Path) -> click.Context:
         )
     first = next(iter(read_lines(path)), None)
     if not isinstance(first, Session):
-        _fail(f"{path}: expected a session in the first line; the run never began: start anew")
+        _fail(f"{path}: expected a session in the first line; the run never began: "
+              "delete the file and start anew")  # fmt: skip
     return run.make_context("run", shlex.split(first.command)[2:])
-
-
-def _new_folder() -> Path:
-    return RUNS / time.strftime("%Y-%m-%d-%H%M%S")
-
-
-@cli.command()
-@click.argument("run_dir", required=False, type=click.Path(path_type=Path))
-def report(run_dir: Path | None) -> None:
-    """Draw a run's report again from its records (by default the newest run's)."""
-    from reports.build import build
-
-    click.echo(f"report: {build(run_dir or _newest_run())}")
 
 
 @cli.command()
@@ -290,11 +281,8 @@ def sanitize(only: str) -> None:
     sys.exit(command(only))
 
 
-def _newest_run() -> Path:
-    runs = sorted(path.parent for path in RUNS.glob("*/records.jsonl"))
-    if not runs:
-        _fail(f"RUN_DIR: expected a run under {RUNS}; there is none yet: marginbench run")
-    return runs[-1]
+reading.register(cli)
+gating.register(cli)
 
 
 def _fail(message: str) -> NoReturn:

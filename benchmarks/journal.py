@@ -26,11 +26,11 @@ from .records import (
     RunEnd,
     Session,
     Training,
-    Writer,
     arrange,
     read_lines,
 )
 from .rows import Row
+from .writing import Writer
 
 FILE = "records.jsonl"
 

@@ -3,23 +3,28 @@
 A run's file holds five kinds of line: ``session`` (the machine and the plan; one for each start
 or resumption), ``result``, ``training``, ``case_end`` (all results of a case are there) and
 ``run_end``. Results count only once their case has ended, so a killed run loses at most the case
-it was in and measures nothing twice. Needs neither torch nor a GPU to read.
+it was in and measures nothing twice. What a run of ours can't have written (a line twice, a value
+that is not its rounds' median, a number as text, a line of another run) is refused, never repaired.
+Needs neither torch nor a GPU to read.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 SCHEMA_VERSION: Literal[1] = 1
 
 Status = Literal["ok", "worse", "not_run"]
+
+# The median of an even number of rounds is one sum and one halving; half an ulp each, with room.
+_MEDIAN_TOLERANCE = 4 * 2.0**-52
 
 
 class RecordError(Exception):
@@ -104,6 +109,17 @@ class Result(_Line):
     protocol: dict[str, Any] = {}
     provenance: Provenance
 
+    @model_validator(mode="after")
+    def _is_its_median(self) -> Result:
+        if self.rounds and self.value is not None:
+            middle = statistics.median(self.rounds)
+            if abs(self.value - middle) > _MEDIAN_TOLERANCE * abs(middle):
+                raise ValueError(
+                    f"value: expected the median of its rounds, {middle!r}; got {self.value!r}: "
+                    "the line was changed after it was measured; measure the case again"
+                )
+        return self
+
 
 class Training(_Line):
     """One trained network: its settings, its metrics by epoch, and the final ones."""
@@ -139,35 +155,6 @@ Line = Session | Result | Training | CaseEnd | RunEnd
 _ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
 
 
-class Writer:
-    """Appends lines to a run's file; each is one write, and ends of cases reach the disk."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_cut_off_tail(path)
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-
-    def append(self, line: Line) -> None:
-        data = (line.model_dump_json() + "\n").encode()
-        while data:
-            data = data[os.write(self._file, data) :]
-        if not isinstance(line, Result):
-            os.fsync(self._file)
-
-    def close(self) -> None:
-        os.close(self._file)
-
-
-def _drop_cut_off_tail(path: Path) -> None:
-    """A last line without its newline was being written when the run was killed: not a record."""
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        content = file.read()
-        if content and not content.endswith(b"\n"):
-            file.truncate(content.rfind(b"\n") + 1)
-
-
 def read_lines(path: Path) -> Iterator[Line]:
     """Every line of a record file, checked. Raises RecordError, naming the line and the mend."""
     if not path.is_file():
@@ -177,12 +164,15 @@ def read_lines(path: Path) -> Iterator[Line]:
         for number, text in enumerate(file, start=1):
             where = f"records: {path}, line {number}"
             if not text.endswith("\n"):
+                mend = f"complete the run with: marginbench run --resume {path.parent}"
+                if number == 1:
+                    mend = "the run never began: delete the file and start anew"
                 raise RecordError(
-                    f"{where}: expected a whole line; got one that is cut off; "
-                    f"complete the run with: marginbench run --resume {path.parent}"
+                    f"{where}: expected a whole line; got one that is cut off; {mend}"
                 )
             try:
-                yield _ADAPTER.validate_json(text)
+                # Strict: "1" is no number and 1 no text; no line of ours needs the leniency.
+                yield _ADAPTER.validate_json(text, strict=True)
             except ValidationError as error:
                 raise RecordError(f"{where}: {_explain(text, error)}") from None
 
@@ -192,11 +182,21 @@ def _explain(text: str, error: ValidationError) -> str:
         version = json.loads(text).get("schema_version")
     except (ValueError, AttributeError):
         return "expected a JSON object; the line is damaged"
-    if version != SCHEMA_VERSION:
-        return f"expected schema version {SCHEMA_VERSION}; got {version!r}"
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        return f"expected schema version {SCHEMA_VERSION}; got {version!r}; {_mend(version)}"
     first = error.errors()[0]
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
     place = ".".join(str(part) for part in first["loc"])
     return f"{place}: {first['msg']}; got {str(first.get('input'))[:80]!r}"
+
+
+def _mend(version: object) -> str:
+    if not isinstance(version, int) or isinstance(version, bool):
+        return "it is not a record of MarginBench"
+    if version < SCHEMA_VERSION:
+        return "an older MarginBench wrote it: measure again with: marginbench run"
+    return "a newer MarginBench wrote it: read it with that one"
 
 
 @dataclass(frozen=True)
@@ -219,13 +219,26 @@ def load(path: Path) -> Run:
 
 
 def arrange(lines: Iterable[Line]) -> Run:
-    """A run's lines in the order written, as what counts of them."""
+    """A run's lines in the order written, as what counts of them.
+
+    Raises RecordError where a line can't follow those before it: a second one for the same cell,
+    case, network or end in one session, a result after its case has ended, another run's line.
+    """
     sessions: list[Session] = []
     open_results: dict[tuple[str, str], list[Result]] = {}
     ended: dict[str, list[Result]] = {}
     trainings: dict[str, Training] = {}
     complete = False
-    for line in lines:
+    seen: dict[Any, int] = {}
+    run = ""
+    for number, line in enumerate(lines, start=1):
+        run = run or line.run
+        if line.run != run:
+            raise RecordError(
+                f"records: line {number}: expected run {run}, as in line 1; got run {line.run}: "
+                "two runs were put into one file; keep each in a folder of its own"
+            )
+        _only_once(line, number, seen)
         match line:
             case Session():
                 sessions.append(line)
@@ -246,3 +259,29 @@ def arrange(lines: Iterable[Line]) -> Run:
         complete=complete,
         orphans=sum(map(len, open_results.values())),
     )
+
+
+def _only_once(line: Line, number: int, seen: dict[Any, int]) -> None:
+    """One session says each thing once; ``seen`` holds the number of the line that said it."""
+    key: tuple[Any, ...] = (line.session, line.kind)
+    if isinstance(line, Result):
+        end = seen.get((line.session, "case_end", line.case.id))
+        if end:
+            raise RecordError(
+                f"records: line {number}: expected no result of {line.case.id} after its end in "
+                f"line {end}; {_EDITED}"
+            )
+        of = (*sorted(line.of.items()), str(line.protocol.get("mode")))
+        key += (line.case.id, line.contender, line.metric, of)
+    elif isinstance(line, CaseEnd):
+        key += (line.case,)
+    elif isinstance(line, Training):
+        key += (line.name,)
+    first = seen.setdefault(key, number)
+    if first != number:
+        raise RecordError(
+            f"records: line {number}: it says again what line {first} says; {_EDITED}"
+        )
+
+
+_EDITED = "the file was edited or put together: restore it, or measure again with: marginbench run"

@@ -41,7 +41,7 @@ def build(run_dir: Path) -> Path:
     for stale in set((run_dir / "figures").glob("*.svg")) - {run_dir / name for name in outputs}:
         stale.unlink()
     for name, text in outputs.items():
-        _write(run_dir / name, text)
+        write(run_dir / name, text)
     return run_dir / PAGE
 
 
@@ -77,13 +77,16 @@ def _told(run_dir: Path) -> str:
     return str(run_dir)
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Whoever reads meanwhile sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
+    except OSError as error:
+        # A full disk is found when writing, which names no file.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -11,7 +11,11 @@ from click.testing import CliRunner, Result
 import marginbench
 
 OPTIONS = {
+    "compare": {
+        "--across-machines", "--base", "--candidate", "--process-sd", "--smallest-effect", "files",
+    },
     "doctor": {"--json"},
+    "history": {"--out", "folders"},
     "list": {"--json"},
     "report": {"run_dir"},
     "run": {

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from benchmarks.exact.check import ExactOutcome
 from benchmarks.gate import apart, session, sitting, timing
 from benchmarks.gate.decision import Judgement, Rule, Sample
 from benchmarks.gate.interval import Ratio
@@ -101,7 +101,7 @@ def test_other_pinned_versions_are_not_timed(saying, tmp_path: Path):
 
 
 def exact_outcome(code: int, said: list[str]) -> Any:
-    return SimpleNamespace(code=code, sentences=said, repinned_sentences=[], rows=[1, 2])
+    return ExactOutcome(code, problems=said)
 
 
 @pytest.mark.parametrize(("code", "said"), [(0, []), (1, ["peak_bytes drifted"]),

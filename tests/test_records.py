@@ -16,10 +16,10 @@ from benchmarks.records import (
     Result,
     RunEnd,
     Session,
-    Writer,
     load,
     read_lines,
 )
+from benchmarks.writing import Writer
 
 KEY = CaseKey(
     suite="speed", loss="softmax", variant="linear", variant_version=1, family="head", batch=2,

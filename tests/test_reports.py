@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from page_reader import Page
-from synthetic_run import IDENTITY, LOSSES, NEEDS_CUDA, SPEED, Maker, write
+from synthetic_run import IDENTITY, LOSSES, NEEDS_CUDA, RUN, SPEED, Maker, write
 
 from benchmarks.records import CaseEnd, RecordError, Result, RunEnd
 from reports.build import build, summary_table
@@ -189,7 +189,7 @@ def test_hostile_text_stays_text(tmp_path: Path):
         ElementTree.fromstring(path.read_text())
     formula = [line.model_copy(update={"reason": "=1+1"}) for line in lines
                if isinstance(line, Result) and line.status == "not_run"][:1]  # fmt: skip
-    end = CaseEnd(run="r", session=maker.session, case=formula[0].case.id, seconds=1)
+    end = CaseEnd(run=RUN, session=maker.session, case=formula[0].case.id, seconds=1)
     report(tmp_path / "formula", [maker.start(), *formula, end])
     assert "'=1+1" in (tmp_path / "formula" / "results.csv").read_text()
 
@@ -222,7 +222,7 @@ def test_two_machines_are_told_apart(tmp_path: Path):
 
 def test_nothing_measured_is_an_honest_page(tmp_path: Path):
     maker = Maker()
-    end = RunEnd(run="r", session=maker.session, seconds=0)
+    end = RunEnd(run=RUN, session=maker.session, seconds=0)
     page = report(tmp_path, [maker.start(["speed/x"]), end])
     assert "Nothing was timed in this run" in page.seen
     assert "Agreement was not measured" in page.seen

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_run import IDENTITY, Maker
+from synthetic_run import IDENTITY, RUN, Maker
 
 from benchmarks.records import CaseEnd, CaseKey, Line, RunEnd, arrange
 from reports import comparison, reading, scaling, statistics, units
@@ -165,7 +165,7 @@ def timed(maker: Maker, case: CaseKey, times: dict[str, list[float]], **rest) ->
                      **rest)
         for name, rounds in times.items()
     ]  # fmt: skip
-    return [*results, CaseEnd(run="r", session=maker.session, case=case.id, seconds=1)]
+    return [*results, CaseEnd(run=RUN, session=maker.session, case=case.id, seconds=1)]
 
 
 def answer_of(times: dict[str, list[float]], extra: tuple[Line, ...] = (), **rest):
@@ -238,10 +238,10 @@ def test_machines_are_never_mixed():
     """Sizes measured on two machines lie on no common line."""
     first = Maker(session="a")
     second = Maker(session="b", identity={**IDENTITY, "cpu": "another"})
-    lines: list[Line] = []
+    lines: list[Line] = [first.start(), second.start()]
     for maker, batch in ((first, 256), (first, 512), (second, 1024), (second, 2048)):
         case = CASE.model_copy(update={"batch": batch, "classes": batch // 4})
-        lines += [maker.start(), *timed(maker, case, times(eager=batch**-2.0))]
+        lines += timed(maker, case, times(eager=batch**-2.0))
     found = list(scaling.panels(records_of(lines), "batch"))
     assert [panel.sizes for panel in found] == [[256, 512], [1024, 2048]]
     same = [
@@ -270,8 +270,8 @@ def test_what_did_not_end_does_not_count():
     lines = [maker.start([CASE.id]), *timed(maker, CASE, times(eager=1))[:-1]]
     records = records_of(lines)
     assert not records.cases and records.missing == [CASE.id] and not records.finished
-    ended = records_of([*lines, CaseEnd(run="r", session=maker.session, case=CASE.id, seconds=1),
-                        RunEnd(run="r", session=maker.session, seconds=1)])  # fmt: skip
+    ended = records_of([*lines, CaseEnd(run=RUN, session=maker.session, case=CASE.id, seconds=1),
+                        RunEnd(run=RUN, session=maker.session, seconds=1)])  # fmt: skip
     assert len(ended.cases) == 1 and ended.finished
 
 

@@ -23,6 +23,7 @@ from .verdicts import verdict_line
 
 if TYPE_CHECKING:
     from ..exact.check import ExactOutcome
+    from ..exact.rows import ExactDifference
 
 FINE, REGRESSION, USAGE, NOT_MEASURED = 0, 1, 2, 3
 
@@ -112,7 +113,7 @@ def _exact(asked: Asked, trees: Trees, writer: Writer, tell: Progress) -> GateEx
         return None
     tell("exact", {})
     found = asked.exact(trees.base / "benchmarks" / "pinned")
-    differences, code = list(found.sentences), found.code
+    differences, code = said(found), found.code
     try:
         pinned = inventory.read()
     except FileNotFoundError:
@@ -126,12 +127,23 @@ def _exact(asked: Asked, trees: Trees, writer: Writer, tell: Progress) -> GateEx
         differences += [f"timed case vanished: {one}" for one in listed.vanished]
         code = code if code == REGRESSION else NOT_MEASURED
     line = GateExact(
-        code=code, rows=len(found.rows), differences=differences,
-        repinned=[*found.repinned_sentences,
+        code=code, rows=len(found.rows) + found.compiled, differences=differences,
+        repinned=[*map(_sentence, found.repinned),
                   *(f"timed case removed in this change: {one}" for one in listed.removed)],
     )  # fmt: skip
     writer.append(line)
     return line
+
+
+def said(found: ExactOutcome) -> list[str]:
+    """Everything that is not as it has to be, a sentence each."""
+    wrong = (*found.broken, *found.differences, *found.unmeasured)
+    return [*map(_sentence, wrong), *found.problems]
+
+
+def _sentence(one: ExactDifference) -> str:
+    text = f"{one.case} {one.contender} {one.metric}: {one.before} -> {one.after}"
+    return f"{text} ({one.reason})" if one.reason else text
 
 
 def _base_inventory(trees: Trees) -> list[str]:

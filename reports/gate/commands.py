@@ -214,3 +214,8 @@ def _tell_trial(trial: Any, done: int, total: int, line: dict[str, Any]) -> None
     planted = f"{trial.fraction:.0%} slower" if trial.fraction else "unchanged"
     click.echo(f"{done}/{total} {trial.load}, {planted}: {verdicts} ({line['seconds']:.0f} s)",
                err=True)  # fmt: skip
+
+
+def register(group: click.Group) -> None:
+    group.add_command(gate)
+    group.add_command(gate_trust)

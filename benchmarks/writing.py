@@ -1,0 +1,79 @@
+"""Puts a run's lines on the disk, whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from .records import Line, RecordError, Result
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# How every line of ours begins, whatever its schema.
+_HEAD = b'{"schema_version":'
+
+
+class Writer:
+    """Appends lines to a run's file; each is one write, and ends of cases reach the disk.
+
+    A line that can't be written whole is taken back, so that the file ends in a whole line, and
+    RecordError says what to do. Raises it also where the file at ``path`` is not one of ours,
+    and leaves that as it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        _drop_cut_off_tail(path)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def append(self, line: Line) -> None:
+        data = (line.model_dump_json() + "\n").encode()
+        before = os.fstat(self._file).st_size
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+            if not isinstance(line, Result):
+                os.fsync(self._file)
+        except BaseException as error:
+            self._take_back(before)
+            if isinstance(error, OSError):
+                raise RecordError(self._no_room(before, error)) from error
+            raise
+
+    def _take_back(self, size: int) -> None:
+        """What fails here too (the disk is gone) is cut off when the run is gone on with."""
+        with suppress(OSError):
+            os.ftruncate(self._file, size)
+
+    def _no_room(self, before: int, error: OSError) -> str:
+        what = "disk full" if error.errno in NO_ROOM else "can't write"
+        if before:
+            mend = f"go on with: marginbench run --resume {self._path.parent}"
+        else:
+            # Nothing was measured: without the file, the same command can be given again.
+            self._path.unlink(missing_ok=True)
+            mend = "run the same command again"
+        room = "free some space, then " if error.errno in NO_ROOM else ""
+        return f"{what}: {self._path}: {error.strerror}; every whole line is kept; {room}{mend}"
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def _drop_cut_off_tail(path: Path) -> None:
+    """A last line without its newline was being written when the run was killed: not a record."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        # Where the power failed, a file system may leave zeros for what it had not yet written.
+        tail = content[whole:].rstrip(b"\0")
+        if not (tail.startswith(_HEAD) or _HEAD.startswith(tail)):
+            raise RecordError(
+                f"records: expected lines of MarginBench in {path}; got {tail[:40]!r} at its end; "
+                "it is left as it is: choose another folder"
+            )
+        file.truncate(whole)

@@ -1,0 +1,138 @@
+"""``marginbench history``: from record files to a page, its figures and the changes found."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from .. import document, pages, units
+from ..document import Cell, Document, Fact, Section, Text
+from ..style import Looks
+from . import commits, drawing
+from .changes import Change, changes
+from .gathering import Gathered, Series, gather
+
+PAGE = "index.html"
+COLUMNS = ("metric", "case", "contender", "before", "after", "from", "to", "ratio")
+_ABOUT = (
+    "Runs of different days are compared here, so a change can be the machine's as well as the "
+    "code's. It informs; what a change costs is measured by base against candidate in one session."
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One change: the last commit of the old level and the first of the new one."""
+
+    series: Series
+    change: Change
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """As `COLUMNS` names them."""
+        key, at, ratio = self.series.key, self.change.at, self.change.ratio
+        return (
+            key.metric, key.case, key.contender, self.series.commits[at - 1][:12],
+            self.series.commits[at][:12], drawing.value(key.metric, self.change.before),
+            drawing.value(key.metric, self.change.after),
+            units.NOTHING if ratio is None else f"{ratio:.3g}×",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class History:
+    """``drawn``: series of two commits or more; ``rows``: what changed, largest first."""
+
+    page: Path
+    gathered: Gathered
+    drawn: int
+    alone: int
+    rows: tuple[Row, ...]
+
+
+def build(paths: Sequence[Path], out_dir: Path, root: Path) -> History:
+    """Reads the record files, writes the page and figures/*.svg into ``out_dir``.
+
+    ``root`` is the clone whose log orders the commits. Raises ImportError without ruptures.
+    """
+    from ..build import write
+
+    gathered = gather(paths)
+    order = commits.ordered(gathered.measured_at, commits.log(root))
+    everything = gathered.series(order)
+    series = [one for one in everything if len(one.commits) > 1]
+    found = {one: changes(one.values, one.kind) for one in series}
+    rows = sorted(
+        (Row(one, change) for one in series for change in found[one]), key=_size, reverse=True
+    )
+    looks = Looks([one.key.contender for one in series])
+    sections = list(_sections(series, found, order, looks, rows))
+    made = _document(gathered, order, sections, len(rows))
+    shutil.rmtree(out_dir / "figures", ignore_errors=True)
+    for figure in made.figures():
+        write(out_dir / "figures" / f"{figure.name}.svg", figure.svg + "\n")
+    write(out_dir / PAGE, pages.render(made, looks))
+    return History(
+        out_dir / PAGE, gathered, len(series), len(everything) - len(series), tuple(rows)
+    )
+
+
+def _size(row: Row) -> float:
+    ratio = row.change.ratio
+    return max(ratio, 1 / ratio) if ratio and ratio > 0 else float("inf")
+
+
+def _sections(
+    series: Sequence[Series],
+    found: Mapping[Series, Sequence[Change]],
+    order: Sequence[str],
+    looks: Looks,
+    rows: Sequence[Row],
+) -> Iterator[Section]:
+    if rows:
+        told = [(*(Cell(c, code=i in (3, 4)) for i, c in enumerate(row.cells)),) for row in rows]
+        numeric = ("from", "to", "ratio")
+        table = document.table(COLUMNS, told, "What changed, largest first", numeric=numeric)
+        yield Section("changes", "Changes", [Text(_ABOUT), table])
+    names: set[str] = set()
+    for metric, of_metric in groupby(sorted(series, key=_place), lambda one: one.key.metric):
+        blocks = []
+        for _, group in groupby(of_metric, lambda one: (one.key.machine, one.key.family)):
+            together = list(group)
+            key = together[0].key
+            name = drawing.slug(metric, key.family)
+            while name in names:
+                name += "-x"
+            names.add(name)
+            blocks.append(drawing.figure(name, together, found, order, looks))
+        yield Section(drawing.slug(metric), metric, blocks)
+
+
+def _place(one: Series) -> tuple[str, str, str, str, str]:
+    key = one.key
+    return key.metric, key.machine, key.family, key.case, key.contender
+
+
+def _document(
+    gathered: Gathered, order: Sequence[str], sections: Sequence[Section], changed: int
+) -> Document:
+    lead = f"{units.plural(changed, 'change')} of level over {units.plural(len(order), 'commit')}."
+    notices = [Text(f"Not read: {reason}", kind="warning") for reason in gathered.refused]
+    if gathered.dirty:
+        text = f"{units.plural(len(gathered.dirty), 'run')} left out: measured with uncommitted"
+        notices.append(Text(f"{text} changes, which belong to no commit.", kind="warning"))
+    return Document(
+        title="MarginBench: history",
+        subtitle="Every metric over the commits, from stored records",
+        lead=lead,
+        facts=[
+            Fact("Commits", str(len(order))),
+            Fact("Record files", str(gathered.files)),
+            Fact("Changes", str(changed)),
+        ],
+        notices=notices,
+        sections=sections,
+    )

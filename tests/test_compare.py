@@ -1,0 +1,257 @@
+"""``marginbench compare``: what two files of pytest-benchmark can say, and what they can't."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import marginbench
+from reports.compare.loading import Measured, Timing, load
+from reports.compare.ratios import PROCESS_SD, Rule, compare
+
+MACHINE = {
+    "node": "a", "processor": "", "machine": "x86_64", "python_implementation": "CPython",
+    "python_version": "3.11.7", "release": "6.1", "system": "Linux",
+    "cpu": {"brand_raw": "Example CPU", "arch": "X86_64", "count": 2, "hz_actual": [1, 0]},
+}  # fmt: skip
+NAME = "test_speed.py::test_forward"
+
+
+def benchmark(median: Any = 1e-3, name: str = NAME, **given: Any) -> dict[str, Any]:
+    """An entry as pytest-benchmark 5.3 writes it, as far as it is read."""
+    stats = {"median": median, "iqr": 1e-5, "rounds": 100, "mean": median, "stddev": 2e-5}
+    return {
+        "group": None, "name": name.split("::")[1], "fullname": name, "params": None,
+        "options": {"timer": "perf_counter", "disable_gc": False},
+        "stats": {**stats, **given.pop("stats", {})}, **given,
+    }  # fmt: skip
+
+
+def save(path: Path, *benchmarks: dict[str, Any], **fields: Any) -> str:
+    content = {
+        "machine_info": MACHINE, "commit_info": {"id": "abc"}, "benchmarks": list(benchmarks),
+        "datetime": "2026-01-01T00:00:00", "version": "5.3.1", **fields,
+    }  # fmt: skip
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def call(*arguments: str) -> tuple[int, str]:
+    found = CliRunner().invoke(marginbench.cli, ["compare", *arguments])
+    assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
+    return found.exit_code, found.output
+
+
+@pytest.mark.parametrize(
+    ("median", "options", "code", "says"),
+    [
+        (1.10e-3, [], 1, "SLOWER      test_speed.py::test_forward  1.100 (1.03"),
+        (0.90e-3, [], 0, "FASTER"),
+        # One pair: 1.96 x 3.1% is wider than 3%, so that it can't show that nothing changed.
+        (1.001e-3, [], 3, "UNDECIDED"),
+        (1.05e-3, [], 3, "UNDECIDED"),
+        (1.001e-3, ["--smallest-effect", "10%"], 0, "EQUIVALENT"),
+        (1.05e-3, ["--process-sd", "1%"], 1, "SLOWER"),
+        (1.10e-3, ["--process-sd", "0.08"], 3, "UNDECIDED"),
+    ],
+)
+def test_a_pair_is_judged_by_its_process_to_process_interval(
+    tmp_path: Path, median: float, options: list[str], code: int, says: str
+):
+    a = save(tmp_path / "a.json", benchmark(1e-3))
+    b = save(tmp_path / "b.json", benchmark(median))
+    found, output = call(a, b, *options)
+    assert found == code and says in output, output
+
+
+def test_the_interval_is_that_of_the_processes():
+    """Against the formula: rounds that are exact leave the process-to-process part alone."""
+    base, candidate = (
+        Measured(Path(name), {}, {NAME: Timing(math.log(s), 0.0)})
+        for name, s in (("a", 1.0), ("b", 2.0))
+    )
+    for n, m in ((1, 1), (4, 4), (2, 8)):
+        (verdict,) = compare([base] * n, [candidate] * m, Rule())
+        half = 1.959964 * PROCESS_SD * math.sqrt((1 / n + 1 / m) / 2)
+        assert math.log(verdict.high / verdict.ratio) == pytest.approx(half, rel=1e-6)
+        assert verdict.ratio == pytest.approx(2.0)
+
+
+def test_identical_code_is_called_slower_in_one_suite_of_forty_at_most(seed: int):
+    """1,000 suites of 20 benchmarks whose processes differ by the stated sd: the intervals hold
+    together in 95%. Binomial: 2.5% of 1,000 is 25, and 46 is four standard deviations above."""
+    draw = np.random.default_rng(seed)
+
+    def process(path: str) -> Measured:
+        noise = draw.normal(0, PROCESS_SD / math.sqrt(2), 20)
+        timings = {str(i): Timing(float(v), 1e-4) for i, v in enumerate(noise)}
+        return Measured(Path(path), {}, timings)
+
+    slower = faster = 0
+    for _ in range(1000):
+        states = {v.state for v in compare([process("a")], [process("b")], Rule())}
+        slower += "SLOWER" in states
+        faster += "FASTER" in states
+    assert slower <= 46 and faster <= 46
+    assert slower + faster > 10, "the intervals are wider than they say"
+
+
+def test_more_processes_decide_what_two_can_not(tmp_path: Path):
+    sides: dict[str, list[str]] = {"--base": [], "--candidate": []}
+    for side, shift in (("--base", 1.0), ("--candidate", 1.04)):
+        for i in range(16):
+            file = tmp_path / f"{side[2:]}{i}.json"
+            sides[side] += [side, save(file, benchmark(1e-3 * shift * (1 + 1e-4 * i)))]
+    code, output = call(*sides["--base"], *sides["--candidate"])
+    assert code == 1 and "SLOWER" in output and "16 against 16 processes" in output
+
+
+def test_what_is_in_one_file_only_is_named(tmp_path: Path):
+    other = "test_speed.py::test_backward"
+    a = save(tmp_path / "a.json", benchmark(1e-3), benchmark(1e-3, other))
+    b = save(tmp_path / "b.json", benchmark(0.5e-3))
+    code, output = call(a, b)
+    assert code == 3 and f"VANISHED    {other}" in output and str(tmp_path / "b.json") in output
+    code, output = call(b, a)
+    assert f"NEW         {other}" in output
+    assert code == 1, "the other one is twice as slow"
+    code, output = call(save(tmp_path / "c.json", benchmark(2e-3)), a)
+    assert code == 0 and "NEW" in output, "what is new fails nothing"
+
+
+def test_a_regression_outweighs_what_is_missing(tmp_path: Path):
+    a = save(tmp_path / "a.json", benchmark(1e-3), benchmark(1e-3, "t.py::gone"))
+    assert call(a, save(tmp_path / "b.json", benchmark(2e-3)))[0] == 1
+
+
+def test_parameters_tell_benchmarks_apart(tmp_path: Path):
+    entries = [benchmark(1e-3 * n, params={"n": n}) for n in (1, 2)]
+    a, b = save(tmp_path / "a.json", *entries), save(tmp_path / "b.json", entries[1])
+    assert list(load(Path(a)).timings) == [f'{NAME}[{{"n": {n}}}]' for n in (1, 2)]
+    code, output = call(a, b)
+    assert code == 3 and 'VANISHED    test_speed.py::test_forward[{"n": 1}]' in output
+
+
+@pytest.mark.parametrize(
+    ("stats", "says"),
+    [
+        ({"median": math.nan}, "median: expected a number; got nan"),
+        ({"median": None}, "median: expected a number; got None"),
+        ({"median": 0.0}, "expected a time in seconds; got 0.0"),
+        ({"median": -1e-3}, "expected a time in seconds; got -0.001"),
+        ({"iqr": math.inf}, "iqr: expected a number; got inf"),
+        ({"rounds": 1}, "rounds: expected at least 5; got 1"),
+        ({"data": [1e-3, math.nan]}, "data: expected times in seconds; got nan"),
+    ],
+)
+def test_a_figure_that_is_no_time_is_3_and_never_slower(tmp_path: Path, stats: dict, says: str):
+    a = save(tmp_path / "a.json", benchmark(1e-3))
+    b = save(tmp_path / "b.json", benchmark(9.0, stats={"median": 9.0, **stats}))
+    for pair in ((a, b), (b, a)):
+        code, output = call(*pair)
+        assert code == 3 and "INVALID" in output and says in output and "SLOWER" not in output
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "a file that is no JSON"),
+        ('{"machine_info": {}, "bench', "a file that is no JSON"),
+        ("[1, 2]", "JSON without machine_info and benchmarks"),
+        ('{"machine_info": {}, "benchmarks": []}', "it holds none"),
+        ('{"machine_info": 1, "benchmarks": [1]}', "expected an object machine_info"),
+        ('{"machine_info": {}, "benchmarks": [1]}', "expected a fullname"),
+        (json.dumps({"machine_info": {}, "benchmarks": [benchmark(), benchmark()]}), "twice"),
+    ],
+)
+def test_a_file_that_holds_nothing_to_compare_is_3(tmp_path: Path, text: str, says: str):
+    (tmp_path / "b.json").write_text(text)
+    code, output = call(save(tmp_path / "a.json", benchmark()), str(tmp_path / "b.json"))
+    assert code == 3 and says in output and "not compared: " in output
+
+
+def test_a_folder_of_records_is_not_compared_yet(tmp_path: Path):
+    (tmp_path / "records.jsonl").write_text("")
+    code, output = call(save(tmp_path / "a.json", benchmark()), str(tmp_path))
+    assert code == 3 and "expected pytest-benchmark's JSON; got records of MarginBench" in output
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        (lambda m: m["cpu"].update(brand_raw="Another CPU"), "cpu brand_raw"),
+        (lambda m: m["cpu"].update(count=4), "cpu count"),
+        (lambda m: m.update(python_version="3.12.1"), "python_version"),
+        (lambda m: m.update(marginbench={"gpu": "H100"}), "marginbench"),
+        (lambda m: m.update(node="b", release="6.2"), ""),
+        (lambda m: m["cpu"].update(hz_actual=[2, 0]), ""),
+    ],
+)
+def test_another_machine_is_3_and_another_clock_is_not(
+    tmp_path: Path, change: Callable[[dict], None], differs: str
+):
+    machine = json.loads(json.dumps(MACHINE))
+    change(machine)
+    a = save(tmp_path / "a.json", benchmark(1e-3))
+    b = save(tmp_path / "b.json", benchmark(2e-3), machine_info=machine)
+    code, output = call(a, b)
+    assert code == (3 if differs else 1) and differs in output
+    assert ("not compared" in output) == bool(differs)
+    assert call(a, b, "--across-machines")[0] == 1
+
+
+def test_another_version_or_timer_is_3(tmp_path: Path):
+    a = save(tmp_path / "a.json", benchmark(1e-3))
+    code, output = call(a, save(tmp_path / "b.json", benchmark(2e-3), version="4.0.0"))
+    assert code == 3 and "pytest-benchmark: '5.3.1'" in output
+    timer = {"timer": "process_time", "disable_gc": False}
+    code, output = call(a, save(tmp_path / "b.json", benchmark(2e-3, options=timer)))
+    assert code == 3 and "measured in different ways" in output
+
+
+def test_a_process_is_not_compared_with_itself(tmp_path: Path):
+    a, b = (save(tmp_path / name, benchmark()) for name in ("a.json", "copy.json"))
+    code, output = call(a, b)
+    assert code == 3 and "expected another process" in output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [], ["{a}"], ["{a}", "{a}", "{a}"], ["--base", "{a}"], ["{a}", "{a}", "--base", "{a}"],
+        ["{a}", "missing.json"], ["{a}", "{a}", "--process-sd", "3"],
+        ["{a}", "{a}", "--smallest-effect", "wide"], ["{a}", "{a}", "--smallest-effect", "0%"],
+    ],
+)  # fmt: skip
+def test_bad_usage_is_2(tmp_path: Path, arguments: list[str]):
+    a = save(tmp_path / "a.json", benchmark())
+    code, output = call(*(word.format(a=a) for word in arguments))
+    assert code == 2 and "Traceback" not in output
+
+
+def test_what_pytest_benchmark_writes_is_read(tmp_path: Path):
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.parametrize('n', [10, 20])\n"
+        "def test_sum(benchmark, n):\n"
+        "    benchmark.pedantic(sum, args=(range(n),), rounds=20)\n"
+    )
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path),
+        f"--benchmark-json={tmp_path / 'a.json'}", str(tmp_path),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
+    measured = load(tmp_path / "a.json")
+    assert list(measured.timings) == [f"test_it.py::test_sum[{n}]" for n in (10, 20)]
+    assert all(not timing.problem for timing in measured.timings.values())
+    assert all(measured.identity[name] for name in ("system", "cpu count", "pytest-benchmark"))
