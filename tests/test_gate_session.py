@@ -120,6 +120,23 @@ def test_a_lost_timed_case_is_no_pass(saying, tmp_path: Path, monkeypatch):
     assert "vanished: x" in outcome.sentence
 
 
+@pytest.mark.parametrize(("pinned", "code"), [(True, NOT_MEASURED), (False, FINE)])
+def test_a_case_on_one_side_only(saying, tmp_path: Path, monkeypatch, pinned: bool, code: int):
+    """Lost if the candidate's own list still has it; meant to go if it was taken off the list."""
+    saying("EQUIVALENT")
+    whole = session.plan("smoke", "cpu")
+    monkeypatch.setattr(
+        session, "plan", lambda suite, device, name: whole if "base" in name else whole[1:]
+    )
+    ids = [case.id for case in whole]
+    monkeypatch.setattr(session.inventory, "read", lambda *_: ids if pinned else ids[1:])
+    outcome = run(asked(), TREES, tmp_path)
+    assert outcome.code == code, outcome.sentence
+    first = next(iter(read(outcome.records)))
+    assert isinstance(first, GateStart)
+    assert first.unpaired == [f"base: {ids[0]}"]
+
+
 def test_records_are_never_written_over(saying, tmp_path: Path):
     saying("EQUIVALENT")
     run(asked(), TREES, tmp_path)

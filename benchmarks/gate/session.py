@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,8 +64,9 @@ def run(asked: Asked, trees: Trees, out_dir: Path, tell: Progress = lambda k, w:
     started = time.monotonic()
     writer = Writer(out_dir / FILE)
     try:
-        cases, problem = _cases(asked, trees) if asked.timed else ([], "")
-        writer.append(_start(asked, trees, cases))
+        planned = _plan(asked, trees) if asked.timed else _Plan([], [])
+        problem = planned.problem
+        writer.append(_start(asked, trees, planned))
         exact = _exact(asked, trees, writer, tell)
         timed: list[Timed] = []
         if asked.timed and not problem:
@@ -73,7 +74,7 @@ def run(asked: Asked, trees: Trees, out_dir: Path, tell: Progress = lambda k, w:
             if problem:
                 problem = f"no timed comparison across versions: {problem}"
         if asked.timed and not problem:
-            timed = _timed(asked, trees, cases, writer, tell)
+            timed = _timed(asked, trees, planned.cases, writer, tell)
             problem = throttled(asked.device)
         outcome = _outcome(asked, exact, timed, problem, writer.path)
         writer.append(GateEnd(exit_code=outcome.code, outcome=outcome.sentence,
@@ -83,27 +84,44 @@ def run(asked: Asked, trees: Trees, out_dir: Path, tell: Progress = lambda k, w:
         writer.close()
 
 
-def _cases(asked: Asked, trees: Trees) -> tuple[list[TimedCase], str]:
-    """What both trees have, and what bars the timing altogether."""
+@dataclass(frozen=True)
+class _Plan:
+    """``cases`` are those of both trees, ``unpaired`` the ids of the others with their side;
+    ``problem`` is what bars the timing."""
+
+    cases: list[TimedCase]
+    unpaired: list[str]
+    problem: str = ""
+
+
+def _plan(asked: Asked, trees: Trees) -> _Plan:
     plans = []
     for tree, name in ((trees.base, BASE), (trees.candidate, CANDIDATE)):
         try:
             load(tree, name)
             plans.append({case.id: case for case in plan(asked.suite, asked.device, name)})
         except CannotLoad as error:
-            return [], str(error)
+            return _Plan([], [], str(error))
     base, candidate = plans
     both = [case for name, case in candidate.items() if name in base and asked.only in name]
-    return both, "" if both else "no timed case is in both base and candidate"
+    gone, new = ([name for name in a if name not in b and asked.only in name]
+                 for a, b in ((base, candidate), (candidate, base)))  # fmt: skip
+    unpaired = [*(f"base: {name}" for name in gone), *(f"candidate: {name}" for name in new)]
+    # What the candidate's own list still has is lost, what it dropped was meant to go.
+    lost = sorted(set(gone) & set(_inventory(trees.candidate)))
+    problem = f"timed case vanished: {lost[0]}" if lost else ""
+    if not both:
+        problem = "no timed case is in both base and candidate"
+    return _Plan(both, unpaired, problem)
 
 
-def _start(asked: Asked, trees: Trees, cases: Sequence[TimedCase]) -> GateStart:
+def _start(asked: Asked, trees: Trees, planned: _Plan) -> GateStart:
     return GateStart(
         command=asked.command, started_at=now(), base_commit=trees.base_commit,
         candidate_commit=trees.candidate_commit, dirty=trees.dirty, code=trees.code,
         identity=machine.identity(), information=machine.information(), suite=asked.suite,
         device=asked.device, seed=asked.seed, threads=asked.threads, rule=asdict(asked.rule),
-        cases=[case.id for case in cases],
+        cases=[case.id for case in planned.cases], unpaired=planned.unpaired,
         planted=f"{asked.plant[0]}({asked.plant[1]:g})" if asked.plant[0] else "",
     )  # fmt: skip
 
@@ -119,7 +137,7 @@ def _exact(asked: Asked, trees: Trees, writer: Writer, tell: Progress) -> GateEx
     except FileNotFoundError:
         pinned, code = [], code or NOT_MEASURED
         differences.append("no list of timed cases is pinned: marginbench gate --pin")
-    listed = inventory.compare(pinned, inventory.declared(), _base_inventory(trees))
+    listed = inventory.compare(pinned, inventory.declared(), _inventory(trees.base))
     if pinned and listed.unpinned:
         differences += [f"timed case not pinned: {one}" for one in listed.unpinned]
         code = REGRESSION
@@ -146,9 +164,10 @@ def _sentence(one: ExactDifference) -> str:
     return f"{text} ({one.reason})" if one.reason else text
 
 
-def _base_inventory(trees: Trees) -> list[str]:
+def _inventory(tree: Path) -> list[str]:
+    """The timed cases that a tree has pinned; none where it has no list."""
     try:
-        return inventory.read(trees.base / "benchmarks" / "pinned")
+        return inventory.read(tree / "benchmarks" / "pinned")
     except FileNotFoundError:
         return []
 

@@ -122,6 +122,8 @@ def spawn(target: Callable[..., None], asked: Any) -> tuple[Any, Connection]:
     return process, mine
 
 
+# Asking torch for deterministic algorithms imports its compiler's settings: two seconds, once.
 PRELOADED: Sequence[str] = (
-    "torch", "benchmarks.gate.sitting", "benchmarks.gate.quads", "benchmarks.gate.manners",
+    "torch", "torch._inductor.config", "benchmarks.gate.sitting", "benchmarks.gate.quads",
+    "benchmarks.gate.manners",
 )  # fmt: skip
