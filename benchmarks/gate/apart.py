@@ -131,9 +131,9 @@ def _pair(
     for run in runs:
         run.seconds += seconds
         base, candidate = (one.get(run.case.id, one.get("", "no answer")) for one in times)
-        for side, got in (("base", base), ("candidate", candidate)):
+        for name, got in (("base", base), ("candidate", candidate)):
             if isinstance(got, str) and not run.reason:
-                run.side, run.reason = side, got
+                run.side, run.reason = name, got
         if run.reason:
             continue
         group = Group(number, 1, ("ABBA" if order[0] == 0 else "BAAB",), ((base, base),),

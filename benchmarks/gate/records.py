@@ -27,7 +27,8 @@ class _Line(BaseModel):
 
 class GateStart(_Line):
     """``identity`` and ``information`` as in a session's line; ``rule`` the decision's settings;
-    ``unpaired`` timed cases that only one side has, and which; ``planted`` what was put into the candidate on purpose, for the gate's own trial."""
+    ``unpaired`` timed cases that only one side has, and which; ``planted`` what was put into the
+    candidate on purpose, for the gate's own trial."""
 
     kind: Literal["gate_start"] = "gate_start"
     command: str
