@@ -1,1 +1,5 @@
-"""What a gate found, as tables and files; and what the gate is worth."""
+"""What a gate found, said to people and to machines. Reads the gate's records alone: no torch.
+
+``reading`` loads and checks a record file; ``terminal``, ``markdown``, ``junit`` and
+``benchmark_json`` each make one form of it; ``write`` puts all of them beside the record.
+"""
