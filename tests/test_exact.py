@@ -110,7 +110,8 @@ def test_without_a_figure_it_could_not_be_measured_nor_be_pinned(
     outcome = _check(tmp_path)
     assert outcome.code == 3 and not outcome.differences
     assert [one.metric for one in outcome.unmeasured] == [metric]
-    assert _check(tmp_path, pin=True).code == 3
+    refused = _check(tmp_path, pin=True)
+    assert refused.code == 3 and "nothing was pinned" in " ".join(refused.problems)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
@@ -152,6 +153,22 @@ def test_a_damaged_file_is_named(line: str, tmp_path: Path, now: list[ExactRow])
     path.write_text(path.read_text() + (first if line == "twice" else line) + "\n")
     outcome = _check(tmp_path)
     assert outcome.code == 3 and f"{path}:{len(ROWS) + 1}" in outcome.problems[0]
+
+
+def test_the_file_is_never_half_written(tmp_path: Path, now: list[ExactRow], monkeypatch):
+    _check(tmp_path, pin=True)
+    path = next(tmp_path.iterdir())
+    before = path.read_bytes()
+    writing = Path.write_text
+
+    def full(self: Path, text: str) -> int:
+        writing(self, text[: len(text) // 2])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        _check(tmp_path, pin=True)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(
