@@ -30,6 +30,13 @@ _TABLE = (
     Metric(
         "peak_reserved_bytes", "bytes", "lower", "exact", "peak that the CUDA allocator reserved"
     ),
+    Metric("total_bytes", "bytes", "lower", "exact", "all that a call allocates, summed"),
+    Metric("allocations", "count", "lower", "exact", "how often a call allocates"),
+    Metric("operators", "count", "lower", "exact", "operators dispatched, forward and backward"),
+    Metric("launches", "count", "lower", "exact", "kernels launched, forward and backward"),
+    Metric(
+        "growth_share", "1", "lower", "exact", "memory that grows with B x C, part of such a matrix"
+    ),
     Metric("relative_error", "1", "lower", "error", "||out - ref|| / ||ref|| against float64"),
     Metric(
         "error_over_eager", "1", "lower", "error", "relative error as a multiple of eager's own"
