@@ -124,8 +124,9 @@ def compare(
     """Compare pytest-benchmark's JSON files: BASE.json CANDIDATE.json.
 
     Each file is one process, and two processes of identical code differ by 3.1%, however many
-    rounds they take. So two files can show a difference of some 6% and more, seldom that there is
-    none; more files a side (--base, --candidate) narrow the interval.
+    rounds they take; by more if they ran at other times on a loaded machine. So two files show a
+    difference of some 6% and more, seldom that there is none. More files a side (--base,
+    --candidate) narrow the interval, and tell how far processes really differ here.
 
     Exit codes: 0 no regression, 1 a regression, 2 usage, 3 not compared or not decided.
     """

@@ -36,10 +36,10 @@ def run(
                  "--across-machines compares them all the same")  # fmt: skip
             return NOT_COMPARED
         tell("so a ratio is one of machines as well as of code")
-    verdicts = compare(before, after, rule)
+    verdicts, process_sd = compare(before, after, rule)
     for verdict in verdicts:
         tell(line(verdict))
-    tell(summary(verdicts, len(before), len(after), rule))
+    tell(summary(verdicts, len(before), len(after), process_sd))
     return exit_code(verdicts)
 
 
@@ -60,11 +60,11 @@ def line(verdict: Verdict) -> str:
     return f"{verdict.state:<10}  {verdict.name}{figures}  {verdict.reason}"
 
 
-def summary(verdicts: Sequence[Verdict], base: int, candidate: int, rule: Rule) -> str:
+def summary(verdicts: Sequence[Verdict], base: int, candidate: int, process_sd: float) -> str:
     states = Counter(verdict.state for verdict in verdicts)
     told = ", ".join(f"{number} {state.lower()}" for state, number in sorted(states.items()))
     return (
         f"{told}; {base} against {candidate} processes; ratios are the candidate's time over the "
         f"base's, intervals hold together with {LEVEL:.0%}, two processes of identical code taken "
-        f"to differ by {rule.process_sd:.1%} (sd)"
+        f"to differ by {process_sd:.1%} (sd)"
     )

@@ -7,7 +7,10 @@ interval made of rounds alone is far too narrow. Here the variance of a log rati
 
     sd^2 / 2 (1 / n + 1 / m) + mean of each side's squared standard errors / n or m
 
-with n and m processes a side; for one each it is sd^2 and the two errors. The intervals of all
+with n and m processes a side; for one each it is sd^2 and the two errors. 3.1% was measured on
+pairs that ran at the same time; files that were made one after another, on a machine that others
+load, differ by more, which two files can't tell. Several files a side can: sd is then the larger
+of the one given and what the files of one side differ by. The intervals of all
 benchmarks hold together with 95% (Bonferroni): a suite of identical code is called slower in at
 most one of forty comparisons, however many benchmarks it has.
 """
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
@@ -52,17 +55,31 @@ class Rule:
     smallest_effect: float = SMALLEST_EFFECT
 
 
-def compare(base: Sequence[Measured], candidate: Sequence[Measured], rule: Rule) -> list[Verdict]:
-    """A verdict for every benchmark of any file, in the order of the files."""
+def compare(
+    base: Sequence[Measured], candidate: Sequence[Measured], rule: Rule
+) -> tuple[list[Verdict], float]:
+    """A verdict for every benchmark of any file, in the order of the files; and the standard
+    deviation between two processes that they rest on."""
     names = list(dict.fromkeys(name for one in (*base, *candidate) for name in one.timings))
     found = {name: _unusable(name, base, candidate) for name in names}
     usable = [name for name in names if found[name] is None]
     tail = (1 - LEVEL) / max(1, len(usable)) / 2
     quantile = NormalDist().inv_cdf(1 - tail)
-    return [
+    rule = replace(rule, process_sd=max(rule.process_sd, spread(usable, base, candidate)))
+    verdicts = [
         found[name] or _judge(name, _of(name, base), _of(name, candidate), rule, quantile)
         for name in names
     ]
+    return verdicts, rule.process_sd
+
+
+def spread(names: Sequence[str], *sides: Sequence[Measured]) -> float:
+    """Standard deviation of the log ratio of two processes of one side, over all sides and
+    benchmarks (``names``); 0.0 where no side has two."""
+    logs = [[one.timings[name].log_median for one in side] for side in sides for name in names]
+    squares = sum(float(np.square(np.subtract(a, np.mean(a))).sum()) for a in logs)
+    freedom = sum(len(a) - 1 for a in logs)
+    return math.sqrt(2 * squares / freedom) if freedom else 0.0
 
 
 def differences(files: Sequence[Measured]) -> list[str]:

@@ -18,6 +18,8 @@ from .gathering import ANY, Series
 COLUMNS = 3
 PANEL = (3.3, 2.2)
 _LABELS = 6
+# Lines further apart than this share no linear axis; nearer, a logarithmic one has too few labels.
+_WIDE = 30.0
 
 
 def slug(*parts: str) -> str:
@@ -83,8 +85,11 @@ def _panel(
         for change in found[one]:
             axis.axvline((x[change.at - 1] + x[change.at]) / 2, color=look.colour, linewidth=1.0,
                          linestyle="--")  # fmt: skip
-    if all(value > 0 for one in series for value in one.values):
+    figures = [figure for one in series for figure in one.values]
+    if min(figures) > 0 and max(figures) > _WIDE * min(figures):
         axis.set_yscale("log")
+    else:
+        axis.set_ylim(bottom=min(0.0, *figures), top=1.15 * max(figures) or 1.0)
     metric = series[0].key.metric
     axis.yaxis.set_major_formatter(lambda figure, _: value(metric, figure))
     axis.yaxis.set_minor_formatter(lambda figure, _: "")
