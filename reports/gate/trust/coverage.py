@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from .power import log_ratios, middle
 from .reading import Trial, Trust
 from .replay import legs_of
 from .shares import Share
+from .spreads import spread
 
 SEED = 20_261
 # A world of fewer groups is too coarse: its resamples repeat few values.
@@ -35,13 +36,15 @@ TARGET = (0.93, 0.97)
 @dataclass(frozen=True)
 class Coverage:
     """Of intervals under one load with one fraction put in. ``above``: misses with the whole
-    interval above the truth; ``width``: the median's width of the interval (log-ratio)."""
+    interval above the truth; ``width``: the median width (log-ratio). ``between``: how far the true
+    log-ratio itself differs from process to process (standard deviation, mean over cases)."""
 
     load: str
     fraction: float
     covered: Share
     above: int
     width: float
+    between: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def _live(trust: Trust, load: str, fraction: float) -> Coverage:
             verdict = trial.verdicts[case]
             if verdict.get("low") is not None and math.isfinite(truth):
                 seen.append((math.log(verdict["low"]), math.log(verdict["high"]), truth))
-    return _counted(load, fraction, seen)
+    between = [spread(trust, case, load, fraction).between for case in trust.cases]
+    return replace(_counted(load, fraction, seen), between=float(np.mean(between)))
 
 
 def _counted(load: str, fraction: float, seen: list[tuple[float, float, float]]) -> Coverage:
