@@ -33,7 +33,7 @@ _POINTS = 120
 
 def power(found: Findings) -> document.Figure:
     """Share found against the slow-down put in, a panel a load."""
-    name, title = "power", "Slow-downs found"
+    name, title = "found", "Slow-downs found"
     loads = [load for load in found.trust.loads if found.trust.fractions(load)]
     with style.drawing():
         drawn = style.figure(_WIDTH, 3.2)
@@ -56,8 +56,8 @@ def power(found: Findings) -> document.Figure:
         "Share of case verdicts that were SLOWER: all cases with their exact 95% interval, and "
         f"each case in grey. The dashed line is the target's {FOUND:.0%}."
     )
-    rows = [(p.load, f"{p.fraction:.0%}", p.case, p.found.text()) for p in found.powers]
-    data = table(("load", "put in", "case", "found"), rows)
+    body = [(p.load, f"{p.fraction:.0%}", p.case, p.found.text()) for p in found.powers]
+    data = table(("load", "put in", "case", "found"), body)
     return document.Figure(name, title, caption, alt, svg, _WIDTH, data)
 
 
@@ -99,7 +99,9 @@ def tails(found: Findings) -> document.Figure:
         if len(trust.cases):
             drawn.axes[0].set_xlim(1e-4, 1)
             drawn.axes[0].legend(loc="lower left")
-        data = table(("case", "load", "groups", "median", "above 2%", "below −2%", "farthest"), body)
+        data = table(
+            ("case", "load", "groups", "median", "above 2%", "below −2%", "farthest"), body
+        )
         alt = "Share of groups beyond a log-ratio, by case and load. " + "; ".join(
             f"{short(row[0])}, {row[1]}: {row[4]} above 2%, {row[5]} below −2%" for row in body
         )
@@ -198,7 +200,7 @@ def finds(found: Findings) -> document.Figure:
 
 
 def coverage(found: Findings) -> document.Figure:
-    name, title = "coverage", "Intervals that hold the true ratio"
+    name, title = "held", "Intervals that hold the true ratio"
     rows = [("live", one) for one in found.coverages.live]
     rows += [("replayed", one) for one in found.coverages.replayed]
     rows = [(kind, one) for kind, one in rows if one.covered.of]

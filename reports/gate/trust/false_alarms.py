@@ -4,9 +4,13 @@
 and its confirmations from another trial's, each with the stored groups in random order, and puts
 them through the gate's own rule with its budget of seconds at the process's own pace. What differs
 between processes (where two copies of one code lie in memory, how busy the machine was) thus stays
-together. No group is drawn twice from one process: drawn with replacement, the chance mean of some
+together; what joins one group to the next does not, and `spreads` says how much that is.
+
+No group is drawn twice as long as there are others: drawn with replacement, the chance mean of some
 twenty groups would be taken for a lasting difference of that process, and the rule would rightly
-find it. A sample that outlasts its process's groups goes on with another process's.
+find it. A sample that outlasts its process's groups goes on with groups drawn from them again,
+about the best guess of what lasts there: the mean of all processes plus that share of the
+process's own departure which is not explained by scatter (`Spread.lasting`).
 
 The same again with base and candidate of each group swapped by a coin. Then nothing lasting is
 left, the hypothesis holds exactly, and what remains is the rule's own error on these tails.
@@ -97,8 +101,8 @@ def _whole(trust: Trust, load: str) -> list[dict[str, Legs]]:
     """The screens of unchanged trials that have one of every case."""
     found = []
     for trial in trust.of(load, 0.0):
-        screens = {case: trial.legs[case, "screen"] for case in trust.cases
-                   if (case, "screen") in trial.legs and trial.legs[case, "screen"].groups}  # fmt: skip
+        stored = {case: trial.legs.get((case, "screen")) for case in trust.cases}
+        screens = {case: legs for case, legs in stored.items() if legs is not None and legs.groups}
         if len(screens) == len(trust.cases):
             found.append(screens)
     return found
@@ -108,14 +112,15 @@ def replayed(trust: Trust, load: str, count: int, *, swapped: bool) -> Alarms:
     """``count`` whole-suite verdicts, from two trials each."""
     trials = _whole(trust, load)
     random = np.random.default_rng((SEED, load == "loaded", swapped))
-    others = {case: [trial[case] for trial in trials] for case in trust.cases}
+    spreads = {case: spread(trust, case, load, 0.0) for case in trust.cases}
     suites = []
     for _ in range(count):
         first, second = random.choice(len(trials), size=2, replace=False)
 
         def sample(stage, case: str, trial: int) -> Sample:
             legs = trials[trial][case]
-            values = replay.in_random_order(random, legs, others[case], swapped)
+            lasting = spreads[case].lasting(legs.log_ratios)
+            values = replay.stream(random, legs, lasting, swapped)
             return replay.to_the_stop(trust.rule, stage, len(trust.cases), values, legs.pace)
 
         screens = {case: sample("screen", case, first) for case in trust.cases}

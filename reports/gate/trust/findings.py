@@ -124,7 +124,9 @@ def _detectable(found: Findings) -> Target:
 def _coverage(found: Findings) -> Target:
     low, high = coverage.TARGET
     name = "Intervals"
-    asked = f"{low:.0%} to {high:.0%} of at least {INTERVALS:,} nominal 95% intervals hold the ratio"
+    asked = (
+        f"{low:.0%} to {high:.0%} of at least {INTERVALS:,} nominal 95% intervals hold the ratio"
+    )
     share = coverage.overall(found.coverages.replayed)
     if share.of < INTERVALS:
         few = f"only {share.of:,} intervals"

@@ -4,9 +4,10 @@ The rules are written anew from the tools' own sources, of these versions:
 
 - pytest-benchmark 5.3.1, ``--benchmark-compare-fail=mean:5%`` and ``min:5%``
   (``utils.PercentageRegressionCheck``): fails where the field is more than 5% above the base's.
-- asv 0.6.6, ``asv compare`` (``commands/compare._is_result_better``, ``_stats.is_different``): worse
-  where the medians differ by more than the factor 1.1, its default, *and* a Mann-Whitney test finds
-  a difference at p < 0.002, by the normal approximation beyond 20 samples.
+- asv 0.6.6, ``asv compare`` (``commands/compare._is_result_better``, ``_stats.is_different``):
+  worse where the medians differ by more than the factor 1.1, its default, *and* a Mann-Whitney test
+  finds a difference at p < 0.002, by the normal approximation beyond 20 samples. Its fallback to
+  intervals, where so few samples can't reach that p, is never needed here and left out.
 - Mann and Whitney's test (1947) on all samples pooled, two-sided, p < 0.01, as many a script has
   it; "slower" where the candidate's median is the larger.
 
@@ -129,9 +130,7 @@ def _interleaved(trials: list[Trial], trust: Trust) -> list[tuple[np.ndarray, np
     return [pair for pair in found if pair is not None]
 
 
-def _in_turn(
-    trials: list[Trial], trust: Trust, load: str
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _in_turn(trials: list[Trial], trust: Trust, load: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """Each trial's candidate with the base of the unchanged trial that ended last before it."""
     wanted = {trial.id for trial in trials}
     found, before = [], None

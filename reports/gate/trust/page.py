@@ -84,7 +84,7 @@ def _subtitle(trust: Trust) -> str:
 def _lead(reached: list[Target]) -> str:
     met = sum(target.state == "met" for target in reached)
     parts = [f"{t.name.lower()}: {t.measured}" for t in reached if t.share is not None]
-    others = [f"{t.name.lower()} {t.state}" for t in reached if t.state != "met"]
+    others = [f"{t.name.lower()} ({t.state})" for t in reached if t.state != "met"]
     text = f"Of {len(reached)} targets {met} are met. As measured, {'; '.join(parts)}."
     return text + (f" Not reached: {', '.join(others)}." if others else "")
 

@@ -92,8 +92,10 @@ def realised(parts: list[np.ndarray]) -> tuple[float, float, float]:
     if len(parts) < _FEWEST:
         return estimate, math.nan, math.nan
     random = np.random.default_rng(0)
-    drawn = [middle(np.concatenate([parts[i] for i in random.integers(len(parts), size=len(parts))]))
-             for _ in range(_RESAMPLES)]  # fmt: skip
+    drawn = []
+    for _ in range(_RESAMPLES):
+        chosen = random.integers(len(parts), size=len(parts))
+        drawn.append(middle(np.concatenate([parts[i] for i in chosen])))
     low, high = np.exp(np.quantile(drawn, (0.025, 0.975)))
     return estimate, float(low), float(high)
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 
 from benchmarks.gate.decision import Rule, Sample, Stage, Verdict, judge
 
-from .reading import Legs, Trial, Trust
-
-Finding = Literal["SLOWER", "FASTER", ""]
+from .reading import Legs, Trial
 
 
 def to_the_stop(
@@ -35,8 +32,8 @@ def flagged(sample: Sample) -> bool:
 def verdicts(
     screens: dict[str, Sample], confirmations: dict[str, Sample], tests: int
 ) -> dict[str, Verdict]:
-    """Of each case. What the screen did not flag is not handed to `judge`, which would work out
-    an interval for it: its verdict is the same in one line, and Holm counts ``tests`` either way."""
+    """Of each case. What the screen did not flag is not handed to `judge`, which would work out an
+    interval for it: its verdict is one line, and Holm counts ``tests`` either way."""
     found: dict[str, Verdict] = {
         case: "EQUIVALENT" if sample.finding == "EQUIVALENT" or sample.within else "UNDECIDED"
         for case, sample in screens.items()
@@ -46,32 +43,22 @@ def verdicts(
     return found | {name: one.verdict for name, one in zip(names, judged, strict=True)}
 
 
-def processes(trust: Trust, load: str, fraction: float) -> dict[str, dict[str, list[Legs]]]:
-    """Stored groups by case and trial, a list item a process (a stage of the trial)."""
-    found: dict[str, dict[str, list[Legs]]] = {case: {} for case in trust.cases}
-    for trial in trust.of(load, fraction):
-        for case in trust.cases:
-            stored = legs_of(trial, case)
-            if stored:
-                found[case][trial.id] = stored
-    return found
-
-
 def legs_of(trial: Trial, case: str) -> list[Legs]:
+    """A case's groups of a trial, by process: of its screen and, if any, of its confirmation."""
     stored = [trial.legs.get((case, stage)) for stage in ("screen", "confirmation")]
     return [legs for legs in stored if legs is not None and legs.groups]
 
 
-def in_random_order(
-    random: np.random.Generator, first: Legs, others: list[Legs], swapped: bool
+def stream(
+    random: np.random.Generator, legs: Legs, lasting: float, swapped: bool
 ) -> Iterator[float]:
-    """The groups of one process in random order, then, for whoever asks for more than there are,
-    those of other processes in turn: no group twice from one process. ``swapped``: base and
-    candidate of every group change places by a coin."""
-    legs = first
+    """Log-ratios of one process, without an end: its groups in random order, then, for whoever
+    asks for more than there are, groups drawn from it again, moved so that their mean is
+    ``lasting``. ``swapped``: base and candidate of every group change places by a coin."""
+    own = legs.log_ratios
+    values = random.permutation(own)
     while True:
-        values = random.permutation(legs.log_ratios)
         if swapped:
             values = values * random.choice((-1.0, 1.0), size=values.size)
         yield from map(float, values)
-        legs = others[random.integers(len(others))]
+        values = random.choice(own, size=own.size) - own.mean() + lasting

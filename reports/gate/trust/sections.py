@@ -15,8 +15,10 @@ from .power import ALL, Power
 from .shares import percent
 
 _STATES: dict[State, tuple[str, Tone]] = {
-    "met": ("✓ met", "good"), "missed": ("✗ missed", "bad"), "not measured": ("not measured", "quiet"),
-}  # fmt: skip
+    "met": ("✓ met", "good"),
+    "missed": ("✗ missed", "bad"),
+    "not measured": ("not measured", "quiet"),
+}
 
 
 def answer(found: Findings, targets: list[Target]) -> Section:
@@ -60,7 +62,8 @@ _ALARMS = (
 _LASTS = (
     "The standard deviation between processes that the scatter of their groups does not explain, "
     "and that of groups inside a process, of the log-ratio. The rule tolerates a lasting "
-    "difference of 0.5% by default."
+    "difference of 0.5% by default. Neighbours: the correlation of a group with the next, which "
+    "the replay's random order does away with."
 )
 
 
@@ -73,8 +76,18 @@ def _alarm_row(kind: str, load: str, one: Alarms) -> tuple[Cell | str, ...]:
 
 def _spreads(found: Findings) -> Table:
     rows = [(short(s.case), s.load, str(s.processes), f"{s.groups:,}", _signed(s.mean),
-             _plain(s.between), _plain(s.within)) for s in found.alarms.spreads]  # fmt: skip
-    columns = ("case", "load", "processes", "groups", "mean", "between processes", "within")
+             _plain(s.between), _plain(s.within), units.NOTHING if math.isnan(s.neighbours)
+             else f"{s.neighbours:+.2f}") for s in found.alarms.spreads]  # fmt: skip
+    columns = (
+        "case",
+        "load",
+        "processes",
+        "groups",
+        "mean",
+        "between processes",
+        "within",
+        "neighbours",
+    )
     return table(columns, rows, "Of unchanged code", numeric=columns[2:])
 
 
@@ -119,8 +132,8 @@ def coverage(found: Findings) -> Section:
         "Replayed: the groups of one slowed trial's case are the world, their estimate is the "
         "truth, and samples drawn from them with replacement go through the gate's own rule to its "
         "own stop; what is conditioned on is the trial. Live: the truth of unchanged code is 1; of "
-        "slowed code it is the estimate over all trials of that case, fraction and load. Extra work "
-        "is measured out anew in each process, so the true ratio itself differs from trial to "
+        "slowed code it is the estimate over all trials of that case, fraction and load. Extra "
+        "work is measured out anew in each process, so the true ratio itself differs from trial to "
         "trial, which live coverage counts as misses."
     )
     rows = [_coverage_row(kind, one) for kind, many in (("live", found.coverages.live),
@@ -176,8 +189,8 @@ _OTHERS = (
     "The rules of pytest-benchmark 5.3.1 (--benchmark-compare-fail) and asv 0.6.6 (asv compare), "
     "and a Mann-Whitney test (p < 0.01) on pooled samples, on the legs of each trial's screen. "
     f"{others.INTERLEAVED.capitalize()} legs flatter them; {others.IN_TURN}, the base's legs are "
-    "those of the unchanged trial before. The gate's own verdicts are the live ones and may rest on "
-    "a confirmation too. Misses are slowed cases that were not called slower."
+    "those of the unchanged trial before. The gate's own verdicts are the live ones and may rest "
+    "on a confirmation too. Misses are slowed cases that were not called slower."
 )
 
 
@@ -213,8 +226,8 @@ def provenance(found: Findings) -> Section:
                f"{max(t.load_average[-1] for t in trials):.1f}")
               for load in trust.loads for fraction in (0.0, *trust.fractions(load))
               if (trials := trust.of(load, fraction))]  # fmt: skip
-    columns = ("load", "put in", "trials", "took together", "highest load average")
-    blocks.append(table(columns, counts, "Trials", numeric=columns[2:]))
+    heads = ("load", "put in", "trials", "took together", "highest load average")
+    blocks.append(table(heads, counts, "Trials", numeric=heads[2:]))
     if trust.orphans:
         blocks.append(Text(f"{units.plural(trust.orphans, 'line')} of legs belong to a trial that "
                            "was ended early, and are left out.", "note"))  # fmt: skip

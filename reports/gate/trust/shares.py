@@ -7,6 +7,8 @@ from typing import Any
 
 from scipy import stats
 
+_BOUNDS = ("value", "low", "high", "upper")
+
 
 @dataclass(frozen=True)
 class Share:
@@ -58,8 +60,8 @@ class Share:
         """For JSON."""
         if not self.of:
             return {"hits": 0, "of": 0}
-        return {"hits": self.hits, "of": self.of, "share": _kept(self.value),
-                "low": _kept(self.low), "high": _kept(self.high), "upper": _kept(self.upper)}  # fmt: skip
+        bounds = {name: float(f"{getattr(self, name):.6g}") for name in _BOUNDS}
+        return {"hits": self.hits, "of": self.of, **bounds}
 
 
 def percent(share: float) -> str:
@@ -69,7 +71,3 @@ def percent(share: float) -> str:
     if 0 < share < 0.01 or 0.99 < share < 1:
         return f"{share:.2%}"
     return f"{share:.1%}" if 0 < share < 1 else f"{share:.0%}"
-
-
-def _kept(value: float) -> float:
-    return float(f"{value:.6g}")
