@@ -5,11 +5,14 @@ as a miss where that makes a lasting difference. Of slowed code it is the estima
 of a case, fraction and load; how much extra work is put in is measured anew in each trial, so the
 true ratio itself differs a little from trial to trial, and that is counted as misses too.
 
-**Replayed**, the trial is what is conditioned on: its groups of one case, of both stages, are the
-world, and their estimate is the truth, exactly. From them a screen and, where it flags the case, a
-confirmation are drawn with replacement and put through the gate's own rule, to its own stop. What
+**Replayed**, a trial's own groups of one case, of both stages, are moved as a whole so that their
+estimate is that over all trials of the case, fraction and load: this is the world, and that the
+truth, exactly. So what is conditioned on is the scatter of a trial and the slow-down as it came
+out on the whole. Left where it is, a world would have a truth that the trial's own stop has had a
+hand in, and cover better than the gate does. From the world a screen and, where it flags the case,
+a confirmation are drawn with replacement and put through the gate's own rule, to its own stop. What
 is looked at is the interval that the gate would print: a rule that stops when it likes what it
-sees makes intervals narrower than they should be, and this counts it.
+sees makes intervals miss more often, and this counts it.
 """
 
 from __future__ import annotations
@@ -65,12 +68,15 @@ def overall(found: tuple[Coverage, ...]) -> Share:
     return sum((one.covered for one in found), Share(0, 0))
 
 
+def _centre(trials: list[Trial], case: str) -> float:
+    """The log-ratio that all groups of all these trials together give."""
+    return middle(np.concatenate([log_ratios(trial, case) for trial in trials]))
+
+
 def _live(trust: Trust, load: str, fraction: float) -> Coverage:
     trials, seen = trust.of(load, fraction), []
     for case in trust.cases:
-        truth = 0.0
-        if fraction:
-            truth = middle(np.concatenate([log_ratios(trial, case) for trial in trials]))
+        truth = _centre(trials, case) if fraction else 0.0
         for trial in trials:
             verdict = trial.verdicts[case]
             if verdict.get("low") is not None and math.isfinite(truth):
@@ -98,17 +104,24 @@ def _replayed(trust: Trust, replays: int) -> Iterator[Coverage]:
     each = math.ceil(replays / count)
     random = np.random.default_rng(SEED)
     for (load, fraction), found in worlds.items():
-        drawn = [_draw(trust, random, *world) for world in found for _ in range(each)]
+        truths = {case: _centre(trust.of(load, fraction), case) for case in trust.cases}
+        drawn = [
+            _draw(trust, random, trial, case, truths[case])
+            for trial, case in found
+            for _ in range(each)
+        ]
         seen = [one for one in drawn if one is not None]
         if seen:
             yield _counted(load, fraction, seen)
 
 
 def _draw(
-    trust: Trust, random: np.random.Generator, trial: Trial, case: str
+    trust: Trust, random: np.random.Generator, trial: Trial, case: str, truth: float
 ) -> tuple[float, float, float] | None:
-    """Ends of an interval and the truth of the world that it was drawn from."""
+    """Ends of an interval and the truth of the world that it was drawn from; None where the
+    gate would print no interval."""
     stored, world = legs_of(trial, case), log_ratios(trial, case)
+    world = world - middle(world) + truth
     tests, rule = len(trust.cases), trust.rule
 
     def values() -> Iterator[float]:
@@ -121,4 +134,4 @@ def _draw(
     ratio = sample.ratio()
     if ratio.low is None or ratio.high is None:  # the stage's seconds went for fewer than eight
         return None
-    return math.log(ratio.low), math.log(ratio.high), middle(world)
+    return math.log(ratio.low), math.log(ratio.high), truth

@@ -90,7 +90,8 @@ def tails(found: Findings) -> document.Figure:
             axis.set_title(style.short(short(case), 44), loc="left")
             axis.set_xscale("log")
             axis.set_yscale("log")
-            axis.xaxis.set_major_formatter(lambda value, _: f"{value:.3%}".rstrip("0%.") + "%")
+            axis.xaxis.set_major_formatter(_percent_tick)
+            axis.yaxis.set_major_formatter(_percent_tick)
             if index + columns >= len(trust.cases):
                 axis.set_xlabel("|log-ratio| beyond")
                 axis.xaxis.set_tick_params(labelbottom=True)
@@ -230,6 +231,10 @@ def coverage(found: Findings) -> document.Figure:
 
 def _coverage_label(kind: str, one: Coverage) -> str:
     return f"{kind}, {one.load}, {_put_in(one.fraction)} put in"
+
+
+def _percent_tick(value: float, _: object = None) -> str:
+    return f"{100 * value:.6g}%"
 
 
 def _put_in(fraction: float) -> str:

@@ -132,10 +132,16 @@ def _coverage(found: Findings) -> Target:
         few = f"only {share.of:,} intervals"
         return Target(name, asked, percent(share.value), "not measured", few, share)
     state: State = "met" if low <= share.value <= high else "missed"
-    sure = low <= share.low and share.high <= high
-    return Target(name, asked, f"{percent(share.value)} of {share.of:,}", state,
-                  "" if sure else f"95% interval {percent(share.low)} to {percent(share.high)}",
-                  share)  # fmt: skip
+    notes = [] if low <= share.low and share.high <= high else [
+        f"95% interval {percent(share.low)} to {percent(share.high)}"
+    ]  # fmt: skip
+    kinds = sorted(found.coverages.replayed, key=lambda one: one.covered.value)
+    if not low <= kinds[0].covered.value <= kinds[-1].covered.value <= high:
+        ends = [f"{percent(one.covered.value)} ({one.load}, {one.fraction:.0%} put in)"
+                for one in (kinds[0], kinds[-1])]  # fmt: skip
+        notes.append(f"from {ends[0]} to {ends[1]}")
+    measured = f"{percent(share.value)} of {share.of:,}"
+    return Target(name, asked, measured, state, "; ".join(notes), share)
 
 
 def _cheats(found: Findings) -> Target:

@@ -20,7 +20,7 @@ from ...document import Document, Fact, Text
 from ...style import Looks
 from . import false_alarms as alarming
 from . import reading, sections
-from .findings import INTERVALS, REPLAYS, Findings, Target, findings, targets
+from .findings import INTERVALS, REPLAYS, WANTED, Findings, Target, findings, targets
 from .reading import Trust
 from .shares import Share, percent
 
@@ -98,9 +98,10 @@ def _facts(found: Findings) -> list[Fact]:
         Fact("slowed code", f"{len(trust.trials) - unchanged:,} verdicts",
              f"of {len(trust.cases)} cases each"),
     ]  # fmt: skip
-    whole = [p for p in found.powers if p.case == "all cases" and math.isclose(p.fraction, 0.02)]
-    facts += [Fact(f"2% slower, {p.load}", percent(p.found.value), f"found, of {p.found.of:,}")
-              for p in whole]  # fmt: skip
+    for load, fraction in WANTED:
+        facts += [Fact(f"{fraction:.0%} slower, {load}", percent(whole.found.value),
+                       f"found, of {whole.found.of:,}")
+                  for whole in found.power_of(load, fraction)[:1]]  # fmt: skip
     return facts
 
 

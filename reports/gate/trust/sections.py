@@ -129,12 +129,12 @@ def _power_row(p: Power) -> tuple[str, ...]:
 
 def coverage(found: Findings) -> Section:
     text = (
-        "Replayed: the groups of one slowed trial's case are the world, their estimate is the "
-        "truth, and samples drawn from them with replacement go through the gate's own rule to its "
-        "own stop; what is conditioned on is the trial. Live: the truth of unchanged code is 1; of "
-        "slowed code it is the estimate over all trials of that case, fraction and load. Extra "
-        "work is measured out anew in each process, so the true ratio itself differs from trial to "
-        "trial, which live coverage counts as misses."
+        "Replayed: the groups of one slowed trial's case, moved as a whole to the estimate over "
+        "all trials of that case, fraction and load, are the world; that estimate is the truth, "
+        "and samples drawn from the world with replacement go through the gate's own rule to its "
+        "own stop. Live: the truth of unchanged code is 1; of slowed code it is the same estimate. "
+        "Extra work is measured out anew in each process, so the true ratio itself differs from "
+        "trial to trial, which live coverage counts as misses."
     )
     rows = [_coverage_row(kind, one) for kind, many in (("live", found.coverages.live),
             ("replayed", found.coverages.replayed)) for one in many]  # fmt: skip
