@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import comparison, pages, reading, tables, units
+from . import comparison, files, pages, reading, tables, units
 from .overview import document
 from .reading import Records
 from .sections.context import Context
@@ -41,7 +40,7 @@ def build(run_dir: Path) -> Path:
     for stale in set((run_dir / "figures").glob("*.svg")) - {run_dir / name for name in outputs}:
         stale.unlink()
     for name, text in outputs.items():
-        write(run_dir / name, text)
+        files.write(run_dir / name, text)
     return run_dir / PAGE
 
 
@@ -75,20 +74,6 @@ def _told(run_dir: Path) -> str:
     if run_dir.resolve().parts[-3:-1] == ("reports", "out"):
         return f"reports/out/{run_dir.resolve().name}"
     return str(run_dir)
-
-
-def write(path: Path, text: str) -> None:
-    """Whoever reads meanwhile sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        # A full disk is found when writing, which names no file.
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from benchmarks.gate.records import FILE
 
+from .. import files
 from . import benchmark_json, junit, markdown, reading, terminal
 
 SUMMARY, JUNIT, BENCHMARK, TABLE = "summary.md", "junit.xml", "benchmark.json", "table.txt"
@@ -25,25 +25,10 @@ def write_all(gate_dir: Path) -> dict[str, Path]:
     """
     run = reading.load(gate_dir / FILE)
     texts = {name: render(run) for name, render in _RENDER.items()}
-    paths = {name: _replace(gate_dir / name, text) for name, text in texts.items()}
+    paths = {name: gate_dir / name for name in texts}
+    for name, path in paths.items():
+        files.write(path, texts[name])
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(texts[SUMMARY])
     return paths
-
-
-def _replace(path: Path, text: str) -> Path:
-    """Whoever reads ``path`` finds the old text or the new one, whole."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    unfinished = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.chmod(0o644)
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    return path

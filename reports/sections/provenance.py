@@ -56,12 +56,13 @@ def _shown(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def _flat(entries: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
+def flat(entries: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
+    """Rows of a table, name and value; what is inside an entry has a row of its own."""
     rows = []
     for key, value in entries.items():
         name = f"{prefix}{key.replace('_', ' ')}"
         if isinstance(value, Mapping):
-            rows += _flat(value, f"{name}: ")
+            rows += flat(value, f"{name}: ")
         else:
             rows.append((name, _shown(value)))
     return rows
@@ -69,13 +70,13 @@ def _flat(entries: Mapping[str, object], prefix: str = "") -> list[tuple[str, st
 
 def _machine(index: int, identity: Mapping[str, object]) -> Table:
     caption = f"{machine_name(index).capitalize()}: what a timed comparison rests on"
-    return table(("identity", ""), _flat(identity), caption)
+    return table(("identity", ""), flat(identity), caption)
 
 
 def _information(context: Context) -> list[Block]:
     found = []
     for session in context.records.sessions:
-        rows = _flat(session.information)
+        rows = flat(session.information)
         if rows:
             made = table(("", "at the start"), rows)
             found.append(Details(f"Circumstances of the session of {session.started_at}", [made]))
