@@ -45,13 +45,15 @@ _EMPTY = {
 
 # By family: what passes 2^31 elements. D = 512 is the widest embedding in use. A program that adds
 # up over rows or shares must get there within `patience`, so some shapes have few of those.
+# Where it can be had the last element lies below 2^32: farther out, a 32-bit offset would come
+# round to the first ones.
 SHAPES = {
     # The class weights, the partial sums of dX; then the embeddings and the coefficients; then the
     # same two for programs that pass all rows.
     "head": (Shape(65, 512, 4_300_000), Shape(4_300_000, 512, 129), Shape(34_000_000, 1, 65),
              Shape(2_100, 2, 1_100_000)),
     # The embeddings, their gradient, shares; B x B, partial sums; few embeddings far apart.
-    "batch": (Shape(4_300_000, 512, 2_150_000), Shape(46_400, 64, 23_200), Shape(1_050, 2, 525)),
+    "batch": (Shape(4_300_000, 512, 2_150_000), Shape(46_400, 48, 23_200), Shape(1_000, 2, 500)),
     # Either side's rows, their gradients, the centers.
     "rows": (Shape(4_300_000, 512, 4_300_000),),
 }  # fmt: skip

@@ -261,8 +261,10 @@ def checked() -> Iterator[Watch]:
         return args, named
 
     def ran(self, *args, **kwargs):
-        run(self, *args, **kwargs)
-        memory.finish()
+        try:
+            run(self, *args, **kwargs)
+        finally:
+            memory.finish()  # a launch that is given up has found something too
 
     def called(self, *args, **kwargs):
         # Putting the interpreter in the language's place for each call of a device function takes

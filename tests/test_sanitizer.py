@@ -108,6 +108,14 @@ def test_an_atomic_outside_is_found(copied):
     )
 
 
+def test_what_was_found_before_a_launch_is_given_up_is_told(copied):
+    module = copied(old="    mask_M = row_M < B\n", new="    mask_M = row_M <= B\n")
+    with sanitizer.checked() as watch:
+        watch.patience = 3  # either program loads once and stores once
+        with pytest.raises(sanitizer.OutOfBounds, match="load through x_ptr, 5 lanes"):
+            module.squared_norms(torch.zeros(34, 8)[::2, :5])
+
+
 def test_the_gap_between_rows_belongs_to_nobody(copied):
     """Columns of a wider matrix: what lies beside them is within the extent."""
     old = "mask_MK = mask_M[:, None] & (start + depth_K < D)[None, :]"
