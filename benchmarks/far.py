@@ -4,15 +4,16 @@
 would launch, and computes nothing on the way: an operation on a large tensor gives an empty one
 of the right shape (asked of torch's meta device), and an empty tensor is zeros that the system
 provides page by page as they are touched. A few programs of each launch, the last one among them,
-are then run by the sanitizer.
+are then run by the sanitizer (`run_program`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import mmap
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from unittest import mock
 
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
+from triton.runtime import interpreter
 
 from kernels.drawing import Batch
 from kernels.loss import Loss, Shape, Variant
@@ -29,8 +31,8 @@ LARGE = 1 << 27
 FAR = 1 << 31
 # What is launched on a batch differs between float32 and 16 bits, elsewhere the tiles alone do.
 DTYPES = {"head": ("float32",), "batch": ("float32", "float16"), "rows": ("float32",)}
-# Rows so few that they would end before 2^31 lie this many elements apart, in every batch below.
-APART, FEW = 1 << 20, 10_000
+# Rows of so few elements together (see `sparse`) lie this many apart, so that they pass 2^31.
+FEW, APART = 10_000, 1 << 22
 # For how many processors work is split: for few, as on the CPU, so that a kernel over the parts has
 # few of them; for so many that a part is about a block, and a grid still has under 2^31 programs.
 PROCESSORS = (2, 500_000_000)
@@ -41,15 +43,20 @@ _EMPTY = {
     "zeros", "new_zeros", "zeros_like",
 }  # fmt: skip
 
-# By family: what passes 2^31 elements. D = 512 is the widest embedding in use.
+# By family: what passes 2^31 elements. D = 512 is the widest embedding in use. A program that adds
+# up over rows or shares must get there within `patience`, so some shapes have few of those.
+# Where it can be had the last element lies below 2^32: farther out, a 32-bit offset would come
+# round to the first ones.
 SHAPES = {
-    # The class weights, the partial sums of dX; then the embeddings and the coefficients.
-    "head": (Shape(65, 512, 4_300_000), Shape(4_300_000, 512, 129), Shape(34_000_000, 1, 65)),
-    # The embeddings and their gradient; B x B; few embeddings that lie far apart.
-    "batch": (Shape(4_300_000, 512, 2_150_000), Shape(46_400, 2, 23_200), Shape(4_200, 2, 2_100)),
+    # The class weights, the partial sums of dX; then the embeddings and the coefficients; then the
+    # same two for programs that pass all rows.
+    "head": (Shape(65, 512, 4_300_000), Shape(4_300_000, 512, 129), Shape(34_000_000, 1, 65),
+             Shape(2_100, 2, 1_100_000)),
+    # The embeddings, their gradient, shares; B x B, partial sums; few embeddings far apart.
+    "batch": (Shape(4_300_000, 512, 2_150_000), Shape(46_400, 48, 23_200), Shape(1_000, 2, 500)),
     # Either side's rows, their gradients, the centers.
     "rows": (Shape(4_300_000, 512, 4_300_000),),
-}
+}  # fmt: skip
 _VIEW_OR_COPY = {"to", "contiguous", "reshape"}
 
 
@@ -57,10 +64,16 @@ class TooLarge(RuntimeError):
     """A tensor doesn't fit the address space, such as B x B of 4,300,000 embeddings."""
 
 
+def sparse(shape: Shape) -> bool:
+    """Whether the rows lie `APART`."""
+    return shape.batch * shape.dim < FEW
+
+
 def patience(shape: Shape) -> int:
     """How many accesses the programs of a launch may make; a launch that makes more is left to
-    another shape. Where B x B passes 2^31, a program that meets every column is let run."""
-    return 7000 if FAR < shape.batch**2 < 2 * FAR else 1200
+    another shape. 500 shares of 4,300,000 rows, in four tensors, pass 2^31; where B x B does, a
+    program that meets every column is let run."""
+    return 7000 if FAR < shape.batch**2 < 2 * FAR else 2100
 
 
 def lazily(size: Any, dtype: torch.dtype, stride: Any = None) -> Tensor:
@@ -115,12 +128,17 @@ def unchecked() -> Iterator[None]:
 
 
 @contextmanager
-def _processors(package: str, many: int) -> Iterator[None]:
-    """Work is split for that many processors: with many, each program's share is one block."""
+def _splitting(package: str, many: int, whole: bool) -> Iterator[None]:
+    """Work is split for that many processors (with many, each program's share is one block); if
+    ``whole``, the backward pass takes all classes at a time, whatever scratch that needs."""
+    standing: dict[str, Any] = {"processors": lambda _: many}
+    if whole:
+        standing["SCRATCH_BYTES"] = (1 << 40, 1 << 40)
     with ExitStack() as stack:
         for name, module in list(sys.modules.items()):
-            if name.startswith(f"{package}.") and hasattr(module, "processors"):
-                stack.enter_context(mock.patch.object(module, "processors", lambda _: many))
+            for known in standing:
+                if name.startswith(f"{package}.") and hasattr(module, known):
+                    stack.enter_context(mock.patch.object(module, known, standing[known]))
         yield
 
 
@@ -128,7 +146,7 @@ def batch_of(shape: Shape, dtype: torch.dtype) -> Batch:
     """Zeros (or, if few, doubles); labels that rise from class to class, or are all the last."""
     B, D, C = shape.batch, shape.dim, shape.classes
     labels = torch.arange(B) * C // B if B >= C else torch.full((B,), C - 1)
-    stride = (APART, 1) if C < B < FEW else None
+    stride = (APART, 1) if sparse(shape) else None
     rows = [lazily((B, D), dtype, stride) for _ in range(3)]
     if stride is not None:
         # Every other row is its neighbour's double: kernels look at such pairs again.
@@ -144,7 +162,8 @@ def batch_of(shape: Shape, dtype: torch.dtype) -> Batch:
 def launches(
     loss: Loss, variant: Variant, contender: str, shape: Shape, dtype: str, processors: int
 ) -> list[Any]:
-    """What a contender launches, forward and backward, on inputs of that shape."""
+    """What a contender launches, forward and backward, on inputs of that shape: all of it, or as
+    much as comes before a tensor that is too large."""
     function = loss.resolve(variant.contender(contender).entry)
     package = loss.package.rpartition(".")[0]
     launching = sys.modules[f"{package}.machines.launching"]
@@ -152,11 +171,25 @@ def launches(
         arguments = dict(variant.arguments(batch_of(shape, getattr(torch, dtype))))
     leaves = [arguments[name].requires_grad_() for name in variant.differentiable]
     options = {**variant.options, "reduction": variant.reductions[0]}
-    with launching.recorded() as found, unchecked(), _processors(package, processors), _Lazy():
+    with ExitStack() as stack:
+        found = stack.enter_context(launching.recorded())
+        stack.enter_context(suppress(TooLarge))
+        stack.enter_context(unchecked())
+        stack.enter_context(_splitting(package, processors, sparse(shape)))
+        stack.enter_context(_Lazy())
         value = function(**arguments, **options)
         if variant.output == "loss":
             torch.autograd.grad(value, leaves, torch.ones_like(value))
     return found
+
+
+def fill_norms(found: list[Any]) -> None:
+    """Write what one launch would and another's path depends on: a row whose norm is 0, as nothing
+    wrote it, is near no other, and near ones are read again."""
+    for launch in found:
+        if launch.kernel.fn.__name__ == "_squared_norms_kernel":
+            squares = launch.arguments["x_ptr"].float().square()
+            launch.arguments["norm_ptr"].copy_(squares.sum(dim=1))
 
 
 def programs_of(launch: Any) -> list[int]:
@@ -170,3 +203,20 @@ def programs_of(launch: Any) -> list[int]:
 def reach(tensor: Tensor) -> int:
     """How many elements lie between a tensor's first and last."""
     return 1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
+
+
+def run_program(launch: Any, program: int) -> None:
+    """Run one program of a recorded launch in the interpreter, as if it were in the whole grid.
+
+    The tensors lie on the CPU: the interpreter would copy each of them back onto itself, which
+    touches every page of tensors that take no memory otherwise.
+    """
+    builder = interpreter.interpreter_builder
+    dimensions, index = builder.set_grid_dim, builder.set_grid_idx
+    programs: Callable[..., None] = lambda *_: dimensions(launch.programs, 1, 1)  # noqa: E731
+    with (
+        mock.patch.object(builder, "set_grid_dim", programs),
+        mock.patch.object(builder, "set_grid_idx", lambda *_: index(program, 0, 0)),
+        mock.patch.object(interpreter.GridExecutor, "_restore_args_dev", lambda *_: None),
+    ):
+        dataclasses.replace(launch, programs=1)()

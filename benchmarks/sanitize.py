@@ -1,7 +1,9 @@
 """``marginbench sanitize``: hands the jobs of `sanitizing` to workers and gives the verdict.
 
 Every line of every @triton.jit function that reads or writes memory has to have been reached by at
-least one lane that isn't masked off: a kernel that nothing ran is a failure.
+least one lane that isn't masked off: a kernel that nothing ran is a failure. And every argument
+that was ever larger than 2^31 elements has to have been reached beyond them: its offset is 64-bit
+by trial.
 """
 
 from __future__ import annotations
@@ -73,7 +75,6 @@ class Row:
     reached: int
     sites: int
     beyond: tuple[str, ...]
-    short: tuple[str, ...]
     verdict: str
 
 
@@ -96,19 +97,21 @@ def rows(tally: Tally, known: list[Site]) -> list[Row]:
             verdict = "never ran"
         elif missed:
             verdict += f"; not reached: line {', '.join(map(str, missed))}"
+        if not all(far.values()):
+            verdict += f"; not reached past 2^31: {', '.join(a for a in far if not far[a])}"
         found.append(Row(
             f"{Path(path).relative_to(KERNELS).with_suffix('')}:{function}",
             tally.launches[path, function], tally.far[path, function],
             sum(lanes), len(here) - len(missed), len(here),
-            tuple(a for a in far if far[a]), tuple(a for a in far if not far[a]), verdict,
+            tuple(a for a in far if far[a]), verdict,
         ))  # fmt: skip
     return found
 
 
 def check(tell: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Row], int]:
     """Do all jobs (those whose name holds ``only``), told one by one; the exit code comes last:
-    1 for a finding, a problem or a line that nothing reached, 3 where a worker process died or the
-    interpreter isn't as expected."""
+    1 for a finding, a problem, or a line or a far argument that nothing reached, 3 where a worker
+    process died or the interpreter isn't as expected."""
     plan = [job for job in jobs() if only in str(job)]
     environment = {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     tally, code = Tally(), CLEAN
@@ -147,10 +150,9 @@ def command(only: str = "") -> int:
     shown = Table("function", "launches", "far", "lanes", "accesses", "past 2^31", "verdict",
                   title="Loads, stores and atomics inside their tensors")  # fmt: skip
     for row in table:
-        past = ", ".join(row.beyond) + (f" (not: {', '.join(row.short)})" if row.short else "")
         reached = f"{row.reached}/{row.sites}"
         shown.add_row(row.function, str(row.launches or ""), str(row.far or ""), f"{row.lanes:,}",
-                      reached, past, row.verdict)  # fmt: skip
+                      reached, ", ".join(row.beyond), row.verdict)  # fmt: skip
     console.print(shown)
     for finding in dict.fromkeys(map(str, tally.findings)):
         console.print(f"[red]out of bounds[/] {finding}", highlight=False)

@@ -15,11 +15,10 @@ and the launch goes on; at its end `OutOfBounds` is raised with all that was fou
 
 from __future__ import annotations
 
-import dataclasses
 import linecache
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -262,8 +261,10 @@ def checked() -> Iterator[Watch]:
         return args, named
 
     def ran(self, *args, **kwargs):
-        run(self, *args, **kwargs)
-        memory.finish()
+        try:
+            run(self, *args, **kwargs)
+        finally:
+            memory.finish()  # a launch that is given up has found something too
 
     def called(self, *args, **kwargs):
         # Putting the interpreter in the language's place for each call of a device function takes
@@ -292,20 +293,3 @@ def _tensors(passed: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
             yield name, value.base
         elif hasattr(value, "data_ptr"):
             yield name, value
-
-
-def run_program(launch: Any, program: int) -> None:
-    """Run one program of a recorded launch in the interpreter, as if it were in the whole grid.
-
-    The tensors lie on the CPU: the interpreter would copy each of them back onto itself, which
-    touches every page of tensors that take no memory otherwise.
-    """
-    builder = interpreter.interpreter_builder
-    dimensions, index = builder.set_grid_dim, builder.set_grid_idx
-    programs: Callable[..., None] = lambda *_: dimensions(launch.programs, 1, 1)  # noqa: E731
-    with (
-        mock.patch.object(builder, "set_grid_dim", programs),
-        mock.patch.object(builder, "set_grid_idx", lambda *_: index(program, 0, 0)),
-        mock.patch.object(interpreter.GridExecutor, "_restore_args_dev", lambda *_: None),
-    ):
-        dataclasses.replace(launch, programs=1)()

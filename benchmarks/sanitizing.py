@@ -203,13 +203,13 @@ def _far(job: Job) -> Tally:
                 found = far.launches(
                     loss, variant, contender.name, job.shape, job.dtype, processors
                 )
-            except far.TooLarge:
-                continue  # left to another shape
             except Exception as error:
                 where = f"{job} {loss.name}/{variant.name}"
                 tally.problems.append(f"{where}: {type(error).__name__}: {error}")
                 continue
-            for launch in found:
+            if far.sparse(job.shape):
+                far.fill_norms(found)
+            for launch in reversed(found):
                 key = _key(launch)
                 if key not in done:
                     done.add(key)
@@ -225,7 +225,7 @@ def _key(launch: Any) -> tuple[Any, ...]:
         if hasattr(value, "shape"):
             parts.append((name, tuple(value.shape), value.stride(), value.dtype))
         elif value is None or isinstance(value, int | bool):
-            # Of the ranges of a loop over launches, the first and any other.
+            # Of the ranges of a loop over launches, the last and the first.
             parts.append((name, min(value or 0, 1) if name in ("first", "width") else value))
     return tuple(parts)
 
@@ -247,7 +247,7 @@ def _far_launch(launch: Any, tally: Tally, patience: int) -> None:
         watch.patience = patience
         for program in far.programs_of(launch):
             try:
-                sanitizer.run_program(launch, program)
+                far.run_program(launch, program)
             except sanitizer.OutOfBounds:
                 pass  # the watch has it
             except Exception as error:

@@ -104,8 +104,8 @@ def test_nan_goes_in_and_comes_out(name: str, many_tiles, device: str, seed: int
 
 @pytest.mark.parametrize("name", [*MACHINES, "center/joint"])
 def test_manners(name: str, many_tiles, device: str, seed: int):
-    """Nothing changed in place, the same bits again, no_grad, retain_graph, checkpointing, two
-    uses in one graph."""
+    """Nothing changed in place (the upstream gradient neither), the same bits again, no_grad,
+    retain_graph, checkpointing, two uses in one graph."""
     loss, variant = VARIANTS[name]
     inputs = draw(name, RAGGED, "float32", device, seed)
     before = {k: t.detach().clone() for k, t in inputs.tensors.items()}
@@ -117,7 +117,10 @@ def test_manners(name: str, many_tiles, device: str, seed: int):
 
     terms = run()
     weights = torch.linspace(-1, 2, len(terms), device=device)
-    first = torch.autograd.grad((terms * weights).sum(), leaves, retain_graph=True)
+    # Handed on as it is, the upstream gradient could be written into.
+    upstream = weights.clone()
+    first = torch.autograd.grad(terms, leaves, upstream, retain_graph=True)
+    assert torch.equal(upstream, weights)
     again = torch.autograd.grad((terms * weights).sum(), leaves)
     twice = torch.autograd.grad((run() * weights).sum() + (run() * weights).sum(), leaves)
     kept = checkpoint(run, *leaves, use_reentrant=False)

@@ -77,8 +77,8 @@ def test_any_layout_gives_the_same_bits(name: str, device: str, seed: int):
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_manners(name: str, device: str, seed: int):
-    """Nothing changed in place, the same bits again, no_grad, retain_graph, checkpointing, two
-    uses in one graph, a gradient of the same dtype."""
+    """Nothing changed in place (the upstream gradient neither), the same bits again, no_grad,
+    retain_graph, checkpointing, two uses in one graph, a gradient of the same dtype."""
     tensors = draw(name, SIZE, "float32", device, seed)
     leaves = {k: t.requires_grad_(k in floats(tensors)) for k, t in tensors.items()}
     before = {k: t.detach().clone() for k, t in leaves.items()}
@@ -89,7 +89,10 @@ def test_manners(name: str, device: str, seed: int):
 
     terms = run()
     weights = torch.linspace(-1, 2, len(terms), device=device)
-    first = torch.autograd.grad((terms * weights).sum(), inputs, retain_graph=True)
+    # Handed on as it is, the upstream gradient could be written into.
+    upstream = weights.clone()
+    first = torch.autograd.grad(terms, inputs, upstream, retain_graph=True)
+    assert torch.equal(upstream, weights)
     again = torch.autograd.grad((terms * weights).sum(), inputs)
     twice = torch.autograd.grad((run() * weights).sum() + (run() * weights).sum(), inputs)
     kept = checkpoint(run, *inputs, use_reentrant=False)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from benchmarks import far, sanitize, sanitizer
+from kernels import catalogue
 from kernels.machines import launching
 
 pytestmark = pytest.mark.skipif(not launching.INTERPRETED, reason="compiled kernels run unchecked")
@@ -60,7 +61,7 @@ def far_norms(module, rows: int = 4_300_000) -> str:
         module.squared_norms(far.lazily((rows, 512), torch.float32))
     try:
         with sanitizer.checked():
-            sanitizer.run_program(launches[0], launches[0].programs - 1)
+            far.run_program(launches[0], launches[0].programs - 1)
     except sanitizer.OutOfBounds as error:
         return str(error)
     return ""
@@ -107,6 +108,14 @@ def test_an_atomic_outside_is_found(copied):
     )
 
 
+def test_what_was_found_before_a_launch_is_given_up_is_told(copied):
+    module = copied(old="    mask_M = row_M < B\n", new="    mask_M = row_M <= B\n")
+    with sanitizer.checked() as watch:
+        watch.patience = 3  # either program loads once and stores once
+        with pytest.raises(sanitizer.OutOfBounds, match="load through x_ptr, 5 lanes"):
+            module.squared_norms(torch.zeros(34, 8)[::2, :5])
+
+
 def test_the_gap_between_rows_belongs_to_nobody(copied):
     """Columns of a wider matrix: what lies beside them is within the extent."""
     old = "mask_MK = mask_M[:, None] & (start + depth_K < D)[None, :]"
@@ -135,6 +144,39 @@ def test_a_kernel_that_is_never_run_is_a_failure(tmp_path):
     assert (str(KERNELS / NORMS), "_squared_norms_kernel") in everything
     rows = sanitize.rows(sanitize.Tally(), sanitize.sites())
     assert {row.verdict for row in rows} == {"never ran"}
+
+
+def test_a_far_argument_that_is_never_reached_beyond_is_a_failure():
+    """A launch that was given more than 2^31 elements and stayed below has proven nothing."""
+    site = next(s for s in sanitize.sites() if s.function == "_squared_norms_kernel")
+    known = [s for s in sanitize.sites() if s.function == site.function]
+    argument = (site.path, site.function, "x_ptr")
+    reached = sanitize.Tally(large={argument}, farthest={argument: far.FAR})
+    for line in known:
+        reached.lanes[line.path, line.first] += 1
+    (row,) = sanitize.rows(reached, known)
+    assert (row.beyond, row.verdict) == ((), "clean; not reached past 2^31: x_ptr")
+    reached.farthest[argument] += 1
+    (row,) = sanitize.rows(reached, known)
+    assert (row.beyond, row.verdict) == (("x_ptr",), "clean")
+
+
+def test_near_rows_that_lie_far_apart_are_read_beyond():
+    """The few far rows are pairs of neighbours: with their norms, which a launch that isn't carried
+    out would have written, a tile finds them near and reads the embeddings again."""
+    shape = next(s for s in far.SHAPES["batch"] if far.sparse(s))
+    loss = catalogue.get("triplet")
+    found = far.launches(
+        loss, loss.variant("batch-hard"), "triton", shape, "float32", far.PROCESSORS[1]
+    )
+    hardest = next(launch for launch in found if launch.kernel.fn.__name__ == "_hardest_kernel")
+    for norms_known in (False, True):
+        if norms_known:
+            far.fill_norms(found)
+        with sanitizer.checked() as watch:
+            far.run_program(hardest, hardest.programs - 1)
+        beyond = [name for (*_, name), at in watch.farthest.items() if at > far.FAR]
+        assert beyond == (["x_ptr"] if norms_known else [])
 
 
 def test_an_interpreter_that_is_built_otherwise_is_refused(monkeypatch):

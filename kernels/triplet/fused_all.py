@@ -31,6 +31,7 @@ from ..machines.pairwise import distance_tile, row_pointers
 from ..machines.pairwise_gradient import add_product
 from ..machines.pairwise_launch import ready, tile_for
 from .fused_groups import groups_of
+from .fused_ranks import rank_of, sort, sums_from
 
 # Positives that one program sorts, and columns that it ranks among them, at a time: powers of two.
 POSITIVES, NEGATIVES = 64, 512
@@ -54,49 +55,6 @@ def _distances_kernel(
     )  # fmt: skip
     out_MN = squared_ptr + row_M.to(tl.int64)[:, None] * B + column_N[None, :]
     tl.store(out_MN, squared_MN, mask=mask_M[:, None] & mask_N[None, :])
-
-
-@triton.jit
-def _sort(x_S, used, S: tl.constexpr):
-    """In rising order, by a bitonic network over as many slots as are ``used``, rounded up to a
-    power of two; the rest hold infinity. Not tl.sort, which always sorts all."""
-    slot_S = tl.arange(0, S)
-    size = 2
-    while size < 2 * used:
-        step = size // 2
-        while step > 0:
-            other_S = tl.gather(x_S, slot_S ^ step, axis=0)
-            takes_smaller_S = ((slot_S & step) == 0) == ((slot_S & size) == 0)
-            x_S = tl.where(takes_smaller_S, tl.minimum(x_S, other_S), tl.maximum(x_S, other_S))
-            step = step // 2
-        size = 2 * size
-    return x_S
-
-
-@triton.jit
-def _rank(sorted_S, real, far_Q, margin, NEARER: tl.constexpr):
-    """How many of the first ``real`` sorted distances have no hinge above 0 against each negative,
-    or with ``NEARER`` lie below it. A NaN has the rank 0."""
-    rank_Q = tl.zeros_like(far_Q).to(tl.int32)
-    step = 1
-    while 2 * step <= real:
-        step = 2 * step
-    while step > 0:
-        probe_Q = rank_Q + (step - 1)
-        inside_Q = probe_Q < real
-        probed_Q = tl.gather(sorted_S, tl.where(inside_Q, probe_Q, 0), axis=0)
-        # The hinge as it is defined, for at a kink probed + margin <= far may round otherwise.
-        passed_Q = probed_Q < far_Q if NEARER else probed_Q - far_Q + margin <= 0.0
-        rank_Q += tl.where(inside_Q & passed_Q, step, 0)
-        step = step // 2
-    return rank_Q
-
-
-@triton.jit
-def _from(suffix_S, rank_Q, real):
-    """The suffix sums that begin at each rank; 0 behind the last."""
-    inside_Q = rank_Q < real
-    return tl.where(inside_Q, tl.gather(suffix_S, tl.where(inside_Q, rank_Q, 0), axis=0), 0.0)
 
 
 @triton.jit
@@ -132,7 +90,7 @@ def _triplets_kernel(
         # The real ones first. A NaN counts as infinity, so that there is an order.
         finite_S = real_S & (near_S == near_S)
         used = tl.minimum(end - place, S)
-        sorted_S = _sort(tl.where(finite_S, near_S, float("inf")), used, S)
+        sorted_S = sort(tl.where(finite_S, near_S, float("inf")), used, S)
         # All from the highest threshold: numbers as small as the hinges, of which little cancels.
         inside_S = tl.arange(0, S) < real
         top = tl.max(tl.where(inside_S, sorted_S, 0.0), axis=0) + margin
@@ -146,13 +104,13 @@ def _triplets_kernel(
             group_Q = tl.load(begin_ptr + column_Q, mask=mask_Q, other=begin)
             negative_Q = group_Q != begin
             far_Q = tl.load(squared_ptr + row + column_Q, mask=negative_Q, other=0.0)
-            first_Q = _rank(sorted_S, real, far_Q, margin, False)
-            below_Q = _from(suffix_S, first_Q, real)
+            first_Q = rank_of(sorted_S, real, far_Q, margin, False)
+            below_Q = sums_from(suffix_S, first_Q, real)
             last_Q = tl.zeros_like(first_Q) + real
             if BEYOND:
-                last_Q = _rank(sorted_S, real, far_Q, margin, True)
+                last_Q = rank_of(sorted_S, real, far_Q, margin, True)
                 first_Q = tl.minimum(first_Q, last_Q)
-                below_Q = _from(suffix_S, first_Q, real) - _from(suffix_S, last_Q, real)
+                below_Q = sums_from(suffix_S, first_Q, real) - sums_from(suffix_S, last_Q, real)
             number_Q = tl.where(negative_Q, last_Q - first_Q, 0)
             hinges_Q = number_Q.to(tl.float32) * (top - far_Q) - below_Q
             sum_Q += tl.where(number_Q > 0, tl.maximum(hinges_Q, 0.0), 0.0)
@@ -169,7 +127,7 @@ def _triplets_kernel(
                 tl.store(count_ptr + row + column_Q, slope_Q, mask=negative_Q)
         if COUNTS:
             # Of equal distances the first rank will do: no negative begins or ends between them.
-            rank_S = _rank(sorted_S, real, near_S, margin, True)
+            rank_S = rank_of(sorted_S, real, near_S, margin, True)
             triplets_S = tl.gather(tl.cumsum(begins_S, axis=0), rank_S, axis=0)
             triplets_S = tl.where(real_S, triplets_S, 0).to(tl.float32)
             tl.store(count_ptr + row + positive_S, triplets_S, mask=place_S < end)
