@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.exact.check import ExactOutcome
-from benchmarks.gate import apart, session, sitting, timing
+from benchmarks.gate import apart, session, sitting, throttle, timing
 from benchmarks.gate.decision import Judgement, Rule, Sample
 from benchmarks.gate.interval import Ratio
 from benchmarks.gate.records import GateEnd, GateStart, GateVerdict, read
@@ -135,6 +135,19 @@ def test_a_case_on_one_side_only(saying, tmp_path: Path, monkeypatch, pinned: bo
     first = next(iter(read(outcome.records)))
     assert isinstance(first, GateStart)
     assert first.unpaired == [f"base: {ids[0]}"]
+
+
+def test_the_times_of_a_throttled_gpu_are_void(saying, tmp_path: Path, monkeypatch):
+    saying("SLOWER")
+    monkeypatch.setattr(session, "throttled", lambda device: throttle.describe(0x40))
+    outcome = run(asked(), TREES, tmp_path)
+    assert outcome.code == NOT_MEASURED
+    assert "hardware thermal slow-down" in outcome.sentence
+
+
+def test_only_what_slows_a_gpu_bars_its_times():
+    assert throttle.describe(0x01 | 0x02) == ""  # idle, and clocks set by the user
+    assert "power brake" in throttle.describe(0x80)
 
 
 def test_records_are_never_written_over(saying, tmp_path: Path):

@@ -75,7 +75,10 @@ def run(asked: Asked, trees: Trees, out_dir: Path, tell: Progress = lambda k, w:
                 problem = f"no timed comparison across versions: {problem}"
         if asked.timed and not problem:
             timed = _timed(asked, trees, planned.cases, writer, tell)
-            problem = throttled(asked.device)
+            void = throttled(asked.device)
+            if void:  # whatever was timed; what is wrong stays wrong
+                timed = [one for one in timed if one.judgement.verdict == "WRONG"]
+            problem = void or planned.lost
         outcome = _outcome(asked, exact, timed, problem, writer.path)
         writer.append(GateEnd(exit_code=outcome.code, outcome=outcome.sentence,
                               seconds=round(time.monotonic() - started, 1)))  # fmt: skip
@@ -87,11 +90,12 @@ def run(asked: Asked, trees: Trees, out_dir: Path, tell: Progress = lambda k, w:
 @dataclass(frozen=True)
 class _Plan:
     """``cases`` are those of both trees, ``unpaired`` the ids of the others with their side;
-    ``problem`` is what bars the timing."""
+    ``problem`` is what bars the timing, ``lost`` what bars a pass."""
 
     cases: list[TimedCase]
     unpaired: list[str]
     problem: str = ""
+    lost: str = ""
 
 
 def _plan(asked: Asked, trees: Trees) -> _Plan:
@@ -109,10 +113,10 @@ def _plan(asked: Asked, trees: Trees) -> _Plan:
     unpaired = [*(f"base: {name}" for name in gone), *(f"candidate: {name}" for name in new)]
     # What the candidate's own list still has is lost, what it dropped was meant to go.
     lost = sorted(set(gone) & set(_inventory(trees.candidate)))
-    problem = f"timed case vanished: {lost[0]}" if lost else ""
-    if not both:
-        problem = "no timed case is in both base and candidate"
-    return _Plan(both, unpaired, problem)
+    return _Plan(
+        both, unpaired, "" if both else "no timed case is in both base and candidate",
+        f"timed case vanished: {', '.join(lost)}" if lost else "",
+    )  # fmt: skip
 
 
 def _start(asked: Asked, trees: Trees, planned: _Plan) -> GateStart:
