@@ -13,7 +13,7 @@ from suites.gate import TimedCase, plan
 from .. import machine
 from ..journal import now
 from . import apart, inventory, timing
-from .decision import Rule
+from .decision import Judgement, Rule
 from .packages import BASE, CANDIDATE, CannotLoad, load
 from .records import FILE, GateEnd, GateExact, GateGroup, GateStart, Writer
 from .throttle import throttled
@@ -75,10 +75,7 @@ def run(asked: Asked, trees: Trees, out_dir: Path, tell: Progress = lambda k, w:
                 problem = f"no timed comparison across versions: {problem}"
         if asked.timed and not problem:
             timed = _timed(asked, trees, planned.cases, writer, tell)
-            void = throttled(asked.device)
-            if void:  # whatever was timed; what is wrong stays wrong
-                timed = [one for one in timed if one.judgement.verdict == "WRONG"]
-            problem = void or planned.lost
+            problem = planned.lost
         outcome = _outcome(asked, exact, timed, problem, writer.path)
         writer.append(GateEnd(exit_code=outcome.code, outcome=outcome.sentence,
                               seconds=round(time.monotonic() - started, 1)))  # fmt: skip
@@ -189,6 +186,10 @@ def _timed(
         (trees.base, trees.candidate), cases, asked.rule, seed=asked.seed, threads=asked.threads,
         tell=hear, plant=asked.plant,
     )  # fmt: skip
+    if void := throttled(asked.device):  # whatever was timed; what is wrong stays wrong
+        for one in found:
+            if one.judgement.verdict != "WRONG":
+                one.judgement = Judgement("NOT MEASURED", void)
     for one in found:
         writer.append(verdict_line(one))
     return found
