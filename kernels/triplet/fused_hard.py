@@ -110,8 +110,8 @@ def _terms_kernel(
     positive_M = tl.full((M,), -1, tl.int32)
     negative_M = tl.full((M,), -1, tl.int32)
     spoilt_M = tl.zeros((M,), tl.float32)
-    for split in range(splits):
-        share_M = row_M.to(tl.int64) + split * B
+    share_M = row_M.to(tl.int64)
+    for _ in range(splits):
         far_M = tl.load(farthest_share_ptr + share_M, mask=mask_M, other=0.0)
         near_M = tl.load(nearest_share_ptr + share_M, mask=mask_M, other=0.0)
         far_index_M = tl.load(positive_share_ptr + share_M, mask=mask_M, other=-1)
@@ -121,6 +121,7 @@ def _terms_kernel(
         farthest_M = tl.where(far_M > farthest_M, far_M, farthest_M)
         negative_M = tl.where(near_M < nearest_M, near_index_M, negative_M)
         nearest_M = tl.where(near_M < nearest_M, near_M, nearest_M)
+        share_M += B  # in 64 bits: the product of a split and B could pass 2^31
 
     some_M = mask_M & (positive_M >= 0) & (negative_M >= 0)
     anchor_M = row_pointers(x_ptr, row_M, x_stride)
