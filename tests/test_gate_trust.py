@@ -14,8 +14,9 @@ from benchmarks.gate.decision import Rule, judge
 from benchmarks.gate.interval import ratio
 from reports.gate.trust import coverage, false_alarms, others, reading, replay
 from reports.gate.trust.power import ALL, middle, power
-from reports.gate.trust.reading import Trust
+from reports.gate.trust.reading import Legs, Trial, Trust
 from reports.gate.trust.shares import Share, percent
+from reports.gate.trust.spreads import spread
 
 
 def trust_of(folder: Path, counts: dict, noise: Noise | None = None) -> Trust:
@@ -56,6 +57,36 @@ def test_what_lasts_as_long_as_a_process_stays_in_the_replay(tmp_path: Path):
     assert one.within == pytest.approx(0.008, rel=0.2)
 
 
+def _trial(name: str, fraction: float, leg: float, log_ratios=(0.0,)) -> Trial:
+    """One case "c", quiet; its base's legs take ``leg`` seconds, its candidate's twice that."""
+    groups = tuple(np.array([[leg, leg, 2 * leg, 2 * leg]]) for _ in log_ratios)
+    legs = Legs("c", "screen", 1, 1.0, groups, np.array(log_ratios))
+    verdicts = {"c": {"verdict": "EQUIVALENT", "seconds": 1.0}}
+    return Trial(name, "quiet", fraction, 1.0, "", (), verdicts, {("c", "screen"): legs})
+
+
+def test_what_lasts_is_what_scatter_does_not_explain():
+    """By hand: means 1, 3, 5 have the variance 4, of which scatter (variance 2, two groups)
+    explains 1; the last process's long-run mean is three quarters of the way from 3 to 5."""
+    parts = ((0.0, 2.0), (2.0, 4.0), (4.0, 6.0))
+    trials = tuple(_trial(str(k), 0.0, 1.0, part) for k, part in enumerate(parts))
+    found = spread(Trust((), trials, Rule(), ("c",)), "c", "quiet", 0.0)
+    assert (found.mean, found.between, found.within) == pytest.approx((3, 3**0.5, 2**0.5))
+    assert found.lasting(np.array(parts[-1])) == pytest.approx(4.5)
+    # Two groups about their own mean are always opposite: correction leaves nothing.
+    assert found.neighbours == pytest.approx(0)
+
+
+def test_one_run_after_the_other_pairs_the_unchanged_trial_before():
+    trials = (_trial("a", 0.0, 1.0), _trial("b", 0.02, 10.0), _trial("c", 0.0, 100.0),
+              _trial("d", 0.02, 1000.0))  # fmt: skip
+    trust = Trust((), trials, Rule(), ("c",))
+    pairs = others._in_turn(trust.of("quiet", 0.02), trust, "quiet")
+    assert [(base[0], candidate[0]) for base, candidate in pairs] == [(1, 20), (100, 2000)]
+    pairs = others._in_turn(trust.of("quiet", 0.0), trust, "quiet")
+    assert [(base[0], candidate[0]) for base, candidate in pairs] == [(1, 200)]
+
+
 def test_replayed_verdicts_are_those_of_the_gate():
     """`replay.verdicts` hands only what was flagged to `judge`; all of it gives the same."""
     random = np.random.default_rng(3)
@@ -63,7 +94,7 @@ def test_replayed_verdicts_are_those_of_the_gate():
     for shift in (0.0, 0.012, 0.02, 0.03, -0.03, 0.005):
         screens, again = {}, {}
         for k in range(3):
-            legs = reading.Legs("c", "screen", 1, 4.0, (np.ones((1, 4)),) * 30,
+            legs = Legs("c", "screen", 1, 4.0, (np.ones((1, 4)),) * 30,
                                 random.normal(shift, 0.015, 30))  # fmt: skip
             for stage, to in (("screen", screens), ("confirmation", again)):
                 if stage == "confirmation" and not replay.flagged(screens[str(k)]):
@@ -86,7 +117,7 @@ def test_a_replay_stops_where_the_gate_would():
 
 def test_groups_are_not_drawn_twice_while_there_are_others():
     values = np.arange(20) / 1000
-    legs = reading.Legs("c", "screen", 1, 2.0, (), values)
+    legs = Legs("c", "screen", 1, 2.0, (), values)
     stream = replay.stream(np.random.default_rng(0), legs, 0.5, False)
     first = [next(stream) for _ in range(20)]
     assert sorted(first) == pytest.approx(list(values)) and first != sorted(first)

@@ -19,8 +19,10 @@ from benchmarks.gate.interval import ratio
 from benchmarks.records import RecordError
 from reports.gate.trust import page, reading
 from reports.gate.trust.cheats import cheats
-from reports.gate.trust.findings import findings, targets
+from reports.gate.trust.false_alarms import Alarms
+from reports.gate.trust.findings import _alarms, findings, targets
 from reports.gate.trust.reading import Trust
+from reports.gate.trust.shares import Share
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -138,8 +140,31 @@ def test_the_summary_is_plain_json_with_every_target(folder: Path):
     states = {target["name"]: target["state"] for target in found["targets"]}
     # Too few trials to have shown a false alarm rate are not a pass.
     assert states["False alarms, live"] == states["False alarms, replayed"] == "not measured"
-    assert states["Intervals"] == "not measured" and states["Cheats"] == "met"
+    assert (
+        states["Power, quiet"] == states["Intervals"] == "not measured"
+        and states["Cheats"] == "met"
+    )
     assert found["false_alarms"]["live"]["quiet"]["slower"]["of"] == NULL["quiet", 0.0]
+
+
+@pytest.mark.parametrize(
+    ("quiet", "loaded", "state"),
+    [
+        ((0, 150), (0, 150), "met"),
+        ((0, 150), (1, 150), "missed"),
+        ((0, 200), (0, 100), "not measured"),
+        ((0, 140), (0, 150), "not measured"),
+        ((2, 140), (0, 150), "missed"),
+    ],
+)
+def test_the_target_of_false_alarms(quiet: tuple, loaded: tuple, state: str):
+    none = Share(0, 1)
+    alarms = {load: Alarms(Share(*counts), none, none, none, {})
+              for load, counts in (("quiet", quiet), ("loaded", loaded))}  # fmt: skip
+    target = _alarms("live", alarms, 300)
+    assert target.state == state
+    # Even none of 300 leaves a rate of 1% open, and the page says so.
+    assert "0.99%" in target.open or state != "met"
 
 
 def test_a_missed_target_is_shown_as_missed(tmp_path: Path):

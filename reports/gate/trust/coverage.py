@@ -52,8 +52,11 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Coverages:
+    """``worlds``: trials of one case that the replayed ones are drawn from."""
+
     live: tuple[Coverage, ...]
     replayed: tuple[Coverage, ...]
+    worlds: int
 
 
 def coverages(trust: Trust, replays: int = 2000) -> Coverages:
@@ -61,7 +64,13 @@ def coverages(trust: Trust, replays: int = 2000) -> Coverages:
     live = [_live(trust, load, fraction)
             for load in trust.loads for fraction in (0.0, *trust.fractions(load))
             if trust.of(load, fraction)]  # fmt: skip
-    return Coverages(tuple(live), tuple(_replayed(trust, replays)))
+    worlds = {
+        (load, fraction): [(trial, case) for trial in trust.of(load, fraction)
+                           for case in trust.cases if log_ratios(trial, case).size >= FEWEST]
+        for load in trust.loads for fraction in trust.fractions(load)
+    }  # fmt: skip
+    replayed = tuple(_replayed(trust, worlds, replays))
+    return Coverages(tuple(live), replayed, sum(map(len, worlds.values())))
 
 
 def overall(found: tuple[Coverage, ...]) -> Share:
@@ -92,12 +101,9 @@ def _counted(load: str, fraction: float, seen: list[tuple[float, float, float]])
     return Coverage(load, fraction, Share(hits, len(seen)), above, width)
 
 
-def _replayed(trust: Trust, replays: int) -> Iterator[Coverage]:
-    worlds = {
-        (load, fraction): [(trial, case) for trial in trust.of(load, fraction)
-                           for case in trust.cases if log_ratios(trial, case).size >= FEWEST]
-        for load in trust.loads for fraction in trust.fractions(load)
-    }  # fmt: skip
+def _replayed(
+    trust: Trust, worlds: dict[tuple[str, float], list[tuple[Trial, str]]], replays: int
+) -> Iterator[Coverage]:
     count = sum(map(len, worlds.values()))
     if not count:
         return

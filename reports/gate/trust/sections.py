@@ -14,6 +14,7 @@ from .findings import Findings, State, Target, short
 from .power import ALL, Power
 from .shares import percent
 
+COMMAND = "python -m reports.gate.trust.page FOLDER"
 _STATES: dict[State, tuple[str, Tone]] = {
     "met": ("✓ met", "good"),
     "missed": ("✗ missed", "bad"),
@@ -228,6 +229,8 @@ def provenance(found: Findings) -> Section:
               if (trials := trust.of(load, fraction))]  # fmt: skip
     heads = ("load", "put in", "trials", "took together", "highest load average")
     blocks.append(table(heads, counts, "Trials", numeric=heads[2:]))
+    blocks += [Text("The page is drawn again from the record beside it, with the same bytes, by:"),
+               Text(COMMAND, "code")]  # fmt: skip
     if trust.orphans:
         blocks.append(Text(f"{units.plural(trust.orphans, 'line')} of legs belong to a trial that "
                            "was ended early, and are left out.", "note"))  # fmt: skip
