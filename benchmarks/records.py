@@ -174,10 +174,11 @@ def read_lines(path: Path) -> Iterator[Line]:
                 # Strict: "1" is no number and 1 no text; no line of ours needs the leniency.
                 yield _ADAPTER.validate_json(text, strict=True)
             except ValidationError as error:
-                raise RecordError(f"{where}: {_explain(text, error)}") from None
+                raise RecordError(f"{where}: {explain(text, error)}") from None
 
 
-def _explain(text: str, error: ValidationError) -> str:
+def explain(text: str, error: ValidationError) -> str:
+    """Why a line is none of ours: its version, or the first field that is wrong."""
     try:
         version = json.loads(text).get("schema_version")
     except (ValueError, AttributeError):

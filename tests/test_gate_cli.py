@@ -58,9 +58,17 @@ def test_the_exit_code_is_the_verdicts(monkeypatch, tmp_path: Path, verdict: str
 
 def test_the_recorded_command_runs_the_same_again(monkeypatch, tmp_path: Path):
     say(monkeypatch, "EQUIVALENT")
-    gate("--timed", "--suite", "smoke", "--seed", "7", "--out", str(tmp_path / "out"))
-    first = (tmp_path / "out" / "gate.jsonl").read_text().splitlines()[0]
-    assert "marginbench gate --base c0ffee --suite smoke --seed 7 --timed" in first
+    for seed in ("7", "0"):
+        out = tmp_path / seed
+        gate("--timed", "--suite", "smoke", "--seed", seed, "--out", str(out))
+        first = (out / "gate.jsonl").read_text().splitlines()[0]
+        assert f"marginbench gate --base c0ffee --suite smoke --seed {seed} --timed" in first
+
+
+def test_a_drawn_seed_is_recorded(monkeypatch, tmp_path: Path):
+    say(monkeypatch, "EQUIVALENT")
+    gate("--timed", "--suite", "smoke", "--out", str(tmp_path / "out"))
+    assert "--seed " in (tmp_path / "out" / "gate.jsonl").read_text().splitlines()[0]
 
 
 def test_a_full_disk_is_told_and_no_pass(monkeypatch, tmp_path: Path):
@@ -71,6 +79,25 @@ def test_a_full_disk_is_told_and_no_pass(monkeypatch, tmp_path: Path):
     done = gate("--timed", "--suite", "smoke", "--out", str(tmp_path / "out"))
     assert done.exit_code == 3
     assert "No space left" in done.output
+
+
+def test_what_breaks_in_the_gate_is_no_regression(monkeypatch, tmp_path: Path):
+    def broken(*_, **__):
+        raise ValueError("out of sorts")
+
+    monkeypatch.setattr(timing, "compare", broken)
+    done = gate("--timed", "--suite", "smoke", "--out", str(tmp_path / "out"))
+    assert done.exit_code == 3
+    assert "the gate itself failed: ValueError: out of sorts" in done.output
+
+
+def test_an_interrupted_gate_has_a_code_of_its_own(monkeypatch, tmp_path: Path):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(timing, "compare", interrupted)
+    done = gate("--timed", "--suite", "smoke", "--out", str(tmp_path / "out"))
+    assert done.exit_code == 130
 
 
 def test_a_second_gate_is_told_and_no_pass(monkeypatch):
@@ -88,7 +115,7 @@ def test_a_second_gate_is_told_and_no_pass(monkeypatch):
 @pytest.mark.parametrize(
     "words",
     [("--suite", "nothing"), ("--exact", "--case", "softmax"), ("--smallest-effect", "2"),
-     ("--seconds", "0"), ("--device", "tpu")],
+     ("--seconds", "0"), ("--device", "tpu"), ("--pin", "--case", "softmax")],
 )  # fmt: skip
 def test_bad_usage(words: tuple[str, ...]):
     assert gate(*words).exit_code == 2

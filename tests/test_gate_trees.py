@@ -67,6 +67,60 @@ def test_without_a_base_it_is_where_the_branch_left_main(repository: Path):
         assert both.base_commit == first
 
 
+def test_on_main_it_is_the_commit_before(repository: Path):
+    first = git(repository, "rev-parse", "HEAD")
+    assert trees.merge_base() == first, "there is none before the first"
+    git(repository, "commit", "--quiet", "--allow-empty", "--message=second")
+    assert trees.merge_base() == first
+    (repository / "kernels" / "new.py").write_text("")
+    assert trees.merge_base() == git(repository, "rev-parse", "HEAD"), (
+        "what is not committed counts"
+    )
+
+
+def test_a_hook_of_git_keeps_its_index(repository: Path, monkeypatch):
+    """git hands its own index on to what a hook runs."""
+    (repository / "staged.txt").write_text("x")
+    git(repository, "add", "staged.txt")
+    monkeypatch.setenv("GIT_INDEX_FILE", str(repository / ".git" / "index"))
+    monkeypatch.setenv("GIT_DIR", str(repository / ".git"))
+    with trees.checked_out("HEAD") as both:
+        assert (both.candidate / "staged.txt").is_file()
+    monkeypatch.undo()
+    assert git(repository, "status", "--porcelain") == "A  staged.txt"
+
+
+def test_hooks_of_the_user_do_not_run(repository: Path):
+    hook = repository / ".git" / "hooks" / "post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\ntouch ran\n")
+    hook.chmod(0o755)
+    with trees.checked_out("HEAD") as both:
+        assert not (both.base / "ran").exists()
+
+
+def test_the_next_gate_clears_away_what_a_killed_one_left(repository: Path):
+    """And nothing else: a worktree of the user's that is not there just now stays registered."""
+    mine = repository.parent / "mine"
+    git(repository, "worktree", "add", "--quiet", "--detach", str(mine))
+    mine.rename(repository.parent / "moved")
+    leaving = trees.checked_out("HEAD")
+    both = leaving.__enter__()  # and never out again
+    with trees.alone():
+        pass
+    assert not both.base.exists()
+    listed = git(repository, "worktree", "list")
+    assert "marginbench-gate-" not in listed
+    assert str(mine) in listed
+
+
+def test_a_tree_that_is_changed_meanwhile_is_noticed(repository: Path):
+    with trees.checked_out("HEAD") as both:
+        assert not both.moved()
+        (repository / "kernels" / "new.py").write_text("")
+        assert both.moved()
+
+
 def test_an_unknown_base_is_named(repository: Path):
     with pytest.raises(trees.NoTree, match="expected a revision of this clone; got 'nowhere'"):
         trees.resolve("nowhere")

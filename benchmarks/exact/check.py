@@ -194,13 +194,18 @@ def _with_static(
                 repinned += map(_of_static, pins.differences(before, after))
         except pins.PinError as error:
             problems.append(f"the base's pins: {error}")
-    codes = {outcome.code, found.code}
+    gone = [] if pin else [one for one in found.differences if one.now == "gone"]
+    drift = [one for one in found.differences if one not in gone]
+    compared = DIFFERS if found.broken or (drift and not pin) else SAME
+    if compared == SAME and (gone or found.problem or not found.compiled):
+        compared = UNCHECKED
+    codes = {outcome.code, compared}
     code = next((one for one in (DIFFERS, UNCHECKED) if one in codes), SAME)
     return ExactOutcome(
         code,
-        [*outcome.differences, *map(_of_static, found.differences)],
+        [*outcome.differences, *map(_of_static, drift)],
         [*outcome.broken, *map(_of_static, found.broken)],
-        outcome.unmeasured,
+        [*outcome.unmeasured, *map(_of_static, gone)],
         repinned,
         outcome.rows,
         found.compiled,

@@ -2,7 +2,8 @@
 
 Two processes that run the same code differ by a few percent for as long as they live, whatever is
 timed inside. So the unit is a pair of fresh processes, base and candidate in an order drawn by a
-coin, and gives one log-ratio a case; the rule is the same, and asks for many pairs.
+coin, and gives one log-ratio a case; the rule is the same, and asks for many pairs. What each side
+returns is held against its own definition.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from suites.gate import TimedCase
 
+from ..machine import ROOT
 from .decision import Rule, Sample, Stage
 from .packages import BASE, CannotLoad, load
 from .quads import Group
@@ -24,6 +26,10 @@ from .timing import CaseRun, Tell, Timed, judged
 
 _SECONDS = 0.3
 _LEAST_CALLS = 8
+_KEPT = (2, 7)
+_SILENCE_S = 300.0
+# How a reason begins where the results are at fault and not the process.
+_WRONG = "its results: "
 # Pairs of a stage: what two processes' 3% needs for a slow-down of 3% or so.
 MOST_PAIRS = 60
 
@@ -38,17 +44,21 @@ class Alone:
     threads: int
     plant: str = ""
     plant_argument: float = 0.0
+    root: Path = ROOT
 
 
 def run(alone: Alone, parent: Connection) -> None:
     """The process's whole life: sends nanoseconds a call by case, or a reason. The lower
     quartile of the calls: on a machine that others use too, some are interrupted."""
-    import torch
-
     from ..clock import no_collection
     from ..rows import explain
+    from .pair import Wrong
+    from .sitting import elsewhere, prepare
 
-    torch.set_num_threads(alone.threads)
+    if other := elsewhere(alone.root):
+        parent.send({"": other})
+        return
+    prepare(alone.threads)
     try:
         load(alone.tree, BASE)
     except CannotLoad as error:
@@ -59,12 +69,15 @@ def run(alone: Alone, parent: Connection) -> None:
         for case in alone.cases:
             try:
                 found[case.id] = _time(alone, case)
+            except Wrong as wrong:
+                found[case.id] = f"{_WRONG}{wrong.reason}"
             except Exception as error:
                 found[case.id] = explain(error)
     parent.send(found)
 
 
 def _time(alone: Alone, case: TimedCase) -> int:
+    from .manners import check_after, check_before
     from .pair import Pair
     from .sitting import plant
 
@@ -72,12 +85,14 @@ def _time(alone: Alone, case: TimedCase) -> int:
     if alone.plant:
         plant(alone.plant, pair, alone.plant_argument)
     side = pair.sides[1]
+    check_before(pair, side)
     for _ in range(_LEAST_CALLS):
         pair.call(side)
     times: list[int] = []
     start = time.perf_counter()
     while len(times) < _LEAST_CALLS or time.perf_counter() - start < _SECONDS:
-        times.append(pair.call(side))
+        times.append(pair.call(side, keep=len(times) in _KEPT))
+    check_after(pair, side, min(times) * 1e-9)
     return sorted(times)[len(times) // 4]
 
 
@@ -133,7 +148,8 @@ def _pair(
         base, candidate = (one.get(run.case.id, one.get("", "no answer")) for one in times)
         for name, got in (("base", base), ("candidate", candidate)):
             if isinstance(got, str) and not run.reason:
-                run.side, run.reason = name, got
+                run.side = name if got.startswith(_WRONG) else "unknown"
+                run.reason = got.removeprefix(_WRONG) if run.side == name else f"{name}: {got}"
         if run.reason:
             continue
         group = Group(number, 1, ("ABBA" if order[0] == 0 else "BAAB",), ((base, base),),
@@ -149,6 +165,8 @@ def _ask(alone: Alone) -> dict[str, Any]:
 
     process, messages = spawn(run, alone)
     try:
+        if not messages.poll(_SILENCE_S):
+            return {"": f"nothing was heard of its process for {_SILENCE_S:g} s"}
         return messages.recv()
     except EOFError:
         process.join(5)

@@ -92,7 +92,7 @@ class Pair:
         if subject.differentiable:
             value.backward(self.upstream)
         # Reading a number makes whoever put the work off do it now.
-        first.detach().view(-1)[0].item()
+        first.detach().reshape(-1)[0].item()
         if subject.device == "cuda":
             torch.cuda.synchronize()
         spent = _now() - start
@@ -119,8 +119,11 @@ class Pair:
                 if turn and tensor.ndim and tensor.shape[0] == batch:
                     tensor.copy_(tensor.roll(turn, 0))
                 if tensor.is_floating_point():
-                    factor = self.random.uniform(0.999, 1.001)
-                    if not 1 - _FURTHEST < factors[name] * factor < 1 + _FURTHEST:
+                    # A smaller step would round back to the same numbers in a half dtype.
+                    step = max(0.001, 2 * torch.finfo(tensor.dtype).eps)
+                    furthest = max(_FURTHEST, 5 * step)
+                    factor = 1 + step * self.random.choice((-1, 1)) * self.random.uniform(0.5, 1)
+                    if not 1 - furthest < factors[name] * factor < 1 + furthest:
                         factor = 1 / factors[name]
                     factors[name] *= factor
                     tensor.mul_(factor)

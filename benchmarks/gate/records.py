@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from ..records import RecordError
+from ..records import RecordError, explain
 
 SCHEMA_VERSION: Literal[1] = 1
 FILE = "gate.jsonl"
@@ -139,6 +139,4 @@ def read(path: Path) -> Iterator[Line]:
                                       "cut off: that gate was killed; run it again")  # fmt: skip
                 yield _ADAPTER.validate_json(text)
             except ValidationError as error:
-                first = error.errors()[0]
-                place = ".".join(str(part) for part in first["loc"])
-                raise RecordError(f"gate: {path}, line {number}: {place}: {first['msg']}") from None
+                raise RecordError(f"gate: {path}, line {number}: {explain(text, error)}") from None

@@ -76,7 +76,12 @@ def run(asked: Asked, trees: Trees, out_dir: Path, tell: Progress = lambda k, w:
         if asked.timed and not problem:
             timed = _timed(asked, trees, planned.cases, writer, tell)
             problem = planned.lost
-        outcome = _outcome(asked, exact, timed, problem, writer.path)
+        notes = []
+        if planned.unpaired:
+            notes.append(f"{len(planned.unpaired)} timed cases without a counterpart")
+        if asked.timed and trees.same_kernels:
+            notes.append("kernels/ is the same on both sides")
+        outcome = _outcome(asked, exact, timed, problem, notes, writer.path)
         writer.append(GateEnd(exit_code=outcome.code, outcome=outcome.sentence,
                               seconds=round(time.monotonic() - started, 1)))  # fmt: skip
         return outcome
@@ -145,6 +150,9 @@ def _exact(asked: Asked, trees: Trees, writer: Writer, tell: Progress) -> GateEx
     if listed.vanished:
         differences += [f"timed case vanished: {one}" for one in listed.vanished]
         code = code if code == REGRESSION else NOT_MEASURED
+    if trees.moved():
+        code = code or NOT_MEASURED
+        differences.append("the working tree was changed while its exact figures were measured")
     line = GateExact(
         code=code, rows=len(found.rows) + found.compiled, differences=differences,
         repinned=[*map(_sentence, found.repinned),
@@ -182,7 +190,8 @@ def _timed(
             writer.append(GateGroup(**fields))
         tell(kind, what)
 
-    found = (apart if asked.apart else timing).compare(
+    compare = apart.compare if asked.apart else timing.compare
+    found = compare(
         (trees.base, trees.candidate), cases, asked.rule, seed=asked.seed, threads=asked.threads,
         tell=hear, plant=asked.plant,
     )  # fmt: skip
@@ -196,7 +205,12 @@ def _timed(
 
 
 def _outcome(
-    asked: Asked, exact: GateExact | None, timed: list[Timed], problem: str, path: Path
+    asked: Asked,
+    exact: GateExact | None,
+    timed: list[Timed],
+    problem: str,
+    notes: list[str],
+    path: Path,
 ) -> Outcome:
     """1 wherever something is worse, else 3 wherever something is not known, else 0."""
     by_verdict: dict[str, list[str]] = {}
@@ -221,14 +235,14 @@ def _outcome(
     if not asked.timed and exact is None:
         unknown.append("nothing was asked for")
     code = REGRESSION if worse else NOT_MEASURED if unknown else FINE
-    said = [*worse, *unknown] or [_all_well(exact, timed)]
+    said = [*worse, *unknown] or [_all_well(exact, timed, notes)]
     return Outcome(code, "; ".join(said), path)
 
 
-def _all_well(exact: GateExact | None, timed: list[Timed]) -> str:
+def _all_well(exact: GateExact | None, timed: list[Timed], notes: list[str]) -> str:
     parts = [f"{exact.rows} exact figures as pinned"] if exact else []
     faster = sum(one.judgement.verdict == "FASTER" for one in timed)
     if timed:
         text = f"{len(timed)} timed cases without a slow-down"
         parts.append(text + (f", {faster} of them faster" if faster else ""))
-    return "; ".join(parts)
+    return "; ".join([*parts, *notes])

@@ -8,6 +8,7 @@ process is the parent's to notice; a sample that is settled ends its case here.
 from __future__ import annotations
 
 import math
+import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from typing import Any
 
 from suites.gate import TimedCase
 
+from ..machine import ROOT
 from .decision import Rule, Sample, Stage
 from .packages import BASE, CANDIDATE, CannotLoad, load
 
@@ -36,15 +38,17 @@ class Sitting:
     threads: int
     plant: str = ""
     plant_argument: float = 0.0
+    root: Path = ROOT
 
 
 def run(sitting: Sitting, parent: Connection) -> None:
     """The process's whole life."""
-    import torch
-
     from ..clock import no_collection
 
-    torch.set_num_threads(sitting.threads)
+    if other := elsewhere(sitting.root):
+        parent.send(("failed", {"side": "gate", "reason": other}))
+        return
+    prepare(sitting.threads)
     # Whichever is loaded first lies elsewhere in memory: the second process turns them round.
     order = (0, 1) if sitting.stage == "screen" else (1, 0)
     names = (BASE, CANDIDATE)
@@ -93,6 +97,23 @@ def _measure(sitting: Sitting, case: TimedCase, parent: Connection) -> dict[str,
     except Exception as error:
         found |= {"side": "unknown", "reason": explain(error)}
     return found
+
+
+def prepare(threads: int) -> None:
+    """The process as every side of every case finds it."""
+    import torch
+
+    torch.set_num_threads(threads)
+    # Tiles are what the table says, on both sides: choosing them anew is not what is compared.
+    os.environ.pop("MARGINBENCH_AUTOTUNE", None)
+
+
+def elsewhere(root: Path) -> str:
+    """Why this process is none of the clone at ``root``, as a sentence: a new process looks for
+    its code in the current folder first. Empty where it is."""
+    if root == ROOT:
+        return ""
+    return f"started for {root}, but the current folder has the code of {ROOT}: start it there"
 
 
 def plant(entry: str, pair: Any, argument: float) -> None:

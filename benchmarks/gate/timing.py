@@ -21,7 +21,8 @@ Tell = Callable[[str, dict[str, Any]], None]
 
 @dataclass
 class CaseRun:
-    """One case in one stage: its sample, and what went wrong, on which side."""
+    """One case in one stage: its sample, and what went wrong, on which side; ``ended`` where its
+    process has said so."""
 
     case: TimedCase
     sample: Sample
@@ -29,6 +30,7 @@ class CaseRun:
     side: str = ""
     reason: str = ""
     shared: bool = True
+    ended: bool = False
     groups: list[Group] = field(default_factory=list)
 
 
@@ -119,12 +121,13 @@ def _sit(ask: Sitting, tell: Tell) -> list[CaseRun]:
             elif kind == "group":
                 _add(runs[-1], what)
             elif kind == "end":
+                runs[-1].ended = True
                 runs[-1].seconds, runs[-1].shared = what["seconds"], what["shared"]
                 runs[-1].side, runs[-1].reason = what["side"], what["reason"]
             elif kind == "failed":
                 return [
                     CaseRun(case, Sample(ask.rule, ask.stage, ask.tests), side="unknown",
-                            reason=f"the {what['side']} can't be loaded: {what['reason']}")
+                            reason=f"{what['side']}: {what['reason']}")
                     for case in ask.cases
                 ]  # fmt: skip
             else:
@@ -148,7 +151,7 @@ def _add(run: CaseRun, what: dict[str, Any]) -> None:
 
 def _blame(ask: Sitting, runs: list[CaseRun], reason: str) -> None:
     """Whichever case was on, or was next."""
-    if not runs or (len(runs) < len(ask.cases) and runs[-1].seconds):
+    if not runs or (len(runs) < len(ask.cases) and runs[-1].ended):
         case = ask.cases[len(runs)]
         runs.append(CaseRun(case, Sample(ask.rule, ask.stage, ask.tests)))
     runs[-1].side, runs[-1].reason = "unknown", reason

@@ -13,14 +13,22 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..machine import ROOT
 
+_PREFIX = "marginbench-gate-"
 _MAIN = ("origin/main", "main", "origin/master", "master")
+# What `git rev-parse --local-env-vars` lists: variables that tie git to one repository.
+_LOCAL = {
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT",
+    "GIT_OBJECT_DIRECTORY", "GIT_DIR", "GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE",
+    "GIT_GRAFT_FILE", "GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE",
+    "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_COMMON_DIR",
+}  # fmt: skip
 # A difference between the two trees' pins of these bars a timed comparison: one process has one.
 _DECIDING = ("torch", "triton", "numpy")
 
@@ -37,7 +45,7 @@ class Busy(Exception):
 class Trees:
     """``base`` and ``candidate`` are folders; ``base_commit`` and ``candidate_commit`` their
     commits; ``dirty`` says that the candidate holds more than its commit, and ``code`` is the hash
-    of its tree either way."""
+    of its tree either way. ``moved()``: the working tree is another one by now."""
 
     base: Path
     candidate: Path
@@ -45,6 +53,7 @@ class Trees:
     candidate_commit: str
     dirty: bool
     code: str
+    moved: Callable[[], bool] = lambda: False
 
     @property
     def same_kernels(self) -> bool:
@@ -65,6 +74,7 @@ def alone() -> Iterator[None]:
                 "another gate is at work in this clone, and each would disturb the other's timing; "
                 "wait for its end"
             ) from None
+        clear_away()
         yield
     finally:
         os.close(lock)
@@ -78,14 +88,25 @@ def checked_out(base: str | None) -> Iterator[Trees]:
     head = _git("rev-parse", "HEAD")
     candidate_tree = _write_tree()
     dirty = candidate_tree != _git("rev-parse", "HEAD^{tree}")
-    folder = Path(tempfile.mkdtemp(prefix="marginbench-gate-"))
-    _git("worktree", "prune")
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     try:
         _extract(base_commit, folder / "base")
         _extract(candidate_tree, folder / "candidate")
-        yield Trees(folder / "base", folder / "candidate", base_commit, head, dirty, candidate_tree)
+        yield Trees(
+            folder / "base", folder / "candidate", base_commit, head, dirty, candidate_tree,
+            lambda: _write_tree() != candidate_tree,
+        )  # fmt: skip
     finally:
         _remove(folder)
+
+
+def clear_away() -> None:
+    """Removes what killed gates of this clone left; only for whoever is `alone`."""
+    lines = _git("worktree", "list", "--porcelain").splitlines()
+    for line in lines:
+        path = Path(line.removeprefix("worktree "))
+        if line.startswith("worktree ") and path.parent.name.startswith(_PREFIX):
+            _remove(path.parent)
 
 
 def resolve(revision: str) -> str:
@@ -171,9 +192,14 @@ def _remove(folder: Path) -> None:
 
 
 def _git(*arguments: str, environment: dict[str, str] | None = None) -> str:
+    # Run from a hook, git hands on its own index and folders: not those that are meant here. A
+    # clone inside another repository's folder is not that repository, and no hook of the user's
+    # is for the gate's worktrees.
+    own = {name: value for name, value in os.environ.items() if name not in _LOCAL}
+    own |= {"GIT_CEILING_DIRECTORIES": str(ROOT.parent), **(environment or {})}
     try:
         result = subprocess.run(
-            ["git", *arguments], cwd=ROOT, env={**os.environ, **(environment or {})},
+            ["git", "-c", f"core.hooksPath={os.devnull}", *arguments], cwd=ROOT, env=own,
             capture_output=True, text=True, timeout=120,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -30,6 +30,11 @@ from .packages import CANDIDATE, load
 from .trees import Trees
 from .verdicts import verdict_line
 
+
+class Mixed(Exception):
+    """Trials that would not belong together; says what differs and what to do."""
+
+
 FILE = "trust.jsonl"
 PLANT = "benchmarks.gate.trial:extra_work"
 # What a leg is written down in: a millisecond is 10,000 of them.
@@ -84,21 +89,26 @@ def run(
     command: str = "",
     tell: Callable[[Trial, int, int, dict[str, Any]], None] = lambda *_: None,
 ) -> Path:
-    """All trials that the file in ``out_dir`` does not hold yet; returns the file."""
+    """All trials that the file in ``out_dir`` does not hold yet; returns the file. Raises Mixed
+    where the tree has uncommitted changes (its candidate would not be the commit itself), or the
+    file holds trials of other code, another machine, rule or seed."""
     path = out_dir / FILE
     rule = rule or Rule()
+    if trees.dirty:
+        raise Mixed("gate-trust compares a commit with itself: commit the changes first")
     done = ended(path)
     out_dir.mkdir(parents=True, exist_ok=True)
-    load_tree = trees.candidate
-    load(load_tree, CANDIDATE)
+    load(trees.candidate, CANDIDATE)
     cases = plan("smoke", "cpu", CANDIDATE)
-    with path.open("a") as file:
-        _write(file, {
+    session = {
             "kind": "session", "command": command, "started_at": now(), "seed": seed,
             "commit": trees.candidate_commit, "dirty": trees.dirty, "code": trees.code,
             "identity": machine.identity(), "information": machine.information(),
             "rule": asdict(rule), "cases": [case.id for case in cases], "unit_ns": UNIT_NS,
-        })  # fmt: skip
+    }  # fmt: skip
+    _check_same(path, session)
+    with path.open("a") as file:
+        _write(file, [session])
         total = sum(len(trials(amount, load)) for load in loads)
         finished = 0
         for state in loads:
@@ -107,13 +117,21 @@ def run(
             with _busy(state):
                 for trial in left:
                     lines = _one(trial, trees, cases, rule, seed)
-                    for line in lines:
-                        _write(file, line)
-                    file.flush()
-                    os.fsync(file.fileno())
+                    _write(file, lines)
                     finished += 1
                     tell(trial, finished, total, lines[-1])
     return path
+
+
+def _check_same(path: Path, session: dict[str, Any]) -> None:
+    """Raises Mixed where the trials that are there are of something else."""
+    for line in map(json.loads, path.read_text().splitlines() if path.is_file() else []):
+        for name in ("code", "seed", "rule", "identity", "cases"):
+            if line["kind"] == "session" and line[name] != session[name]:
+                raise Mixed(
+                    f"{path} holds trials with another {name}: {line[name]!r}, now "
+                    f"{session[name]!r}; give another folder by --out"
+                )
 
 
 def ended(path: Path) -> set[str]:
@@ -161,8 +179,12 @@ def _raw(trial: Trial, run: timing.CaseRun) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write(file: Any, line: dict[str, Any]) -> None:
-    file.write(json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n")
+def _write(file: Any, lines: list[dict[str, Any]]) -> None:
+    """A trial at once: a file that is cut off lacks one trial, and holds no half of it twice."""
+    text = "".join(json.dumps(one, separators=(",", ":"), allow_nan=False) + "\n" for one in lines)
+    file.write(text)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 @contextlib.contextmanager

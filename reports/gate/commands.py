@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OUT = ROOT / "reports" / "out"
-FINE, REGRESSION, USAGE, NOT_MEASURED = 0, 1, 2, 3
+FINE, REGRESSION, USAGE, NOT_MEASURED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 @click.command()
@@ -37,6 +38,8 @@ FINE, REGRESSION, USAGE, NOT_MEASURED = 0, 1, 2, 3
               help="Of inputs and orders.  [default: drawn and recorded]")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
               help="A new folder for the records.  [default: reports/out/gate-<time>]")  # fmt: skip
+@click.option("--show", type=click.Path(path_type=Path, file_okay=False, exists=True),
+              help="Check an earlier gate's records, show them, end with its exit code.")  # fmt: skip
 def gate(**options: Any) -> None:
     """Is the working tree slower, larger or less exact than a base?
 
@@ -48,29 +51,49 @@ def gate(**options: Any) -> None:
     Exit codes:
       0  no regression          2  bad usage
       1  a regression           3  it could not be measured, or is undecided
+      130  interrupted
     """
     sys.exit(_gate(options))
 
 
 def _gate(options: dict[str, Any]) -> int:
     from benchmarks.gate import trees
+    from benchmarks.records import RecordError
 
-    if options["pin"]:
-        return _pin(options)
+    if options["pin"] and (options["half"] == "timed" or options["only"] or options["base"]):
+        raise click.UsageError("--pin pins all exact figures: expected no other option but --exact")
     if options["half"] == "exact" and (options["only"] or options["apart"]):
         raise click.UsageError("--exact: expected no option of the timed half beside it")
+    if options["show"]:
+        try:
+            return _show(options["show"])
+        except RecordError as error:
+            click.echo(f"error: {error}", err=True)
+            return NOT_MEASURED
+    options["seed"] = _seed(options["seed"])
     out_dir = options["out"] or OUT / time.strftime("gate-%Y-%m-%d-%H%M%S")
     if (out_dir / "gate.jsonl").exists():
         raise click.BadParameter(f"{out_dir} holds a gate's records already", param_hint="--out")
     try:
-        with trees.alone(), trees.checked_out(options["base"]) as both:
-            return _compare(options, both, out_dir)
-    except (trees.NoTree, trees.Busy) as error:
-        click.echo(f"not measured: {error}", err=True)
-        return NOT_MEASURED
+        with trees.alone():
+            if options["pin"]:
+                return _pin()
+            with trees.checked_out(options["base"]) as both:
+                return _compare(options, both, out_dir)
+    except KeyboardInterrupt:
+        click.echo("not measured: interrupted", err=True)
+        return INTERRUPTED
+    except click.ClickException:
+        raise
     except OSError as error:
-        click.echo(f"not measured: {error.strerror}: {error.filename or out_dir}", err=True)
-        return NOT_MEASURED
+        reason = f"{error.strerror}: {error.filename or out_dir}"
+    except (trees.NoTree, trees.Busy, RecordError) as error:
+        reason = str(error)
+    except Exception as error:  # whatever broke, it is no regression of the candidate's
+        traceback.print_exc()
+        reason = f"the gate itself failed: {type(error).__name__}: {error}"
+    click.echo(f"not measured: {reason}", err=True)
+    return NOT_MEASURED
 
 
 def _compare(options: dict[str, Any], both: Any, out_dir: Path) -> int:
@@ -81,7 +104,7 @@ def _compare(options: dict[str, Any], both: Any, out_dir: Path) -> int:
 
     stage_s, smallest = options["seconds"], options["smallest_effect"]
     asked = Asked(
-        suite=options["suite"], device=_device(options["device"]), seed=_seed(options["seed"]),
+        suite=options["suite"], device=_device(options["device"]), seed=options["seed"],
         threads=options["threads"], rule=Rule(smallest_effect=smallest, stage_s=stage_s),
         command=_command(options, both.base_commit), timed=options["half"] != "exact",
         exact=None if options["half"] == "timed" else _exact, only=options["only"],
@@ -97,17 +120,29 @@ def _compare(options: dict[str, Any], both: Any, out_dir: Path) -> int:
     return outcome.code
 
 
+def _show(folder: Path) -> int:
+    from . import reading, replay, terminal
+
+    found = reading.load(folder / "gate.jsonl")
+    replay.check(found)
+    terminal.show(found, Console())
+    return found.exit_code
+
+
 def _exact(base_pins: Path) -> Any:
     from benchmarks.exact.check import check
 
     return check(pin=False, base_pins=base_pins)
 
 
-def _pin(options: dict[str, Any]) -> int:
-    """The list of timed cases first: it can't fail; then what is measured."""
+def _pin() -> int:
+    """What is measured first: only then is the list of timed cases taken as it is."""
     from benchmarks.exact.command import command
     from benchmarks.gate import inventory
 
+    code = command(pin=True, base_pins=None)
+    if code == NOT_MEASURED:
+        return code
     now = inventory.declared()
     try:
         pinned = inventory.read()
@@ -118,7 +153,7 @@ def _pin(options: dict[str, Any]) -> int:
         for one in ids:
             click.echo(f"timed case {word}: {one}")
     inventory.write(now)
-    return command(pin=True, base_pins=None)
+    return code
 
 
 def _device(asked: str) -> str:
@@ -142,7 +177,9 @@ def _command(options: dict[str, Any], base_commit: str) -> str:
     for parameter in gate.params:
         name = parameter.name or ""
         value = options.get(name)
-        if name in ("base", "out", "half", "help") or value in (None, "", False, parameter.default):
+        if name in ("base", "out", "half", "help", "pin", "show") or value is None or value == "":
+            continue
+        if value is False or (value == parameter.default and name != "seed"):
             continue
         words += [parameter.opts[-1]] if value is True else [parameter.opts[-1], str(value)]
     if options["half"]:
@@ -203,7 +240,10 @@ def gate_trust(smoke: bool, quiet_only: bool, seed: int, out: Path, page_only: b
                     trust.SMOKE if smoke else trust.FULL, both, out, seed=seed, loads=loads,
                     command=f"marginbench gate-trust --seed {seed}", tell=_tell_trial,
                 )  # fmt: skip
-        except (trees.NoTree, trees.Busy) as error:
+        except OSError as error:
+            click.echo(f"not measured: {error.strerror}: {error.filename or out}", err=True)
+            sys.exit(NOT_MEASURED)
+        except (trees.NoTree, trees.Busy, trust.Mixed) as error:
             click.echo(f"not measured: {error}", err=True)
             sys.exit(NOT_MEASURED)
     click.echo(f"page: {page.build(out)}")

@@ -60,6 +60,8 @@ def _render(run: GateRun, entries: int) -> str:
         parts.append(_details(head, _table(equivalent, entries)))
     if not rows:
         parts.append("No case was timed.")
+    if lone := words.unpaired(run):
+        parts.append(_list(lone, entries))
     parts += ["### Exact figures", escape(words.exact(run))]
     if run.exact and run.exact.differences:
         parts.append(_list(run.exact.differences, entries))

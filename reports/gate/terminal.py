@@ -47,6 +47,8 @@ def show(run: GateRun, console: Console) -> None:
         _say(console, f"- {words.plain(difference)}", "red" if run.exact and run.exact.code else "")
     for repinned in run.exact.repinned if run.exact else []:
         _say(console, f"- pinned again in this change: {words.plain(repinned)}")
+    for one in words.unpaired(run):
+        _say(console, f"- {one}")
     _say(console, f"Compared: {words.commits(run.start)}.")
     _say(console, sentence, _OUTCOME_COLOURS.get(run.exit_code, "bold yellow"))
 

@@ -46,6 +46,14 @@ def commits(start: GateStart) -> str:
     return f"base {plain(start.base_commit)}, candidate {candidate}"
 
 
+def unpaired(run: GateRun) -> list[str]:
+    """Timed cases that only one side has, a sentence each."""
+    return [
+        f"not compared, for {side} alone has it: {plain(case)}"
+        for side, _, case in (one.partition(": ") for one in run.start.unpaired)
+    ]
+
+
 def exact(run: GateRun) -> str:
     """The exact half in a sentence."""
     if run.exact is None:

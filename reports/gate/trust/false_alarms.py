@@ -40,8 +40,9 @@ SEED = 20_260
 
 @dataclass(frozen=True)
 class Alarms:
-    """Whole-suite verdicts of unchanged code: the shares with any case SLOWER, FASTER, UNDECIDED,
-    and with any case sent from the screen to a confirmation. ``cases``: verdicts of cases."""
+    """Whole-suite verdicts of unchanged code: the shares with a false alarm (any case SLOWER or
+    WRONG: either fails a build), any case FASTER, any UNDECIDED or NOT MEASURED, and any case sent
+    from the screen to a confirmation. ``cases``: verdicts of cases."""
 
     slower: Share
     faster: Share
@@ -74,7 +75,7 @@ def false_alarms(trust: Trust, replays: int = 3000) -> FalseAlarms:
 
 
 def total(found: dict[str, Alarms]) -> Share:
-    """Any SLOWER, over all loads."""
+    """False alarms, over all loads."""
     return sum((one.slower for one in found.values()), Share(0, 0))
 
 
@@ -87,12 +88,12 @@ def live(trust: Trust, load: str) -> Alarms:
 
 
 def _counted(suites: list[tuple[list[str], bool]]) -> Alarms:
-    def share(word: str) -> Share:
-        return Share(sum(word in words for words, _ in suites), len(suites))
+    def share(*any_of: str) -> Share:
+        return Share(sum(not set(any_of).isdisjoint(words) for words, _ in suites), len(suites))
 
     cases = Counter(word for words, _ in suites for word in words)
     return Alarms(
-        share("SLOWER"), share("FASTER"), share("UNDECIDED"),
+        share("SLOWER", "WRONG"), share("FASTER"), share("UNDECIDED", "NOT MEASURED"),
         Share(sum(confirmed for _, confirmed in suites), len(suites)), dict(sorted(cases.items())),
     )  # fmt: skip
 

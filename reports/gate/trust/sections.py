@@ -38,8 +38,10 @@ def false_alarms(found: Findings) -> Section:
     kinds = (("live", alarms.live), ("replayed", alarms.replayed),
              ("replayed, sides swapped by a coin", alarms.swapped))  # fmt: skip
     rows = [_alarm_row(kind, load, one) for kind, by_load in kinds for load, one in by_load.items()]
-    columns = ("trials", "load", "verdicts", "any SLOWER", "below, with 95% confidence",
-               "any FASTER", "any UNDECIDED", "any flagged in the screen")  # fmt: skip
+    columns = (
+        "trials", "load", "verdicts", "any SLOWER or WRONG", "below, with 95% confidence",
+        "any FASTER", "any UNDECIDED or NOT MEASURED", "any flagged in the screen",
+    )  # fmt: skip
     blocks: list[Block] = [Text(_ALARMS), table(columns, rows, numeric=columns[2:3])]
     if not alarms.replayed:
         blocks.append(Text("Nothing was replayed: that takes two whole unchanged trials under one "

@@ -1,0 +1,126 @@
+"""A verdict follows from the record's own groups, or the record was edited."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.gate import session, timing
+from benchmarks.gate.decision import Rule, Sample
+from benchmarks.gate.quads import Group
+from benchmarks.gate.session import Asked
+from benchmarks.gate.timing import CaseRun
+from benchmarks.gate.trees import Trees
+from benchmarks.records import RecordError
+from marginbench import cli
+from reports.gate import reading, replay, undecided
+
+ROOT = Path(__file__).resolve().parent.parent
+TREES = Trees(ROOT, ROOT, "HEAD", "HEAD", False, "HEAD")
+
+
+def groups(random: np.random.Generator, slower: float, spread: float) -> list[Group]:
+    """Enough to settle a case, of one quad each, nanoseconds of a millisecond's legs."""
+    found = []
+    for number in range(60):
+        base = tuple(int(1e6 * (1 + spread * random.normal())) for _ in range(2))
+        candidate = tuple(
+            int(1e6 * (1 + slower) * (1 + spread * random.normal())) for _ in range(2)
+        )
+        found.append(Group(number, 1, ("ABBA",), (base,), (candidate,)))
+    return found
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch, seed: int):
+    """Runs a gate whose cases are so much slower, through the real rule, records and verdicts."""
+    random = np.random.default_rng(seed)
+
+    def run(*slower: float, spread: float = 0.004) -> Path:
+        def compare(trees, cases, rule, *, tell, **rest):
+            def taken(case, stage: str, by: float) -> CaseRun:
+                found = CaseRun(case, Sample(rule, stage, len(cases)), seconds=1.0)
+                for group in groups(random, by, spread):
+                    found.groups.append(group)
+                    found.sample.add(group.log_ratio)
+                    tell("group", {"stage": stage, "case": case.id, **group.__dict__})
+                return found
+
+            by = {case.id: slower[i % len(slower)] for i, case in enumerate(cases)}
+            screens = [taken(case, "screen", by[case.id]) for case in cases]
+            flagged = [s for s in screens if s.sample.finding in ("SLOWER", "FASTER")]
+            again = {s.case.id: taken(s.case, "confirmation", by[s.case.id]) for s in flagged}
+            return timing.judged(screens, again, len(cases))
+
+        monkeypatch.setattr(timing, "compare", compare)
+        asked = Asked("smoke", "cpu", 0, 1, Rule(), "marginbench gate")
+        session.run(asked, TREES, tmp_path)
+        return tmp_path
+
+    return run
+
+
+def edit(folder: Path, kind: str, **change) -> None:
+    path = folder / "gate.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    first = next(line for line in lines if line["kind"] == kind)
+    first |= change
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize("slower", [(0.0,), (0.1, 0.0), (-0.1, 0.02)])
+def test_what_the_gate_wrote_follows(gate, slower):
+    replay.check(reading.load(gate(*slower) / "gate.jsonl"))
+
+
+def test_an_edited_verdict_is_found(gate):
+    folder = gate(0.1, 0.0)
+    edit(folder, "verdict", verdict="EQUIVALENT")
+    for case in range(5):  # and all others that are slower, with the exit code
+        del case
+        lines = (folder / "gate.jsonl").read_text().replace('"SLOWER"', '"EQUIVALENT"')
+        (folder / "gate.jsonl").write_text(lines.replace('"exit_code": 1', '"exit_code": 0'))
+    with pytest.raises(RecordError, match="its groups give SLOWER"):
+        replay.check(reading.load(folder / "gate.jsonl"))
+
+
+def test_an_edited_ratio_is_found(gate):
+    folder = gate(0.0)
+    edit(folder, "verdict", ratio=1.0)
+    with pytest.raises(RecordError, match="its groups give a ratio"):
+        replay.check(reading.load(folder / "gate.jsonl"))
+
+
+def test_edited_groups_are_found(gate):
+    folder = gate(0.0)
+    edit(folder, "group", candidate=[[2_000_000, 2_000_000]])
+    with pytest.raises(RecordError, match="changed by hand"):
+        replay.check(reading.load(folder / "gate.jsonl"))
+
+
+def test_another_schema_is_named(gate):
+    folder = gate(0.0)
+    edit(folder, "gate_start", schema_version=0)
+    with pytest.raises(RecordError, match="expected schema version 1; got 0"):
+        reading.load(folder / "gate.jsonl")
+
+
+def test_show_checks_and_gives_the_gates_code(gate):
+    folder = gate(0.1, 0.0)
+    shown = CliRunner().invoke(cli, ["gate", "--show", str(folder)])
+    assert shown.exit_code == 1
+    assert "SLOWER" in shown.output
+    edit(folder, "verdict", ratio=1.0)
+    assert CliRunner().invoke(cli, ["gate", "--show", str(folder)]).exit_code == 3
+
+
+def test_only_undecided_is_told_from_all_else(gate, tmp_path: Path):
+    assert undecided.only_undecided(reading.load(gate(0.0, spread=0.6) / "gate.jsonl"))
+    (tmp_path / "gate.jsonl").unlink()
+    assert not undecided.only_undecided(reading.load(gate(0.0) / "gate.jsonl"))
+    (tmp_path / "gate.jsonl").unlink()
+    assert not undecided.only_undecided(reading.load(gate(0.1, 0.0) / "gate.jsonl"))
