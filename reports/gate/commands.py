@@ -39,7 +39,7 @@ FINE, REGRESSION, USAGE, NOT_MEASURED, INTERRUPTED = 0, 1, 2, 3, 130
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
               help="A new folder for the records.  [default: reports/out/gate-<time>]")  # fmt: skip
 @click.option("--show", type=click.Path(path_type=Path, file_okay=False, exists=True),
-              help="Check an earlier gate's records, show them, end with its exit code.")  # fmt: skip
+              help="Check and show an earlier gate; its exit code.")  # fmt: skip
 def gate(**options: Any) -> None:
     """Is the working tree slower, larger or less exact than a base?
 
