@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from benchmarks.exact.check import ExactOutcome
-from benchmarks.gate import apart, session, sitting, throttle, timing
+from benchmarks.gate import apart, packages, session, sitting, throttle, timing
 from benchmarks.gate.decision import Judgement, Rule, Sample
 from benchmarks.gate.interval import Ratio
 from benchmarks.gate.records import GateEnd, GateStart, GateVerdict, read
@@ -137,14 +138,15 @@ def test_a_case_on_one_side_only(saying, tmp_path: Path, monkeypatch, pinned: bo
     assert first.unpaired == [f"base: {ids[0]}"]
 
 
-def test_the_times_of_a_throttled_gpu_are_void(saying, tmp_path: Path, monkeypatch):
-    saying("SLOWER")
-    monkeypatch.setattr(session, "throttled", lambda device: throttle.describe(0x40))
-    outcome = run(asked(), TREES, tmp_path)
-    assert outcome.code == NOT_MEASURED
-    verdicts = [line for line in read(outcome.records) if isinstance(line, GateVerdict)]
-    assert {line.verdict for line in verdicts} == {"NOT MEASURED"}
-    assert "hardware thermal slow-down" in verdicts[0].reason
+def test_the_times_of_a_throttled_gpu_are_void(monkeypatch):
+    for name in (packages.BASE, packages.CANDIDATE):
+        packages.load(ROOT, name)
+    monkeypatch.setattr(sitting, "throttled", lambda device: throttle.describe(0x40))
+    case = session.plan("smoke", "cpu")[0]
+    ask = sitting.Sitting((ROOT, ROOT), "screen", (case,), Rule(stage_s=0.05), 1, 0, 1)
+    found = sitting._measure(ask, case, SimpleNamespace(send=lambda message: None))
+    assert found["side"] == "unknown"
+    assert "hardware thermal slow-down" in found["reason"]
 
 
 def test_only_what_slows_a_gpu_bars_its_times():

@@ -13,10 +13,9 @@ from suites.gate import TimedCase, plan
 from .. import machine
 from ..journal import now
 from . import apart, inventory, timing
-from .decision import Judgement, Rule
+from .decision import Rule
 from .packages import BASE, CANDIDATE, CannotLoad, load
 from .records import FILE, GateEnd, GateExact, GateGroup, GateStart, Writer
-from .throttle import throttled
 from .timing import Timed
 from .trees import Trees, different_versions
 from .verdicts import verdict_line
@@ -195,10 +194,6 @@ def _timed(
         (trees.base, trees.candidate), cases, asked.rule, seed=asked.seed, threads=asked.threads,
         tell=hear, plant=asked.plant,
     )  # fmt: skip
-    if void := throttled(asked.device):  # whatever was timed; what is wrong stays wrong
-        for one in found:
-            if one.judgement.verdict != "WRONG":
-                one.judgement = Judgement("NOT MEASURED", void)
     for one in found:
         writer.append(verdict_line(one))
     return found

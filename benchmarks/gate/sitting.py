@@ -21,6 +21,7 @@ from suites.gate import TimedCase
 from ..machine import ROOT
 from .decision import Rule, Sample, Stage
 from .packages import BASE, CANDIDATE, CannotLoad, load
+from .throttle import throttled
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,11 @@ def _measure(sitting: Sitting, case: TimedCase, parent: Connection) -> dict[str,
             if sample.settled or timing.spent_s >= sitting.rule.stage_s:
                 break
         found["seconds"] = timing.spent_s
+        void = throttled(case.device)  # now, while the GPU is still warm
         for side, seconds in zip(pair.sides, fastest, strict=True):
             check_after(pair, side, seconds)
+        if void:
+            found |= {"side": "unknown", "reason": void}
     except Wrong as wrong:
         found |= {"side": wrong.side, "reason": wrong.reason}
     except Exception as error:
