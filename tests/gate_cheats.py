@@ -1,7 +1,7 @@
 """Ways to look fast without being so, each planted into the candidate of a pair.
 
-A plant is given the pair before it is looked at, and may change whatever a pull request could: the
-candidate's function. None of them needs to be subtle; each has been seen in the wild in some form.
+A plant is given the pair before it is looked at, and changes the candidate's function. None of them
+needs to be subtle; each has been seen in the wild in some form.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _replace(pair: Pair, make: Callable[[Function], Function]) -> None:
 
 
 def lazy_result(pair: Pair, _: float) -> None:
-    """Returns at once; the work is done when somebody looks."""
+    """Hands out a tensor that is not one: whoever looks gets what its class makes of it."""
 
     class Lazy(Tensor):
         pass
@@ -53,7 +53,7 @@ def replay_by_pointer(pair: Pair, _: float) -> None:
 
 
 def replay_by_value(pair: Pair, _: float) -> None:
-    """Remembers the result for the first number of the embeddings, rounded."""
+    """Remembers the result for embeddings whose sum of magnitudes is about the same."""
     known: dict[Any, Any] = {}
 
     def make(function: Function) -> Function:
@@ -112,7 +112,7 @@ def many_calls_in_one(pair: Pair, _: float) -> None:
 
 
 def input_mutation(pair: Pair, _: float) -> None:
-    """Normalises the embeddings where they lie: the next call finds the work done."""
+    """Scales the embeddings where they lie: the next call finds others."""
 
     def make(function: Function) -> Function:
         def call(**given: Any) -> Tensor:
@@ -126,23 +126,8 @@ def input_mutation(pair: Pair, _: float) -> None:
     _replace(pair, make)
 
 
-def patched_timer(pair: Pair, _: float) -> None:
-    """Slower, and puts clocks in place that run at half speed."""
-    own = time.perf_counter_ns
-    start = own()
-    time.perf_counter_ns = lambda: start + (own() - start) // 2  # type: ignore[assignment]
-    slow_by(pair, 0.5)
-
-
-def slow_by(pair: Pair, fraction: float) -> None:
-    """Honestly slower: so much more of the base's own work."""
-    from benchmarks.gate.trial import extra_work
-
-    extra_work(pair, fraction)
-
-
 def reused_buffer(pair: Pair, _: float) -> None:
-    """Gradients always in the same memory: an allocation saved, an owner's numbers lost."""
+    """The value always in the same memory: an allocation saved, an owner's numbers lost."""
     buffers: dict[tuple[int, ...], Tensor] = {}
 
     class Reuse(torch.autograd.Function):
@@ -186,13 +171,18 @@ def uninitialised_output(pair: Pair, _: float) -> None:
 
 
 def another_thread(pair: Pair, _: float) -> None:
-    """The value at once, half of the work in a thread that nobody waits for."""
+    """The value, and more work in a thread that nobody waits for."""
 
     def make(function: Function) -> Function:
         def call(**given: Any) -> Tensor:
             value = function(**given)
             copies = {k: v.detach() if isinstance(v, Tensor) else v for k, v in given.items()}
-            work = lambda: [function(**copies) for _ in range(4)]  # noqa: E731
+
+            def work() -> None:
+                for _ in range(4):
+                    function(**copies)
+                time.sleep(0.5)  # there to be seen, however busy the machine is
+
             threading.Thread(target=work, daemon=True).start()
             return value
 
@@ -239,7 +229,7 @@ def cached_backward(pair: Pair, _: float) -> None:
 
 
 def weights_kept_normalised(pair: Pair, _: float) -> None:
-    """Remembers what it made of the class weights, by their address: they change, it does not."""
+    """Goes on with the class weights as they first were at that address."""
     known: dict[int, Tensor] = {}
 
     def make(function: Function) -> Function:

@@ -74,7 +74,7 @@ def test_a_bet_is_fair_on_what_is_symmetric(noise):
         final.append(math.exp(bet.log_value))
         best.append(bet.p_value)
     assert np.mean(final) < 1 + 4 * np.std(final) / math.sqrt(len(final))
-    assert np.mean(np.array(best) <= 0.05) <= 0.05
+    assert np.mean(np.array(best) <= 0.05) <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / len(best))
 
 
 def test_one_freak_sample_proves_nothing():
@@ -84,14 +84,14 @@ def test_one_freak_sample_proves_nothing():
 
 
 def test_the_interval_covers_its_truth(noise):
-    """Of 600 intervals on 16 to 60 groups, 95% within what 600 trials can tell."""
+    """Of 600 intervals on 16 to 60 groups, at least 95% less what 600 trials leave open."""
     hits = 0
     for _ in range(600):
         groups = 0.01 + 0.02 * noise.standard_t(5, size=int(noise.integers(16, 60)))
         found = ratio(list(groups), seed=int(noise.integers(1 << 30)))
         assert found.low is not None and found.high is not None
         hits += found.low <= math.exp(0.01) <= found.high
-    assert 0.92 <= hits / 600 <= 0.985
+    assert hits / 600 >= 0.95 - 4 * math.sqrt(0.05 * 0.95 / 600)
 
 
 def test_a_quad_is_free_of_linear_drift():

@@ -18,14 +18,13 @@ _SIDES = {"cpu": (192, 512), "cuda": (2048, 8192)}
 # Bytes: small enough for any second-level cache, where a small case's inputs may be too.
 _COPIED = {"cpu": 128 << 10, "cuda": 8 << 20}
 _REPEATS = 30
-# The rates are themselves measured, on a machine that others may use.
+# The rates are themselves measured, on a machine that others may use: only a result that is faster
+# by far is impossible.
 _MARGIN = 0.7
 
 
-@functools.cache
-def rates(device: str, dtype: str, attempt: int = 0) -> tuple[float, float]:
-    """Operations a second of a matrix product, and bytes a second of a copy (read and written);
-    another ``attempt`` measures them anew."""
+def rates(device: str, dtype: str) -> tuple[float, float]:
+    """Operations a second of a matrix product, and bytes a second of a copy (read and written)."""
     kind = getattr(torch, dtype)
     source = torch.ones(_COPIED[device] // kind.itemsize, dtype=kind, device=device)
     target = torch.empty_like(source)
@@ -39,14 +38,18 @@ def _product(device: str, kind: torch.dtype, side: int) -> float:
     return 2 * side**3 / _best(device, lambda: torch.mm(a, b, out=product))
 
 
-def least_seconds(subject: Subject, attempt: int = 0) -> float:
-    """Of one forward and, of a loss, backward pass, by what the loss declares that it costs."""
+_known = functools.cache(rates)
+
+
+def least_seconds(subject: Subject, *, anew: bool = False) -> float:
+    """Of one forward and, of a loss, backward pass, by what the loss declares that it costs;
+    ``anew`` with rates as they are now, not as they were when first asked."""
     itemsize = getattr(torch, subject.dtype).itemsize
     cost = subject.variant.cost(subject.shape, itemsize)
     flops, nbytes = cost.forward_flops, cost.forward_bytes
     if subject.differentiable:
         flops, nbytes = flops + cost.backward_flops, nbytes + cost.backward_bytes
-    rate, bandwidth = rates(subject.device, subject.dtype, attempt)
+    rate, bandwidth = (rates if anew else _known)(subject.device, subject.dtype)
     return _MARGIN * max(flops / rate, nbytes / bandwidth)
 
 

@@ -13,7 +13,8 @@ sequential inference must rely on nonnegative martingales"). The product of the 
 ever, over all looks together, with a probability of at most a (Ville 1939). So looks are free, and
 one over the largest product is a p-value at any time.
 
-No factor is above 2: a single freak sample proves nothing, and a proof to 1e-5 takes 17 groups.
+No factor is above 2: a single freak sample proves nothing, and a proof to 1e-5 takes 20 groups and
+the few that are not bet on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The estimate of a ratio and its interval, from groups of quads. Needs numpy alone.
+"""The estimate of a ratio and its interval, from groups of quads. Needs numpy and scipy.
 
 A quad is base and candidate twice each, in the order ABBA or BAAB; its log-ratio is free of any
 drift that is linear over the quad. Quads of a group share inputs, addresses and the moment, so the

@@ -43,7 +43,7 @@ def check_after(pair: Pair, side: Side, fastest_s: float) -> None:
     subject = pair.sides[0].subject
     least = ceilings.least_seconds(subject)
     if fastest_s < least:  # or the machine was slower when its rates were taken than it is now
-        least = min(least, ceilings.least_seconds(subject, attempt=1))
+        least = min(least, ceilings.least_seconds(subject, anew=True))
     if fastest_s < least:
         raise Wrong(
             side.name,

@@ -25,6 +25,10 @@ def load(tree: Path, name: str) -> None:
     Raises CannotLoad where there are no kernels, they fail to import, or a loss among them does.
     """
     folder = tree / "kernels"
+    there = sys.modules.get(name)
+    if there is not None and list(there.__path__) == [str(folder)]:
+        return
+    _forget(name)
     if not (folder / "__init__.py").is_file():
         raise CannotLoad(f"{name}: expected a package kernels/ in {tree}; it is not there")
     spec = importlib.util.spec_from_file_location(
@@ -38,6 +42,13 @@ def load(tree: Path, name: str) -> None:
         catalogue = importlib.import_module(f"{name}.catalogue")
         failed = catalogue.failures()
     except Exception as error:
+        _forget(name)
         raise CannotLoad(f"{name}: {type(error).__name__}: {error}") from error
     if failed:
         raise CannotLoad(f"{name}: {failed[0].name} fails to import: {failed[0].reason}")
+
+
+def _forget(name: str) -> None:
+    """A package that is half there, or from another folder, with all of its modules."""
+    for module in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
+        del sys.modules[module]

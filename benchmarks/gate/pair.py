@@ -82,7 +82,7 @@ class Pair:
         had. Raises Wrong where its outputs are no plain tensors, and what the call raises."""
         self._refresh(side)
         subject, function, inputs = side.subject, side.function, side.inputs
-        before = _snapshot(inputs) if keep else None
+        before = separate(inputs) if keep else None
         clear_gradients(inputs)
         if subject.device == "cuda":
             torch.cuda.synchronize()
@@ -170,10 +170,6 @@ def _same(one: Inputs, other: Inputs) -> bool:
         if mine is not None and (mine.dtype != theirs.dtype or not torch.equal(mine, theirs)):
             return False
     return True
-
-
-def _snapshot(inputs: Inputs) -> Inputs:
-    return separate(inputs)
 
 
 def _gradients(side: Side) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 The first line says what was asked, of which commits, on which machine; the last how it ended. A
 file without a last line is a gate that was killed, and no verdict of its own. From the groups
-alone the verdicts follow again (`replay`), to the last digit.
+alone verdicts and ratios follow again (`marginbench gate --show`).
 """
 
 from __future__ import annotations

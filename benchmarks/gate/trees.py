@@ -82,8 +82,8 @@ def alone() -> Iterator[None]:
 
 @contextmanager
 def checked_out(base: str | None) -> Iterator[Trees]:
-    """Both trees, as long as the context lasts; ``base`` is a revision, None the merge-base with
-    main. Raises NoTree."""
+    """Both trees, as long as the context lasts; ``base`` is a revision, None what `merge_base`
+    finds. Raises NoTree."""
     base_commit = resolve(base) if base else merge_base()
     head = _git("rev-parse", "HEAD")
     candidate_tree = _write_tree()
@@ -121,14 +121,22 @@ def resolve(revision: str) -> str:
 
 
 def merge_base() -> str:
-    """Where this branch left main; raises NoTree where there is no main."""
+    """Where this branch left main; on main itself with nothing uncommitted, the commit before.
+    Raises NoTree where there is no main, or none whose history is here."""
     for main in _MAIN:
         try:
-            return _git("merge-base", main, "HEAD")
+            found = _git("merge-base", main, "HEAD")
         except NoTree:
             continue
+        if found != _git("rev-parse", "HEAD") or _git("status", "--porcelain"):
+            return found
+        try:
+            return _git("rev-parse", "--verify", "--quiet", "HEAD^1")
+        except NoTree:  # the first commit of all, or of a shallow clone
+            return found
     raise NoTree(
-        f"BASE: expected one of {', '.join(_MAIN)} to compare with; none is here: name one"
+        f"BASE: expected one of {', '.join(_MAIN)} to compare with, and the history since; it is "
+        "not here (a shallow clone: git fetch --unshallow); or name a base"
     )
 
 

@@ -14,8 +14,8 @@ _LOOPS = 20_000
 
 def extra_work(pair: Pair, fraction: float) -> None:
     """Makes the candidate slower by this fraction of its own time: a loop that is really run in
-    every call. How long it has to be is measured in processor time, which other programs leave
-    alone; how much slower it came out is for the timing to say."""
+    every call. A turn of it is measured in processor time, a call by the clock; how much slower it
+    came out is for the timing to say."""
     side = pair.sides[1]
     function = side.function
     turns = round(fraction * _seconds_of_a_call(pair) / _seconds_of_a_turn())

@@ -195,7 +195,8 @@ def _busy(state: str) -> Iterator[None]:
         return
     context = multiprocessing.get_context("spawn")
     cores = len(os.sched_getaffinity(0))
-    others = [context.Process(target=_compute, daemon=True) for _ in range(cores)]
+    mine = os.getpid()
+    others = [context.Process(target=_compute, args=(mine,), daemon=True) for _ in range(cores)]
     for other in others:
         other.start()
     time.sleep(2.0)
@@ -207,11 +208,12 @@ def _busy(state: str) -> Iterator[None]:
             other.join()
 
 
-def _compute() -> None:
+def _compute(parent: int) -> None:
+    """Until its parent is gone."""
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     import numpy as np
 
     matrix = np.random.default_rng(0).random((400, 400))
-    while os.getppid() != 1:
+    while os.getppid() == parent:
         matrix = matrix @ matrix
         matrix /= np.abs(matrix).max()

@@ -14,24 +14,29 @@ from rich.console import Console
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OUT = ROOT / "reports" / "out"
+_SECONDS = 14.0
 FINE, REGRESSION, USAGE, NOT_MEASURED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 @click.command()
-@click.option("--base", help="Revision to compare with.  [default: where this branch left main]")
+@click.option(
+    "--base",
+    help="Revision to compare with.  [default: where this branch left main; on "
+    "main the commit before]",
+)
 @click.option("--suite", type=click.Choice(["smoke", "default", "thorough"]), default="default",
               show_default=True, help="Which cases are timed.")  # fmt: skip
 @click.option("--case", "only", default="", help="Only timed cases whose id holds this.")
 @click.option("--exact", "half", flag_value="exact", help="Only the exact half: no timing.")
 @click.option("--timed", "half", flag_value="timed", help="Only the timed half.")
-@click.option("--pin", is_flag=True, help="Pin the exact figures as they are; shows what changes.")
+@click.option("--pin", is_flag=True, help="Pin exact figures and timed cases as they are.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
               show_default=True, help="Where to time.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True,
               help="torch's threads while timing on a CPU.")  # fmt: skip
 @click.option("--smallest-effect", type=click.FloatRange(0.006, 0.5), default=0.03,
               show_default=True, help="Within this fraction two versions are equal.")  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(0.2, 3600), default=14.0, show_default=True,
+@click.option("--seconds", type=click.FloatRange(0.2, 3600), default=_SECONDS, show_default=True,
               help="Timed work a case may take, in each of two stages.")  # fmt: skip
 @click.option("--apart", is_flag=True, help="Each side in processes of its own: slower, coarser.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=None,
@@ -62,6 +67,8 @@ def _gate(options: dict[str, Any]) -> int:
 
     if options["pin"] and (options["half"] == "timed" or options["only"] or options["base"]):
         raise click.UsageError("--pin pins all exact figures: expected no other option but --exact")
+    if options["apart"] and options["seconds"] != _SECONDS:
+        raise click.UsageError("--apart takes pairs of processes: expected no --seconds beside it")
     if options["half"] == "exact" and (options["only"] or options["apart"]):
         raise click.UsageError("--exact: expected no option of the timed half beside it")
     if options["show"]:
@@ -86,7 +93,7 @@ def _gate(options: dict[str, Any]) -> int:
     except click.ClickException:
         raise
     except OSError as error:
-        reason = f"{error.strerror}: {error.filename or out_dir}"
+        reason = _os_reason(error, out_dir)
     except (trees.NoTree, trees.Busy, RecordError) as error:
         reason = str(error)
     except Exception as error:  # whatever broke, it is no regression of the candidate's
@@ -94,6 +101,11 @@ def _gate(options: dict[str, Any]) -> int:
         reason = f"the gate itself failed: {type(error).__name__}: {error}"
     click.echo(f"not measured: {reason}", err=True)
     return NOT_MEASURED
+
+
+def _os_reason(error: OSError, folder: Path) -> str:
+    """A full disk is found in writing, which names no file; some errors have a text alone."""
+    return f"{error.strerror}: {error.filename or folder}" if error.strerror else str(error)
 
 
 def _compare(options: dict[str, Any], both: Any, out_dir: Path) -> int:
@@ -113,7 +125,7 @@ def _compare(options: dict[str, Any], both: Any, out_dir: Path) -> int:
     outcome = run(asked, both, out_dir, Told(Console(stderr=True)).tell)
     written = write.write_all(out_dir)
     console = Console()
-    terminal.show(reading.load(outcome.records), console if console.is_terminal else _plain())
+    terminal.show(reading.load(outcome.records), console)
     click.echo(f"records: {outcome.records}")
     for name, path in written.items():
         click.echo(f"{name}: {path}")
@@ -187,10 +199,6 @@ def _command(options: dict[str, Any], base_commit: str) -> str:
     return shlex.join(words)
 
 
-def _plain() -> Console:
-    return Console(width=160)
-
-
 class Told:
     """Progress on the error stream: a line a case, and in a terminal how many groups it has."""
 
@@ -241,7 +249,7 @@ def gate_trust(smoke: bool, quiet_only: bool, seed: int, out: Path, page_only: b
                     command=f"marginbench gate-trust --seed {seed}", tell=_tell_trial,
                 )  # fmt: skip
         except OSError as error:
-            click.echo(f"not measured: {error.strerror}: {error.filename or out}", err=True)
+            click.echo(f"not measured: {_os_reason(error, out)}", err=True)
             sys.exit(NOT_MEASURED)
         except (trees.NoTree, trees.Busy, trust.Mixed) as error:
             click.echo(f"not measured: {error}", err=True)

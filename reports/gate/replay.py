@@ -1,8 +1,12 @@
-"""The verdicts again, from the record's own groups: a verdict that does not follow was edited."""
+"""The verdicts again, from the record's own groups: a verdict that does not follow was edited.
+
+Verdict and ratio are compared, which is what anybody would change; not every figure beside them.
+"""
 
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import fields
 
 from benchmarks.gate.decision import Judgement, Rule, Sample, judge
@@ -14,7 +18,7 @@ from .reading import GateRun
 
 # Reached by the groups; the others are told by the processes that took them.
 _DECIDED = ("SLOWER", "FASTER", "EQUIVALENT", "UNDECIDED")
-_EXACT = 1e-9
+_ROUNDING = 1e-9
 
 
 def check(run: GateRun) -> None:
@@ -57,13 +61,11 @@ def _sample(run: GateRun, row: GateVerdict, stage: str, rule: Rule) -> Sample | 
 
 def value(group: GateGroup) -> float:
     """A group's log-ratio: the median of its quads'."""
-    quads = sorted(map(log_ratio, group.base, group.candidate))
-    middle = len(quads) // 2
-    return quads[middle] if len(quads) % 2 else (quads[middle - 1] + quads[middle]) / 2
+    return statistics.median(map(log_ratio, group.base, group.candidate))
 
 
 def _same_ratio(row: GateVerdict, found: Judgement) -> bool:
-    return row.ratio is not None and math.isclose(row.ratio, _ratio(found), rel_tol=_EXACT)
+    return row.ratio is not None and math.isclose(row.ratio, _ratio(found), rel_tol=_ROUNDING)
 
 
 def _ratio(found: Judgement) -> float:
