@@ -104,7 +104,9 @@ def power(found: Findings) -> Section:
         "Every case of the candidate has real extra work in every call, measured out in processor "
         "time. Found means SLOWER within 30 s of timed work, screen and confirmation together. The "
         "slow-down as it came out is the gate's estimate over all groups of all trials, with an "
-        "interval that resamples trials. Verdicts of cases in one trial share a process."
+        "interval that resamples trials. Verdicts of cases in one trial share a process. Evidence "
+        "has to grow with the logarithm of the number of cases: a suite of 30 asks a fifth more of "
+        "each than this one of five."
     )
     blocks: list[Block] = [Text(text)]
     if whole:
