@@ -197,9 +197,10 @@ def _busy(state: str) -> Iterator[None]:
     cores = len(os.sched_getaffinity(0))
     mine = os.getpid()
     others = [context.Process(target=_compute, args=(mine,), daemon=True) for _ in range(cores)]
-    for other in others:
-        other.start()
-    time.sleep(2.0)
+    with _one_thread():
+        for other in others:
+            other.start()
+    time.sleep(2.0)  # until all of them compute
     try:
         yield
     finally:
@@ -208,9 +209,21 @@ def _busy(state: str) -> Iterator[None]:
             other.join()
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """For processes that are started inside. They import numpy before any code of ours can tell
+    them, and with as many threads as cores each would be a load of its own square."""
+    before = dict(os.environ)
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ |= before
+
+
 def _compute(parent: int) -> None:
     """Until its parent is gone."""
-    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     import numpy as np
 
     matrix = np.random.default_rng(0).random((400, 400))
