@@ -128,7 +128,7 @@ def test_an_unknown_base_is_named(repository: Path):
 
 def test_no_main_is_told(repository: Path):
     git(repository, "branch", "--move", "main", "other")
-    with pytest.raises(trees.NoTree, match="name one"):
+    with pytest.raises(trees.NoTree, match="or name a base"):
         trees.merge_base()
 
 
