@@ -158,8 +158,8 @@ def test_coverage_counts_what_an_interval_holds():
 
 
 def test_the_replay_of_gaussian_groups_covers_what_the_interval_does(tmp_path: Path):
-    """Of samples that stop at 16 to 30 groups, drawn afresh, the interval alone covers 95 to 98.6%
-    (normal, 1,500 samples each); a share of 240 has a standard error of at most 1.6%."""
+    """Of normal samples of 16 to 48 groups, drawn afresh, the interval alone covers 95.6 to 96.7%
+    (1,500 samples each); a share of 240 has a standard error of at most 1.6%."""
     found = coverage.coverages(trust_of(tmp_path, {("quiet", 0.02): 6}), 240)
     share = coverage.overall(found.replayed)
     assert share.of >= 240

@@ -56,11 +56,8 @@ def ratio(groups: Sequence[float], seed: int = 0) -> Ratio:
     resampled = _middle(values[drawn])
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
-    # The middle half's mean rests on about half of the groups: so do its degrees of freedom.
-    freedom = max(2.0, count * (1 - 2 * _TRIM) - 1)
-    wider = (
-        math.sqrt(count / (count - 1)) * stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail)
-    )
+    normal, student = stats.norm.ppf(1 - tail), stats.t.ppf(1 - tail, count - 1)
+    wider = math.sqrt(count / (count - 1)) * student / normal
     return Ratio(
         math.exp(estimate),
         math.exp(estimate + (low - estimate) * wider),

@@ -1,9 +1,10 @@
 """Whether the nominal 95% intervals of the ratio hold the true ratio 95 times of 100.
 
-**Live**, of unchanged code, the truth is 1: two copies that lie in different places of memory count
-as a miss where that makes a lasting difference. Of slowed code it is the estimate over all trials
-of a case, fraction and load; how much extra work is put in is measured anew in each trial, so the
-true ratio itself differs a little from trial to trial, and that is counted as misses too.
+**Live**, the interval is worked out from the groups of the last stage, as the gate does it. Of
+unchanged code the truth is 1: two copies that lie in different places of memory count as a miss
+where that makes a lasting difference. Of slowed code it is the estimate over all trials of a case,
+fraction and load; how much extra work is put in is measured anew in each trial, so the true ratio
+itself differs a little from trial to trial, and that is counted as misses too.
 
 **Replayed**, a trial's own groups of one case, of both stages, are moved as a whole so that their
 estimate is that over all trials of the case, fraction and load: this is the world, and that the
@@ -22,6 +23,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+from benchmarks.gate.interval import ratio
 
 from . import replay
 from .power import log_ratios, middle
@@ -87,9 +90,10 @@ def _live(trust: Trust, load: str, fraction: float) -> Coverage:
     for case in trust.cases:
         truth = _centre(trials, case) if fraction else 0.0
         for trial in trials:
-            verdict = trial.verdicts[case]
-            if verdict.get("low") is not None and math.isfinite(truth):
-                seen.append((math.log(verdict["low"]), math.log(verdict["high"]), truth))
+            legs = legs_of(trial, case)
+            found = ratio(list(map(float, legs[-1].log_ratios))) if legs else None
+            if found and found.low and found.high and math.isfinite(truth):
+                seen.append((math.log(found.low), math.log(found.high), truth))
     between = [spread(trust, case, load, fraction).between for case in trust.cases]
     return replace(_counted(load, fraction, seen), between=float(np.mean(between)))
 
