@@ -16,6 +16,11 @@ OPTIONS = {
     },
     "doctor": {"--json"},
     "history": {"--out", "folders"},
+    "gate": {
+        "--base", "--suite", "--case", "--exact", "--timed", "--pin", "--device", "--threads",
+        "--smallest-effect", "--seconds", "--apart", "--seed", "--out", "--show",
+    },
+    "gate-trust": {"--smoke", "--quiet-only", "--seed", "--out", "--page-only"},
     "list": {"--json"},
     "report": {"run_dir"},
     "run": {
