@@ -88,13 +88,11 @@ def information() -> dict[str, Any]:
     if missing("cuda"):
         return facts
     facts["tf32"] = torch.get_float32_matmul_precision() != "highest"
-    with nvml() as (library, gpu):
-        if library:
-            facts["gpu_celsius"] = library.nvmlDeviceGetTemperature(
-                gpu, library.NVML_TEMPERATURE_GPU
-            )
-            facts["gpu_sm_mhz"] = library.nvmlDeviceGetClockInfo(gpu, library.NVML_CLOCK_SM)
-            facts["gpu_percent_used"] = library.nvmlDeviceGetUtilizationRates(gpu).gpu
+    with nvml() as (nv, gpu):
+        if nv:
+            facts["gpu_celsius"] = nv.nvmlDeviceGetTemperature(gpu, nv.NVML_TEMPERATURE_GPU)
+            facts["gpu_sm_mhz"] = nv.nvmlDeviceGetClockInfo(gpu, nv.NVML_CLOCK_SM)
+            facts["gpu_percent_used"] = nv.nvmlDeviceGetUtilizationRates(gpu).gpu
     return facts
 
 

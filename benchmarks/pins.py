@@ -7,11 +7,12 @@ Nothing here imports torch or triton.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from . import files
 
 FOLDER = Path(__file__).resolve().parent / "pinned"
 Row = Mapping[str, Any]
@@ -65,11 +66,8 @@ def read(path: Path) -> list[Row]:
 
 def write(path: Path, rows: Iterable[Row]) -> None:
     """A line a row, sorted, so that a diff shows what changed; the file is never half written."""
-    path.parent.mkdir(exist_ok=True)
     lines = [json.dumps(row) for row in sorted(rows, key=key)]
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text("".join(f"{line}\n" for line in lines))
-    unfinished.replace(path)
+    files.write(path, "".join(f"{line}\n" for line in lines))
 
 
 def broken(row: Row) -> list[str]:

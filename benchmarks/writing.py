@@ -29,23 +29,11 @@ class Writer:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def append(self, line: Line) -> None:
-        data = (line.model_dump_json() + "\n").encode()
         before = os.fstat(self._file).st_size
         try:
-            while data:
-                data = data[os.write(self._file, data) :]
-            if not isinstance(line, Result):
-                os.fsync(self._file)
-        except BaseException as error:
-            self._take_back(before)
-            if isinstance(error, OSError):
-                raise RecordError(self._no_room(before, error)) from error
-            raise
-
-    def _take_back(self, size: int) -> None:
-        """What fails here too (the disk is gone) is cut off when the run is gone on with."""
-        with suppress(OSError):
-            os.ftruncate(self._file, size)
+            append_whole(self._file, line.model_dump_json(), sync=not isinstance(line, Result))
+        except OSError as error:
+            raise RecordError(self._no_room(before, error)) from error
 
     def _no_room(self, before: int, error: OSError) -> str:
         what = "disk full" if error.errno in NO_ROOM else "can't write"
@@ -60,6 +48,23 @@ class Writer:
 
     def close(self) -> None:
         os.close(self._file)
+
+
+def append_whole(file: int, text: str, *, sync: bool) -> None:
+    """A line at the end of an open file, or, where it can't be written whole, what was there
+    before; ``sync`` has it reach the disk. Raises what writing raises."""
+    data = f"{text}\n".encode()
+    before = os.fstat(file).st_size
+    try:
+        while data:
+            data = data[os.write(file, data) :]
+        if sync:
+            os.fsync(file)
+    except BaseException:
+        # What fails here too (the disk is gone) is cut off when the run is gone on with.
+        with suppress(OSError):
+            os.ftruncate(file, before)
+        raise
 
 
 def _drop_cut_off_tail(path: Path) -> None:

@@ -10,7 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import comparison, files, pages, reading, tables, units
+from benchmarks import files
+
+from . import comparison, pages, reading, tables, units
 from .overview import document
 from .reading import Records
 from .sections.context import Context

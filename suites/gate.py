@@ -52,7 +52,7 @@ def plan(suite: str, device: str, package: str = "kernels") -> list[TimedCase]:
         variants = _smoke(loss) if suite == "smoke" else loss.variants
         for variant in variants:
             for contender in variant.contenders:
-                if not _ours(contender, device, suite):
+                if not _timed(contender, device, suite):
                     continue
                 for shape in _shapes(suite, variant.family, device):
                     found += [
@@ -70,10 +70,18 @@ def _smoke(loss: Any) -> tuple[Any, ...]:
     return (loss.variant(stands),)
 
 
-def _ours(contender: Any, device: str, suite: str) -> bool:
-    if contender.name == "reference" or contender.compiled or device not in contender.devices:
-        return False
-    if any(need.startswith("package:") for need in contender.needs):
+def ours(contender: Any) -> bool:
+    """Whether this tree computes it itself, and the reference is not what is asked about: neither
+    a peer nor what torch.compile makes of eager. Of either tree, so no method of a contender."""
+    return (
+        contender.name != "reference"
+        and not contender.compiled
+        and not any(need.startswith("package:") for need in contender.needs)
+    )
+
+
+def _timed(contender: Any, device: str, suite: str) -> bool:
+    if not ours(contender) or device not in contender.devices:
         return False
     if "cuda" in contender.needs and device != "cuda":
         return False

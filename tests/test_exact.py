@@ -152,8 +152,8 @@ def test_the_file_is_never_half_written(tmp_path: Path, now: list[ExactRow], mon
     before = path.read_bytes()
     writing = Path.write_text
 
-    def full(self: Path, text: str) -> int:
-        writing(self, text[: len(text) // 2])
+    def full(self: Path, text: str, **given: str) -> int:
+        writing(self, text[: len(text) // 2], **given)
         raise OSError("No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)

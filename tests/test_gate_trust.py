@@ -97,7 +97,7 @@ def test_replayed_verdicts_are_those_of_the_gate():
             legs = Legs("c", "screen", 1, 4.0, (np.ones((1, 4)),) * 30,
                                 random.normal(shift, 0.015, 30))  # fmt: skip
             for stage, to in (("screen", screens), ("confirmation", again)):
-                if stage == "confirmation" and not replay.flagged(screens[str(k)]):
+                if stage == "confirmation" and not screens[str(k)].flagged:
                     continue
                 values = replay.stream(random, legs, shift, False)
                 to[str(k)] = replay.to_the_stop(Rule(), stage, 3, values, legs.pace)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from kernels.loss import Contender, Loss, Shape, Variant
+from suites.gate import ours
 
 from . import growth
 from .rows import ExactRow, Value
@@ -72,7 +73,7 @@ def _variant(package: str, loss: Loss, variant: Variant) -> Iterator[ExactRow]:
     from ..launches import SHAPES as USUAL
 
     sizes = SHAPES[variant.family]
-    for contender in ours(variant):
+    for contender in filter(ours, variant.contenders):
         shapes = sizes if variant.sweep else sizes[:1]
         if "triton" in contender.needs:
             usual = USUAL[variant.family][0]
@@ -85,17 +86,6 @@ def _variant(package: str, loss: Loss, variant: Variant) -> Iterator[ExactRow]:
             for shape in shapes:
                 yield from _ran(package, loss, variant, contender, shape)
         yield _growth(package, loss, variant, contender)
-
-
-def ours(variant: Variant) -> list[Contender]:
-    """The contenders that this tree computes itself, without torch.compile."""
-    return [
-        contender
-        for contender in variant.contenders
-        if contender.name != "reference"
-        and not contender.compiled
-        and not any(need.startswith("package:") for need in contender.needs)
-    ]
 
 
 def case_id(loss: Loss, variant: Variant, shape: Shape, dtype: str, where: str) -> str:
@@ -143,13 +133,15 @@ def _rows(
     limit: str,
 ) -> Iterator[ExactRow]:
     """A row a metric, whatever happens."""
+    from ..rows import explain
+
     values: Mapping[str, Value] = dict.fromkeys(metrics, NOT_RUN if limit else None)
     reason = limit
     if not limit:
         try:
             values = found()
         except Exception as error:
-            reason = _told(error)
+            reason = explain(error)
     for metric in metrics:
         yield ExactRow(case, contender.name, metric, values[metric], reason)
 
@@ -162,11 +154,6 @@ def _declared(contender: Contender, shape: Shape, dtype: str, device: str = "") 
     if device and device not in contender.devices:
         return f"does not run on {device}: {', '.join(contender.devices)} alone"
     return (contender.limit(shape, dtype) if contender.limit else None) or ""
-
-
-def _told(error: BaseException) -> str:
-    first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first}"[:300]
 
 
 def _subject(package: str, loss: Loss, variant: Variant, shape: Shape) -> tuple[Any, Any]:
@@ -197,7 +184,7 @@ def _agreement(
     The errors themselves are those of a machine's own rounding, and are not pinned."""
     from .. import agreement
     from ..contenders import BASE
-    from ..rows import Candidate
+    from ..rows import Candidate, explain
 
     def row(value: Value, reason: str = "") -> ExactRow:
         return ExactRow(case, contender.name, AGREEMENT, value, reason)
@@ -209,7 +196,7 @@ def _agreement(
         )
         results = agreement.measure(subject, [found], inputs, SEED, eager=base)
     except Exception as error:
-        return row(None, _told(error))
+        return row(None, explain(error))
     for status, value in (("worse", "worse"), ("not_run", None)):
         wrong = [result for result in results if result.status == status]
         if wrong:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from .. import pins
+from .. import files, pins
 
 # The inventory of the gate's timed half is in the same file: its rows are kept and not compared.
 TIMED = "timed"
@@ -85,19 +84,13 @@ def read(path: Path) -> list[ExactRow]:
 
 def write(path: Path, rows: Iterable[ExactRow]) -> None:
     """A line a row, sorted, so that a diff shows what changed; the file is never half written."""
-    path.parent.mkdir(exist_ok=True)
     lines = []
     for row in sorted(rows, key=lambda row: row.key):
         plain = asdict(row)
         if not row.reason:
             del plain["reason"]
         lines.append(json.dumps(plain, allow_nan=False, ensure_ascii=False) + "\n")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_text("".join(lines))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    files.write(path, "".join(lines))
 
 
 def by_key(rows: Sequence[ExactRow]) -> Mapping[Key, ExactRow]:

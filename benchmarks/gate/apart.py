@@ -19,6 +19,7 @@ from typing import Any
 from suites.gate import TimedCase
 
 from ..machine import ROOT
+from . import sitting
 from .decision import Rule, Sample, Stage
 from .packages import BASE, CannotLoad, load
 from .quads import Group
@@ -53,12 +54,11 @@ def run(alone: Alone, parent: Connection) -> None:
     from ..clock import no_collection
     from ..rows import explain
     from .pair import Wrong
-    from .sitting import elsewhere, prepare
 
-    if other := elsewhere(alone.root):
+    if other := sitting.elsewhere(alone.root):
         parent.send({"": other})
         return
-    prepare(alone.threads)
+    sitting.prepare(alone.threads)
     try:
         load(alone.tree, BASE)
     except CannotLoad as error:
@@ -79,11 +79,10 @@ def run(alone: Alone, parent: Connection) -> None:
 def _time(alone: Alone, case: TimedCase) -> int:
     from .manners import check_after, check_before
     from .pair import Pair
-    from .sitting import plant
 
     pair = Pair(case, (BASE, BASE), alone.seed)
     if alone.plant:
-        plant(alone.plant, pair, alone.plant_argument)
+        sitting.plant(alone.plant, pair, alone.plant_argument)
     side = pair.sides[1]
     check_before(pair, side)
     for _ in range(_LEAST_CALLS):
@@ -119,7 +118,7 @@ def compare(
         return runs
 
     screens = stage(cases, "screen")
-    flagged = [r.case for r in screens if not r.reason and r.sample.finding in ("SLOWER", "FASTER")]
+    flagged = [run.case for run in screens if run.flagged]
     confirmed = {run.case.id: run for run in stage(flagged, "confirmation")}
     return judged(screens, confirmed, len(cases))
 
@@ -154,24 +153,14 @@ def _pair(
             continue
         group = Group(number, 1, ("ABBA" if order[0] == 0 else "BAAB",), ((base, base),),
                       ((candidate, candidate),))  # fmt: skip
-        run.groups.append(group)
-        run.sample.add(group.log_ratio)
+        run.add(group)
         tell("group", {"stage": run.sample.stage, "case": run.case.id, **group.__dict__})
 
 
 def _ask(alone: Alone) -> dict[str, Any]:
     """A process's answer; where it ended without one, that."""
-    from .sitting import spawn
-
-    process, messages = spawn(run, alone)
-    try:
-        if not messages.poll(_SILENCE_S):
-            return {"": f"nothing was heard of its process for {_SILENCE_S:g} s"}
-        return messages.recv()
-    except EOFError:
-        process.join(5)
-        return {"": f"its process ended with code {process.exitcode}"}
-    finally:
-        process.kill()
-        process.join()
-        messages.close()
+    with sitting.spawned(run, alone, _SILENCE_S) as hear:
+        try:
+            return hear()
+        except sitting.Silent as silent:
+            return {"": str(silent)}

@@ -82,6 +82,11 @@ class Sample:
         family's that is enough whatever the other cases say."""
         if self.stage == "screen":
             return self.rule.screen_error
+        return self.confirming_error
+
+    @property
+    def confirming_error(self) -> float:
+        """What a change has to be shown with before it is called one."""
         return self.rule.family_error / self.tests
 
     @property
@@ -93,11 +98,15 @@ class Sample:
             return "SLOWER"
         if self.faster.log_best >= enough:
             return "FASTER"
-        within = -math.log(self.rule.equivalence_error)
-        if min(self.not_slower.log_best, self.not_faster.log_best) < within:
+        if not self.within:
             return ""
         alive = max(self.slower.log_value, self.faster.log_value) > _DEAD[self.stage]
         return "" if alive or len(self.groups) < self.rule.fewest_groups else "EQUIVALENT"
+
+    @property
+    def flagged(self) -> bool:
+        """Whether a change was found: a screen's goes on to a confirmation."""
+        return self.finding in ("SLOWER", "FASTER")
 
     @property
     def within(self) -> bool:
@@ -117,8 +126,9 @@ class Sample:
         """The smallest slow-down (a fraction) that the rule finds in 95% of runs, at this case's
         spread and pace, within a stage's seconds; infinite where that is too few groups."""
         groups = len(self.groups) * self.rule.stage_s / seconds if seconds else 0.0
-        error = self.rule.family_error / self.tests
-        found = evidence.detectable(spread(self.groups), groups, error, self.rule.tolerated)
+        found = evidence.detectable(
+            spread(self.groups), groups, self.confirming_error, self.rule.tolerated
+        )
         return math.expm1(found) if math.isfinite(found) else math.inf
 
 

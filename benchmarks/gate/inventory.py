@@ -5,13 +5,13 @@ Imports neither torch nor triton.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from suites.gate import plan
 
+from .. import files
 from ..pins import FOLDER
 
 NAME = "timed.txt"
@@ -49,7 +49,4 @@ def read(folder: Path = FOLDER) -> list[str]:
 
 def write(ids: Sequence[str], folder: Path = FOLDER) -> None:
     """One id a line; the file is never half written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f".{NAME}.{os.getpid()}"
-    unfinished.write_text("".join(f"{one}\n" for one in sorted(ids)))
-    unfinished.replace(folder / NAME)
+    files.write(folder / NAME, "".join(f"{one}\n" for one in sorted(ids)))

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..records import RecordError, explain
+from ..writing import append_whole
 
 SCHEMA_VERSION: Literal[1] = 1
 FILE = "gate.jsonl"
@@ -117,11 +118,7 @@ class Writer:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
 
     def append(self, line: Line) -> None:
-        data = (line.model_dump_json() + "\n").encode()
-        while data:
-            data = data[os.write(self._file, data) :]
-        if not isinstance(line, GateGroup):
-            os.fsync(self._file)
+        append_whole(self._file, line.model_dump_json(), sync=not isinstance(line, GateGroup))
 
     def close(self) -> None:
         os.close(self._file)

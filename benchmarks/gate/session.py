@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..exact.check import ExactOutcome
     from ..exact.rows import ExactDifference
 
-FINE, REGRESSION, USAGE, NOT_MEASURED = 0, 1, 2, 3
+FINE, REGRESSION, NOT_MEASURED = 0, 1, 3  # 2 is bad usage, the command line's to tell
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,6 @@ def run(asked: Asked, trees: Trees, out_dir: Path, tell: Progress = lambda k, w:
         exact = _exact(asked, trees, writer, tell)
         timed: list[Timed] = []
         if asked.timed and not problem:
-            problem = "; ".join(different_versions(trees))
-            if problem:
-                problem = f"no timed comparison across versions: {problem}"
-        if asked.timed and not problem:
             timed = _timed(asked, trees, planned.cases, writer, tell)
             problem = planned.lost
         notes = []
@@ -114,10 +110,12 @@ def _plan(asked: Asked, trees: Trees) -> _Plan:
     unpaired = [*(f"base: {name}" for name in gone), *(f"candidate: {name}" for name in new)]
     # What the candidate's own list still has is lost, what it dropped was meant to go.
     lost = sorted(set(gone) & set(_inventory(trees.candidate)))
-    return _Plan(
-        both, unpaired, "" if both else "no timed case is in both base and candidate",
-        f"timed case vanished: {', '.join(lost)}" if lost else "",
-    )  # fmt: skip
+    problem = ""
+    if not both:
+        problem = "no timed case is in both base and candidate"
+    elif different := different_versions(trees):
+        problem = f"no timed comparison across versions: {'; '.join(different)}"
+    return _Plan(both, unpaired, problem, f"timed case vanished: {', '.join(lost)}" if lost else "")
 
 
 def _start(asked: Asked, trees: Trees, planned: _Plan) -> GateStart:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -128,23 +129,41 @@ def plant(entry: str, pair: Any, argument: float) -> None:
     getattr(importlib.import_module(module), name)(pair, argument)
 
 
-def start(sitting: Sitting) -> tuple[Any, Connection]:
-    """The sitting's process, and the end to listen at."""
-    return spawn(run, sitting)
+class Silent(Exception):
+    """A process that says no more; says what became of it."""
 
 
-def spawn(target: Callable[..., None], asked: Any) -> tuple[Any, Connection]:
+@contextmanager
+def spawned(
+    target: Callable[..., None], asked: Any, patience_s: float
+) -> Iterator[Callable[[], Any]]:
     """A process that runs ``target(asked, its end of a pipe)``, forked off a server that has
-    imported torch once, and the other end."""
+    imported torch once, and ended with the context. Gives what to call for its next message: that
+    raises Silent where the process has ended, or said nothing for ``patience_s``."""
     import multiprocessing
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
-    mine, theirs = context.Pipe(duplex=False)
+    messages, theirs = context.Pipe(duplex=False)
     process = context.Process(target=target, args=(asked, theirs), daemon=True)
     process.start()
     theirs.close()
-    return process, mine
+
+    def hear() -> Any:
+        try:
+            if messages.poll(patience_s):
+                return messages.recv()
+        except EOFError:
+            process.join(5)
+            raise Silent(f"its process ended with code {process.exitcode}") from None
+        raise Silent(f"nothing was heard of it for {patience_s:g} s")
+
+    try:
+        yield hear
+    finally:
+        process.kill()
+        process.join()
+        messages.close()
 
 
 # Asking torch for deterministic algorithms imports its compiler's settings: two seconds, once.

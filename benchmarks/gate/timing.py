@@ -33,6 +33,15 @@ class CaseRun:
     ended: bool = False
     groups: list[Group] = field(default_factory=list)
 
+    @property
+    def flagged(self) -> bool:
+        """Whether it goes on to a confirmation."""
+        return not self.reason and self.sample.flagged
+
+    def add(self, group: Group) -> None:
+        self.groups.append(group)
+        self.sample.add(group.log_ratio)
+
 
 @dataclass
 class Timed:
@@ -62,16 +71,12 @@ def compare(
     stage: whoever wants a record writes it there."""
     ask = Sitting(trees, "screen", tuple(cases), rule, len(cases), seed, threads, *plant)
     screens = _run(ask, tell)
-    flagged = [run.case for run in screens if _flagged(run)]
+    flagged = [run.case for run in screens if run.flagged]
     confirmed: dict[str, CaseRun] = {}
     if flagged:
         again = replace(ask, stage="confirmation", cases=tuple(flagged))
         confirmed = {run.case.id: run for run in _run(again, tell)}
     return judged(screens, confirmed, len(cases))
-
-
-def _flagged(run: CaseRun) -> bool:
-    return not run.reason and run.sample.finding in ("SLOWER", "FASTER")
 
 
 def judged(screens: list[CaseRun], confirmed: dict[str, CaseRun], tests: int) -> list[Timed]:
@@ -106,52 +111,38 @@ def _run(ask: Sitting, tell: Tell) -> list[CaseRun]:
 
 def _sit(ask: Sitting, tell: Tell) -> list[CaseRun]:
     """The cases that one process ended, or that ended it: always at least one."""
-    process, messages = sitting.start(ask)
     runs: list[CaseRun] = []
-    try:
+    with sitting.spawned(sitting.run, ask, _SILENCE_S) as hear:
         while True:
-            if not messages.poll(_SILENCE_S):
-                _blame(ask, runs, f"nothing was heard of it for {_SILENCE_S:g} s")
+            try:
+                kind, what = hear()
+            except sitting.Silent as silent:
+                _blame(ask, runs, str(silent))
                 return runs
-            kind, what = messages.recv()
             tell(kind, {"stage": ask.stage, **what})
             if kind == "start":
-                case = ask.cases[len(runs)]
-                runs.append(CaseRun(case, Sample(ask.rule, ask.stage, ask.tests)))
+                runs.append(_fresh(ask, ask.cases[len(runs)]))
             elif kind == "group":
-                _add(runs[-1], what)
+                runs[-1].add(Group(**{k: v for k, v in what.items() if k != "case"}))
             elif kind == "end":
                 runs[-1].ended = True
                 runs[-1].seconds, runs[-1].shared = what["seconds"], what["shared"]
                 runs[-1].side, runs[-1].reason = what["side"], what["reason"]
             elif kind == "failed":
+                reason = f"{what['side']}: {what['reason']}"
                 return [
-                    CaseRun(case, Sample(ask.rule, ask.stage, ask.tests), side="unknown",
-                            reason=f"{what['side']}: {what['reason']}")
-                    for case in ask.cases
-                ]  # fmt: skip
+                    replace(_fresh(ask, case), side="unknown", reason=reason) for case in ask.cases
+                ]
             else:
                 return runs
-    except EOFError:
-        process.join(5)
-        _blame(ask, runs, f"its process ended with code {process.exitcode}")
-        return runs
-    finally:
-        process.kill()
-        process.join()
-        messages.close()
 
 
-def _add(run: CaseRun, what: dict[str, Any]) -> None:
-    fields = {k: v for k, v in what.items() if k != "case"}
-    group = Group(**fields)
-    run.groups.append(group)
-    run.sample.add(group.log_ratio)
+def _fresh(ask: Sitting, case: TimedCase) -> CaseRun:
+    return CaseRun(case, Sample(ask.rule, ask.stage, ask.tests))
 
 
 def _blame(ask: Sitting, runs: list[CaseRun], reason: str) -> None:
     """Whichever case was on, or was next."""
     if not runs or (len(runs) < len(ask.cases) and runs[-1].ended):
-        case = ask.cases[len(runs)]
-        runs.append(CaseRun(case, Sample(ask.rule, ask.stage, ask.tests)))
+        runs.append(_fresh(ask, ask.cases[len(runs)]))
     runs[-1].side, runs[-1].reason = "unknown", reason

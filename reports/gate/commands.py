@@ -15,7 +15,7 @@ from rich.console import Console
 ROOT = Path(__file__).resolve().parent.parent.parent
 OUT = ROOT / "reports" / "out"
 _SECONDS = 14.0
-FINE, REGRESSION, USAGE, NOT_MEASURED, INTERRUPTED = 0, 1, 2, 3, 130
+NOT_MEASURED, INTERRUPTED = 3, 130
 
 
 @click.command()
@@ -63,6 +63,7 @@ def gate(**options: Any) -> None:
 
 def _gate(options: dict[str, Any]) -> int:
     from benchmarks.gate import trees
+    from benchmarks.gate.records import FILE
     from benchmarks.records import RecordError
 
     if options["pin"] and (options["half"] == "timed" or options["only"] or options["base"]):
@@ -79,7 +80,7 @@ def _gate(options: dict[str, Any]) -> int:
             return NOT_MEASURED
     options["seed"] = _seed(options["seed"])
     out_dir = options["out"] or OUT / time.strftime("gate-%Y-%m-%d-%H%M%S")
-    if (out_dir / "gate.jsonl").exists():
+    if (out_dir / FILE).exists():
         raise click.BadParameter(f"{out_dir} holds a gate's records already", param_hint="--out")
     try:
         with trees.alone():
@@ -133,9 +134,11 @@ def _compare(options: dict[str, Any], both: Any, out_dir: Path) -> int:
 
 
 def _show(folder: Path) -> int:
+    from benchmarks.gate.records import FILE
+
     from . import reading, replay, terminal
 
-    found = reading.load(folder / "gate.jsonl")
+    found = reading.load(folder / FILE)
     replay.check(found)
     terminal.show(found, Console())
     return found.exit_code

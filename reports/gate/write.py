@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from benchmarks import files
 from benchmarks.gate.records import FILE
 
-from .. import files
 from . import benchmark_json, junit, markdown, reading, terminal
 
 SUMMARY, JUNIT, BENCHMARK, TABLE = "summary.md", "junit.xml", "benchmark.json", "table.txt"

@@ -58,7 +58,7 @@ def build(paths: Sequence[Path], out_dir: Path, root: Path) -> History:
 
     ``root`` is the clone whose log orders the commits. Raises ImportError without ruptures.
     """
-    from ..files import write
+    from benchmarks.files import write
 
     gathered = gather(paths)
     order = commits.ordered(gathered.measured_at, commits.log(root))

@@ -139,7 +139,7 @@ def _draw(
             yield from map(float, random.choice(world, size=world.size))
 
     sample = replay.to_the_stop(rule, "screen", tests, values(), stored[0].pace)
-    if replay.flagged(sample):
+    if sample.flagged:
         sample = replay.to_the_stop(rule, "confirmation", tests, values(), stored[-1].pace)
     ratio = sample.ratio()
     if ratio.low is None or ratio.high is None:  # the stage's seconds went for fewer than eight

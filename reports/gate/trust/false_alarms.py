@@ -126,7 +126,7 @@ def replayed(trust: Trust, load: str, count: int, *, swapped: bool) -> Alarms:
 
         screens = {case: sample("screen", case, first) for case in trust.cases}
         again = {case: sample("confirmation", case, second)
-                 for case, screen in screens.items() if replay.flagged(screen)}  # fmt: skip
+                 for case, screen in screens.items() if screen.flagged}  # fmt: skip
         words = replay.verdicts(screens, again, len(trust.cases))
         suites.append(([str(word) for word in words.values()], bool(again)))
     return _counted(suites)

@@ -15,7 +15,9 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from ... import files, pages, tables, units
+from benchmarks import files
+
+from ... import pages, tables, units
 from ...document import Document, Fact, Text
 from ...style import Looks
 from . import false_alarms as alarming

@@ -25,10 +25,6 @@ def to_the_stop(
     return sample
 
 
-def flagged(sample: Sample) -> bool:
-    return sample.finding in ("SLOWER", "FASTER")
-
-
 def verdicts(
     screens: dict[str, Sample], confirmations: dict[str, Sample], tests: int
 ) -> dict[str, Verdict]:

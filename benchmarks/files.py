@@ -1,4 +1,4 @@
-"""Files of a report are replaced as a whole or not at all."""
+"""Files of text are replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ def write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
+        if error.strerror is None:
+            raise  # a text alone: there is nothing to add a name to
         # A full disk is found when writing, which names no file.
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
