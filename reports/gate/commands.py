@@ -236,7 +236,7 @@ def gate_trust(smoke: bool, quiet_only: bool, seed: int, out: Path, page_only: b
     """Measure the gate itself on this machine: false alarms, power, intervals; writes a page.
 
     Verdicts of the commit against itself and against copies with real extra work, half of them
-    while every core is busy with something else. About an hour and a half; a run that is killed
+    while every core is busy with something else. About an hour on two cores; a run that is killed
     goes on where it was. Leave the machine alone meanwhile.
     """
     from benchmarks.gate import trees, trust
