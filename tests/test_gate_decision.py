@@ -64,6 +64,12 @@ def test_a_flag_that_is_not_confirmed_is_no_slow_down(noise):
     assert "not confirmed" in found.reason
 
 
+def test_what_turns_round_is_no_change(noise):
+    screen = stage(noise, "screen", math.log1p(0.1), 0.01)
+    again = stage(noise, "confirmation", math.log1p(-0.1), 0.01)
+    assert judge([screen], [again], TESTS)[0].verdict == "UNDECIDED"
+
+
 def test_a_bet_is_fair_on_what_is_symmetric(noise):
     """Over 4,000 players, the mean of what a bet made of 1 is 1, and few ever had 20."""
     final, best = [], []

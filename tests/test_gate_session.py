@@ -189,6 +189,15 @@ def test_a_process_that_ends_is_a_case_not_measured(plant: str, said: str):
     assert all(said in one.judgement.reason for one in found)
 
 
+@pytest.mark.parametrize(("ended", "blamed"), [(True, 1), (False, 0)])
+def test_a_process_that_ends_between_two_cases_is_the_next_ones_fault(ended: bool, blamed: int):
+    cases = tuple(session.plan("smoke", "cpu")[:2])
+    ask = sitting.Sitting((ROOT, ROOT), "screen", cases, Rule(), 2, 0, 1)
+    runs = [dataclasses.replace(timing._fresh(ask, cases[0]), ended=ended)]
+    timing._blame(ask, runs, "gone")
+    assert [run.case for run in runs if run.reason] == [cases[blamed]]
+
+
 def test_apart_a_process_gives_each_case_a_time():
     cases = tuple(session.plan("smoke", "cpu")[:2])
     got = apart._ask(apart.Alone(ROOT, cases, 0, 1))

@@ -82,12 +82,13 @@ def test_a_hook_of_git_keeps_its_index(repository: Path, monkeypatch):
     """git hands its own index on to what a hook runs."""
     (repository / "staged.txt").write_text("x")
     git(repository, "add", "staged.txt")
+    (repository / "staged.txt").write_text("y")  # so that an index made from the files differs
     monkeypatch.setenv("GIT_INDEX_FILE", str(repository / ".git" / "index"))
     monkeypatch.setenv("GIT_DIR", str(repository / ".git"))
     with trees.checked_out("HEAD") as both:
         assert (both.candidate / "staged.txt").is_file()
     monkeypatch.undo()
-    assert git(repository, "status", "--porcelain") == "A  staged.txt"
+    assert git(repository, "status", "--porcelain") == "AM staged.txt"
 
 
 def test_hooks_of_the_user_do_not_run(repository: Path):
