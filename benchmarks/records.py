@@ -122,7 +122,8 @@ class Result(_Line):
 
 
 class Training(_Line):
-    """One trained network: its settings, its metrics by epoch, and the final ones."""
+    """One trained network: its settings, its metrics by epoch, the final ones, and what figures
+    are drawn from. ``job`` is all that it takes to train it again."""
 
     kind: Literal["training"] = "training"
     name: str
@@ -133,9 +134,13 @@ class Training(_Line):
     seed: int
     status: Status
     reason: str = ""
+    study: str = ""
+    arm: str = ""
+    job: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     epochs: list[dict[str, float | None]] = []
     metrics: dict[str, float | None] = {}
+    series: dict[str, list[float]] = {}
     mlflow: dict[str, str] = {}
     provenance: Provenance
 

@@ -14,9 +14,8 @@ from kernels import catalogue
 from kernels.loss import Contender, Loss, Training
 from suites.presets import PRESETS
 from suites.quality import training
-from suites.quality.loop import Settings
+from suites.quality.jobs import Job
 
-TWO_EPOCHS = Settings(epochs=2)
 FAST = PRESETS["fast"]
 PLANTED = """
 import torch
@@ -54,10 +53,11 @@ def poisoning(x, *, centers, strength, reduction):
 """
 
 
-def job(loss: str, seed: int, contender: str = "eager") -> training.Job:
+def job(loss: str, seed: int, contender: str = "eager", *, epochs: int = 2) -> Job:
     jobs = [j for j in training.plan(FAST, seed, "cpu", contender) if j.loss == loss]
     assert len(jobs) == 1
-    return jobs[0]
+    settings = dataclasses.replace(jobs[0].settings, epochs=epochs)
+    return dataclasses.replace(jobs[0], settings=settings)
 
 
 def without_times(rows: list[dict[str, float | None]]) -> list[dict[str, float | None]]:
@@ -67,7 +67,7 @@ def without_times(rows: list[dict[str, float | None]]) -> list[dict[str, float |
 @functools.cache
 def trained(loss: str, seed: int) -> training.TrainingResult:
     """Two epochs of eager, trained once per session: to compare with, not to change."""
-    return training.run(job(loss, seed), TWO_EPOCHS)
+    return training.run(job(loss, seed))
 
 
 def planted_losses(

@@ -8,7 +8,8 @@ import torch
 
 from kernels import catalogue
 from suites.quality.datasets import digits
-from suites.quality.loop import Run, Settings, cpu_threads
+from suites.quality.jobs import Settings
+from suites.quality.loop import Run, cpu_threads
 from suites.quality.objective import Objective, learnt_fields, needs_partners, recipe
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from quality_cases import FAST, TWO_EPOCHS, instead, job, planted_losses, trained, without_times
+from quality_cases import FAST, instead, job, planted_losses, trained, without_times
 
 from kernels import catalogue
 from kernels.loss import Training
 from suites.quality import training
-from suites.quality.loop import Settings
 
 
 @pytest.fixture
@@ -31,16 +30,16 @@ def test_every_loss_trains_and_repeats_bit_for_bit(loss: str, seed: int):
     assert len(first.epochs) == 3
     assert first.epochs[2]["train_loss"] < first.epochs[1]["train_loss"]
     torch.manual_seed(seed + 1)  # nothing outside may matter, not even PyTorch's own seed
-    again = training.run(job(loss, seed), TWO_EPOCHS)
+    again = training.run(job(loss, seed))
     assert without_times(first.epochs) == without_times(again.epochs)
     assert first.settings == again.settings
     assert first.metrics == {k: v for k, v in first.epochs[-1].items() if k != "epoch"}
-    other = training.run(job(loss, seed + 1), TWO_EPOCHS)
+    other = training.run(job(loss, seed + 1))
     assert other.epochs[2]["train_loss"] != first.epochs[2]["train_loss"]
 
 
 def test_training_brings_images_of_the_trained_identities_together(seed: int):
-    result = training.run(job("softmax", seed), Settings(epochs=6))
+    result = training.run(job("softmax", seed, epochs=6))
     before, after = result.epochs[0]["seen_map_at_r"], result.metrics["seen_map_at_r"]
     assert after > before + 0.1
 
@@ -79,7 +78,7 @@ def test_the_number_of_threads_is_put_back(seed: int):
     before = torch.get_num_threads()
     torch.set_num_threads(before + 2)
     try:
-        training.run(job("softmax", seed), Settings(epochs=1))
+        training.run(job("softmax", seed, epochs=1))
         assert torch.get_num_threads() == before + 2
     finally:
         torch.set_num_threads(before)
@@ -87,9 +86,9 @@ def test_the_number_of_threads_is_put_back(seed: int):
 
 def test_a_contender_that_can_not_run_here_says_why(seed: int):
     if not torch.cuda.is_available():
-        result = training.run(job("softmax", seed, "triton"), TWO_EPOCHS)
+        result = training.run(job("softmax", seed, "triton"))
         assert (result.status, result.reason) == ("not_run", "needs CUDA")
-    result = training.run(job("softmax", seed, "nobody"), TWO_EPOCHS)
+    result = training.run(job("softmax", seed, "nobody"))
     assert result.status == "not_run"
     assert "contender: expected one of reference, eager" in result.reason
     assert result.metrics == {}
@@ -97,7 +96,7 @@ def test_a_contender_that_can_not_run_here_says_why(seed: int):
 
 def test_updates_and_schedule_follow_each_step(planted, monkeypatch, seed: int):
     instead(monkeypatch, planted("loss"))
-    result = training.run(job("planted", seed), TWO_EPOCHS)
+    result = training.run(job("planted", seed))
     assert result.status == "ok", result.reason
     from planted.eager import calls
 
@@ -126,7 +125,7 @@ def test_explicit_pairs_train_with_partners_of_their_own(planted, monkeypatch, s
     )
     recipe_ = Training(variant="pairs")
     instead(monkeypatch, dataclasses.replace(loss, variants=(variant,), training=recipe_))
-    first, again = (training.run(job("planted", seed), TWO_EPOCHS) for _ in range(2))
+    first, again = (training.run(job("planted", seed)) for _ in range(2))
     assert first.status == "ok", first.reason
     assert first.settings["explicit_partners"]
     assert first.settings["trained_beside_network"] == ["class_weights"]
@@ -153,7 +152,7 @@ def test_a_training_that_diverges_is_worse_and_keeps_no_number(
     planted, monkeypatch, seed: int, function: str, reason: str
 ):
     instead(monkeypatch, planted(function))
-    result = training.run(job("planted", seed), Settings(epochs=3))
+    result = training.run(job("planted", seed, epochs=3))
     assert result.status == "worse"
     assert reason in result.reason
     assert set(result.metrics.values()) == {None}

@@ -11,7 +11,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -21,31 +21,8 @@ from kernels.loss import Loss
 
 from . import backbones, metrics, sampling
 from .datasets import SEEN, Dataset
+from .jobs import Row, Settings
 from .objective import Objective
-
-Row = dict[str, float | None]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What every loss shares. A step sees ``identities_per_batch`` x ``images_per_identity``
-    images, whichever sampler draws them. The learning rate falls to a tenth after
-    ``decay_after`` of the steps, in a step as the papers' schedules do. ``threads`` is fixed
-    because sums depend on it, and one because networks this small gain nothing from more."""
-
-    epochs: int
-    backbone: str = "mlp"
-    last_relu: bool = False
-    dim: int = 64
-    identities_per_batch: int = 5
-    images_per_identity: int = 12
-    learning_rate: float = 1e-3
-    decay_after: float = 2 / 3
-    threads: int = 1
-
-    @property
-    def batch(self) -> int:
-        return self.identities_per_batch * self.images_per_identity
 
 
 class Diverged(Exception):
@@ -127,7 +104,7 @@ class Run:
     def train_step(self, rows: Tensor) -> float:
         """One step of the optimiser on the images of ``rows``; the loss before it."""
         progress = self.step / self.steps
-        decay = 0.1 if progress >= self.settings.decay_after else 1.0
+        decay = 0.1 if progress >= self.settings.decay_at[0] else 1.0
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * decay
         loss = self.objective(*self._embedded(rows), progress=progress)
@@ -182,6 +159,7 @@ class Run:
         objective = self.objective
         return {
             **asdict(self.settings),
+            "decay_at": list(self.settings.decay_at),
             "division": "closed: one recipe for all losses",
             "optimiser": "Adam",
             "batch": self.settings.batch,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from .training import TrainingResult
+    from .jobs import TrainingResult
 
 EXPERIMENT = "marginbench"
 _LIMIT = 1_000  # metrics that one log_batch takes

@@ -3,60 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from kernels import catalogue
 
 from ..presets import Preset
 from .datasets import DATASETS
-from .loop import Diverged, Row, Run, Settings, cpu_threads
+from .jobs import Job, Row, Settings, Term, TrainingResult
+from .loop import Diverged, Run, cpu_threads
 from .objective import NotRun, recipe
 from .tracking import Mirror
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training of the plan: a loss, by one contender, on one dataset, from one seed."""
-
-    loss: str
-    variant: str
-    contender: str
-    dataset: str
-    device: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        parts = ("training", self.loss, self.variant, self.contender, self.dataset, self.device)
-        return "/".join((*parts, f"s{self.seed}"))
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """One trained network, as plain data: a record of it needs nothing else.
-
-    ``epochs`` has a row of metrics for each epoch, from 0 (untrained); ``metrics`` is the last
-    one. None stands for what is not defined or was not finite. ``status`` is ``ok``, ``worse``
-    (it ran, and diverged) or ``not_run``, with the reason. ``mlflow`` says where the mirror is,
-    or under ``reason`` why there is none.
-    """
-
-    name: str
-    loss: str
-    variant: str
-    contender: str
-    dataset: str
-    seed: int
-    status: str
-    reason: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-    epochs: list[Row] = field(default_factory=list)
-    metrics: Row = field(default_factory=dict)
-    mlflow: dict[str, str] = field(default_factory=dict)
 
 
 def plan(preset: Preset, seed: int, device: str = "cpu", contender: str = "eager") -> list[Job]:
@@ -68,9 +27,12 @@ def plan(preset: Preset, seed: int, device: str = "cpu", contender: str = "eager
         except NotRun:
             variant = "none"
         jobs += [
-            Job(loss.name, variant, contender, "digits", device, seed + offset)
+            Job(
+                "training", f"{loss.name}/{variant}", (Term(loss.name),), "digits", seed + offset,
+                Settings(preset.training_epochs), contender, device,
+            )
             for offset in range(preset.training_seeds)
-        ]
+        ]  # fmt: skip
     return jobs
 
 
@@ -96,21 +58,20 @@ def run_all(
     mirror = Mirror(out_dir, tags or {})
     for job in plan(preset, seed, device, contender):
         if job.name not in done and (losses is None or job.loss in losses):
-            yield run(job, Settings(preset.training_epochs), mirror, progress)
+            yield run(job, mirror, progress)
 
 
-def run(
-    job: Job, settings: Settings, mirror: Mirror | None = None, progress: Progress | None = None
-) -> TrainingResult:
+def run(job: Job, mirror: Mirror | None = None, progress: Progress | None = None) -> TrainingResult:
     """One training, whatever happens in it: see `TrainingResult` for how failures are told."""
     result = TrainingResult(
-        name=job.name, loss=job.loss, variant=job.variant, contender=job.contender,
-        dataset=job.dataset, seed=job.seed, status="ok",
+        name=job.name, loss=job.loss, variant=job.arm.partition("/")[2], contender=job.contender,
+        dataset=job.dataset, seed=job.seed, status="ok", study=job.study, arm=job.arm,
+        job=job.plain(),
     )  # fmt: skip
-    with cpu_threads(settings.threads):
+    with cpu_threads(job.settings.threads):
         try:
             training = Run(
-                catalogue.get(job.loss), job.contender, DATASETS[job.dataset](), settings,
+                catalogue.get(job.loss), job.contender, DATASETS[job.dataset](), job.settings,
                 job.seed, job.device,
             )  # fmt: skip
             result = replace(result, settings=training.description())
