@@ -1,0 +1,1 @@
+"""What the losses buy: the page of a training-quality run, read from its records alone."""
