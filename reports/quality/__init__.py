@@ -1,0 +1,1 @@
+"""The page of a quality run, and the commands that make one."""
