@@ -11,11 +11,12 @@ Needs neither torch nor a GPU to read.
 from __future__ import annotations
 
 import json
+import lzma
 import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
@@ -164,9 +165,8 @@ def read_lines(path: Path) -> Iterator[Line]:
     """Every line of a record file, checked. Raises RecordError, naming the line and the mend."""
     if not path.is_file():
         raise RecordError(f"records: expected a file; {path} is not there")
-    # Bytes that are no text end up in a line that is damaged, told as such.
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, text in enumerate(file, start=1):
+    with _opened(path) as file:
+        for number, text in enumerate(_texts(file, path), start=1):
             where = f"records: {path}, line {number}"
             if not text.endswith("\n"):
                 mend = f"complete the run with: marginbench run --resume {path.parent}"
@@ -180,6 +180,23 @@ def read_lines(path: Path) -> Iterator[Line]:
                 yield _ADAPTER.validate_json(text, strict=True)
             except ValidationError as error:
                 raise RecordError(f"{where}: {explain(text, error)}") from None
+
+
+def _opened(path: Path) -> IO[str]:
+    """As it is, or compressed by xz, as published ones are. Bytes that are no text end up in a
+    line that is damaged, told as such."""
+    if path.suffix == ".xz":
+        return lzma.open(path, "rt", encoding="utf-8", errors="replace")
+    return path.open(encoding="utf-8", errors="replace")
+
+
+def _texts(file: IO[str], path: Path) -> Iterator[str]:
+    try:
+        yield from file
+    except (lzma.LZMAError, EOFError) as error:
+        raise RecordError(
+            f"records: {path}: expected a whole archive of xz; {error}: restore the file"
+        ) from None
 
 
 def explain(text: str, error: ValidationError) -> str:

@@ -1,1 +1,1 @@
-"""The page of a quality run, and the commands that make one."""
+"""What the losses buy: the page of a training-quality run, read from its records alone."""

@@ -1,0 +1,97 @@
+"""The answer in one screen: the best embeddings of each table, and the verdicts of the claims."""
+
+from __future__ import annotations
+
+from .. import units
+from ..document import Block, Cell, Section, Text, table
+from . import divisions, numbers
+from .judging import TONES, Judged
+from .reading import Quality, groups
+
+TITLE = "The answer"
+
+
+def section(quality: Quality, judged: list[Judged]) -> Section:
+    blocks: list[Block] = []
+    rows = [row for key in quality.tables() if (row := _row(quality, *key))]
+    if rows:
+        columns = ("dataset", "division", "highest mean", "MAP@R", "told apart from",
+                   "not told apart from")  # fmt: skip
+        blocks += [Text(_READ, "note"), table(columns, rows, "Which loss gave the best embeddings",
+                                              numeric=("MAP@R",))]  # fmt: skip
+    else:
+        blocks.append(Text("No loss was trained to its end in the closed or the open division, so "
+                           "there is nothing to compare yet."))  # fmt: skip
+    verdicts = [
+        (str(one.claim.number), Cell(one.claim.title, link=one.anchor),
+         Cell(one.verdict.outcome, tone=TONES[one.verdict.outcome]), one.verdict.reason)
+        for one in judged
+    ]  # fmt: skip
+    if verdicts:
+        caption = "What the papers say, and what came out"
+        blocks.append(table(("", "claim", "verdict", "why"), verdicts, caption))
+    return Section("answer", TITLE, blocks)
+
+
+_READ = (
+    "Mean average precision at R on identities never trained on, as mean ± half of its 95% "
+    "interval over seeds; where a dataset keeps none apart, on other images of those trained on. A "
+    "loss is told apart from another where the paired difference over equal seeds survives Holm's "
+    "correction over all pairs of its table. The highest mean alone proves nothing."
+)
+
+
+def best(quality: Quality, division: str, dataset: str) -> dict | None:
+    """The arm with the highest mean, and which others it can and can't be told apart from; None
+    where nothing ran."""
+    found = groups(quality.of_study(division, dataset))
+    metric = numbers.main_metric(found)
+    ranks = numbers.ranked(found, metric)
+    if not ranks:
+        return None
+    leader, middle = ranks[0]
+    pairs = [p for p in numbers.compare(found, metric) if leader.label in (p.a, p.b)]
+    apart = [p.b if p.a == leader.label else p.a for p in pairs if p.found]
+    others = [group.label for group, _ in ranks[1:] if group.label not in apart]
+    return {"leader": leader, "metric": metric, "middle": middle, "apart": apart, "others": others}
+
+
+def _row(quality: Quality, division: str, dataset: str) -> tuple[Cell | str, ...] | None:
+    one = best(quality, division, dataset)
+    if one is None:
+        return None
+    metric, label = one["metric"], one["leader"].label
+    value = numbers.estimate(metric, one["middle"])
+    value += f", {units.plural(one['middle'].count, 'seed')}"
+    if metric != numbers.MAIN:
+        value += " (seen identities)"
+    return (Cell(dataset, link=divisions.anchor(division, dataset)), division,
+            Cell(label, mark=label), value, ", ".join(one["apart"]) or "none",
+            ", ".join(one["others"]) or "none")  # fmt: skip
+
+
+def lead(quality: Quality, judged: list[Judged]) -> str:
+    """The same in two or three sentences."""
+    parts = []
+    for division, dataset in quality.tables():
+        one = best(quality, division, dataset)
+        if one is None:
+            continue
+        told = numbers.estimate(one["metric"], one["middle"])
+        text = f"{dataset} ({division}): {one['leader'].label} has the highest MAP@R, {told}"
+        if not one["others"] and not one["apart"]:
+            text += ", with nothing to compare it with"
+        elif not one["others"]:
+            text += ", and is told apart from all others"
+        elif one["apart"]:
+            text += f", told apart from {len(one['apart'])} of {len(one['apart']) + len(one['others'])}"
+        else:
+            text += ", and can be told apart from none of the others"
+        parts.append(f"{text}.")
+    if not parts:
+        parts.append("No loss has been trained to its end yet.")
+    if judged:
+        counts = [one.verdict.outcome for one in judged]
+        words = [f"{counts.count(word)} {word}" for word in TONES]  # type: ignore[arg-type]
+        parts.append(f"Of {len(judged)} claims of the papers: {', '.join(words)}.")
+    return " ".join(parts)

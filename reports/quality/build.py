@@ -1,0 +1,51 @@
+"""Builds the page of a training-quality run from its records: ``index.html``, the same tables in
+``report.md``, the figures in ``summary.json`` and ``figures/*.svg``. The same records give the
+same bytes.
+
+``python -m reports.quality.build FOLDER`` does it for a folder that holds records.jsonl or
+records.jsonl.xz.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from benchmarks import files
+
+from .. import pages, tables
+from . import judging, published, reading
+from .looks import LossLooks
+from .overview import document
+from .summary import summary
+
+PAGE, MARKDOWN, SUMMARY = "index.html", "report.md", "summary.json"
+
+
+def build(run_dir: Path) -> Path:
+    """Writes the page into ``run_dir``, beside the record, and returns its path.
+
+    Raises `benchmarks.records.RecordError` where the record is missing, cut off or not one of
+    ours; nothing is written then. Each file is replaced as a whole or not at all.
+    """
+    quality = reading.read(run_dir)
+    claims = judging.known()
+    judged = judging.judge(quality, claims)
+    looks = LossLooks(quality.labels())
+    made = document(quality, judged, judging.unknown(quality, claims), published.known(), looks)
+    outputs = {
+        **{f"figures/{figure.name}.svg": figure.svg + "\n" for figure in made.figures()},
+        SUMMARY: json.dumps(summary(quality, judged), indent=1, allow_nan=False) + "\n",
+        MARKDOWN: tables.markdown(made),
+        PAGE: pages.render(made, looks),
+    }
+    for stale in set((run_dir / "figures").glob("*.svg")) - {run_dir / name for name in outputs}:
+        stale.unlink()
+    for name, text in outputs.items():
+        files.write(run_dir / name, text)
+    return run_dir / PAGE
+
+
+if __name__ == "__main__":
+    print(build(Path(sys.argv[1])))

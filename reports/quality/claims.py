@@ -1,0 +1,95 @@
+"""The claims: what a paper says, what counts as reproduced, what came out, with its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .. import units
+from ..document import Block, Cell, Details, Section, Table, Text, table
+from ..sections.context import slug
+from . import plots
+from .divisions import outcome
+from .judging import TONES, Judged
+from .reading import CLAIMS, Quality, groups
+
+TITLE = "Claims of the papers"
+_MARKS = {"reproduced": "✓", "not reproduced": "✗", "undecided": "?"}
+
+
+def section(quality: Quality, judged: Sequence[Judged], unknown: Sequence[str]) -> Section:
+    blocks: list[Block] = [Text(_READ)]
+    if not judged:
+        blocks.append(Text("The catalogue has no claims."))
+    for one in judged:
+        blocks += _claim(quality, one)
+    for name in unknown:
+        blocks += [
+            Text(f"Unknown claim: {name}", "heading"),
+            Text(f"Trainings of this run say that they belong to a claim named {name}, which the "
+                 "catalogue does not have: there is no criterion to judge them by.", "warning"),
+            _trainings(quality, quality.of_study(f"{CLAIMS}{name}")),
+        ]  # fmt: skip
+    return Section("claims", TITLE, blocks)
+
+
+_READ = (
+    "Each criterion was written before anything was trained, and the verdict is worked out from "
+    "the records by the code that states it. 'Undecided' is also what a missing, a diverged or a "
+    "single seed leaves."
+)
+
+
+def _claim(quality: Quality, one: Judged) -> list[Block]:
+    claim, verdict = one.claim, one.verdict
+    mark = _MARKS[verdict.outcome]
+    said = Cell(f"{mark} {verdict.outcome}", tone=TONES[verdict.outcome])
+    rows = [("the paper says", claim.statement), ("source", claim.source),
+            ("criterion", claim.criterion), ("verdict", said), ("why", verdict.reason)]  # fmt: skip
+    blocks: list[Block] = [Text(f"{claim.number}. {claim.title}", "heading", one.anchor),
+                           table(("", ""), rows)]  # fmt: skip
+    if one.failed:
+        blocks.append(Text(one.failed, "warning"))
+    if verdict.estimates:
+        blocks.append(_estimates(one))
+    for place, plot in enumerate(one.plots):
+        name = slug(one.anchor, plot.name, str(place + 1))
+        try:
+            blocks.append(plots.draw(plot, name))
+        except Exception as error:  # one figure's failure is its own
+            text = f"The figure '{plot.title}' could not be drawn: {error}"
+            blocks.append(Text(text, "warning"))
+    if one.trainings:
+        blocks.append(_trainings(quality, one.trainings))
+    return blocks
+
+
+def _estimates(one: Judged) -> Table:
+    rows = []
+    for found in one.verdict.estimates:
+        between = units.NOTHING
+        if found.low is not None and found.high is not None:
+            between = f"[{_value(found.low, found.unit)}, {_value(found.high, found.unit)}]"
+        rows.append((found.label, _value(found.value, found.unit), between, str(found.count)))
+    columns = ("what the verdict rests on", "mean", "95% interval", "seeds")
+    return table(columns, rows, numeric=columns[1:])
+
+
+def _value(number: float, unit: str) -> str:
+    """Metrics' units, and any other as a word behind."""
+    if unit in ("1", "s", "bytes", "count"):
+        return units.value(number, unit)
+    return f"{units.digits3(number)} {unit}"
+
+
+def _trainings(quality: Quality, trainings: Sequence) -> Details:
+    """Every arm with its seeds; each seed links to its run."""
+    rows = []
+    by_dataset: dict[str, list] = {}
+    for training in trainings:
+        by_dataset.setdefault(training.dataset, []).append(training)
+    for dataset, found in by_dataset.items():
+        for group in groups(found):
+            rows += [(group.label, dataset, Cell(str(t.seed), link=quality.anchor(t)), outcome([t]))
+                     for t in group.trainings]  # fmt: skip
+    made = table(("arm", "dataset", "seed", "outcome"), rows, numeric=("seed",))
+    return Details(f"Trainings behind it ({len(rows)})", [made])

@@ -1,0 +1,202 @@
+"""A section for each division and dataset: the table with intervals, differences, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.records import Training
+
+from .. import units
+from ..document import Block, Cell, Details, Section, Table, Text, table
+from ..sections.context import slug
+from ..sections.provenance import flat
+from ..style import Looks
+from . import drawings, numbers, pictures
+from .looks import UNTRAINED
+from .reading import Group, Quality, groups
+
+MEANING = {
+    "closed": "Closed division: one recipe (network, budget, optimiser, batch) for all losses.",
+    "open": "Open division: each loss tuned by a search of the same budget, on validation "
+            "identities only.",
+}  # fmt: skip
+# Settings whose names hold one of these are the protocol: they stand beside the table.
+_PROTOCOL = ("verif", "fold", "threshold", "flip", "preprocess", "batch", "disjoint", "split",
+             "protocol", "evaluation")  # fmt: skip
+_DOTS = (numbers.MAIN, "recall_at_1", "verification_accuracy")
+_CURVES = (numbers.MAIN, "recall_at_1", "seen_map_at_r")
+
+
+def anchor(division: str, dataset: str) -> str:
+    return slug(division, dataset)
+
+
+def sections(quality: Quality, looks: Looks) -> list[Section]:
+    return [_section(quality, division, dataset, looks) for division, dataset in quality.tables()]
+
+
+def _section(quality: Quality, division: str, dataset: str, looks: Looks) -> Section:
+    trainings = quality.of_study(division, dataset)
+    found = groups(trainings)
+    name = anchor(division, dataset)
+    blocks: list[Block] = [Text(MEANING[division]), *_table(quality, found)]
+    blocks += [*_protocol(trainings), *_differences(found)]
+    blocks += _figures(name, found, looks)
+    return Section(name, f"{dataset}, {division} division", blocks)
+
+
+def _table(quality: Quality, found: list[Group]) -> list[Block]:
+    metrics = numbers.columns(found)
+    if not metrics:
+        return [Text("No training of this table ran to its end, so there is no figure to give.",
+                     "warning"), _outcomes(quality, found)]  # fmt: skip
+    rows: list[tuple[Cell | str, ...]] = []
+    for group in found:
+        rows.append(_row(quality, group, group.label, metrics))
+    before = numbers.untrained(found)
+    if before is not None:
+        seeds = str(len(before.trainings))
+        rows.append((Cell(UNTRAINED, mark=UNTRAINED), seeds, *_cells(before, metrics), "epoch 0"))
+    titles = [numbers.title(metric) for metric in metrics]
+    caption = "Mean over seeds ± half the width of its 95% interval"
+    columns = ("loss", "seeds", *titles, "outcome")
+    text = "The means are over all seeds that ran to their end; none is picked. "
+    if "map_at_r" in metrics:
+        text += "Unless a column says seen, its identities were never trained on."
+    else:
+        text += "This dataset has no identities apart: other images of those trained on."
+    if before is not None:
+        text += f" The untrained network is that of {before.label} before its first step."
+    made = table(columns, rows, caption, numeric=("seeds", *titles))
+    return [Text(text, "note"), made, _seeds(quality, found, metrics), *_others(found, metrics)]
+
+
+def _row(
+    quality: Quality, group: Group, label: str, metrics: Sequence[str]
+) -> tuple[Cell | str, ...]:
+    run = group.first or group.trainings[0]
+    ran, _, _ = numbers.state(group.trainings)
+    whole = len(group.trainings)
+    seeds = str(ran) if ran == whole else f"{ran} of {whole}"
+    name = Cell(label, mark=label, link=quality.anchor(run))
+    return name, seeds, *_cells(group, metrics), outcome(group.trainings)
+
+
+def _cells(group: Group, metrics: Sequence[str]) -> list[str]:
+    return [numbers.estimate(m, numbers.over_seeds(numbers.by_seed(group, m))) for m in metrics]
+
+
+def outcome(trainings: Sequence[Training]) -> Cell:
+    """What became of them, with the reason of the first that failed."""
+    ran, diverged, missing = numbers.state(trainings)
+    if ran == len(trainings):
+        return Cell("✓ ran", tone="good")
+    parts = [f"{count} {word}" for count, word in ((diverged, "diverged"), (missing, "not run"))
+             if count]  # fmt: skip
+    reason = next(t.reason for t in trainings if t.status != "ok")
+    return Cell(f"✗ {', '.join(parts)}: {reason}", tone="bad" if diverged else "quiet")
+
+
+def _outcomes(quality: Quality, found: list[Group]) -> Table:
+    rows = [(Cell(one.name, link=quality.anchor(one)), outcome([one]))
+            for group in found for one in group.trainings]  # fmt: skip
+    return table(("training", "outcome"), rows)
+
+
+def _seeds(quality: Quality, found: list[Group], metrics: Sequence[str]) -> Details:
+    rows = []
+    for group in found:
+        for one in group.trainings:
+            told = one.status == "ok"
+            values = (numbers.figure(m, one.metrics.get(m)) if told else units.NOTHING
+                      for m in metrics)  # fmt: skip
+            rows.append((Cell(group.label, mark=group.label),
+                         Cell(str(one.seed), link=quality.anchor(one)), *values, outcome([one])))  # fmt: skip
+    titles = [numbers.title(metric) for metric in metrics]
+    made = table(("loss", "seed", *titles, "outcome"), rows, numeric=("seed", *titles))
+    return Details(f"Every seed's value ({len(rows)} trainings)", [made])
+
+
+def _others(found: list[Group], metrics: Sequence[str]) -> list[Block]:
+    logged = dict.fromkeys(name for group in found for one in group.ran for name in one.metrics)
+    rest = [name for name in logged if name not in metrics and name != "epoch"]
+    if not rest:
+        return []
+    titles = [name.replace("_", " ") for name in rest]
+    rows = [(Cell(group.label, mark=group.label), *_cells(group, rest)) for group in found]
+    made = table(("loss", *titles), rows, numeric=titles)
+    return [Details(f"Other metrics ({len(rest)})", [made])]
+
+
+def _protocol(trainings: list[Training]) -> list[Block]:
+    """Each setting once, with the arms it holds for; the protocol's in sight, the rest folded."""
+    found: dict[tuple[str, str], list[str]] = {}
+    arms = list(dict.fromkeys(one.arm for one in trainings))
+    for one in trainings:
+        for entry in flat(one.settings):
+            holders = found.setdefault(entry, [])
+            if one.arm not in holders:
+                holders.append(one.arm)
+    if not found:
+        return []
+    rows = [(key, value, "all" if len(names) == len(arms) else ", ".join(names))
+            for (key, value), names in found.items()]  # fmt: skip
+    beside = [row for row in rows if any(word in row[0].lower() for word in _PROTOCOL)]
+    rest = [row for row in rows if row not in beside]
+    columns = ("setting", "value", "losses")
+    blocks: list[Block] = [table(columns, beside, "The protocol")] if beside else []
+    if rest:
+        blocks.append(Details(f"Other settings ({len(rest)})", [table(columns, rest)]))
+    return blocks
+
+
+def _differences(found: list[Group]) -> list[Block]:
+    metric = numbers.main_metric(found)
+    pairs = numbers.compare(found, metric)
+    title = numbers.title(metric, arrow=False)
+    if not pairs:
+        text = "No two arms share a seed, so no difference between them can be told."
+        return [Text(text, "note")]
+    rows = []
+    for one in sorted(pairs, key=lambda p: (p.adjusted is None, p.adjusted)):
+        middle = one.paired.difference
+        ends = units.NOTHING
+        if middle.low is not None and middle.high is not None:
+            ends = f"[{middle.low:+.3f}, {middle.high:+.3f}]"
+        verdict = Cell("yes", tone="strong") if one.found else Cell("no", tone="quiet")
+        rows.append((Cell(one.a, mark=one.a), Cell(one.b, mark=one.b), f"{middle.mean:+.3f}", ends,
+                     str(middle.count), numbers.p_text(one.paired.p_value),
+                     numbers.p_text(one.adjusted), verdict))  # fmt: skip
+    survive = sum(one.found for one in pairs)
+    columns = ("loss", "against", f"difference of {title}", "95% interval", "seeds in both", "p",
+               "p after Holm", "told apart")  # fmt: skip
+    text = (
+        f"Differences of {title} by pairs of runs from equal seeds (Student's paired test); p is "
+        f"corrected by Holm over all {len(pairs)} pairs of this table; the intervals are not. "
+        f"{survive} of {len(pairs)} can be told apart at 5%."
+    )
+    made = table(columns, rows, numeric=columns[2:7])
+    return [Text("Differences between losses", "heading"), Text(text), _folded(made, len(rows))]
+
+
+def _folded(made: Table, rows: int) -> Block:
+    return made if rows <= 12 else Details(f"All {rows} differences", [made])
+
+
+def _figures(name: str, found: list[Group], looks: Looks) -> list[Block]:
+    seen = numbers.main_metric(found) != numbers.MAIN
+    prefix = numbers.SEEN if seen else ""
+    logged = set(numbers.columns(found))
+    metrics = [m for one in _DOTS if (m := prefix + one) in logged]
+    curves = [m for m in ([f"{prefix}{one}" for one in _CURVES[:2]] if seen else _CURVES)
+              if m in logged]  # fmt: skip
+    made = [
+        drawings.dots(f"{name}-seeds", found, metrics, looks),
+        pictures.embeddings(f"{name}-embeddings", found, prefix, looks),
+        None if seen else pictures.embeddings(f"{name}-embeddings-seen", found, "seen_", looks),
+        drawings.curves(f"{name}-curves", found, curves, looks),
+        pictures.roc(f"{name}-roc", found, looks),
+        pictures.distances(f"{name}-distances", found, looks),
+    ]
+    shown: list[Block] = [figure for figure in made if figure is not None]
+    return [Text("Figures", "heading"), *shown] if shown else []

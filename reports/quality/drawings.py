@@ -1,0 +1,132 @@
+"""The figures of a table over all seeds: each with the mean's interval, and learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import ticker
+
+from .. import document, style
+from ..document import Cell, table
+from ..style import Looks
+from . import numbers
+from .looks import name as short
+from .reading import Group
+
+WIDTH = 9.6
+# Points of a curve, and rows of the table behind it.
+MOST_EPOCHS = 16
+Drawn = document.Figure | None
+
+
+def dots(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Looks) -> Drawn:
+    """A panel a metric, a row an arm: every seed hollow, the mean with its interval filled."""
+    rows = [group for group in found if any(numbers.by_seed(group, m) for m in metrics)]
+    if not rows or not metrics:
+        return None
+    parts, body = [], []
+    with style.drawing():
+        drawn = style.figure(WIDTH, 0.8 + 0.27 * len(rows))
+        axes = drawn.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+        for axis, metric in zip(axes, metrics, strict=True):
+            for row, group in enumerate(rows):
+                values = numbers.by_seed(group, metric)
+                middle = numbers.over_seeds(values)
+                if middle is None:
+                    continue
+                _dot(axis, row, list(values.values()), middle, looks[group.label])
+                told = numbers.estimate(metric, middle)
+                parts.append(f"{group.label} {numbers.title(metric, False)} {told}")
+                body.append((Cell(group.label, mark=group.label), numbers.title(metric), told,
+                             _listed(metric, values)))  # fmt: skip
+            axis.set_xlabel(short(numbers.title(metric), 40))
+            axis.xaxis.set_major_locator(ticker.MaxNLocator(5))
+            axis.margins(x=0.08)
+        axes[0].set_yticks(range(len(rows)), [short(group.label) for group in rows])
+        axes[0].set_ylim(len(rows) - 0.4, -0.6)
+        title, alt = "Each seed, and their mean", f"Dot plots of each seed. {'; '.join(parts)}."
+        svg = style.to_svg(drawn, name, title, alt)
+    caption = ("Hollow: one seed each. Filled, with the bar: the mean and its 95% interval. Scales "
+               "do not begin at 0.")  # fmt: skip
+    columns = ("loss", "metric", "mean ± half of the 95% interval", "each seed")
+    return document.Figure(name, title, caption, alt, svg, WIDTH, table(columns, body))
+
+
+def _dot(axis: Any, row: int, values: list[float], middle: Any, look: Any) -> None:
+    axis.plot(values, [row - 0.17] * len(values), linestyle="none", marker=look.marker,
+              color=look.colour, markerfacecolor="none", markersize=3.6, markeredgewidth=0.7)  # fmt: skip
+    if middle.low is not None:
+        axis.plot([middle.low, middle.high], [row + 0.12] * 2, color=look.colour, linewidth=1.6,
+                  solid_capstyle="butt")  # fmt: skip
+    axis.plot([middle.mean], [row + 0.12], linestyle="none", marker=look.marker, color=look.colour,
+              markersize=5)  # fmt: skip
+
+
+def _listed(metric: str, values: dict[int, float]) -> str:
+    return ", ".join(f"s{seed}: {numbers.figure(metric, v)}" for seed, v in values.items())
+
+
+def curves(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Looks) -> Drawn:
+    """The mean over seeds by epoch, with its interval as a band; epoch 0 is untrained."""
+    drawn_rows: list[tuple[str, str, list[tuple[float, Any]]]] = []
+    for metric in metrics:
+        for group in found:
+            points = _by_epoch(group, metric)
+            if len(points) > 1:
+                drawn_rows.append((metric, group.label, points))
+    shown = list(dict.fromkeys(metric for metric, _, _ in drawn_rows))
+    if not shown:
+        return None
+    with style.drawing():
+        drawn = style.figure(WIDTH if len(shown) > 1 else 5.6, 3.4)
+        axes = drawn.subplots(1, len(shown), squeeze=False)[0]
+        for metric, label, points in drawn_rows:
+            _curve(axes[shown.index(metric)], label, points, looks)
+        for axis, metric in zip(axes, shown, strict=True):
+            axis.set_title(numbers.title(metric, False), loc="left")
+            axis.set_xlabel("epoch")
+            axis.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
+        handles = {text: one for axis in axes
+                   for one, text in zip(*axis.get_legend_handles_labels(), strict=True)}  # fmt: skip
+        drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+        title = "Learning curves"
+        ends = [f"{label} ends at {numbers.title(metric, False)} "
+                f"{numbers.estimate(metric, points[-1][1])}"
+                for metric, label, points in drawn_rows]  # fmt: skip
+        alt = f"Curves by epoch, means over seeds. {'; '.join(ends)}."
+        svg = style.to_svg(drawn, name, title, alt)
+    body = [(Cell(label, mark=label), numbers.title(metric, False), f"{epoch:g}",
+             numbers.estimate(metric, middle), str(middle.count))
+            for metric, label, points in drawn_rows for epoch, middle in points]  # fmt: skip
+    data = table(("loss", "metric", "epoch", "mean", "seeds"), body,
+                 numeric=("epoch", "mean", "seeds"))  # fmt: skip
+    caption = "Means over seeds; bands are 95% intervals. Epoch 0 is the untrained network."
+    return document.Figure(name, title, caption, alt, svg, WIDTH, data)
+
+
+def _by_epoch(group: Group, metric: str) -> list[tuple[float, Any]]:
+    """Epochs that every seed has, with the interval over them."""
+    by_epoch: dict[float, dict[int, float]] = {}
+    for one in group.ran:
+        for place, row in enumerate(one.epochs):
+            number, value = row.get("epoch"), row.get(metric)
+            if value is not None:
+                by_epoch.setdefault(float(place if number is None else number), {})[one.seed] = value
+    whole = max(map(len, by_epoch.values()), default=0)
+    epochs = sorted(epoch for epoch, values in by_epoch.items() if len(values) == whole)
+    if len(epochs) > MOST_EPOCHS:
+        at = np.linspace(0, len(epochs) - 1, MOST_EPOCHS).round().astype(int)
+        epochs = [epochs[i] for i in at]
+    return [(epoch, numbers.over_seeds(by_epoch[epoch])) for epoch in epochs]
+
+
+def _curve(axis: Any, label: str, points: list[tuple[float, Any]], looks: Looks) -> None:
+    look = looks[label]
+    x, middles = [epoch for epoch, _ in points], [middle for _, middle in points]
+    axis.plot(x, [m.mean for m in middles], color=look.colour, marker=look.marker, markersize=3,
+              linestyle=look.line, linewidth=1.1, label=short(label))  # fmt: skip
+    if all(m.low is not None for m in middles):
+        axis.fill_between(x, [m.low for m in middles], [m.high for m in middles],
+                          color=look.colour, alpha=0.12, linewidth=0)  # fmt: skip

@@ -1,0 +1,68 @@
+"""Judges the claims anew from the records, each claim's failure its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.records import Training
+from suites.claims.claim import Claim, Outcome, Plot, Verdict
+
+from ..document import Tone
+from ..sections.context import slug, unique
+from .reading import CLAIMS, Quality
+
+TONES: dict[Outcome, Tone] = {"reproduced": "good", "not reproduced": "bad", "undecided": "quiet"}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """``failed`` says where judging or drawing itself went wrong."""
+
+    claim: Claim
+    anchor: str
+    trainings: tuple[Training, ...]
+    verdict: Verdict
+    plots: tuple[Plot, ...]
+    failed: str = ""
+
+
+def known() -> list[Claim]:
+    """All claims of the catalogue, in their order."""
+    try:
+        from suites.claims.catalogue import claims  # type: ignore[import-not-found]
+    except ModuleNotFoundError:
+        return []
+
+    return sorted(claims(), key=lambda claim: claim.number)
+
+
+def judge(quality: Quality, claims: list[Claim] | None = None) -> list[Judged]:
+    """Every claim, also those of which nothing was trained: they are undecided."""
+    found = known() if claims is None else claims
+    anchors = unique([slug("claim", claim.name) for claim in found])
+    return [_judged(quality, claim, anchor)
+            for claim, anchor in zip(found, anchors, strict=True)]  # fmt: skip
+
+
+def _judged(quality: Quality, claim: Claim, anchor: str) -> Judged:
+    trainings = tuple(quality.of_study(claim.study))
+    if not trainings:
+        reason = "nothing of it was trained in this run"
+        return Judged(claim, anchor, (), Verdict("undecided", reason), ())
+    # Records may hold what the claim's code never expected: the page says so and goes on.
+    try:
+        verdict = claim.judge(trainings)
+    except Exception as error:
+        reason = f"it could not be judged: {type(error).__name__}: {error}"
+        return Judged(claim, anchor, trainings, Verdict("undecided", reason), (), reason)
+    try:
+        return Judged(claim, anchor, trainings, verdict, tuple(claim.plots(trainings)))
+    except Exception as error:
+        reason = f"its figures could not be made: {type(error).__name__}: {error}"
+        return Judged(claim, anchor, trainings, verdict, (), reason)
+
+
+def unknown(quality: Quality, claims: list[Claim]) -> list[str]:
+    """Claims that trainings name and the catalogue does not."""
+    names = {claim.study for claim in claims}
+    return [name for name in quality.claimed() if f"{CLAIMS}{name}" not in names]

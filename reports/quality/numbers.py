@@ -1,0 +1,166 @@
+"""What the seeds of an arm say together: means with intervals, and differences between arms.
+
+Nothing here picks a seed: a figure is the mean over all that ran, or there is none.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.metrics import METRICS
+from benchmarks.records import Training
+from suites.quality.intervals import Interval, Paired, holm, interval, paired
+
+from .. import units
+from .reading import Group
+
+MAIN = "map_at_r"
+SEEN = "seen_"
+LEVEL = 0.05
+# The table's columns, in their order; a column that no training has is left out.
+TABLE = (
+    "recall_at_1", "map_at_r", "verification_accuracy", "tar_at_far_1_percent",
+    "tar_at_far_0_1_percent", "equal_error_rate", "intra_class_angle_deg", "inter_class_angle_deg",
+    "embedding_spread", "seen_map_at_r", "samples_per_second", "peak_memory_bytes",
+)  # fmt: skip
+_SEEN_TABLE = tuple(f"{SEEN}{name}" for name in TABLE[:9])
+_TITLES = {
+    "recall_at_1": "recall@1", "map_at_r": "MAP@R", "verification_accuracy": "verification",
+    "tar_at_far_1_percent": "TAR at FAR 1%", "tar_at_far_0_1_percent": "TAR at FAR 0.1%",
+    "equal_error_rate": "EER", "intra_class_angle_deg": "angle inside (°)",
+    "inter_class_angle_deg": "angle between (°)", "embedding_spread": "spread (0: collapsed)",
+    "samples_per_second": "images/s", "peak_memory_bytes": "peak memory",
+}  # fmt: skip
+_BETTER = {"tar_at_far_0_1_percent": "higher", "samples_per_second": "higher",
+           "peak_memory_bytes": "lower"}  # fmt: skip
+_BYTES, _RATES = ("_bytes",), ("_per_second", "_time_s")
+
+
+def title(metric: str, arrow: bool = True) -> str:
+    """A metric's name for people, with the way that is better."""
+    bare = metric.removeprefix(SEEN)
+    text = _TITLES.get(bare, bare.replace("_", " "))
+    text = f"seen {text}" if metric.startswith(SEEN) else text
+    known = METRICS.get(metric)
+    better = known.better if known else _BETTER.get(bare, "")
+    return text + ({"lower": " ↓", "higher": " ↑"}.get(better, "") if arrow else "")
+
+
+def columns(found: Sequence[Group]) -> list[str]:
+    """The table's metrics: those of new identities where there are any, else of seen ones."""
+    logged = {name for group in found for one in group.ran for name, value in one.metrics.items()
+              if value is not None}  # fmt: skip
+    wanted = TABLE if MAIN in logged else (*_SEEN_TABLE, *TABLE[10:])
+    return [name for name in wanted if name in logged]
+
+
+def main_metric(found: Sequence[Group]) -> str:
+    """What arms are compared by: MAP@R on identities that were never trained on, and where a
+    dataset has none, on other images of those that were."""
+    logged = {name for group in found for one in group.ran for name in one.metrics}
+    return SEEN + MAIN if MAIN not in logged and SEEN + MAIN in logged else MAIN
+
+
+def by_seed(group: Group, metric: str) -> dict[int, float]:
+    return {one.seed: value for one in group.ran
+            if (value := one.metrics.get(metric)) is not None and math.isfinite(value)}  # fmt: skip
+
+
+def over_seeds(values: Mapping[int, float]) -> Interval | None:
+    return interval(list(values.values())) if values else None
+
+
+def figure(metric: str, value: float | None) -> str:
+    """One value, with as many digits as the metric is worth."""
+    if value is None or not math.isfinite(value):
+        return units.NOTHING
+    if metric.endswith(_BYTES):
+        return units.size(value)
+    if metric.endswith(_RATES):
+        return units.digits3(value)
+    return f"{value:.1f}" if metric.endswith("_deg") else f"{value:.3f}"
+
+
+def estimate(metric: str, found: Interval | None) -> str:
+    """'0.912 ± 0.011': the mean and the half-width of its 95% interval."""
+    if found is None:
+        return units.NOTHING
+    text = figure(metric, found.mean)
+    if found.high is None:
+        return f"{text} (1 seed)"
+    return f"{text} ± {figure(metric, found.high - found.mean)}"
+
+
+def untrained(found: Sequence[Group]) -> Group | None:
+    """The network before any step, which is the same for all arms that share its settings: epoch
+    0 of the first arm that recorded it."""
+    for group in found:
+        before = [one.model_copy(update={"metrics": one.epochs[0]}) for one in group.ran
+                  if one.epochs and one.epochs[0].get("epoch", 0) == 0]  # fmt: skip
+        if before:
+            return Group(group.label, tuple(before))
+    return None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """a - b over the seeds that both have; ``adjusted`` is the p-value after Holm's correction over
+    all pairs of the table, None where there is none."""
+
+    a: str
+    b: str
+    paired: Paired
+    adjusted: float | None
+
+    @property
+    def found(self) -> bool:
+        return self.adjusted is not None and self.adjusted <= LEVEL
+
+
+def compare(found: Sequence[Group], metric: str) -> list[Comparison]:
+    """Every pair of arms that share a seed, in the order of the table."""
+    values = {group.label: by_seed(group, metric) for group in found}
+    pairs = [
+        (a, b, paired(values[a], values[b]))
+        for a, b in itertools.combinations(values, 2)
+        if values[a].keys() & values[b].keys()
+    ]
+    known = [one.p_value for _, _, one in pairs if one.p_value is not None]
+    adjusted = iter(holm(known))
+    return [Comparison(a, b, one, next(adjusted) if one.p_value is not None else None)
+            for a, b, one in pairs]  # fmt: skip
+
+
+def ranked(found: Sequence[Group], metric: str) -> list[tuple[Group, Interval]]:
+    """Arms that have the metric, the highest mean first; ties in the order of the table."""
+    rows = [(group, one) for group in found if (one := over_seeds(by_seed(group, metric)))]
+    return sorted(rows, key=lambda row: -row[1].mean)
+
+
+def p_text(value: float | None) -> str:
+    if value is None:
+        return units.NOTHING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def plain(found: Interval | None) -> dict[str, Any] | None:
+    """For JSON, to nine digits, which every machine's mean agrees on."""
+    if found is None:
+        return None
+    bounds = {name: rounded(getattr(found, name)) for name in ("mean", "low", "high")}
+    return {**bounds, "seeds": found.count}
+
+
+def rounded(value: float | None) -> float | None:
+    """None too where it is not finite, which JSON can't hold."""
+    return float(f"{value:.9g}") if value is not None and math.isfinite(value) else None
+
+
+def state(trainings: Sequence[Training]) -> tuple[int, int, int]:
+    """How many ran, diverged, and were not run."""
+    statuses = [one.status for one in trainings]
+    return statuses.count("ok"), statuses.count("worse"), statuses.count("not_run")

@@ -1,0 +1,93 @@
+"""The top of the page of a quality run, and the order of its sections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import units
+from ..document import Document, Fact, Text
+from ..style import Looks
+from . import answer, claims, divisions, numbers, published, runs, searching
+from .judging import Judged
+from .reading import Quality
+
+_FOOTER = (
+    "Intervals are 95% (Student's, over seeds). Angles are in degrees, bytes in binary units "
+    "(1 MiB = 1,048,576 bytes). The same tables are in report.md, the figures in summary.json, "
+    "every training with its epochs and what its pictures are drawn from in the record file."
+)
+
+
+def document(
+    quality: Quality, judged: Sequence[Judged], unknown: Sequence[str], tables: Sequence[Any],
+    looks: Looks,
+) -> Document:  # fmt: skip
+    """The whole page as data."""
+    return Document(
+        title="MarginBench: training quality",
+        subtitle=_subtitle(quality),
+        lead=answer.lead(quality, list(judged)),
+        facts=_facts(quality, judged),
+        notices=_notices(quality, judged, unknown),
+        sections=(
+            answer.section(quality, list(judged)),
+            *divisions.sections(quality, looks),
+            searching.section(quality, looks),
+            claims.section(quality, judged, unknown),
+            published.section(tables),
+            runs.section(quality),
+            runs.missing(quality),
+            runs.provenance(quality),
+        ),
+        footer=_FOOTER,
+    )
+
+
+def _subtitle(quality: Quality) -> str:
+    datasets = list(dict.fromkeys(one.dataset for one in quality.trainings))
+    text = f"What the losses buy in the trained network, on {', '.join(datasets)}"
+    return text if datasets else "Nothing trained yet"
+
+
+def _facts(quality: Quality, judged: Sequence[Judged]) -> list[Fact]:
+    ran, diverged, missing = numbers.state(quality.trainings)
+    machines = dict.fromkeys(one.provenance.machine for one in quality.trainings)
+    session = quality.records.sessions[-1]
+    decided = sum(one.verdict.outcome == "reproduced" for one in judged)
+    seeds = {one.seed for one in quality.trainings if one.study in ("closed", "open")}
+    return [
+        Fact("Networks trained", f"{ran:,}", f"{diverged:,} diverged, {missing:,} not run"),
+        Fact("Seeds of a row", f"{len(seeds):,}"),
+        Fact("Claims reproduced", f"{decided:,}", f"of {len(judged):,}"),
+        Fact("Machine", " and ".join(machines) or "unknown"),
+        Fact("Started", session.started_at[:10]),
+        Fact("Commit", session.commit[:12] or "unknown", "dirty" if session.dirty else "clean"),
+    ]
+
+
+def _notices(
+    quality: Quality, judged: Sequence[Judged], unknown: Sequence[str]
+) -> list[Text]:  # fmt: skip
+    records, found = quality.records, []
+    if not records.finished:
+        left = len(records.missing)
+        found.append(f"Incomplete run: {left:,} of {len(records.planned):,} planned trainings are "
+                     "missing. Start the same command again to go on.")  # fmt: skip
+    if any(session.dirty for session in records.sessions):
+        found.append("Trained with uncommitted changes in the tree: the commit does not say what "
+                     "was trained, and nobody else can train it again.")  # fmt: skip
+    if len(records.machines) > 1:
+        found.append(f"Trained on {len(records.machines)} machines, or with that many sets of "
+                     "versions: figures may differ in their last digits, speeds can't be "
+                     "compared.")  # fmt: skip
+    commits = dict.fromkeys(session.commit for session in records.sessions)
+    if len(commits) > 1:
+        found.append(f"Trained at {len(commits)} commits: {', '.join(commits)}.")
+    diverged = sum(one.status == "worse" for one in quality.trainings)
+    if diverged:
+        found.append(f"{units.plural(diverged, 'training')} diverged and count in no mean: see "
+                     "Not run, and diverged.")  # fmt: skip
+    found += [f"Claim {one.claim.number}: {one.failed}" for one in judged if one.failed]
+    found += [f"The catalogue has no claim named {name}." for name in unknown]
+    return [Text(text, "warning") for text in found]

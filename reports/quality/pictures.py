@@ -1,0 +1,191 @@
+"""The figures of single networks: embeddings and distances, small multiples; and ROC curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import ticker
+
+from benchmarks.records import Training
+
+from .. import document, style, units
+from ..document import Cell, table
+from ..style import Looks
+from . import clouds
+from .drawings import Drawn
+from .looks import name as short
+from .reading import Group, series
+
+COLUMNS = 4
+MOST_RATES = 41
+
+
+def _panels(
+    name: str, title: str, found: Sequence[tuple[Group, Any]], height: float,
+    draw: Callable[[Any, int, Any], None], after: Callable[[Any], None] = lambda drawn: None,
+    **share: bool,
+) -> tuple[Any, float]:  # fmt: skip
+    """Small multiples, one panel an arm."""
+    columns = min(COLUMNS, len(found))
+    rows = math.ceil(len(found) / columns)
+    width = 0.3 + 2.35 * max(2, columns)
+    drawn = style.figure(width, 0.2 + height * rows)
+    axes = drawn.subplots(rows, columns, squeeze=False, **share).flat
+    for index, axis in enumerate(axes):
+        if index >= len(found):
+            axis.set_axis_off()
+            continue
+        group, values = found[index]
+        axis.set_title(short(group.label, 30), loc="left")
+        draw(axis, index, values)
+    after(drawn)
+    return drawn, width
+
+
+def embeddings(name: str, found: Sequence[Group], prefix: str, looks: Looks) -> Drawn:
+    """Small multiples of the lowest seed's embeddings, a colour and a shape for each identity."""
+    names = tuple(f"{prefix}embedding_{part}" for part in ("1", "2", "identity"))
+    panels = [(g, s) for g in found if g.first and (s := series(g.first, *names))]
+    if not panels:
+        return None
+    with style.drawing():
+        title = "Embeddings of seen identities" if prefix else "Embeddings of new identities"
+
+        def frame(axis: Any, index: int, values: Any) -> None:
+            x_limits, y_limits = clouds.square(values[0], values[1])
+            axis.set(xlim=x_limits, ylim=y_limits)
+            axis.set_box_aspect(1)
+            axis.xaxis.set_major_locator(ticker.MaxNLocator(3))
+            axis.yaxis.set_major_locator(ticker.MaxNLocator(3))
+
+        drawn, width = _panels(name, title, panels, 2.45, frame, clouds.settle)
+        for axis, (_, (xs, ys, identities)) in zip(drawn.axes, panels, strict=False):
+            keep = clouds.chosen(len(xs), len(panels))
+            x, y, kinds = (np.asarray(values)[keep] for values in (xs, ys, identities))
+            for place, at in clouds.by_identity(kinds):
+                clouds.cloud(axis, x[at], y[at], place)
+        body = [_cloud_row(group, values) for group, values in panels]
+        alt = "Scatter plots, one a loss. " + "; ".join(
+            f"{group.label}: {row[2]} images of {row[3]} identities, {row[4]} of the spread lies "
+            "between identities" for (group, _), row in zip(panels, body, strict=True)) + "."  # fmt: skip
+        svg = clouds.to_svg(drawn, name, title, alt)
+    most = clouds.chosen(10**6, len(panels)).size
+    caption = (
+        "The network of the lowest seed, not the best. Two dimensions as they are where the "
+        "embedding has two, else the two principal axes, which show only a part of it. Colour and "
+        f"shape: the identity; beyond {clouds.NAMED} identities the others are grey. At most "
+        f"{most:,} images a panel; each panel has a scale of its own, equal on both axes."
+    )
+    columns = ("loss", "seed", "images", "identities", "share of spread between identities")
+    data = table(columns, body, "All coordinates are in the records", numeric=columns[1:])
+    return document.Figure(name, title, caption, alt, svg, width, data)
+
+
+def _cloud_row(group: Group, values: Sequence[Sequence[float]]) -> tuple[Any, ...]:
+    """How far the plotted clouds are apart: variance of the identities' means over all of it."""
+    points, kinds = np.column_stack(values[:2]), np.asarray(values[2])
+    whole = float(points.var(axis=0).sum())
+    identities = np.unique(kinds)
+    inside = sum(float(((p := points[kinds == k]) - p.mean(axis=0)).__pow__(2).sum())
+                 for k in identities) / len(points)  # fmt: skip
+    share = f"{1 - inside / whole:.0%}" if whole else units.NOTHING
+    seed = group.first.seed if group.first else 0
+    return (Cell(group.label, mark=group.label), str(seed), f"{len(points):,}",
+            f"{len(identities):,}", share)  # fmt: skip
+
+
+def roc(name: str, found: Sequence[Group], looks: Looks) -> Drawn:
+    """Share of same pairs accepted against false accepts, on a logarithmic axis, mean of seeds."""
+    rates = np.logspace(-4, 0, MOST_RATES)
+    panels = []
+    for group in found:
+        whole = [s for one in group.ran if (s := series(one, "roc_far", "roc_tar"))]
+        if whole:
+            panels.append((group, np.mean([_accepted(*one, rates) for one in whole], axis=0), whole))
+    if not panels:
+        return None
+    with style.drawing():
+        drawn = style.figure(6.4, 4.0)
+        axis = drawn.subplots()
+        for group, accepted, _ in panels:
+            look = looks[group.label]
+            axis.plot(rates, accepted, color=look.colour, linestyle=look.line, marker=look.marker,
+                      markersize=3.2, markevery=5, linewidth=1.2, label=short(group.label))  # fmt: skip
+        axis.set_xscale("log")
+        axis.set(xlabel="false accepts (share of different pairs)", ylim=(-0.02, 1.02),
+                 ylabel="true accepts (share of same pairs)")  # fmt: skip
+        drawn.legend(loc="outside right upper")
+        title = "ROC curves"
+        told = [f"{g.label}: {a[20]:.2f} at 1%, {a[10]:.2f} at 0.1%" for g, a, _ in panels]
+        alt = f"ROC curves, true accepts at false accepts. {'; '.join(told)}."
+        svg = style.to_svg(drawn, name, title, alt)
+    body = [(Cell(g.label, mark=g.label), str(len(w)), *(f"{a[at]:.3f}" for at in (0, 10, 20, 30)))
+            for g, a, w in panels]  # fmt: skip
+    columns = ("loss", "seeds", "at 0.01%", "at 0.1%", "at 1%", "at 10%")
+    caption = ("Verification over pairs of new identities; mean over seeds. The left end is only "
+               "as fine as the number of different pairs allows.")  # fmt: skip
+    data = table(columns, body, "True accepts at false accepts", numeric=columns[1:])
+    return document.Figure(name, title, caption, alt, svg, 6.4, data)
+
+
+def _accepted(far: Sequence[float], tar: Sequence[float], rates: np.ndarray) -> np.ndarray:
+    """The largest share of true accepts with no more false ones than each rate."""
+    order = np.lexsort((tar, far))
+    fars, tars = np.asarray(far)[order], np.maximum.accumulate(np.asarray(tar)[order])
+    at = np.searchsorted(fars, rates * (1 + 1e-9), side="right") - 1
+    return np.where(at >= 0, tars[np.maximum(at, 0)], 0.0)
+
+
+def distances(name: str, found: Sequence[Group], looks: Looks) -> Drawn:
+    """Histograms of distances between images of one identity and of two, of the lowest seed."""
+    panels = [(group, one) for group in found if (one := _histogram(group.first))]
+    if not panels:
+        return None
+    body = []
+
+    def draw(axis: Any, index: int, values: Any) -> None:
+        edges, same, other = values
+        axis.stairs(same, edges, color="#0072B2", linewidth=1.2, label="one identity")
+        axis.stairs(same, edges, color="#0072B2", fill=True, alpha=0.15)
+        axis.stairs(other, edges, color="#D55E00", linewidth=1.2, linestyle=(0, (3, 1.5)),
+                    label="two identities")  # fmt: skip
+        axis.set_xlabel("distance")
+        overlap = sum(min(a, b) for a, b in zip(same, other, strict=True))
+        group = panels[index][0]
+        body.append((Cell(group.label, mark=group.label), _mean(edges, same), _mean(edges, other),
+                     f"{overlap:.0%}"))  # fmt: skip
+
+    with style.drawing():
+        title = "Distances between embeddings"
+        drawn, width = _panels(name, title, panels, 1.75, draw)
+        drawn.axes[0].legend(loc="best")
+        alt = "Histograms of distances, one panel a loss. " + "; ".join(
+            f"{row[0].text}: mean {row[1]} inside an identity, {row[2]} between two, overlap "
+            f"{row[3]}" for row in body) + "."  # fmt: skip
+        svg = style.to_svg(drawn, name, title, alt)
+    caption = ("Of the network of the lowest seed. Solid and filled: two images of one identity; "
+               "dashed: of two. Each loss has a scale of its own.")  # fmt: skip
+    columns = ("loss", "mean inside an identity", "mean between two", "overlap")
+    data = table(columns, body, numeric=columns[1:])
+    return document.Figure(name, title, caption, alt, svg, width, data)
+
+
+def _histogram(training: Training | None) -> tuple[Sequence[float], ...] | None:
+    """Edges and the two shares; None where they are missing or do not fit together."""
+    if training is None:
+        return None
+    shares = series(training, "positive_distance_share", "negative_distance_share")
+    edges = training.series.get("distance_edges", [])
+    if shares is None or len(edges) != len(shares[0]) + 1:
+        return None
+    return edges, *shares
+
+
+def _mean(edges: Sequence[float], shares: Sequence[float]) -> str:
+    whole = sum(shares)
+    middles = [(a + b) / 2 for a, b in zip(edges, edges[1:], strict=False)]
+    total = sum(m * s for m, s in zip(middles, shares, strict=True))
+    return units.digits3(total / whole) if whole else units.NOTHING

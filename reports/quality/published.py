@@ -1,0 +1,37 @@
+"""What the papers report, on their own data: for reference, never for comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..document import Block, Cell, Section, Text, table
+
+TITLE = "Published, other data"
+MARK = "published, other data"
+
+
+def known() -> list[Any]:
+    """The tables of `suites.published`."""
+    try:
+        from suites.published import tables  # type: ignore[import-not-found]
+    except ModuleNotFoundError:
+        return []
+
+    return list(tables())
+
+
+def section(found: Sequence[Any]) -> Section:
+    blocks: list[Block] = [Text(
+        "The papers' own tables, on the data that they had (CASIA-WebFace, LFW and the like), "
+        "which is not what was trained on here. None of their figures can be compared with one of "
+        "ours.", "note",
+    )]  # fmt: skip
+    for one in found:
+        rows = [[Cell(str(value)) for value in row] for row in one.rows]
+        caption = f"{one.title} ({MARK})"
+        blocks += [table([str(c) for c in one.columns], rows, caption),
+                   Text(f"Source: {one.source}. Status: {one.status or MARK}.", "note")]  # fmt: skip
+    if not found:
+        blocks.append(Text("There are none."))
+    return Section("published", TITLE, blocks)

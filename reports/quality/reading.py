@@ -1,0 +1,129 @@
+"""From a quality run's record file to what its page asks of it: trainings by study and arm.
+
+The file is `benchmarks.records`', as it is or compressed by xz.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import benchmarks.records
+from benchmarks.records import RecordError, Training
+
+from ..reading import Records, arrange
+from ..sections.context import slug, unique
+
+FILES = ("records.jsonl", "records.jsonl.xz")
+ROOT = Path(__file__).resolve().parents[2]
+DIVISIONS = ("closed", "open")
+CLAIMS = "claims/"
+SEARCH = "search"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The seeds of one arm of a study on one dataset: a row of a table. ``label`` is the arm, with
+    the contender or the device where the group beside it has another."""
+
+    label: str
+    trainings: tuple[Training, ...]
+
+    @property
+    def ran(self) -> list[Training]:
+        """Those whose figures count: trained to the end, without diverging."""
+        return [one for one in self.trainings if one.status == "ok"]
+
+    @property
+    def first(self) -> Training | None:
+        """The lowest seed: what is drawn of one network alone, whatever came of it."""
+        return min(self.ran, key=lambda one: one.seed, default=None)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """``where`` is the record file as it is typed from the root of the clone; a file that lies
+    elsewhere is named alone."""
+
+    records: Records
+    where: str
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        return self.records.trainings
+
+    @cached_property
+    def _anchors(self) -> dict[str, str]:
+        names = [one.name for one in self.trainings]
+        return dict(zip(names, unique([slug("run", name) for name in names]), strict=True))
+
+    def anchor(self, training: Training) -> str:
+        """The row of this training in the table of runs."""
+        return self._anchors[training.name]
+
+    def of_study(self, study: str, dataset: str | None = None) -> list[Training]:
+        return [t for t in self.trainings if t.study == study and dataset in (None, t.dataset)]
+
+    def tables(self) -> list[tuple[str, str]]:
+        """(division, dataset) of each table, in the order trained."""
+        found = dict.fromkeys((t.study, t.dataset) for t in self.trainings)
+        return [key for division in DIVISIONS for key in found if key[0] == division]
+
+    def claimed(self) -> list[str]:
+        """Names of claims that any training says it belongs to."""
+        studies = dict.fromkeys(t.study for t in self.trainings if t.study.startswith(CLAIMS))
+        return [study.removeprefix(CLAIMS) for study in studies]
+
+    def labels(self) -> list[str]:
+        """Of all rows of the divisions' tables: what has a look of its own."""
+        found = (group.label for key in self.tables() for group in groups(self.of_study(*key)))
+        return list(dict.fromkeys(found))
+
+
+def groups(trainings: Iterable[Training]) -> list[Group]:
+    """In the order trained; call it with one dataset's trainings of one study."""
+    rows = list(trainings)
+    contenders = {one.contender for one in rows}
+    devices = {_device(one) for one in rows}
+    found: dict[str, list[Training]] = {}
+    for one in rows:
+        parts = [one.arm or f"{one.loss}/{one.variant}".rstrip("/")]
+        parts += [one.contender] * (len(contenders) > 1)
+        parts += [_device(one)] * (len(devices) > 1)
+        found.setdefault(", ".join(parts), []).append(one)
+    return [Group(label, tuple(sorted(seeds, key=lambda t: t.seed)))
+            for label, seeds in found.items()]  # fmt: skip
+
+
+def _device(training: Training) -> str:
+    return str(training.job.get("device", ""))
+
+
+def series(training: Training, *names: str) -> list[Sequence[float]] | None:
+    """Lists of equal length by name; None where one is missing, empty or of another length."""
+    found = [training.series.get(name, []) for name in names]
+    whole = all(found) and len({len(values) for values in found}) == 1
+    return list(found) if whole else None
+
+
+def find(folder: Path) -> Path:
+    """The record file of a run's folder. Raises RecordError where there is none, or both."""
+    found = [folder / name for name in FILES if (folder / name).is_file()]
+    if len(found) != 1:
+        got = " and ".join(path.name for path in found) if found else "neither"
+        raise RecordError(
+            f"records: expected {FILES[0]} or {FILES[1]} in {folder}; found {got}: "
+            "make one with: marginbench quality run"
+        )
+    return found[0]
+
+
+def read(folder: Path) -> Quality:
+    """Raises RecordError where the record file is missing, cut off, empty or not one of ours."""
+    path = find(folder)
+    records = arrange(benchmarks.records.load(path), path)
+    absolute = path.resolve()
+    inside = absolute.is_relative_to(ROOT)
+    return Quality(records, str(absolute.relative_to(ROOT)) if inside else path.name)

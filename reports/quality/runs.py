@@ -1,0 +1,127 @@
+"""Every training with its log and its command; what was not run; what it all was made on."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from benchmarks.records import Training
+
+from .. import units
+from ..document import Block, Cell, Details, Section, Text, table
+from ..sections.provenance import flat
+from .divisions import outcome
+from .reading import Quality
+
+FEW = 12
+# Settings whose names begin so tell what the data are, the same for all trainings of a dataset.
+_FACTS = ("dataset", "manifest", "data")
+
+
+def section(quality: Quality) -> Section:
+    """The row of each training, which every table links to."""
+    if not quality.trainings:
+        return Section("runs", "Runs", [Text("No network was trained in this run.")])
+    rows, anchors = [], []
+    for one in quality.trainings:
+        logged = ", ".join(f"{key} {value}" for key, value in sorted(one.mlflow.items()))
+        rows.append((Cell(one.name, code=True), outcome([one]),
+                     Cell(logged or "not logged", code=bool(logged)),
+                     Cell(command(quality, one), code=True)))  # fmt: skip
+        anchors.append(quality.anchor(one))
+    text = (
+        "The record has for each training all that it takes to train it again: the command does "
+        "so, and prints the new figures beside the old. On the same machine and versions a CPU "
+        "gives the same numbers bit for bit. Paths are from the root of the clone; where the "
+        "record file stands without a folder, from the folder of this page. MLflow's runs are "
+        "opened with: make ui."
+    )
+    columns = ("training", "outcome", "MLflow", "command that trains it again")
+    return Section("runs", "Runs", [Text(text), table(columns, rows, anchors=anchors)])
+
+
+def command(quality: Quality, training: Training) -> str:
+    """What to type to train this network again."""
+    return shlex.join(["marginbench", "quality", "again", quality.where, training.name])
+
+
+def missing(quality: Quality) -> Section:
+    """What was not run, what diverged, what was planned and never reached: each with its why."""
+    failed = [one for one in quality.trainings if one.status != "ok"]
+    left = quality.records.missing
+    if not failed and not left:
+        text = "Every training that was planned ran to its end."
+        return Section("missing", "Not run, and diverged", [Text(text)])
+    blocks: list[Block] = []
+    if failed:
+        rows = [(Cell(one.name, link=quality.anchor(one)),
+                 "diverged" if one.status == "worse" else "not run", one.reason)
+                for one in failed]  # fmt: skip
+        blocks.append(table(("training", "", "why"), rows))
+    if left:
+        rows = [(Cell(name, code=True), "the run was stopped before it") for name in left]
+        made = table(("training", "why"), rows)
+        title = f"Planned and not reached ({len(left)})"
+        blocks.append(Details(title, [made], open=len(left) <= FEW))
+    return Section("missing", "Not run, and diverged", blocks)
+
+
+def provenance(quality: Quality) -> Section:
+    """Machine, versions, commit; what the data were."""
+    blocks: list[Block] = []
+    rows = [
+        (session.started_at, Cell(session.commit or "unknown", code=True),
+         Cell("dirty: uncommitted changes", tone="bad") if session.dirty else "clean",
+         Cell(session.command, code=True))
+        for session in quality.records.sessions
+    ]  # fmt: skip
+    columns = ("started", "commit", "tree", "command")
+    blocks.append(table(columns, rows, "Sessions: one for the start, one for each resumption"))
+    for number, identity in enumerate(quality.records.machines, start=1):
+        blocks.append(table(("identity", ""), flat(identity), f"Machine {number}"))
+    blocks += _circumstances(quality)
+    blocks += _data(quality.trainings)
+    return Section("provenance", "Provenance", blocks)
+
+
+def _circumstances(quality: Quality) -> list[Block]:
+    blocks: list[Block] = []
+    for session in quality.records.sessions:
+        if session.information:
+            made = table(("", "at the start"), flat(session.information))
+            blocks.append(Details(f"Circumstances of the session of {session.started_at}", [made]))
+    made_by: dict[tuple, int] = {}
+    for one in quality.trainings:
+        p = one.provenance
+        key = (p.machine, p.commit, "dirty" if p.dirty else "clean",
+               ", ".join(f"{n} {v}" for n, v in sorted(p.versions.items())))  # fmt: skip
+        made_by[key] = made_by.get(key, 0) + 1
+    rows = [(*key[:1], Cell(key[1] or "unknown", code=True), *key[2:], f"{count:,}")
+            for key, count in made_by.items()]  # fmt: skip
+    columns = ("machine", "commit", "tree", "versions", "trainings")
+    if rows:
+        blocks.append(table(columns, rows, "What trainings were made with", numeric=("trainings",)))
+    return blocks
+
+
+def _data(trainings: Sequence[Training]) -> list[Block]:
+    """Facts of each dataset, once where its trainings agree."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for one in trainings:
+        about = found.setdefault(one.dataset, {})
+        for key, value in flat(_facts(one.settings)):
+            values = about.setdefault(key, [])
+            if value not in values:
+                values.append(value)
+    blocks: list[Block] = []
+    for dataset, about in found.items():
+        rows = [(key, value) for key, values in about.items() for value in values]
+        if rows:
+            count = units.plural(len(rows), "fact")
+            made = table(("", "as it was read"), rows)
+            blocks.append(Details(f"Dataset {dataset}: {count}", [made], open=len(rows) <= FEW))
+    return blocks
+
+
+def _facts(settings: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in settings.items() if name.startswith(_FACTS)}

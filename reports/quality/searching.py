@@ -1,0 +1,151 @@
+"""The open division's search: what was tried on validation identities, and what was taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib import ticker
+
+from benchmarks.records import Training
+
+from .. import document, style
+from ..document import Block, Cell, Details, Section, Text, table
+from ..sections.context import slug, unique
+from ..sections.provenance import flat
+from ..style import Looks
+from . import numbers
+from .looks import look
+from .looks import name as short
+from .reading import SEARCH, Quality
+
+TITLE = "Search"
+MOST_ROWS = 30
+
+
+def section(quality: Quality, looks: Looks) -> Section:
+    trials = quality.of_study(SEARCH)
+    if not trials:
+        text = "No search was part of this run, so no loss was tuned: see the closed division."
+        return Section("search", TITLE, [Text(text)])
+    blocks: list[Block] = [Text(_READ)]
+    datasets = list(dict.fromkeys(one.dataset for one in trials))
+    names = unique([slug("search", dataset) for dataset in datasets])
+    for dataset, name in zip(datasets, names, strict=True):
+        found = by_loss([one for one in trials if one.dataset == dataset])
+        blocks += [Text(f"On {dataset}", "heading"), _best(quality, found)]
+        drawn = history(name, found, looks)
+        blocks += [drawn] if drawn else []
+        blocks += [_trials(quality, loss, one) for loss, one in found.items()]
+    return Section("search", TITLE, blocks)
+
+
+_READ = (
+    "Each loss has the same number of trials. A trial trains on a part of the training identities "
+    "and is scored on the others (validation): test identities are never seen. Scores of the best "
+    "trial are the highest of many and flatter; they are shown to say what was taken, and the "
+    "open division's table has what that gives on test identities, over seeds of its own."
+)
+
+
+def by_loss(trials: Sequence[Training]) -> dict[str, list[Training]]:
+    """Trials of each arm; the arm of a trial is that of its loss, with the trial's own part
+    (after the last slash, where it has digits) left away."""
+    found: dict[str, list[Training]] = {}
+    for one in trials:
+        head, _, tail = one.arm.rpartition("/")
+        arm = head if head and any(c.isdigit() for c in tail) else one.arm
+        found.setdefault(arm or one.loss, []).append(one)
+    return found
+
+
+def score(trial: Training) -> float | None:
+    """MAP@R on validation identities; None where the trial did not end."""
+    value = trial.metrics.get(numbers.MAIN) if trial.status == "ok" else None
+    return value if value is not None and math.isfinite(value) else None
+
+
+def best_of(trials: Sequence[Training]) -> tuple[Training, float] | None:
+    """The first of those with the highest score."""
+    scored = [(one, value) for one in trials if (value := score(one)) is not None]
+    return max(scored, key=lambda pair: pair[1], default=None)
+
+
+def _choices(trials: Sequence[Training]) -> dict[str, dict[str, str]]:
+    """Of each trial what differs between trials of its loss: the space, as far as it was tried."""
+    rows = {one.name: dict(flat(_tuned(one))) for one in trials}
+    keys = dict.fromkeys(key for row in rows.values() for key in row)
+    varied = [key for key in keys if len({row.get(key) for row in rows.values()}) > 1]
+    return {name: {key: row[key] for key in varied if key in row} for name, row in rows.items()}
+
+
+def _tuned(trial: Training) -> Mapping[str, Any]:
+    terms = {f"{term.get('loss', 'term')}": {k: term.get(k) for k in ("weight", "options")}
+             for term in trial.job.get("terms", [])}  # fmt: skip
+    settings = trial.job.get("settings", {})
+    return {"terms": terms, "settings": settings} if trial.job else dict(trial.settings)
+
+
+def _best(quality: Quality, found: Mapping[str, Sequence[Training]]) -> document.Table:
+    rows = []
+    for loss, trials in found.items():
+        ended = sum(score(one) is not None for one in trials)
+        choices = _choices(trials)
+        space = dict.fromkeys(key for row in choices.values() for key in row)
+        best = best_of(trials)
+        taken, value = "none: no trial ended", Cell("–")
+        if best is not None:
+            taken = "; ".join(f"{k} {v}" for k, v in choices[best[0].name].items()) or "as it is"
+            value = Cell(f"{best[1]:.3f}", link=quality.anchor(best[0]))
+        rows.append((loss, f"{ended} of {len(trials)}", ", ".join(space) or "nothing", value, taken))
+    columns = ("loss", "trials that ended", "space: what was varied", "best on validation", "with")
+    return table(columns, rows, "Budget, space and the best trial",
+                 numeric=("trials that ended", "best on validation"))  # fmt: skip
+
+
+def _trials(quality: Quality, loss: str, trials: Sequence[Training]) -> Details:
+    choices = _choices(trials)
+    rows = []
+    for number, one in enumerate(trials):
+        value = score(one)
+        text = "; ".join(f"{k} {v}" for k, v in choices[one.name].items())
+        told = numbers.figure(numbers.MAIN, value) if value is not None else one.reason or "no score"
+        rows.append((Cell(str(number), link=quality.anchor(one)), told, text))
+    columns = ("trial", "MAP@R on validation", "with")
+    made = table(columns, rows, numeric=columns[:2])
+    return Details(f"Trials of {loss} ({len(rows)})", [made])
+
+
+def history(
+    name: str, found: Mapping[str, Sequence[Training]], looks: Looks
+) -> document.Figure | None:
+    """Each trial's score, and the best so far, by loss."""
+    shown = {loss: trials for loss, trials in found.items() if best_of(trials)}
+    if not shown:
+        return None
+    parts, body = [], []
+    with style.drawing():
+        drawn = style.figure(7.6, 3.6)
+        axis = drawn.subplots()
+        for place, (loss, trials) in enumerate(shown.items()):
+            one = looks[loss] if loss in looks else look(place)
+            points = [(n, v) for n, t in enumerate(trials) if (v := score(t)) is not None]
+            x, y = [n for n, _ in points], [v for _, v in points]
+            top = [max(y[: i + 1]) for i in range(len(y))]
+            axis.plot(x, y, linestyle="none", marker=one.marker, color=one.colour, markersize=3.2,
+                      markerfacecolor="none", markeredgewidth=0.7)  # fmt: skip
+            axis.plot(x, top, drawstyle="steps-post", color=one.colour, linestyle=one.line,
+                      marker=one.marker, markevery=[len(x) - 1], label=short(loss))  # fmt: skip
+            parts.append(f"{loss}: {top[0]:.3f} at first, {top[-1]:.3f} in the end")
+            body.append((loss, str(len(x)), f"{top[0]:.3f}", f"{top[-1]:.3f}",
+                         str(x[y.index(top[-1])])))  # fmt: skip
+        axis.set(xlabel="trial", ylabel="MAP@R on validation identities")
+        axis.xaxis.set_major_locator(ticker.MaxNLocator(8, integer=True))
+        drawn.legend(loc="outside right upper")
+        title, alt = "History of the search", f"Best score by trial. {'; '.join(parts)}."
+        svg = style.to_svg(drawn, name, title, alt)
+    columns = ("loss", "trials", "first", "best", "found at trial")
+    data = table(columns, body, numeric=columns[1:])
+    caption = "Hollow: one trial each. Lines: the best so far."
+    return document.Figure(name, title, caption, alt, svg, 7.6, data)

@@ -1,0 +1,88 @@
+"""The figures of the page as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from . import answer, numbers
+from .judging import Judged
+from .reading import Quality, groups
+from .searching import best_of, by_loss
+
+VERSION = 1
+
+
+def summary(quality: Quality, judged: Sequence[Judged]) -> dict[str, Any]:
+    """Tables, differences, claims and trainings; means and bounds to nine digits, each seed's
+    value as it was recorded."""
+    return {
+        "version": VERSION,
+        "tables": [_table(quality, *key) for key in quality.tables()],
+        "search": _search(quality),
+        "claims": [_claim(one) for one in judged],
+        "trainings": [
+            {"name": one.name, "status": one.status, "reason": one.reason, "mlflow": one.mlflow}
+            for one in quality.trainings
+        ],
+        "missing": quality.records.missing,
+    }
+
+
+def _table(quality: Quality, division: str, dataset: str) -> dict[str, Any]:
+    found = groups(quality.of_study(division, dataset))
+    metric, metrics = numbers.main_metric(found), numbers.columns(found)
+    best = answer.best(quality, division, dataset)
+    before = numbers.untrained(found)
+    rows = {group.label: _row(group, metrics) for group in found}
+    return {
+        "division": division,
+        "dataset": dataset,
+        "main_metric": metric,
+        "highest_mean": best["leader"].label if best else None,
+        "told_apart_from": best["apart"] if best else [],
+        "rows": rows,
+        "untrained": _row(before, metrics) if before else None,
+        "differences": [
+            {"a": one.a, "b": one.b, **(numbers.plain(one.paired.difference) or {}),
+             "p": numbers.rounded(one.paired.p_value), "p_holm": numbers.rounded(one.adjusted)}
+            for one in numbers.compare(found, metric)
+        ],
+    }  # fmt: skip
+
+
+def _row(group: Any, metrics: Sequence[str]) -> dict[str, Any]:
+    ran, diverged, missing = numbers.state(group.trainings)
+    figures = {}
+    for metric in metrics:
+        values = numbers.by_seed(group, metric)
+        over = numbers.plain(numbers.over_seeds(values))
+        if over is not None:
+            figures[metric] = {**over, "by_seed": {str(seed): v for seed, v in values.items()}}
+    return {"ran": ran, "diverged": diverged, "not_run": missing, "metrics": figures}
+
+
+def _search(quality: Quality) -> list[dict[str, Any]]:
+    trials = quality.of_study("search")
+    found = []
+    for dataset in dict.fromkeys(one.dataset for one in trials):
+        for loss, some in by_loss([one for one in trials if one.dataset == dataset]).items():
+            best = best_of(some)
+            found.append({
+                "dataset": dataset, "loss": loss, "trials": len(some),
+                "best": best[0].name if best else None, "best_score": best[1] if best else None,
+            })  # fmt: skip
+    return found
+
+
+def _claim(one: Judged) -> dict[str, Any]:
+    verdict = one.verdict
+    estimates = [
+        {"label": e.label, "value": numbers.rounded(e.value), "low": numbers.rounded(e.low),
+         "high": numbers.rounded(e.high), "seeds": e.count, "unit": e.unit}
+        for e in verdict.estimates
+    ]  # fmt: skip
+    return {
+        "number": one.claim.number, "name": one.claim.name, "outcome": verdict.outcome,
+        "reason": verdict.reason, "estimates": estimates, "trainings": len(one.trainings),
+    }  # fmt: skip
