@@ -22,6 +22,7 @@ OPTIONS = {
     },
     "gate-trust": {"--smoke", "--quiet-only", "--seed", "--out", "--page-only"},
     "list": {"--json"},
+    "quality": set(),
     "report": {"run_dir"},
     "run": {
         "--case", "--contender", "--device", "--fast", "--loss", "--out", "--resume",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import lzma
 import math
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import journal, machine
-from benchmarks.records import RecordError, Run, Training, load
+from benchmarks.records import Run, Training, load
 from suites.quality.jobs import Job, TrainingResult
 
 from . import workers
@@ -46,15 +45,7 @@ def read(path: Path) -> Run:
     RecordError where there is none, or it is damaged."""
     if path.is_dir():
         path = next((path / name for name in FILES if (path / name).is_file()), path / FILES[0])
-    if path.suffix != ".xz":
-        return load(path)
-    try:
-        with tempfile.TemporaryDirectory(prefix="marginbench-") as folder:
-            unpacked = Path(folder) / path.stem
-            unpacked.write_bytes(lzma.decompress(path.read_bytes()))
-            return load(unpacked)
-    except (OSError, lzma.LZMAError) as error:
-        raise RecordError(f"records: expected a file packed by xz; {path}: {error}") from None
+    return load(path)
 
 
 def find(run: Run, name: str) -> Training:
