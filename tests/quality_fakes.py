@@ -1,10 +1,15 @@
-"""Trainings that only say that they were trained, for the runner's tests; imported by workers."""
+"""Trainings that only say that they were trained, for the runner's tests; imported by workers.
+
+``python tests/quality_fakes.py ARGUMENTS`` is ``marginbench quality run ARGUMENTS`` with four slow
+ones as its plan.
+"""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +39,8 @@ def train(
     first = int(reached.read_text()) if reached.exists() else 0
     for epoch in range(first + 1, job.settings.epochs + 1):
         time.sleep(0.3 if job.arm.startswith("slow") else 0.01)
-        if job.arm == "killed":
+        if job.arm == "killed" and first == 0:
+            reached.write_text(str(epoch))
             os.kill(os.getpid(), signal.SIGKILL)
         if job.arm == "raises":
             raise OSError("no such luck")
@@ -57,3 +63,20 @@ def train(
 def append(path: Path, line: str) -> None:
     with path.open("a") as file:
         file.write(f"{line}\n")
+
+
+def main(arguments: list[str]) -> None:
+    import functools
+
+    import marginbench
+    from benchmarks.quality import planning, running
+    from reports.quality import commands
+
+    planning.plan = lambda asked: plan("slow-a", "slow-b", seeds=2, epochs=3)
+    running.run = functools.partial(running.run, train="quality_fakes:train")
+    commands._page = lambda out_dir: out_dir / "index.html"
+    marginbench.cli(["quality", "run", *arguments])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

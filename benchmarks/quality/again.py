@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from . import workers
 EQUAL, UNEQUAL, NOT_COMPARED = 0, 1, 3
 # What depends on how busy the machine was, and not on what was trained.
 TIMED = frozenset({"train_time_s", "samples_per_second", "data_wait_share", "peak_memory_bytes"})
+_ABSENT = "absent"
 FILES = (journal.FILE, f"{journal.FILE}.xz")
 
 
@@ -71,7 +71,9 @@ def compare(recorded: Training, result: TrainingResult) -> Compared:
     """Whether every figure that time does not decide is equal bit for bit."""
     then, now = dict(_figures(recorded)), dict(_figures(result))
     unequal = [
-        place for place in {**then, **now} if not _same(then.get(place), now.get(place, math.inf))
+        place
+        for place in {**then, **now}
+        if not _same(then.get(place, _ABSENT), now.get(place, _ABSENT))
     ]
     others = _others(recorded)
     metrics = [

@@ -42,8 +42,9 @@ class Queue:
         self._running: dict[str, Job] = {}
         self.total, self.done = plan.total, 0
         self._add(plan.jobs)
+        self._asked = {id(search): 0 for search in plan.searches}
         for search in plan.searches:
-            self._advance(search, search.trials)
+            self._advance(search)
 
     @property
     def over(self) -> bool:
@@ -87,13 +88,14 @@ class Queue:
             for name, job in self._running.items()
         ]
         waiting = [self._expected.seconds(job) for job in (*self._trials, *self._ready)]
-        later = [
-            self._expected.seconds(job)
-            for search in self._waiting.values()
-            for job in self._plan.found_by(search)
-        ]
-        work = sum(running) + sum(waiting) + sum(later)
+        work = sum(running) + sum(waiting) + sum(map(self._later_s, self._waiting.values()))
         return max([work / processes, *running], default=0.0)
+
+    def _later_s(self, search: Search) -> float:
+        """What a search asks for after its trial that is under way; a trial takes as long as a training."""
+        found = [self._expected.seconds(job) for job in self._plan.found_by(search)]
+        trials = search.trials - self._asked[id(search)]
+        return sum(found) + trials * (found[0] if found else 0.0)
 
     def _add(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
@@ -103,9 +105,10 @@ class Queue:
                 self._ready.append(job)
         self._ready = deque(self._expected.ordered(self._ready))
 
-    def _advance(self, search: Search, _: int = 0) -> None:
+    def _advance(self, search: Search) -> None:
         """To the search's next trial that has no result yet, or to what it found."""
         while (job := search.ask()) is not None:
+            self._asked[id(search)] += 1
             known = self._finished.get(job.name)
             if known is None:
                 self._waiting[job.name] = search
@@ -113,16 +116,21 @@ class Queue:
                 return
             search.tell(as_result(known))
             self.done += 1
+        self._is_over(search)
         self._add(self._plan.found_by(search))
 
     def _abandon(self, search: Search, reason: str) -> None:
+        self._is_over(search)
         jobs = self._plan.found_by(search)
-        self._abandoned += [not_run(job, reason) for job in jobs]
+        self._abandoned += [not_run(job, reason) for job in jobs if job.name not in self._finished]
+        self.done += sum(job.name in self._finished for job in jobs)
+
+    def _is_over(self, search: Search) -> None:
+        """Trials that it will not ask for any more are none of the run's."""
+        self.total -= search.trials - self._asked[id(search)]
 
 
 def as_result(trained: Training) -> TrainingResult:
     """A record as what the training gave."""
-    fields = trained.model_dump(
-        exclude={"kind", "schema_version", "run", "session", "provenance"}
-    )
+    fields = trained.model_dump(exclude={"kind", "schema_version", "run", "session", "provenance"})
     return TrainingResult(**fields)

@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -183,7 +183,7 @@ def _work(pipe: Connection, setting: Setting) -> None:
     lock = os.open(setting.out_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     fcntl.flock(lock, fcntl.LOCK_SH)
     train = resolve(setting.train)
-    mirror = resolve(setting.mirror)(setting.out_dir, setting.tags) if setting.mirror else None
+    mirror, no_mirror = _mirror(setting)
     while True:
         try:
             job = Job.from_plain(pipe.recv())
@@ -198,7 +198,19 @@ def _work(pipe: Connection, setting: Setting) -> None:
             result = train(job, setting.out_dir, mirror, tell)
         except Exception as error:
             result = not_run(job, f"{type(error).__name__}: {error}")
+        if no_mirror:
+            result = replace(result, mlflow={"reason": no_mirror})
         pipe.send(("ended", vars(result), time.monotonic() - start))
+
+
+def _mirror(setting: Setting) -> tuple[Any, str]:
+    """The mirror of the run, or why there is none: that ends no training."""
+    if not setting.mirror:
+        return None, ""
+    try:
+        return resolve(setting.mirror)(setting.out_dir, setting.tags), ""
+    except Exception as error:
+        return None, f"{type(error).__name__}: {error}"
 
 
 def _end_with_parent() -> None:
