@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
+from page_reader import Page
 from synthetic_run import COMMIT, IDENTITY, RUN
 
 from benchmarks.records import Line, Provenance, RunEnd, Session, Training
-from suites.claims.claim import Claim, Estimate, Line as Curve, Panel, Plot, Verdict
+from reports.quality import judging, published
+from reports.quality.build import build
+from suites.claims.claim import Claim, Estimate, Panel, Plot, Verdict
+from suites.claims.claim import Line as Curve
 from suites.quality.intervals import interval
 from suites.quality.jobs import Job, Settings, Term
 
@@ -87,8 +93,12 @@ class Maker:
                 "positive_distance_share": same / same.sum(),
                 "negative_distance_share": other / other.sum()}  # fmt: skip
         for prefix in ("", "seen_"):
-            made[f"{prefix}embedding_1"] = radius * np.cos(angles) + noise.normal(0, 0.1, len(kinds))
-            made[f"{prefix}embedding_2"] = radius * np.sin(angles) + noise.normal(0, 0.1, len(kinds))
+            made[f"{prefix}embedding_1"] = radius * np.cos(angles) + noise.normal(
+                0, 0.1, len(kinds)
+            )
+            made[f"{prefix}embedding_2"] = radius * np.sin(angles) + noise.normal(
+                0, 0.1, len(kinds)
+            )
             made[f"{prefix}embedding_identity"] = kinds.astype(float)
         return {name: values.tolist() for name, values in made.items()}
 
@@ -154,7 +164,9 @@ def _plots(trainings) -> list[Plot]:
                                  for name in ("embedding_1", "embedding_2")))
         for k in range(3)
     )  # fmt: skip
-    steps = Curve("one identity", tuple(one["distance_edges"]), tuple(one["positive_distance_share"]))
+    steps = Curve(
+        "one identity", tuple(one["distance_edges"]), tuple(one["positive_distance_share"])
+    )
     return [
         Plot("map", "MAP@R against m", "lines", "m", "MAP@R", (Panel("", (line,)),), "It grows."),
         Plot("means", "Means", "points", "m", "MAP@R", (Panel("a", (line,)), Panel("b", (line,))),
@@ -183,3 +195,15 @@ class PublishedTable:
     status: str = "published, other data"
 
 
+@contextmanager
+def one_claim() -> Iterator[None]:
+    """The claim and the table of the synthetic run, in place of the catalogue's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judging, "known", lambda: [CLAIM])
+        patch.setattr(published, "known", lambda: [PublishedTable()])
+        yield
+
+
+def report(folder: Path, lines: Sequence[Line] | Iterator[Line]) -> Page:
+    build(write(folder, lines))
+    return Page((folder / "index.html").read_text())

@@ -42,17 +42,22 @@ _READ = (
 
 
 def best(quality: Quality, division: str, dataset: str) -> dict | None:
-    """The arm with the highest mean, and which others it can and can't be told apart from; None
-    where nothing ran."""
+    """The arm with the highest mean, and which others it can and can't be told apart from: of
+    those of which every seed ran, and as many as of any; None where there are none."""
     found = groups(quality.of_study(division, dataset))
     metric = numbers.main_metric(found)
-    ranks = numbers.ranked(found, metric)
+    whole = [group for group in found if len(group.ran) == len(group.trainings)]
+    most = max((len(group.ran) for group in whole), default=0)
+    # One lucky seed of an arm whose others diverged is no mean to be first by.
+    ranks = numbers.ranked([group for group in whole if len(group.ran) == most], metric)
     if not ranks:
         return None
     leader, middle = ranks[0]
     pairs = [p for p in numbers.compare(found, metric) if leader.label in (p.a, p.b)]
     apart = [p.b if p.a == leader.label else p.a for p in pairs if p.found]
-    others = [group.label for group, _ in ranks[1:] if group.label not in apart]
+    rest = [group.label for group, _ in ranks[1:]]
+    apart = [label for label in rest if label in apart]
+    others = [label for label in rest if label not in apart]
     return {"leader": leader, "metric": metric, "middle": middle, "apart": apart, "others": others}
 
 
@@ -84,7 +89,9 @@ def lead(quality: Quality, judged: list[Judged]) -> str:
         elif not one["others"]:
             text += ", and is told apart from all others"
         elif one["apart"]:
-            text += f", told apart from {len(one['apart'])} of {len(one['apart']) + len(one['others'])}"
+            text += (
+                f", told apart from {len(one['apart'])} of {len(one['apart']) + len(one['others'])}"
+            )
         else:
             text += ", and can be told apart from none of the others"
         parts.append(f"{text}.")
@@ -92,6 +99,6 @@ def lead(quality: Quality, judged: list[Judged]) -> str:
         parts.append("No loss has been trained to its end yet.")
     if judged:
         counts = [one.verdict.outcome for one in judged]
-        words = [f"{counts.count(word)} {word}" for word in TONES]  # type: ignore[arg-type]
+        words = [f"{counts.count(word)} {word}" for word in TONES]
         parts.append(f"Of {len(judged)} claims of the papers: {', '.join(words)}.")
     return " ".join(parts)

@@ -41,7 +41,9 @@ _GREY = "#b5b5b5"
 def chosen(count: int, panels: int) -> np.ndarray:
     """Indices of the points to draw: all, or an even part that keeps the figure small."""
     most = max(FEWEST, MOST // max(1, panels))
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+    # By multiples of the golden ratio: spread over the images whatever period their order has.
+    places = np.argsort(np.arange(count) * 0.6180339887498949 % 1, kind="stable")
+    return np.sort(places[:most])
 
 
 def square(xs: Sequence[float], ys: Sequence[float]) -> tuple[tuple[float, float], ...]:
@@ -55,6 +57,8 @@ def settle(drawn: Any) -> None:
     """Lays the figure out for good: strokes of clouds are placed on paper, not in data."""
     drawn.get_layout_engine().execute(drawn)
     drawn.set_layout_engine("none")
+    for axis in drawn.axes:
+        axis.apply_aspect()
 
 
 def cloud(axis: Any, xs: Sequence[float], ys: Sequence[float], place: int | None) -> None:
@@ -118,4 +122,4 @@ def _relative(stroke: re.Match[str]) -> str:
 
 def _tenth(number: float) -> str:
     text = f"{number:.1f}".rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text
+    return "0" if text in ("-0", "") else text.replace("0.", ".", 1) if abs(number) < 1 else text

@@ -50,9 +50,7 @@ def _table(quality: Quality, found: list[Group]) -> list[Block]:
     if not metrics:
         return [Text("No training of this table ran to its end, so there is no figure to give.",
                      "warning"), _outcomes(quality, found)]  # fmt: skip
-    rows: list[tuple[Cell | str, ...]] = []
-    for group in found:
-        rows.append(_row(quality, group, group.label, metrics))
+    rows = [_row(quality, group, metrics) for group in found]
     before = numbers.untrained(found)
     if before is not None:
         seeds = str(len(before.trainings))
@@ -71,14 +69,12 @@ def _table(quality: Quality, found: list[Group]) -> list[Block]:
     return [Text(text, "note"), made, _seeds(quality, found, metrics), *_others(found, metrics)]
 
 
-def _row(
-    quality: Quality, group: Group, label: str, metrics: Sequence[str]
-) -> tuple[Cell | str, ...]:
+def _row(quality: Quality, group: Group, metrics: Sequence[str]) -> tuple[Cell | str, ...]:
     run = group.first or group.trainings[0]
     ran, _, _ = numbers.state(group.trainings)
     whole = len(group.trainings)
     seeds = str(ran) if ran == whole else f"{ran} of {whole}"
-    name = Cell(label, mark=label, link=quality.anchor(run))
+    name = Cell(group.label, mark=group.label, link=quality.anchor(run))
     return name, seeds, *_cells(group, metrics), outcome(group.trainings)
 
 
@@ -110,8 +106,9 @@ def _seeds(quality: Quality, found: list[Group], metrics: Sequence[str]) -> Deta
             told = one.status == "ok"
             values = (numbers.figure(m, one.metrics.get(m)) if told else units.NOTHING
                       for m in metrics)  # fmt: skip
-            rows.append((Cell(group.label, mark=group.label),
-                         Cell(str(one.seed), link=quality.anchor(one)), *values, outcome([one])))  # fmt: skip
+            seed = Cell(str(one.seed), link=quality.anchor(one))
+            label = Cell(group.label, mark=group.label)
+            rows.append((label, seed, *values, outcome([one])))
     titles = [numbers.title(metric) for metric in metrics]
     made = table(("loss", "seed", *titles, "outcome"), rows, numeric=("seed", *titles))
     return Details(f"Every seed's value ({len(rows)} trainings)", [made])

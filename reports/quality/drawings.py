@@ -13,6 +13,7 @@ from ..document import Cell, table
 from ..style import Looks
 from . import numbers
 from .looks import name as short
+from .looks import ticks
 from .reading import Group
 
 WIDTH = 9.6
@@ -42,7 +43,7 @@ def dots(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Looks
                 body.append((Cell(group.label, mark=group.label), numbers.title(metric), told,
                              _listed(metric, values)))  # fmt: skip
             axis.set_xlabel(short(numbers.title(metric), 40))
-            axis.xaxis.set_major_locator(ticker.MaxNLocator(5))
+            ticks(axis.xaxis, 5)
             axis.margins(x=0.08)
         axes[0].set_yticks(range(len(rows)), [short(group.label) for group in rows])
         axes[0].set_ylim(len(rows) - 0.4, -0.6)
@@ -56,7 +57,8 @@ def dots(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Looks
 
 def _dot(axis: Any, row: int, values: list[float], middle: Any, look: Any) -> None:
     axis.plot(values, [row - 0.17] * len(values), linestyle="none", marker=look.marker,
-              color=look.colour, markerfacecolor="none", markersize=3.6, markeredgewidth=0.7)  # fmt: skip
+              color=look.colour, markerfacecolor="none", markersize=3.6,
+              markeredgewidth=0.7)  # fmt: skip
     if middle.low is not None:
         axis.plot([middle.low, middle.high], [row + 0.12] * 2, color=look.colour, linewidth=1.6,
                   solid_capstyle="butt")  # fmt: skip
@@ -88,8 +90,10 @@ def curves(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Loo
             axis.set_title(numbers.title(metric, False), loc="left")
             axis.set_xlabel("epoch")
             axis.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
-        handles = {text: one for axis in axes
-                   for one, text in zip(*axis.get_legend_handles_labels(), strict=True)}  # fmt: skip
+            ticks(axis.yaxis)
+        shown_lines = [pair for axis in axes
+                       for pair in zip(*axis.get_legend_handles_labels(), strict=True)]  # fmt: skip
+        handles = {text: line for line, text in shown_lines}
         drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
         title = "Learning curves"
         ends = [f"{label} ends at {numbers.title(metric, False)} "
@@ -113,7 +117,9 @@ def _by_epoch(group: Group, metric: str) -> list[tuple[float, Any]]:
         for place, row in enumerate(one.epochs):
             number, value = row.get("epoch"), row.get(metric)
             if value is not None:
-                by_epoch.setdefault(float(place if number is None else number), {})[one.seed] = value
+                by_epoch.setdefault(float(place if number is None else number), {})[one.seed] = (
+                    value
+                )
     whole = max(map(len, by_epoch.values()), default=0)
     epochs = sorted(epoch for epoch, values in by_epoch.items() if len(values) == whole)
     if len(epochs) > MOST_EPOCHS:

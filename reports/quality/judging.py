@@ -29,7 +29,7 @@ class Judged:
 def known() -> list[Claim]:
     """All claims of the catalogue, in their order."""
     try:
-        from suites.claims.catalogue import claims  # type: ignore[import-not-found]
+        from suites.claims.catalogue import claims
     except ModuleNotFoundError:
         return []
 

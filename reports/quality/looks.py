@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from matplotlib import ticker
 
 from ..style import Look, Looks, plain
 
@@ -41,6 +44,16 @@ class LossLooks(Looks):
         self._looks = {label: look(place) for place, label in enumerate(labels)}
         self._looks[UNTRAINED] = _GREY
         self.order = list(labels)
+
+
+def ticks(axis: Any, most: int = 6) -> None:
+    """Round figures on a linear axis, plain decimals at powers of ten on a logarithmic one."""
+    if axis.get_scale() == "log":
+        axis.set_major_locator(ticker.LogLocator(numticks=8))
+        axis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.set_minor_locator(ticker.NullLocator())
+    else:
+        axis.set_major_locator(ticker.MaxNLocator(most, steps=[1, 2, 5, 10]))
 
 
 def name(text: str, most: int = 34) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import ticker
 
 from benchmarks.records import Training
 
@@ -17,6 +17,7 @@ from ..style import Looks
 from . import clouds
 from .drawings import Drawn
 from .looks import name as short
+from .looks import ticks
 from .reading import Group, series
 
 COLUMNS = 4
@@ -26,14 +27,13 @@ MOST_RATES = 41
 def _panels(
     name: str, title: str, found: Sequence[tuple[Group, Any]], height: float,
     draw: Callable[[Any, int, Any], None], after: Callable[[Any], None] = lambda drawn: None,
-    **share: bool,
 ) -> tuple[Any, float]:  # fmt: skip
     """Small multiples, one panel an arm."""
     columns = min(COLUMNS, len(found))
     rows = math.ceil(len(found) / columns)
     width = 0.3 + 2.35 * max(2, columns)
     drawn = style.figure(width, 0.2 + height * rows)
-    axes = drawn.subplots(rows, columns, squeeze=False, **share).flat
+    axes = drawn.subplots(rows, columns, squeeze=False).flat
     for index, axis in enumerate(axes):
         if index >= len(found):
             axis.set_axis_off()
@@ -58,8 +58,8 @@ def embeddings(name: str, found: Sequence[Group], prefix: str, looks: Looks) -> 
             x_limits, y_limits = clouds.square(values[0], values[1])
             axis.set(xlim=x_limits, ylim=y_limits)
             axis.set_box_aspect(1)
-            axis.xaxis.set_major_locator(ticker.MaxNLocator(3))
-            axis.yaxis.set_major_locator(ticker.MaxNLocator(3))
+            ticks(axis.xaxis, 3)
+            ticks(axis.yaxis, 3)
 
         drawn, width = _panels(name, title, panels, 2.45, frame, clouds.settle)
         for axis, (_, (xs, ys, identities)) in zip(drawn.axes, panels, strict=False):
@@ -68,9 +68,9 @@ def embeddings(name: str, found: Sequence[Group], prefix: str, looks: Looks) -> 
             for place, at in clouds.by_identity(kinds):
                 clouds.cloud(axis, x[at], y[at], place)
         body = [_cloud_row(group, values) for group, values in panels]
-        alt = "Scatter plots, one a loss. " + "; ".join(
-            f"{group.label}: {row[2]} images of {row[3]} identities, {row[4]} of the spread lies "
-            "between identities" for (group, _), row in zip(panels, body, strict=True)) + "."  # fmt: skip
+        told = [f"{row[0].text}: {row[2]} images of {row[3]} identities, {row[4]} of the spread "
+                "lies between identities" for row in body]  # fmt: skip
+        alt = f"Scatter plots, one a loss. {'; '.join(told)}."
         svg = clouds.to_svg(drawn, name, title, alt)
     most = clouds.chosen(10**6, len(panels)).size
     caption = (
@@ -104,7 +104,8 @@ def roc(name: str, found: Sequence[Group], looks: Looks) -> Drawn:
     for group in found:
         whole = [s for one in group.ran if (s := series(one, "roc_far", "roc_tar"))]
         if whole:
-            panels.append((group, np.mean([_accepted(*one, rates) for one in whole], axis=0), whole))
+            accepted = [_accepted(one[0], one[1], rates) for one in whole]
+            panels.append((group, np.mean(accepted, axis=0), whole))
     if not panels:
         return None
     with style.drawing():
@@ -113,8 +114,11 @@ def roc(name: str, found: Sequence[Group], looks: Looks) -> Drawn:
         for group, accepted, _ in panels:
             look = looks[group.label]
             axis.plot(rates, accepted, color=look.colour, linestyle=look.line, marker=look.marker,
-                      markersize=3.2, markevery=5, linewidth=1.2, label=short(group.label))  # fmt: skip
+                      markersize=3.2, markevery=5, linewidth=1.2,
+                      label=short(group.label))  # fmt: skip
         axis.set_xscale("log")
+        ticks(axis.xaxis)
+        axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
         axis.set(xlabel="false accepts (share of different pairs)", ylim=(-0.02, 1.02),
                  ylabel="true accepts (share of same pairs)")  # fmt: skip
         drawn.legend(loc="outside right upper")
@@ -153,6 +157,8 @@ def distances(name: str, found: Sequence[Group], looks: Looks) -> Drawn:
         axis.stairs(other, edges, color="#D55E00", linewidth=1.2, linestyle=(0, (3, 1.5)),
                     label="two identities")  # fmt: skip
         axis.set_xlabel("distance")
+        ticks(axis.xaxis, 4)
+        ticks(axis.yaxis, 4)
         overlap = sum(min(a, b) for a, b in zip(same, other, strict=True))
         group = panels[index][0]
         body.append((Cell(group.label, mark=group.label), _mean(edges, same), _mean(edges, other),
@@ -161,7 +167,8 @@ def distances(name: str, found: Sequence[Group], looks: Looks) -> Drawn:
     with style.drawing():
         title = "Distances between embeddings"
         drawn, width = _panels(name, title, panels, 1.75, draw)
-        drawn.axes[0].legend(loc="best")
+        shown = drawn.axes[0].get_legend_handles_labels()
+        drawn.legend(*shown, loc="outside lower center", ncols=2)
         alt = "Histograms of distances, one panel a loss. " + "; ".join(
             f"{row[0].text}: mean {row[1]} inside an identity, {row[2]} between two, overlap "
             f"{row[3]}" for row in body) + "."  # fmt: skip
@@ -186,6 +193,6 @@ def _histogram(training: Training | None) -> tuple[Sequence[float], ...] | None:
 
 def _mean(edges: Sequence[float], shares: Sequence[float]) -> str:
     whole = sum(shares)
-    middles = [(a + b) / 2 for a, b in zip(edges, edges[1:], strict=False)]
+    middles = [(a + b) / 2 for a, b in itertools.pairwise(edges)]
     total = sum(m * s for m, s in zip(middles, shares, strict=True))
     return units.digits3(total / whole) if whole else units.NOTHING

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import ticker
 
 from suites.claims.claim import Line, Panel, Plot
 
 from .. import document, style, units
 from ..document import table
 from . import clouds
-from .looks import look, name
+from .looks import look, name, ticks
 
 COLUMNS = 3
 _PANEL = (3.2, 2.6)
@@ -77,6 +76,8 @@ def _frame(axis: Any, plot: Plot, panel: Panel, last_row: bool) -> None:
     for letter, set_scale in (("x", axis.set_xscale), ("y", axis.set_yscale)):
         if letter in panel.logarithmic:
             set_scale("log")
+    for one in (axis.xaxis, axis.yaxis):
+        ticks(one)
     if last_row:
         axis.set_xlabel(name(plot.x_label, 60))
         axis.xaxis.set_tick_params(labelbottom=True)
@@ -88,7 +89,9 @@ def _line(axis: Any, kind: str, line: Line, place: int) -> None:
     one = look(place)
     label = name(line.label)
     if kind == "steps":
-        axis.stairs(line.y, line.x, color=one.colour, linestyle=one.line, label=label, linewidth=1.3)
+        axis.stairs(
+            line.y, line.x, color=one.colour, linestyle=one.line, label=label, linewidth=1.3
+        )
         axis.stairs(line.y, line.x, color=one.colour, fill=True, alpha=0.12)
         return
     bars = None
@@ -151,10 +154,6 @@ def _legend(drawn: Any, count: int) -> None:
     if count > 1:
         drawn.legend(handles.values(), handles.keys(), loc="outside lower center",
                      ncols=min(4, count))  # fmt: skip
-    axis = drawn.axes[0]
-    for one in (axis.xaxis, axis.yaxis):
-        if one.get_scale() == "linear":
-            one.set_major_locator(ticker.MaxNLocator(6))
 
 
 def _data(plot: Plot) -> document.Table:

@@ -14,7 +14,7 @@ MARK = "published, other data"
 def known() -> list[Any]:
     """The tables of `suites.published`."""
     try:
-        from suites.published import tables  # type: ignore[import-not-found]
+        from suites.published import tables
     except ModuleNotFoundError:
         return []
 
@@ -30,8 +30,8 @@ def section(found: Sequence[Any]) -> Section:
     for one in found:
         rows = [[Cell(str(value)) for value in row] for row in one.rows]
         caption = f"{one.title} ({MARK})"
-        blocks += [table([str(c) for c in one.columns], rows, caption),
-                   Text(f"Source: {one.source}. Status: {one.status or MARK}.", "note")]  # fmt: skip
+        source = f"Source: {one.source}. Status: {one.status or MARK}."
+        blocks += [table([str(c) for c in one.columns], rows, caption), Text(source, "note")]
     if not found:
         blocks.append(Text("There are none."))
     return Section("published", TITLE, blocks)

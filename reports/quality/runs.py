@@ -59,8 +59,8 @@ def missing(quality: Quality) -> Section:
                 for one in failed]  # fmt: skip
         blocks.append(table(("training", "", "why"), rows))
     if left:
-        rows = [(Cell(name, code=True), "the run was stopped before it") for name in left]
-        made = table(("training", "why"), rows)
+        unreached = [(Cell(name, code=True), "the run was stopped before it") for name in left]
+        made = table(("training", "why"), unreached)
         title = f"Planned and not reached ({len(left)})"
         blocks.append(Details(title, [made], open=len(left) <= FEW))
     return Section("missing", "Not run, and diverged", blocks)

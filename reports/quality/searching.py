@@ -16,7 +16,7 @@ from ..sections.context import slug, unique
 from ..sections.provenance import flat
 from ..style import Looks
 from . import numbers
-from .looks import look
+from .looks import look, ticks
 from .looks import name as short
 from .reading import SEARCH, Quality
 
@@ -98,7 +98,9 @@ def _best(quality: Quality, found: Mapping[str, Sequence[Training]]) -> document
         if best is not None:
             taken = "; ".join(f"{k} {v}" for k, v in choices[best[0].name].items()) or "as it is"
             value = Cell(f"{best[1]:.3f}", link=quality.anchor(best[0]))
-        rows.append((loss, f"{ended} of {len(trials)}", ", ".join(space) or "nothing", value, taken))
+        rows.append(
+            (loss, f"{ended} of {len(trials)}", ", ".join(space) or "nothing", value, taken)
+        )
     columns = ("loss", "trials that ended", "space: what was varied", "best on validation", "with")
     return table(columns, rows, "Budget, space and the best trial",
                  numeric=("trials that ended", "best on validation"))  # fmt: skip
@@ -110,7 +112,9 @@ def _trials(quality: Quality, loss: str, trials: Sequence[Training]) -> Details:
     for number, one in enumerate(trials):
         value = score(one)
         text = "; ".join(f"{k} {v}" for k, v in choices[one.name].items())
-        told = numbers.figure(numbers.MAIN, value) if value is not None else one.reason or "no score"
+        told = (
+            numbers.figure(numbers.MAIN, value) if value is not None else one.reason or "no score"
+        )
         rows.append((Cell(str(number), link=quality.anchor(one)), told, text))
     columns = ("trial", "MAP@R on validation", "with")
     made = table(columns, rows, numeric=columns[:2])
@@ -142,6 +146,7 @@ def history(
                          str(x[y.index(top[-1])])))  # fmt: skip
         axis.set(xlabel="trial", ylabel="MAP@R on validation identities")
         axis.xaxis.set_major_locator(ticker.MaxNLocator(8, integer=True))
+        ticks(axis.yaxis)
         drawn.legend(loc="outside right upper")
         title, alt = "History of the search", f"Best score by trial. {'; '.join(parts)}."
         svg = style.to_svg(drawn, name, title, alt)
