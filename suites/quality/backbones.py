@@ -103,9 +103,7 @@ class LeNetPlusPlus(nn.Module):
 class _Block(nn.Module):
     """Two 3x3 convolutions beside a short cut (He et al. 2016), batch-normalised."""
 
-    def __init__(
-        self, fan_in: int, fan_out: int, stride: int, generator: torch.Generator
-    ) -> None:
+    def __init__(self, fan_in: int, fan_out: int, stride: int, generator: torch.Generator) -> None:
         super().__init__()
         self.first = _conv(fan_in, fan_out, 3, generator, stride=stride)
         self.first_norm = nn.BatchNorm2d(fan_out)
@@ -162,7 +160,7 @@ def build(
         raise InputError("backbone", f"one of {', '.join(BACKBONES)}", repr(name))
     network: nn.Module = BACKBONES[name](image_shape, dim, generator, last_relu)
     if name in _CHANNELS_LAST:
-        network = network.to(memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 

@@ -115,7 +115,9 @@ class Evaluation:
     def description(self) -> dict[str, Any]:
         s = self._settings
         asked = self.splits.get("test") or self.splits[SEEN]
-        source = "given with the dataset" if asked.pairs_given else "balanced, drawn by a fixed seed"
+        source = (
+            "given with the dataset" if asked.pairs_given else "balanced, drawn by a fixed seed"
+        )
         return {
             "evaluated_images": {
                 name: f"{len(split.rows)} of {split.of}, evenly over identities"

@@ -6,6 +6,7 @@ nothing itself, so that no timing of a thread can change a result.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +47,7 @@ class Loader:
     def steps(self, rows_of_steps: Sequence[Tensor]) -> Iterator[Tensor]:
         if self._in_memory:
             for rows in rows_of_steps:
-                yield self._waiting(lambda rows=rows: self[rows])
+                yield self._waiting(functools.partial(self.__getitem__, rows))
             return
         left, ahead = deque(rows_of_steps), deque[Future[Tensor]]()
         pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="loader")

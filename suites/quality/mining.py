@@ -49,23 +49,22 @@ class OfflineMiner:
             candidates = torch.cat([candidates, rows, positive]).unique()
         x_MD = embed(candidates)
         labels_M = self._labels_N[candidates].to(x_MD.device)
-        at_A, positive_A = (torch.searchsorted(candidates, of) for of in (rows, positive))
+        size = max(1, _CHUNK // len(x_MD))
+        # Each anchor's place and its positive's among what is embedded.
+        places = [torch.searchsorted(candidates, of).to(x_MD.device) for of in (rows, positive)]
         found = [
-            candidates[_negatives(x_MD, labels_M, at, near, self._rule).cpu()]
-            for at, near in zip(
-                *(of.to(x_MD.device).split(max(1, _CHUNK // len(x_MD))) for of in (at_A, positive_A)),
-                strict=True,
-            )
-        ]  # fmt: skip
+            candidates[_negatives(x_MD, labels_M, at_A, near_A, self._rule).cpu()]
+            for at_A, near_A in zip(*(place.split(size) for place in places), strict=True)
+        ]
         return positive, torch.cat(found)
 
 
-def _negatives(x_MD: Tensor, labels_M: Tensor, at_A: Tensor, positive_A: Tensor, rule: str) -> Tensor:
+def _negatives(
+    x_MD: Tensor, labels_M: Tensor, at_A: Tensor, positive_A: Tensor, rule: str
+) -> Tensor:
     """For anchors and their positives (both indices into x_MD) the negative by the rule (A)."""
     anchors_AD = x_MD[at_A]
-    distances_AM = (
-        (anchors_AD**2).sum(1, keepdim=True) + (x_MD**2).sum(1) - 2 * anchors_AD @ x_MD.T
-    )
+    distances_AM = (anchors_AD**2).sum(1, keepdim=True) + (x_MD**2).sum(1) - 2 * anchors_AD @ x_MD.T
     own_AM = labels_M[at_A][:, None] == labels_M
     if rule == "offline-hard":
         return distances_AM.masked_fill_(own_AM, torch.inf).argmin(1)

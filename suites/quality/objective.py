@@ -11,7 +11,6 @@ Shapes: B batch, D dimension of an embedding, C identities trained on.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +22,7 @@ from torch import Tensor
 from kernels.drawing import Batch
 
 from .jobs import Term
-from .terms import LEARNABLE, Declared, declared
-
-FieldUpdate = tuple[str, Declared]
+from .terms import LEARNABLE, declared
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,11 @@ class Objective:
     @property
     def parameters(self) -> list[Tensor]:
         return [self.fields[field] for field in self.learnt]
+
+    @property
+    def updated(self) -> dict[str, str]:
+        """The fields that a rule replaces, and the variant that is the rule."""
+        return {u.field: u.variant.name for term in self.terms for u in term.updates}
 
     @property
     def unit_embeddings(self) -> bool:
@@ -168,11 +170,10 @@ class Objective:
 
     def description(self, last: float) -> dict[str, Any]:
         """The terms in plain values; ``last`` is the share of steps done at the last one."""
-        updates = itertools.chain.from_iterable(term.updates for term in self.terms)
         return {
             "terms": [term.description(last) for term in self.terms],
             "explicit_partners": self.partners,
             "unit_embeddings": self.unit_embeddings,
             "trained_beside_network": list(self.learnt),
-            "updated_by_rule": {update.field: update.variant.name for update in updates},
+            "updated_by_rule": self.updated,
         }

@@ -133,7 +133,9 @@ class Declared:
         def options(progress: float) -> dict[str, Any]:
             of_rules = [update.options(progress) for update in self.updates]
             return dict(
-                itertools.chain.from_iterable(o.items() for o in (self.options(progress), *of_rules))
+                itertools.chain.from_iterable(
+                    o.items() for o in (self.options(progress), *of_rules)
+                )
             )
 
         term = self.term
@@ -181,11 +183,15 @@ def _declared(term: Term, contender: str, device: str) -> Declared:
         raise InputError("variant", f"one of {term.loss} with a loss", repr(variant.name))
     given = dict(term.options)
     updates = tuple(
-        Update(field, loss.variant(name), _updater(loss, loss.variant(name), contender, device), given)
+        Update(
+            field, loss.variant(name), _updater(loss, loss.variant(name), contender, device), given
+        )
         for field, name in training.updates.items()
         if made_from(variant, field)
     )
-    known = list(dict.fromkeys([*variant.options, *(o for u in updates for o in u.variant.options)]))
+    known = list(
+        dict.fromkeys([*variant.options, *(o for u in updates for o in u.variant.options)])
+    )
     for name in given:
         if name not in known:
             expected = f"one of {', '.join(known)} for {term.loss} {variant.name}"
