@@ -21,7 +21,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # The peer that only an NVIDIA GPU can run brings hundreds of MB: left out where there is none.
 PEERS := peers$(if $(shell command -v nvidia-smi),$(COMMA)gpu-peers)
 
-.PHONY: help bench bench-fast gate gate-trust test static sanitize mutants lint format report history list doctor lock clean
+.PHONY: help bench bench-fast quality quality-full ui gate gate-trust test static sanitize mutants lint format report history list doctor lock clean
 
 help:  ## list the targets, a line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,15 @@ bench: $(VENV)/.bench  ## install, measure this machine (GPU or CPU), write the 
 
 bench-fast: $(VENV)/.bench  ## the same on small sizes: does everything run, in about a minute
 	$(BIN)/marginbench run --fast $(ARGS)
+
+quality: $(VENV)/.bench  ## train with every loss on digits, test the papers' claims (minutes)
+	$(BIN)/marginbench quality run $(ARGS)
+
+quality-full: $(VENV)/.bench  ## glyphs and fashion, claims in full (long); ARGS="--resume FOLDER" goes on
+	$(BIN)/marginbench quality run $(if $(findstring --resume,$(ARGS)),,--full) $(ARGS)
+
+ui: $(VENV)/.bench  ## MLflow's pages on the newest quality run; ARGS=FOLDER for another
+	$(BIN)/marginbench quality ui $(ARGS)
 
 gate: $(VENV)/.bench  ## slower, larger or wrong? against BASE=<revision>, or where the branch left main
 	$(BIN)/marginbench gate $(if $(BASE),--base $(BASE)) $(ARGS)

@@ -1,4 +1,4 @@
-"""The command line: ``marginbench run | list | report | compare | history | static | gate``.
+"""The command line: ``marginbench run | quality | list | report | compare | history | gate | ...``.
 
 Only the standard library, click and rich are imported here; a command imports what it needs when
 it runs, so that ``--help`` answers at once. Exit codes: 0 fine, 1 the run failed or an
@@ -19,6 +19,7 @@ from rich.table import Table
 
 from reports import commands as reading
 from reports.gate import commands as gating
+from reports.quality import commands as quality
 
 if TYPE_CHECKING:
     from suites.cases import Case
@@ -58,6 +59,7 @@ def cli() -> None:
       marginbench run --loss triplet --suite speed
       marginbench run --resume reports/out/RUN     go on after an interruption
       marginbench report            draw the newest run's report again
+      marginbench quality run       train with every loss, test the papers' claims (minutes)
       marginbench gate              slower, larger or wrong? against where the branch left main
       marginbench compare A.json B.json            pytest-benchmark's files, base and candidate
       marginbench history           every metric over the commits, with what changed
@@ -283,6 +285,7 @@ def sanitize(only: str) -> None:
 
 reading.register(cli)
 gating.register(cli)
+quality.register(cli)
 
 
 def _fail(message: str) -> NoReturn:

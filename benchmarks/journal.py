@@ -43,6 +43,8 @@ class Journal:
     another process is writing it.
     """
 
+    RESUME = "marginbench run --resume"
+
     def __init__(self, out_dir: Path) -> None:
         self.path = out_dir / FILE
         out_dir.mkdir(parents=True, exist_ok=True)
@@ -55,7 +57,7 @@ class Journal:
                 f"records: {self.path} is being written by another process; wait for its end"
             ) from None
         try:
-            self._writer = Writer(self.path)
+            self._writer = Writer(self.path, self.RESUME)
             self.before: Run = arrange(read_lines(self.path))
         except BaseException:
             os.close(self._lock)

@@ -19,12 +19,12 @@ class Writer:
 
     A line that can't be written whole is taken back, so that the file ends in a whole line, and
     RecordError says what to do. Raises it also where the file at ``path`` is not one of ours,
-    and leaves that as it is.
+    and leaves that as it is. ``resume`` is the command that goes on with the run.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, resume: str = "marginbench run --resume") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
+        self._path, self._resume = path, resume
         _drop_cut_off_tail(path)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
@@ -38,7 +38,7 @@ class Writer:
     def _no_room(self, before: int, error: OSError) -> str:
         what = "disk full" if error.errno in NO_ROOM else "can't write"
         if before:
-            mend = f"go on with: marginbench run --resume {self._path.parent}"
+            mend = f"go on with: {self._resume} {self._path.parent}"
         else:
             # Nothing was measured: without the file, the same command can be given again.
             self._path.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import marginbench
+from reports.quality import commands as training
 
 OPTIONS = {
     "compare": {
@@ -22,6 +23,7 @@ OPTIONS = {
     },
     "gate-trust": {"--smoke", "--quiet-only", "--seed", "--out", "--page-only"},
     "list": {"--json"},
+    "quality": set(),
     "report": {"run_dir"},
     "run": {
         "--case", "--contender", "--device", "--fast", "--loss", "--out", "--resume",
@@ -29,6 +31,17 @@ OPTIONS = {
     },
     "sanitize": {"--only"},
     "static": {"--kernel", "--pin", "--target"},
+}  # fmt: skip
+
+QUALITY_OPTIONS = {
+    "again": {"name", "records"},
+    "report": {"run_dir"},
+    "run": {
+        "--claim", "--contender", "--dataset", "--device", "--division", "--full", "--loss",
+        "--no-mlflow", "--only", "--out", "--resume", "--seed", "--seeds", "--workers",
+    },
+    "sync": {"--store", "run_dir"},
+    "ui": {"--port", "run_dir"},
 }  # fmt: skip
 
 
@@ -43,9 +56,17 @@ def test_the_options_are_frozen():
         for name, command in marginbench.cli.commands.items()
     }
     assert found == OPTIONS
+    found = {
+        name: {parameter.opts[-1] for parameter in command.params}
+        for name, command in training.quality.commands.items()
+    }
+    assert found == QUALITY_OPTIONS
 
 
-@pytest.mark.parametrize("command", [(), *((name,) for name in OPTIONS)])
+@pytest.mark.parametrize(
+    "command",
+    [(), *((name,) for name in OPTIONS), *(("quality", name) for name in QUALITY_OPTIONS)],
+)
 def test_help_teaches(command: tuple[str, ...]):
     result = call(*command, "--help")
     assert result.exit_code == 0
@@ -66,6 +87,10 @@ def test_help_teaches(command: tuple[str, ...]):
         (("run", "--device", "tpu"), "--device"),
         (("run", "--frobnicate"), "--frobnicate"),
         (("measure",), "measure"),
+        (("quality", "run", "--division", "half"), "--division"),
+        (("quality", "run", "--seeds", "0"), "--seeds"),
+        (("quality", "run", "--resume", "/nowhere"), "--resume"),
+        (("quality", "again", "/nowhere", "a"), "RECORDS"),
     ],
 )
 def test_bad_usage_is_2_and_names_the_option(arguments: tuple[str, ...], says: str):

@@ -1,0 +1,128 @@
+"""Trains again what a record says was trained, and holds the two against each other."""
+
+from __future__ import annotations
+
+import difflib
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import journal, machine
+from benchmarks.records import Run, Training, load
+from suites.quality.jobs import Job, TrainingResult
+
+from . import workers
+
+EQUAL, UNEQUAL, NOT_COMPARED = 0, 1, 3
+# What depends on how busy the machine was, and not on what was trained.
+TIMED = frozenset({"train_time_s", "samples_per_second", "data_wait_share", "peak_memory_bytes"})
+_ABSENT = "absent"
+FILES = (journal.FILE, f"{journal.FILE}.xz")
+
+
+class NotThere(ValueError):
+    """The record does not hold a training of that name; says which is the nearest."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """``differences`` are the figures that differ (of the last epoch: name, recorded, again), of
+    ``figures`` that were compared; ``others`` what of machine and versions differs. ``verdict``
+    says it in a sentence, ``exit_code`` is 0, 1 or 3."""
+
+    exit_code: int
+    verdict: str
+    figures: int
+    metrics: list[tuple[str, float | None, float | None]]
+    differences: list[str]
+    others: list[str]
+
+
+def read(path: Path) -> Run:
+    """The run in a record file, plain or packed by xz, or in the folder that holds one. Raises
+    RecordError where there is none, or it is damaged."""
+    if path.is_dir():
+        path = next((path / name for name in FILES if (path / name).is_file()), path / FILES[0])
+    return load(path)
+
+
+def find(run: Run, name: str) -> Training:
+    """The training of that name; raises NotThere."""
+    known = {one.name: one for one in run.trainings if one.job}
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise NotThere(f"expected one of the {len(known)} trainings of the record; got {name!r}"
+                       f"{hint}")  # fmt: skip
+    return known[name]
+
+
+def again(recorded: Training, train: str = workers.TRAIN) -> Compared:
+    """Trains it in this process, from the beginning, and compares."""
+    job = Job.from_plain(recorded.job)
+    with tempfile.TemporaryDirectory(prefix="marginbench-") as folder:
+        result = workers.resolve(train)(job, Path(folder), None, lambda *_: None)
+    return compare(recorded, result)
+
+
+def compare(recorded: Training, result: TrainingResult) -> Compared:
+    """Whether every figure that time does not decide is equal bit for bit."""
+    then, now = dict(_figures(recorded)), dict(_figures(result))
+    unequal = [
+        place
+        for place in {**then, **now}
+        if not _same(then.get(place, _ABSENT), now.get(place, _ABSENT))
+    ]
+    others = _others(recorded)
+    metrics = [
+        (name, recorded.metrics.get(name), result.metrics.get(name))
+        for name in {**recorded.metrics, **result.metrics}
+    ]
+    if result.status == "not_run":
+        code, verdict = NOT_COMPARED, f"it could not be trained: {result.reason}"
+    elif recorded.status == "not_run":
+        code, verdict = NOT_COMPARED, f"the record has no figures: {recorded.reason}"
+    elif result.status != recorded.status:
+        unequal.insert(0, "status")
+        code, verdict = _unequal(f"{recorded.status} in the record, {result.status} now", others)
+    elif unequal:
+        what = f"{len(unequal)} of {len(then)} figures differ"
+        code, verdict = _unequal(what, others)
+    else:
+        code, verdict = EQUAL, f"equal bit for bit: {len(then)} figures"
+    return Compared(code, verdict, len(then), metrics, unequal, others)
+
+
+def _unequal(what: str, others: list[str]) -> tuple[int, str]:
+    if others:
+        return NOT_COMPARED, f"{what}, which another machine or other versions may explain"
+    return UNEQUAL, f"{what}, on the same machine and versions"
+
+
+def _others(recorded: Training) -> list[str]:
+    """What of the record's machine and versions is another here. Another commit is told too, but
+    is no excuse: the code may have changed what it computes."""
+    then, found = recorded.provenance, []
+    if then.machine != machine.name():
+        found.append(f"machine: {then.machine}; here {machine.name()}")
+    for name, version in machine.versions().items():
+        if then.versions.get(name) != version:
+            found.append(f"{name}: {then.versions.get(name)}; here {version}")
+    return found
+
+
+def _figures(of: Training | TrainingResult) -> Iterator[tuple[str, Any]]:
+    rows: list[tuple[str, Mapping[str, Any]]] = [
+        (f"epoch {row.get('epoch', index):g} ", row) for index, row in enumerate(of.epochs)
+    ]
+    for where, row in (*rows, ("", of.metrics), ("series ", of.series)):
+        for name, value in row.items():
+            if name not in TIMED:
+                yield where + name, value
+
+
+def _same(then: Any, now: Any) -> bool:
+    """JSON brings a float back with every bit; -0.0 is told from 0.0."""
+    return repr(then) == repr(now)

@@ -1,0 +1,42 @@
+"""Writes the lines of a quality run: sessions, trainings, the end."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+
+from benchmarks import journal, machine
+from benchmarks.records import Session, Training
+from kernels import catalogue
+from suites.quality.jobs import TrainingResult
+
+RESUME = "marginbench quality run --resume"
+
+
+class Journal(journal.Journal):
+    """The record file of a quality run; see `benchmarks.journal.Journal`."""
+
+    RESUME = RESUME
+
+    def begin(self, command: str, preset: str, seed: int, plan: list[str]) -> None:
+        """The session's line. ``command`` is what the trainings' own commands begin with."""
+        self._command = command
+        commit, dirty = machine.commit()
+        broken = {failure.name: failure.reason for failure in catalogue.failures()}
+        self._writer.append(
+            Session(
+                **self._common, command=command, preset=preset, seed=seed,
+                started_at=journal.now(), commit=commit, dirty=dirty, identity=machine.identity(),
+                information={**machine.information(), "failed_losses": broken}, plan=plan,
+            )
+        )  # fmt: skip
+
+    def trained(self, result: TrainingResult) -> None:
+        """One network, with a command that trains it again: from the plan where the plan says
+        how, from this record where a search did."""
+        if result.study in ("open", "search"):
+            command = f"marginbench quality again {shlex.quote(str(self.path))} "
+        else:
+            command = f"{self._command} --only "
+        provenance = journal.provenance(command + shlex.quote(result.name))
+        self._writer.append(Training(**self._common, provenance=provenance, **asdict(result)))

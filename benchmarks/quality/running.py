@@ -1,0 +1,136 @@
+"""Runs a plan of trainings in parallel, and writes each as it ends.
+
+It can be killed at any moment: what has ended is in the record, and what was under way goes on
+from its own checkpoint. What was not run (a dataset is missing, a worker was killed) is tried
+again when the run is gone on with.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks import machine
+from benchmarks.records import Training
+from benchmarks.session import Progress, Step, plain
+from suites.quality.jobs import TrainingResult
+
+from . import workers
+from .journal import Journal
+from .planning import Asked, Plan
+from .queueing import Queue, failed
+
+FINE, FAILED, NOT_POSSIBLE, INTERRUPTED = 0, 1, 3, 130
+_POLL_S = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``exit_code``: 0 where all was trained (a network that diverged is a result too), 1 where a
+    training failed by a fault of the suite, 3 where one can't be run here, 130 interrupted.
+    ``not_run`` counts trainings by the reason why there is none."""
+
+    exit_code: int
+    records: Path
+    done: int
+    total: int
+    diverged: int
+    not_run: dict[str, int]
+
+
+def run(
+    plan: Plan,
+    asked: Asked,
+    out_dir: Path,
+    *,
+    command: str = "marginbench quality run",
+    processes: int = 0,
+    mlflow: bool = True,
+    progress: Progress = plain,
+    train: str = workers.TRAIN,
+) -> Outcome:
+    """Trains what of the plan is not in ``out_dir`` yet.
+
+    ``processes`` train side by side (0: one a core; one alone on a GPU). Raises RecordError where
+    the record is damaged or held by another run, or no process can be started.
+    """
+    count = processes or (1 if asked.device == "cuda" else machine.identity()["cores"])
+    with closing(Journal(out_dir)) as journal:
+        session = _Session(journal, plan, progress, count)
+        if session.queue.over and journal.before.complete:
+            return session.outcome(FINE)
+        journal.begin(command, asked.preset, asked.seed, plan.names)
+        commit, dirty = machine.commit()
+        tags = {"commit": commit, "dirty": str(dirty), "machine": machine.name(),
+                "run": journal.run, **machine.versions()}  # fmt: skip
+        mirror = workers.MIRROR if mlflow else ""
+        return session.run(workers.Setting(out_dir.resolve(), 1, train, mirror, tags))
+
+
+class _Session:
+    def __init__(self, journal: Journal, plan: Plan, progress: Progress, processes: int) -> None:
+        self.journal, self.progress, self.processes = journal, progress, processes
+        self.queue = Queue(plan, journal.before.trainings)
+        self.results: dict[str, TrainingResult | Training] = {
+            one.name: one for one in journal.before.trainings
+        }
+        self.shares: dict[str, float] = {}
+        self.started = time.monotonic()
+
+    def run(self, setting: workers.Setting) -> Outcome:
+        if not self.queue.over:
+            try:
+                with workers.Pool(self.processes, setting) as pool:
+                    self._train(pool)
+            except KeyboardInterrupt:
+                return self.outcome(INTERRUPTED)
+        self.journal.end_run(time.monotonic() - self.started)
+        return self.outcome(FINE)
+
+    def outcome(self, code: int) -> Outcome:
+        missing = [one for one in self.results.values() if one.status == "not_run"]
+        if code == FINE and missing:
+            code = FAILED if any(map(failed, missing)) else NOT_POSSIBLE
+        return Outcome(
+            code, self.journal.path, self.queue.done, self.queue.total,
+            sum(one.status == "worse" for one in self.results.values()),
+            dict(Counter(one.reason for one in missing)),
+        )  # fmt: skip
+
+    def _train(self, pool: workers.Pool) -> None:
+        while not self.queue.over:
+            while pool.idle and (job := self.queue.next()) is not None:
+                pool.submit(job)
+            self._tell(pool, Step(self.queue.total, self.queue.done))
+            for event in pool.events(_POLL_S):
+                if isinstance(event, workers.Epoch):
+                    self.shares[event.job.name] = event.epoch / max(1, event.epochs)
+                else:
+                    self._end(pool, event)
+
+    def _end(self, pool: workers.Pool, event: workers.Ended) -> None:
+        result, name = event.result, event.job.name
+        self._write(result)
+        self.shares.pop(name, None)
+        self.queue.ended(result, event.seconds)
+        for other in self.queue.abandoned():
+            self._write(other)
+        note = f"{event.seconds:.1f} s" if result.status == "ok" else result.reason
+        step = Step(self.queue.total, self.queue.done, finished=name, note=note)
+        self._tell(pool, step)
+
+    def _write(self, result: TrainingResult) -> None:
+        """But for what an earlier session said already: that it is not run, and why."""
+        before = self.results.get(result.name)
+        told = before and (before.status, before.reason) == (result.status, result.reason)
+        if not (told and result.status == "not_run"):
+            self.journal.trained(result)
+        self.results[result.name] = result
+
+    def _tell(self, pool: workers.Pool, step: Step) -> None:
+        left_s = self.queue.left_s(self.processes, self.shares)
+        current = ", ".join(job.name for job in pool.running)
+        self.progress(replace(step, current=current, left_s=left_s))

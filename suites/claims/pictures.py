@@ -1,0 +1,76 @@
+"""Figures that several claims draw of one trained network, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .claim import Line, Panel, Plot, Trained
+from .judging import Arms
+
+
+def clouds(training: Trained, prefix: str = "seen_") -> tuple[Line, ...]:
+    """The embedding's two coordinates, a cloud for each identity; none without the series."""
+    x, y, of = (
+        training.series.get(f"{prefix}embedding_{name}", ()) for name in ("1", "2", "identity")
+    )
+    if not x or not len(x) == len(y) == len(of):
+        return ()
+    return tuple(
+        Line(
+            f"identity {identity:g}",
+            tuple(value for value, i in zip(x, of, strict=True) if i == identity),
+            tuple(value for value, i in zip(y, of, strict=True) if i == identity),
+        )
+        for identity in sorted(set(of))
+    )
+
+
+def embeddings(arms: Arms, names: Sequence[str], name: str, title: str) -> list[Plot]:
+    """A panel of clouds for each arm, from its lowest seed; no plot if none has the series."""
+    panels = []
+    for arm in names:
+        training = arms.first(arm)
+        lines = clouds(training) if training else ()
+        if training and lines:
+            panels.append(Panel(f"{arm}, seed {training.seed}", lines))
+    if not panels:
+        return []
+    return [
+        Plot(
+            name, title, "scatter", "first coordinate", "second coordinate", tuple(panels),
+            f"{title}: a cloud of points for each identity, one panel for each of "
+            f"{len(panels)} networks.",
+            "One network each (the lowest seed), images that were not trained on.",
+        )
+    ]  # fmt: skip
+
+
+def histograms(training: Trained, prefix: str = "seen_") -> tuple[Line, ...]:
+    """Shares of the distances of equal and of different identities; none without the series."""
+    edges = tuple(training.series.get(f"{prefix}distance_edges", ()))
+    found = []
+    for kind, label in (("positive", "same identity"), ("negative", "different identities")):
+        shares = tuple(training.series.get(f"{prefix}{kind}_distance_share", ()))
+        if shares and len(edges) == len(shares) + 1:
+            found.append(Line(label, edges, shares))
+    return tuple(found)
+
+
+def distances(arms: Arms, names: Sequence[str], name: str, title: str) -> list[Plot]:
+    """A panel of distance histograms for each arm, from its lowest seed."""
+    panels = []
+    for arm in names:
+        training = arms.first(arm)
+        lines = histograms(training) if training else ()
+        if training and lines:
+            panels.append(Panel(f"{arm}, seed {training.seed}", lines))
+    if not panels:
+        return []
+    return [
+        Plot(
+            name, title, "steps", "Euclidean distance", "share of the pairs", tuple(panels),
+            f"{title}: histograms of the distances of pairs of the same and of different "
+            f"identities, one panel for each of {len(panels)} networks.",
+            "One network each (the lowest seed), images that were not trained on.",
+        )
+    ]  # fmt: skip

@@ -1,0 +1,89 @@
+"""A row is trained again from its record, and held against it bit for bit."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import quality_fakes as fakes
+from click.testing import CliRunner, Result
+
+import marginbench
+from benchmarks.quality import again, workers
+from benchmarks.quality.journal import Journal
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
+    """A record of one fake training, and its name; `again` trains with the same fake."""
+    real = again.again
+    monkeypatch.setattr(again, "again", lambda one: real(one, "quality_fakes:train"))
+    journal = Journal(tmp_path / "run")
+    journal.begin("marginbench quality run", "quality", 0, [])
+    folder = tmp_path / "made"
+    folder.mkdir()
+    result = fakes.train(fakes.job("a", epochs=1), folder, None, lambda *_: None)
+    journal.trained(result)
+    journal.close()
+    return journal.path, result.name
+
+
+def changed(path: Path, change: Callable[[dict], None]) -> None:
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    change(lines[-1])
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(marginbench.cli, ["quality", "again", *arguments])
+
+
+def test_the_same_is_0_from_the_file_its_folder_and_an_archive(recorded: tuple[Path, str]):
+    path, name = recorded
+    archive = path.parent.parent / "published.jsonl.xz"
+    archive.write_bytes(lzma.compress(path.read_bytes()))
+    for where in (path, path.parent, archive):
+        result = call(str(where), name)
+        assert result.exit_code == 0, result.output
+        assert "equal bit for bit" in result.output
+
+
+def test_one_bit_more_is_1_on_the_same_machine_and_3_with_another_torch(
+    recorded: tuple[Path, str],
+):
+    path, name = recorded
+
+    def one_ulp(line: dict) -> None:
+        rate = line["metrics"]["recall_at_1"]
+        line["metrics"]["recall_at_1"] = math.nextafter(rate, 2.0)
+
+    changed(path, one_ulp)
+    result = call(str(path), name)
+    assert result.exit_code == 1 and "recall_at_1" in result.output
+    changed(path, lambda line: line["provenance"]["versions"].update(torch="1.0"))
+    result = call(str(path), name)
+    assert result.exit_code == 3 and "torch: 1.0" in result.output
+
+
+def test_times_are_not_compared(recorded: tuple[Path, str]):
+    path, name = recorded
+    changed(path, lambda line: line["metrics"].update(train_time_s=3.25))
+    assert call(str(path), name).exit_code == 0
+
+
+def test_what_can_not_be_trained_here_is_3(recorded: tuple[Path, str]):
+    path, _ = recorded
+    recorded_one = again.find(again.read(path), recorded[1])
+    result = workers.not_run(fakes.job("a", epochs=1), "needs CUDA: torch finds no GPU")
+    found = again.compare(recorded_one, result)
+    assert found.exit_code == 3 and "needs CUDA" in found.verdict
+
+
+def test_a_name_that_is_not_there_is_2_and_the_nearest_is_named(recorded: tuple[Path, str]):
+    path, name = recorded
+    result = call(str(path), name.replace("closed", "clozed"))
+    assert result.exit_code == 2 and f"did you mean '{name}'" in " ".join(result.output.split())
