@@ -103,9 +103,7 @@ def roc(name: str, found: Sequence[Group], prefix: str, looks: Looks) -> Drawn:
     names = (f"{prefix}roc_far", f"{prefix}roc_tar")
     panels = []
     for group in found:
-        whole = [
-            s for one in group.ran if (s := series(one, f"{prefix}roc_far", f"{prefix}roc_tar"))
-        ]
+        whole = [s for one in group.ran if (s := series(one, *names))]
         if whole:
             accepted = [_accepted(one[0], one[1], rates) for one in whole]
             panels.append((group, np.mean(accepted, axis=0), whole))

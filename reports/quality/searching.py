@@ -117,13 +117,7 @@ def _best(quality: Quality, found: Mapping[str, Sequence[Training]]) -> document
         rows.append(
             (loss, f"{ended} of {len(trials)}", "; ".join(space) or "nothing", value, taken)
         )
-    columns = (
-        "loss",
-        "trials that ended",
-        "space: what was varied, and tried",
-        "best on validation",
-        "with",
-    )
+    columns = ("loss", "trials that ended", "space, as far as tried", "best on validation", "with")
     return table(columns, rows, "Budget, space and the best trial",
                  numeric=("trials that ended", "best on validation"))  # fmt: skip
 
