@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from suites.quality.intervals import Interval, paired
+
 from .. import units
 from ..document import Block, Cell, Section, Text, table
 from . import divisions, numbers
@@ -15,10 +17,10 @@ def section(quality: Quality, judged: list[Judged]) -> Section:
     blocks: list[Block] = []
     rows = [row for key in quality.tables() if (row := _row(quality, *key))]
     if rows:
-        columns = ("dataset", "division", "highest mean", "MAP@R", "told apart from",
-                   "not told apart from")  # fmt: skip
+        columns = ("dataset", "division", "highest mean", "MAP@R", "untrained network",
+                   "gained by training", "told apart from", "not told apart from")  # fmt: skip
         blocks += [Text(_READ, "note"), table(columns, rows, "Which loss gave the best embeddings",
-                                              numeric=("MAP@R",))]  # fmt: skip
+                                              numeric=columns[3:6])]  # fmt: skip
     else:
         blocks.append(Text("No loss was trained to its end in the closed or the open division, so "
                            "there is nothing to compare yet."))  # fmt: skip
@@ -37,7 +39,8 @@ _READ = (
     "Mean average precision at R on identities never trained on, as mean ± half of its 95% "
     "interval over seeds; where a dataset keeps none apart, on other images of those trained on. A "
     "loss is told apart from another where the paired difference over equal seeds survives Holm's "
-    "correction over all pairs of its table. The highest mean alone proves nothing."
+    "correction over all pairs of its table. The highest mean alone proves nothing. What training "
+    "gained is the paired difference from the same networks before their first step."
 )
 
 
@@ -58,7 +61,11 @@ def best(quality: Quality, division: str, dataset: str) -> dict | None:
     rest = [group.label for group, _ in ranks[1:]]
     apart = [label for label in rest if label in apart]
     others = [label for label in rest if label not in apart]
-    return {"leader": leader, "metric": metric, "middle": middle, "apart": apart, "others": others}
+    before = numbers.untrained([leader])
+    start = numbers.by_seed(before, metric) if before else {}
+    gained = paired(numbers.by_seed(leader, metric), start).difference if start else None
+    return {"leader": leader, "metric": metric, "middle": middle, "apart": apart,
+            "others": others, "untrained": numbers.over_seeds(start), "gained": gained}  # fmt: skip
 
 
 def _row(quality: Quality, division: str, dataset: str) -> tuple[Cell | str, ...] | None:
@@ -71,8 +78,19 @@ def _row(quality: Quality, division: str, dataset: str) -> tuple[Cell | str, ...
     if metric != numbers.MAIN:
         value += " (seen identities)"
     return (Cell(dataset, link=divisions.anchor(division, dataset)), division,
-            Cell(label, mark=label), value, ", ".join(one["apart"]) or "none",
+            Cell(label, mark=label), value, numbers.estimate(metric, one["untrained"]),
+            _gained(one["gained"]), ", ".join(one["apart"]) or "none",
             ", ".join(one["others"]) or "none")  # fmt: skip
+
+
+def _gained(found: Interval | None) -> Cell:
+    """Whether training helped at all is not taken for granted."""
+    if found is None:
+        return Cell(units.NOTHING)
+    if found.low is None or found.high is None:
+        return Cell(f"{found.mean:+.3f} (1 seed)")
+    text = f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return Cell(text, tone="bad" if found.high <= 0 else "good" if found.low > 0 else "")
 
 
 def lead(quality: Quality, judged: list[Judged]) -> str:
@@ -94,6 +112,9 @@ def lead(quality: Quality, judged: list[Judged]) -> str:
             )
         else:
             text += ", and can be told apart from none of the others"
+        if one["untrained"] is not None and one["untrained"].mean >= one["middle"].mean:
+            before = numbers.figure(one["metric"], one["untrained"].mean)
+            text += f"; the untrained network has {before}, no less"
         parts.append(f"{text}.")
     if not parts:
         parts.append("No loss has been trained to its end yet.")

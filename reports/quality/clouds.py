@@ -16,7 +16,7 @@ from .. import style
 from .looks import look
 
 # Points drawn in a figure; beyond, each panel shows an even part of its own.
-MOST = 4000
+MOST = 3000
 FEWEST = 120
 # A shape is strokes (from x, y to x, y) in points about the middle; the first two are single dots,
 # round and square.
@@ -102,13 +102,20 @@ def proxy(place: int, label: str) -> Line2D:
 
 
 _STROKE = re.compile(r"M ([-\d.]+) ([-\d.]+) L ([-\d.]+) ([-\d.]+)")
+_MARKERS = re.compile(r'(?:<use [^>]*?( style="[^"]*")/>)(?:<use [^>]*?\1/>){2,}')
 _PATH = re.compile(r'(?<= d=")(?:M [-\d.]+ [-\d.]+ L [-\d.]+ [-\d.]+ ?){4,}(?=")')
 
 
 def to_svg(drawn: Any, name: str, title: str, alt: str) -> str:
     """As `reports.style.to_svg`, with the strokes of clouds relative and to a tenth of a point."""
     svg = style.to_svg(drawn, name, title, alt)
-    return _PATH.sub(lambda path: _STROKE.sub(_relative, path[0]).replace(" M", "M").strip(), svg)
+    svg = _PATH.sub(lambda path: _STROKE.sub(_relative, path[0]).replace(" M", "M").strip(), svg)
+    return slim(svg)
+
+
+def slim(svg: str) -> str:
+    """Markers of a line say their style once, in a group of their own."""
+    return _MARKERS.sub(lambda run: f"<g{run[1]}>{run[0].replace(run[1], '')}</g>", svg)
 
 
 def _relative(stroke: re.Match[str]) -> str:

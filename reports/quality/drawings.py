@@ -11,9 +11,9 @@ from matplotlib import ticker
 from .. import document, style
 from ..document import Cell, table
 from ..style import Looks
-from . import numbers
+from . import clouds, numbers
 from .looks import name as short
-from .looks import ticks
+from .looks import ticks, within
 from .reading import Group
 
 WIDTH = 9.6
@@ -45,10 +45,11 @@ def dots(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Looks
             axis.set_xlabel(short(numbers.title(metric), 40))
             ticks(axis.xaxis, 5)
             axis.margins(x=0.08)
+            within(axis, "x", metric)
         axes[0].set_yticks(range(len(rows)), [short(group.label) for group in rows])
         axes[0].set_ylim(len(rows) - 0.4, -0.6)
         title, alt = "Each seed, and their mean", f"Dot plots of each seed. {'; '.join(parts)}."
-        svg = style.to_svg(drawn, name, title, alt)
+        svg = clouds.to_svg(drawn, name, title, alt)
     caption = ("Hollow: one seed each. Filled, with the bar: the mean and its 95% interval. Scales "
                "do not begin at 0.")  # fmt: skip
     columns = ("loss", "metric", "mean ± half of the 95% interval", "each seed")
@@ -91,6 +92,7 @@ def curves(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Loo
             axis.set_xlabel("epoch")
             axis.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
             ticks(axis.yaxis)
+            within(axis, "y", metric)
         shown_lines = [pair for axis in axes
                        for pair in zip(*axis.get_legend_handles_labels(), strict=True)]  # fmt: skip
         handles = {text: line for line, text in shown_lines}
@@ -100,7 +102,7 @@ def curves(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Loo
                 f"{numbers.estimate(metric, points[-1][1])}"
                 for metric, label, points in drawn_rows]  # fmt: skip
         alt = f"Curves by epoch, means over seeds. {'; '.join(ends)}."
-        svg = style.to_svg(drawn, name, title, alt)
+        svg = clouds.to_svg(drawn, name, title, alt)
     body = [(Cell(label, mark=label), numbers.title(metric, False), f"{epoch:g}",
              numbers.estimate(metric, middle), str(middle.count))
             for metric, label, points in drawn_rows for epoch, middle in points]  # fmt: skip

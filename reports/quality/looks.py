@@ -9,6 +9,7 @@ from matplotlib import ticker
 
 from ..style import Look, Looks, plain
 
+UNBOUNDED = ("_deg", "_bytes", "_per_second", "_s", "loss", "_distance", "_norm_mean", "_p5")
 UNTRAINED = "untrained network"
 _GREY = Look("#888888", "x", (0, (1, 2)), "×")
 _PALETTE = (
@@ -49,11 +50,20 @@ class LossLooks(Looks):
 def ticks(axis: Any, most: int = 6) -> None:
     """Round figures on a linear axis, plain decimals at powers of ten on a logarithmic one."""
     if axis.get_scale() == "log":
-        axis.set_major_locator(ticker.LogLocator(numticks=8))
+        low, high = axis.get_view_interval()
+        subs = (1.0,) if high > 30 * low else (1.0, 2.0, 5.0)
+        axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=8))
         axis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.set_minor_locator(ticker.NullLocator())
     else:
         axis.set_major_locator(ticker.MaxNLocator(most, steps=[1, 2, 5, 10]))
+
+
+def within(axis: Any, letter: str, metric: str) -> None:
+    """Cuts the axis of a share where no share can be: intervals of few seeds reach beyond."""
+    if not metric.endswith(UNBOUNDED):
+        low, high = getattr(axis, f"get_{letter}lim")()
+        getattr(axis, f"set_{letter}lim")(max(low, -0.02), min(high, 1.02))
 
 
 def name(text: str, most: int = 34) -> str:

@@ -54,12 +54,13 @@ def _facts(quality: Quality, judged: Sequence[Judged]) -> list[Fact]:
     ran, diverged, missing = numbers.state(quality.trainings)
     machines = dict.fromkeys(one.provenance.machine for one in quality.trainings)
     session = quality.records.sessions[-1]
+    tried = sum(bool(one.trainings) for one in judged)
     decided = sum(one.verdict.outcome == "reproduced" for one in judged)
     seeds = {one.seed for one in quality.trainings if one.study in ("closed", "open")}
     return [
         Fact("Networks trained", f"{ran:,}", f"{diverged:,} diverged, {missing:,} not run"),
         Fact("Seeds of a row", f"{len(seeds):,}"),
-        Fact("Claims reproduced", f"{decided:,}", f"of {len(judged):,}"),
+        Fact("Claims reproduced", f"{decided:,}", f"of {tried:,} tried"),
         Fact("Machine", " and ".join(machines) or "unknown"),
         Fact("Started", session.started_at[:10]),
         Fact("Commit", session.commit[:12] or "unknown", "dirty" if session.dirty else "clean"),

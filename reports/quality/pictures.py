@@ -126,7 +126,7 @@ def roc(name: str, found: Sequence[Group], prefix: str, looks: Looks) -> Drawn:
         title = "ROC curves"
         told = [f"{g.label}: {a[20]:.2f} at 1%, {a[10]:.2f} at 0.1%" for g, a, _ in panels]
         alt = f"ROC curves, true accepts at false accepts. {'; '.join(told)}."
-        svg = style.to_svg(drawn, name, title, alt)
+        svg = clouds.to_svg(drawn, name, title, alt)
     body = [(Cell(g.label, mark=g.label), str(len(w)), *(f"{a[at]:.3f}" for at in (0, 10, 20, 30)))
             for g, a, w in panels]  # fmt: skip
     columns = ("loss", "seeds", "at 0.01%", "at 0.1%", "at 1%", "at 10%")
@@ -175,7 +175,7 @@ def distances(name: str, found: Sequence[Group], prefix: str) -> Drawn:
         alt = "Histograms of distances, one panel a loss. " + "; ".join(
             f"{row[0].text}: mean {row[1]} inside an identity, {row[2]} between two, overlap "
             f"{row[3]}" for row in body) + "."  # fmt: skip
-        svg = style.to_svg(drawn, name, title, alt)
+        svg = clouds.to_svg(drawn, name, title, alt)
     caption = ("Of the network of the lowest seed. Solid and filled: two images of one identity; "
                "dashed: of two. Each loss has a scale of its own.")  # fmt: skip
     columns = ("loss", "mean inside an identity", "mean between two", "overlap")

@@ -19,6 +19,8 @@ COLUMNS = 3
 _PANEL = (3.2, 2.6)
 # Rows of the table behind a figure; a cloud's points are summed up instead.
 MOST_ROWS = 400
+# Panels whose largest values differ by more than this factor each have a vertical scale.
+FLAT = 5
 
 
 def draw(plot: Plot, figure_name: str) -> document.Figure:
@@ -38,7 +40,8 @@ def draw(plot: Plot, figure_name: str) -> document.Figure:
     width = max(4.6, _PANEL[0] * columns + 0.2)
     with style.drawing():
         drawn = style.figure(width, _PANEL[1] * rows + 0.3 + 0.2 * math.ceil(len(labels) / 4))
-        axes = drawn.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+        shared = _one_scale(plot)
+        axes = drawn.subplots(rows, columns, sharex=True, sharey=shared, squeeze=False).flat
         for index, axis in enumerate(axes):
             if index >= len(panels):
                 axis.set_axis_off()
@@ -53,10 +56,24 @@ def draw(plot: Plot, figure_name: str) -> document.Figure:
             _scatter(drawn, panels, labels)
         else:
             _legend(drawn, len(labels))
+        for axis in drawn.axes:
+            ticks(axis.xaxis)
+            ticks(axis.yaxis)
         svg = clouds.to_svg(drawn, figure_name, plot.title, plot.alt)
-    return document.Figure(
-        figure_name, plot.title, plot.caption or plot.alt, plot.alt, svg, width, _data(plot)
-    )
+    caption = plot.caption or plot.alt
+    if not shared:
+        caption += " Each panel has a vertical scale of its own."
+    return document.Figure(figure_name, plot.title, caption, plot.alt, svg, width, _data(plot))
+
+
+def _one_scale(plot: Plot) -> bool:
+    """Whether one vertical scale shows something in each panel: not where a panel of another
+    quantity would be flat."""
+    if plot.kind == "scatter" or any("y" in panel.logarithmic for panel in plot.panels):
+        return True
+    highest = [max(max(map(abs, line.y)) for line in panel.lines if line.y)
+               for panel in plot.panels if any(line.y for line in panel.lines)]  # fmt: skip
+    return max(highest) <= FLAT * min(highest)
 
 
 def _check(plot: Plot, line: Line) -> None:
@@ -76,8 +93,6 @@ def _frame(axis: Any, plot: Plot, panel: Panel, last_row: bool) -> None:
     for letter, set_scale in (("x", axis.set_xscale), ("y", axis.set_yscale)):
         if letter in panel.logarithmic:
             set_scale("log")
-    for one in (axis.xaxis, axis.yaxis):
-        ticks(one)
     if last_row:
         axis.set_xlabel(name(plot.x_label, 60))
         axis.xaxis.set_tick_params(labelbottom=True)

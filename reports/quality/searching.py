@@ -16,7 +16,7 @@ from ..document import Block, Cell, Details, Section, Text, table
 from ..sections.context import slug, unique
 from ..sections.provenance import flat
 from ..style import Looks
-from . import numbers
+from . import clouds, numbers
 from .looks import look, ticks
 from .looks import name as short
 from .reading import SEARCH, Quality
@@ -165,7 +165,7 @@ def history(
         ticks(axis.yaxis)
         drawn.legend(loc="outside right upper")
         title, alt = "History of the search", f"Best score by trial. {'; '.join(parts)}."
-        svg = style.to_svg(drawn, name, title, alt)
+        svg = clouds.to_svg(drawn, name, title, alt)
     columns = ("loss", "trials", "first", "best", "found at trial")
     data = table(columns, body, numeric=columns[1:])
     caption = "Hollow: one trial each. Lines: the best so far."
