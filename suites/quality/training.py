@@ -9,7 +9,7 @@ from pathlib import Path
 from kernels import catalogue
 
 from ..presets import Preset
-from .datasets import DATASETS
+from . import datasets
 from .jobs import Job, Row, Settings, Term, TrainingResult
 from .loop import Diverged, Run, cpu_threads
 from .objective import NotRun, recipe
@@ -71,7 +71,7 @@ def run(job: Job, mirror: Mirror | None = None, progress: Progress | None = None
     with cpu_threads(job.settings.threads):
         try:
             training = Run(
-                catalogue.get(job.loss), job.contender, DATASETS[job.dataset](), job.settings,
+                catalogue.get(job.loss), job.contender, datasets.load(job.dataset), job.settings,
                 job.seed, job.device,
             )  # fmt: skip
             result = replace(result, settings=training.description())
