@@ -51,7 +51,7 @@ def test_a_manifest_tells_any_change_of_the_data():
         ({"train": [0, 2], "test": [1, 3]}, "no identity in two splits; got identity 0 in both"),
         ({"train": [0, 1], "test": [2], "seen": [1]}, "no image in two splits; got image 1"),
         ({"train": [0, 1], "test": [2], "valid": [3]}, "no identity in two splits; got identity 1"),
-        ({"train": [0, 1]}, "splits: expected train and test; got none named test"),
+        ({"train": [0, 1]}, "splits: expected train, and test or seen; got train"),
     ],
 )
 def test_overlapping_splits_are_refused(splits: dict[str, list[int]], message: str):

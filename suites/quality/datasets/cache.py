@@ -1,0 +1,57 @@
+"""What takes long to make is made once and kept: in MARGINBENCH_CACHE, else ~/.cache/marginbench.
+
+An entry is a directory that appears whole or not at all (made beside its place, then renamed);
+one process makes it while others wait. What does not pass its own check is made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from kernels.checks import InputError
+
+VARIABLE = "MARGINBENCH_CACHE"
+
+
+def root() -> Path:
+    """The cache's directory, made if it is not there; InputError where it cannot be written."""
+    given = os.environ.get(VARIABLE)
+    directory = Path(given) if given else Path.home() / ".cache" / "marginbench"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if not os.access(directory, os.W_OK):
+            raise PermissionError("it cannot be written")
+    except OSError as error:
+        raise InputError(VARIABLE, "a directory for caches", f"{directory}: {error}") from error
+    return directory
+
+
+def entry(name: str, make: Callable[[Path], None], whole: Callable[[Path], bool]) -> Path:
+    """The directory ``name`` of the cache; ``make`` fills an empty one where there is none yet, or
+    where ``whole`` says that the one there is damaged."""
+    from filelock import FileLock
+
+    place = root() / name
+    with FileLock(f"{place}.lock"):
+        if place.exists() and whole(place):
+            return place
+        made = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root()))
+        try:
+            make(made)
+            if place.exists():
+                shutil.rmtree(place)
+            made.rename(place)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    return place
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

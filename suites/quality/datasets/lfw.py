@@ -1,0 +1,155 @@
+"""Labelled Faces in the Wild: Name/Name_0001.jpg and pairs.txt (Huang et al. 2007)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from kernels.checks import InputError
+
+from ..metrics import Pairs
+from .dataset import Dataset, Missing
+from .folder import Address, Skips, directory, preprocessing, scan
+from .images import File
+
+
+class Pair(NamedTuple):
+    """Two pictures, each as ``Name/Name_0001`` without its ending, and the pair's fold."""
+
+    first: str
+    second: str
+    same: bool
+    fold: int
+
+
+def lfw(address: str) -> Dataset:
+    """The given pairs, with their folds, as the test; LFW has no training images of its own.
+
+    ``lfw:/lfw`` trains on LFW's identities that no pair names and that have two pictures or more;
+    ``lfw:/lfw?train=/faces`` on a folder with one directory per identity, without those that are
+    called as one in the pairs. ``pairs=/elsewhere/pairs.txt`` if it is not in the folder.
+    ``test`` are the pictures that the pairs name. A pair of which a picture is missing or no
+    image is left out and counted. Raises `Missing` without the folder or the pairs file.
+    """
+    where, skips = Address.parse(address, ("train", "pairs")), Skips()
+    path = Path(where.options.get("pairs", where.path / "pairs.txt")).expanduser()
+    if not path.is_file():
+        raise Missing(f"LFW's pairs are not there: {path} is no file; it comes with LFW (10 folds "
+                      "of pairs); put it there or give ?pairs=/path/pairs.txt")  # fmt: skip
+    pairs = list(read_pairs(path))
+    tested = {picture.partition("/")[0] for p in pairs for picture in (p.first, p.second)}
+    own = scan(where.path, 1, skips)
+    trained = own
+    if "train" in where.options:
+        trained = scan(directory(where.options["train"]), 2, skips)
+    training = {name: _enough(name, files, skips) for name, files in trained.items()
+                if not _tested(name, tested, skips, own=trained is own)}  # fmt: skip
+    training = {name: files for name, files in training.items() if files}
+    if len(training) < 2:
+        expected = "two identities to train on that no pair names; ?train=/folder gives others"
+        raise InputError(f"dataset lfw:{address}", expected, len(training))
+    return _assembled(address, where, training, _found(own, tested), pairs, skips)
+
+
+def _tested(name: str, tested: set[str], skips: Skips, own: bool) -> bool:
+    if name in tested and not own:
+        skips.add("training identities called as one in the pairs", name)
+    return name in tested
+
+
+def _enough(name: str, files: list[File], skips: Skips) -> list[File]:
+    if len(files) < 2:
+        skips.add("training identities with one picture", name)
+        return []
+    return files
+
+
+def _found(own: dict[str, list[File]], tested: set[str]) -> dict[str, File]:
+    """The pictures that pairs may name, by their names without the ending."""
+    return {
+        file.name.rpartition(".")[0]: file
+        for name in sorted(tested & own.keys())
+        for file in own[name]
+    }
+
+
+def _assembled(
+    address: str, where: Address, training: dict[str, list[File]], pictures: dict[str, File],
+    pairs: list[Pair], skips: Skips,
+) -> Dataset:  # fmt: skip
+    usable = []
+    for pair in pairs:
+        absent = [picture for picture in (pair.first, pair.second) if picture not in pictures]
+        if absent:
+            skips.add("pairs without one of their pictures", absent[0])
+        else:
+            usable.append(pair)
+    if not usable:
+        raise InputError(f"dataset lfw:{address}", "pairs whose pictures are there", skips.plain())
+    shown = sorted({picture for pair in usable for picture in (pair.first, pair.second)})
+    position = {picture: row for row, picture in enumerate(shown)}
+    owners = {name: len(training) + i for i, name in enumerate(_names(shown))}
+    identities = [i for i, files in enumerate(training.values()) for _ in files]
+    count = len(identities)
+    identities += [owners[picture.partition("/")[0]] for picture in shown]
+    files = [file for listed in training.values() for file in listed]
+    images = where.images(files + [pictures[picture] for picture in shown])
+    return Dataset(
+        f"lfw:{address}",
+        images,
+        torch.tensor(identities),
+        {"train": torch.arange(count), "test": torch.arange(count, len(identities))},
+        pairs=Pairs(
+            torch.tensor([[position[p.first], position[p.second]] for p in usable]),
+            torch.tensor([p.same for p in usable]),
+            torch.tensor([p.fold for p in usable]),
+        ),
+        facts={
+            "identities": {"train": len(training), "test": len(owners)},
+            "pairs": {"same": sum(p.same for p in usable), "all": len(usable),
+                      "folds": len({p.fold for p in usable})},
+            "skipped": skips.plain(),
+            "preprocessing": preprocessing(images),
+            "split": "tested on the given pairs; trained on "
+            + ("the folder given" if "train" in where.options else "identities that no pair names"),
+            "manifest covers": "names and sizes of the files, not their content",
+        },
+    )  # fmt: skip
+
+
+def _names(pictures: list[str]) -> list[str]:
+    return sorted({picture.partition("/")[0] for picture in pictures})
+
+
+def read_pairs(path: Path) -> Iterator[Pair]:
+    """The pairs of a file in LFW's format, in order.
+
+    First line: folds and pairs of each kind in a fold (view 2), or the latter alone (one fold,
+    view 1). Then for each fold the pairs of one identity (name, number, number) and as many of
+    two (name, number, name, number). Raises InputError with the number of the line at fault.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    header = lines[0].split() if lines else []
+    if len(header) not in (1, 2) or not all(word.isdecimal() for word in header):
+        raise InputError(f"{path}, line 1", "the numbers of folds and pairs", header)
+    folds, kind = (int(header[0]), int(header[1])) if len(header) == 2 else (1, int(header[0]))
+    body = [(number, line.split()) for number, line in enumerate(lines[1:], 2) if line.strip()]
+    if len(body) != 2 * folds * kind:
+        expected = f"{2 * folds * kind:,} pairs ({folds} folds of {kind} and {kind})"
+        raise InputError(f"{path}", expected, f"{len(body):,}")
+    for index, (number, words) in enumerate(body):
+        same = index // kind % 2 == 0
+        numbers = words[1:3] if same else words[1::2]
+        if len(words) != (3 if same else 4) or not all(word.isdecimal() for word in numbers):
+            expected = "name, number, number" if same else "name, number, name, number"
+            raise InputError(f"{path}, line {number}", expected, " ".join(words))
+        other = words[0] if same else words[2]
+        first, second = _picture(words[0], numbers[0]), _picture(other, numbers[1])
+        yield Pair(first, second, same, index // (2 * kind))
+
+
+def _picture(name: str, number: str) -> str:
+    return f"{name}/{name}_{int(number):04d}"
