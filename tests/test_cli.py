@@ -35,6 +35,7 @@ OPTIONS = {
 
 QUALITY_OPTIONS = {
     "again": {"name", "records"},
+    "list": {"--json"},
     "report": {"run_dir"},
     "run": {
         "--claim", "--contender", "--dataset", "--device", "--division", "--full", "--loss",

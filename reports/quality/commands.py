@@ -253,7 +253,8 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def register(group: click.Group) -> None:
-    from . import stores
+    from . import listing, stores
 
     stores.register(quality)
+    quality.add_command(listing.list_command)
     group.add_command(quality)
