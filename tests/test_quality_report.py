@@ -69,8 +69,8 @@ def _values(built: Path, arm: str, metric: str = "map_at_r") -> dict[int, float]
 
 def test_every_section_is_there_in_order(page: Page):
     assert [attributes["id"] for attributes in page.named("section")] == [
-        "answer", "closed-digits", "search", "claims", "published", "runs", "missing",
-        "provenance",
+        "answer", "closed-digits", "search", "claims", "published", "missing", "provenance",
+        "runs",
     ]  # fmt: skip
 
 

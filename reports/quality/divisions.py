@@ -22,7 +22,7 @@ MEANING = {
 }  # fmt: skip
 # Settings whose names hold one of these are the protocol: they stand beside the table.
 _PROTOCOL = ("verif", "fold", "threshold", "flip", "preprocess", "batch", "disjoint", "split",
-             "protocol", "evaluation")  # fmt: skip
+             "protocol", "evaluation", "division", "retrieval", "identities", "budget")  # fmt: skip
 _DOTS = (numbers.MAIN, "recall_at_1", "verification_accuracy")
 _CURVES = (numbers.MAIN, "recall_at_1", "seen_map_at_r")
 
@@ -192,8 +192,8 @@ def _figures(name: str, found: list[Group], looks: Looks) -> list[Block]:
         pictures.embeddings(f"{name}-embeddings", found, prefix, looks),
         None if seen else pictures.embeddings(f"{name}-embeddings-seen", found, "seen_", looks),
         drawings.curves(f"{name}-curves", found, curves, looks),
-        pictures.roc(f"{name}-roc", found, looks),
-        pictures.distances(f"{name}-distances", found, looks),
+        pictures.roc(f"{name}-roc", found, prefix, looks),
+        pictures.distances(f"{name}-distances", found, prefix),
     ]
     shown: list[Block] = [figure for figure in made if figure is not None]
     return [Text("Figures", "heading"), *shown] if shown else []

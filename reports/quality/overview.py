@@ -36,9 +36,9 @@ def document(
             searching.section(quality, looks),
             claims.section(quality, judged, unknown),
             published.section(tables),
-            runs.section(quality),
             runs.missing(quality),
             runs.provenance(quality),
+            runs.section(quality),
         ),
         footer=_FOOTER,
     )

@@ -97,12 +97,13 @@ def _cloud_row(group: Group, values: Sequence[Sequence[float]]) -> tuple[Any, ..
             f"{len(identities):,}", share)  # fmt: skip
 
 
-def roc(name: str, found: Sequence[Group], looks: Looks) -> Drawn:
+def roc(name: str, found: Sequence[Group], prefix: str, looks: Looks) -> Drawn:
     """Share of same pairs accepted against false accepts, on a logarithmic axis, mean of seeds."""
     rates = np.logspace(-4, 0, MOST_RATES)
+    names = (f"{prefix}roc_far", f"{prefix}roc_tar")
     panels = []
     for group in found:
-        whole = [s for one in group.ran if (s := series(one, "roc_far", "roc_tar"))]
+        whole = [s for one in group.ran if (s := series(one, *names))]
         if whole:
             accepted = [_accepted(one[0], one[1], rates) for one in whole]
             panels.append((group, np.mean(accepted, axis=0), whole))
@@ -129,8 +130,10 @@ def roc(name: str, found: Sequence[Group], looks: Looks) -> Drawn:
     body = [(Cell(g.label, mark=g.label), str(len(w)), *(f"{a[at]:.3f}" for at in (0, 10, 20, 30)))
             for g, a, w in panels]  # fmt: skip
     columns = ("loss", "seeds", "at 0.01%", "at 0.1%", "at 1%", "at 10%")
-    caption = ("Verification over pairs of new identities; mean over seeds. The left end is only "
-               "as fine as the number of different pairs allows.")  # fmt: skip
+    caption = (
+        f"Verification over pairs of {'seen' if prefix else 'new'} identities; mean over seeds. "
+        "The left end is only as fine as the number of different pairs allows."
+    )
     data = table(columns, body, "True accepts at false accepts", numeric=columns[1:])
     return document.Figure(name, title, caption, alt, svg, 6.4, data)
 
@@ -143,9 +146,9 @@ def _accepted(far: Sequence[float], tar: Sequence[float], rates: np.ndarray) -> 
     return np.where(at >= 0, tars[np.maximum(at, 0)], 0.0)
 
 
-def distances(name: str, found: Sequence[Group], looks: Looks) -> Drawn:
+def distances(name: str, found: Sequence[Group], prefix: str) -> Drawn:
     """Histograms of distances between images of one identity and of two, of the lowest seed."""
-    panels = [(group, one) for group in found if (one := _histogram(group.first))]
+    panels = [(group, one) for group in found if (one := _histogram(group.first, prefix))]
     if not panels:
         return None
     body = []
@@ -180,12 +183,13 @@ def distances(name: str, found: Sequence[Group], looks: Looks) -> Drawn:
     return document.Figure(name, title, caption, alt, svg, width, data)
 
 
-def _histogram(training: Training | None) -> tuple[Sequence[float], ...] | None:
+def _histogram(training: Training | None, prefix: str) -> tuple[Sequence[float], ...] | None:
     """Edges and the two shares; None where they are missing or do not fit together."""
     if training is None:
         return None
-    shares = series(training, "positive_distance_share", "negative_distance_share")
-    edges = training.series.get("distance_edges", [])
+    names = (f"{prefix}{kind}_distance_share" for kind in ("positive", "negative"))
+    shares = series(training, *names)
+    edges = training.series.get(f"{prefix}distance_edges", [])
     if shares is None or len(edges) != len(shares[0]) + 1:
         return None
     return edges, *shares

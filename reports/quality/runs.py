@@ -15,7 +15,7 @@ from .reading import Quality
 
 FEW = 12
 # Settings whose names begin so tell what the data are, the same for all trainings of a dataset.
-_FACTS = ("dataset", "manifest", "data")
+_FACTS = ("dataset", "manifest", "data", "images", "preprocess", "split")
 
 
 def section(quality: Quality) -> Section:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from .looks import name as short
 from .reading import SEARCH, Quality
 
 TITLE = "Search"
+_TRIAL = re.compile(r"t(rial-?)?\d+")
 MOST_ROWS = 30
 
 
@@ -50,12 +52,11 @@ _READ = (
 
 
 def by_loss(trials: Sequence[Training]) -> dict[str, list[Training]]:
-    """Trials of each arm; the arm of a trial is that of its loss, with the trial's own part
-    (after the last slash, where it has digits) left away."""
+    """Trials of each arm; a trial's own part, as in ``softmax/linear/t03``, is left away."""
     found: dict[str, list[Training]] = {}
     for one in trials:
         head, _, tail = one.arm.rpartition("/")
-        arm = head if head and any(c.isdigit() for c in tail) else one.arm
+        arm = head if head and _TRIAL.fullmatch(tail) else one.arm
         found.setdefault(arm or one.loss, []).append(one)
     return found
 
@@ -80,11 +81,26 @@ def _choices(trials: Sequence[Training]) -> dict[str, dict[str, str]]:
     return {name: {key: row[key] for key in varied if key in row} for name, row in rows.items()}
 
 
+def _tried(choices: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """'learning rate 0.0002 to 0.008' of numbers, the words themselves of anything else."""
+    values: dict[str, list[str]] = {}
+    for row in choices.values():
+        for key, value in row.items():
+            values.setdefault(key, []).append(value)
+    told = []
+    for key, found in values.items():
+        try:
+            ends = sorted(dict.fromkeys(found), key=lambda text: float(text.replace(",", "")))
+            told.append(f"{key} {ends[0]} to {ends[-1]}")
+        except ValueError:
+            told.append(f"{key} {', '.join(dict.fromkeys(found))}")
+    return told
+
+
 def _tuned(trial: Training) -> Mapping[str, Any]:
-    terms = {f"{term.get('loss', 'term')}": {k: term.get(k) for k in ("weight", "options")}
+    terms = {str(term.get("loss", "")): {k: term.get(k) for k in ("weight", "options")}
              for term in trial.job.get("terms", [])}  # fmt: skip
-    settings = trial.job.get("settings", {})
-    return {"terms": terms, "settings": settings} if trial.job else dict(trial.settings)
+    return {**trial.job.get("settings", {}), **terms} if trial.job else dict(trial.settings)
 
 
 def _best(quality: Quality, found: Mapping[str, Sequence[Training]]) -> document.Table:
@@ -92,16 +108,16 @@ def _best(quality: Quality, found: Mapping[str, Sequence[Training]]) -> document
     for loss, trials in found.items():
         ended = sum(score(one) is not None for one in trials)
         choices = _choices(trials)
-        space = dict.fromkeys(key for row in choices.values() for key in row)
+        space = _tried(choices)
         best = best_of(trials)
         taken, value = "none: no trial ended", Cell("–")
         if best is not None:
             taken = "; ".join(f"{k} {v}" for k, v in choices[best[0].name].items()) or "as it is"
             value = Cell(f"{best[1]:.3f}", link=quality.anchor(best[0]))
         rows.append(
-            (loss, f"{ended} of {len(trials)}", ", ".join(space) or "nothing", value, taken)
+            (loss, f"{ended} of {len(trials)}", "; ".join(space) or "nothing", value, taken)
         )
-    columns = ("loss", "trials that ended", "space: what was varied", "best on validation", "with")
+    columns = ("loss", "trials that ended", "space, as far as tried", "best on validation", "with")
     return table(columns, rows, "Budget, space and the best trial",
                  numeric=("trials that ended", "best on validation"))  # fmt: skip
 
