@@ -25,7 +25,7 @@ from benchmarks.records import RecordError
 from suites.quality.jobs import Job, TrainingResult
 
 TRAIN = "suites.quality.training:run"
-MIRROR = "suites.quality.mirror:Mirror"
+MIRROR = "suites.quality.tracking:Mirror"
 _LOCK = ".workers.lock"
 _EARLIER_WORKERS_S = 30.0
 _IDLE_DEATHS = 3
