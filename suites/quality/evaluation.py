@@ -40,17 +40,14 @@ class EvaluationSplit:
         rows, labels = dataset.rows(split), dataset.labels(split)
         given: Pairs | None = getattr(dataset, "pairs", None) if split == "test" else None
         kept = chosen(labels, most)
-        if given is not None:
-            place = torch.full((len(dataset.identities),), -1)
-            place[rows] = torch.arange(len(rows))
-            kept = torch.cat([place[given.indices.flatten()].unique(), kept]).unique()
+        if given is not None:  # their indices count within the split
+            kept = torch.cat([given.indices.flatten(), kept]).unique()
         self.rows, self.labels, self.of = rows[kept], labels[kept], len(rows)
         self.pairs_given = given is not None
         if given is None:
             self.pairs = metrics.verification_pairs(self.labels)
         else:
-            place[self.rows] = torch.arange(len(self.rows))
-            self.pairs = Pairs(place[given.indices], given.same, given.fold)
+            self.pairs = Pairs(torch.searchsorted(kept, given.indices), given.same, given.fold)
 
 
 class Evaluation:

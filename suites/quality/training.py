@@ -146,9 +146,10 @@ def _checkpoint(training: Run, out_dir: Path | None, resume: bool) -> tuple[Chec
     if out_dir is None:
         return None, "none kept"
     identity = {
+        "layout": 1,
         "job": training.job.plain(),
         "dataset": training.dataset.manifest,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }
     checkpoint = Checkpoint(out_dir / "checkpoints", training.job.name, identity)
     if not resume:
