@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from suites.quality.intervals import interval
@@ -87,19 +88,15 @@ def _norm_free(arms: Arms) -> Part:
 def _beside(arms: Arms):
     """What stands beside the verdict: the sweep without annealing, and softmax by direction."""
     found = []
-    try:
+    with contextlib.suppress(Unusable):
         found.append(estimate("slope of the margin, not annealed", _slope(arms, annealed=False)))
-    except Unusable:
-        pass
-    try:
+    with contextlib.suppress(Unusable):
         gap, _ = judging.difference(
             arms.values("softmax", "seen_norm_free_accuracy"),
             arms.values("softmax", "seen_classifier_accuracy"),
             "softmax",
         )
         found.append(estimate("accuracy by direction alone - with lengths, softmax", gap))
-    except Unusable:
-        pass
     return tuple(found)
 
 
@@ -159,8 +156,8 @@ CLAIM = Claim(
     "Reproduced: (a) the slope of the measured margin over (m - 1)/(m + 1), one for each seed, is "
     "at least 0.5 (half the promised growth; 1 is the promise) with its 95% interval above zero; "
     "(b) open-set MAP@R gains at least 0.01 from m = 1 to m = 4, paired interval above zero (a "
-    "point is the least that would decide which loss to take); and (c) taking the class of largest cosine changes "
-    "the accuracy of m = 4 by less than half a point. Not reproduced: an interval excludes 0.5 in "
+    "point is the least that would decide which loss to take); and (c) taking the class of "
+    "largest cosine changes the accuracy of m = 4 by less than half a point. Not reproduced: an interval excludes 0.5 in "
     "(a) or 0.01 in (b), or lies outside the band in (c). Otherwise undecided. The sweep without "
     "annealing and softmax by direction stand beside it.",
     jobs=jobs,

@@ -9,7 +9,7 @@ from suites.quality.jobs import Job, Option, Term
 from . import conditions, judging
 from .claim import Claim, Line, Panel, Plot, Trained, Verdict
 from .judging import Arms, Unusable, estimate, told
-from .margins import RELEASED, TO_ZERO, reaches_floor, promised, promised_annealed, share_of_psi
+from .margins import RELEASED, TO_ZERO, promised, promised_annealed, reaches_floor, share_of_psi
 
 M = 4
 PLAIN, RELEASED_ARM, CONSTANT = "m=1", "m=4 floor 5", "m=4 constant 5"
@@ -115,8 +115,8 @@ CLAIM = Claim(
     name="full-margin",
     title="A trap: the released schedule never applies m = 4 in full",
     statement="The released SphereFace trainings blend psi with the plain cosine, lambda parts to "
-    "one, and lambda stops falling at 5: from about iteration 1,658 of 28,000 on psi has a sixth of the "
-    "weight and never more. What is called m = 4 is m = 4 at a sixth; the paper's appendix says "
+    "one, and lambda stops falling at 5: from about iteration 1,658 of 28,000 on psi has "
+    "a sixth of the weight and never more. What is called m = 4 is m = 4 at a sixth; the paper's appendix says "
     "that a smaller lambda may do better.",
     source="wy1iu/sphereface f20b130, train/code/sphereface_model.prototxt; Liu et al. 2017 "
     "(SphereFace), appendix G",

@@ -72,7 +72,9 @@ def _rate(arms: Arms, arm: str) -> tuple[int, int, Estimate]:
     shrunk = _shrunk(arms, arm).values()
     collapsed, count = sum(value < COLLAPSED for value in shrunk), len(shrunk)
     ends = binomtest(collapsed, count).proportion_ci(method="wilson")
-    rate = Estimate(f"collapse rate, {arm}", collapsed / count, ends.low, ends.high, count)
+    rate = Estimate(
+        f"collapse rate, {arm}", collapsed / count, float(ends.low), float(ends.high), count
+    )
     return collapsed, count, rate
 
 
