@@ -95,7 +95,7 @@ def claim(request: pytest.FixtureRequest) -> Claim:
 def test_claims_are_found_and_ordered():
     assert [claim.name for claim in catalogue.claims()] == list(NAMES)
     assert [claim.number for claim in catalogue.claims()] == list(range(1, 8))
-    with pytest.raises(KeyError, match="expected one of center-spread, .*; got 'nothing'"):
+    with pytest.raises(KeyError, match=r"expected one of center-spread, .*; got 'nothing'"):
         catalogue.get("nothing")
 
 

@@ -151,15 +151,15 @@ CLAIM = Claim(
     "over to identities never seen; classes are told apart by direction alone.",
     source="Liu, Wen, Yu, Li, Raj, Song 2017 (SphereFace), sections 3.2 to 3.4 and 4",
     criterion="The margin measured is what two neighbouring classes' 95% quantiles of the angle to "
-    "their own weights leave free of the angle between these weights, on images not trained on. "
-    "m = 1 to 4, annealed from 1,000 to 0 (fully applied at the end, as released with L-Softmax). "
+    "their own weights leave free of the angle between these weights, on images not trained on. m "
+    "= 1 to 4, annealed from 1,000 to 0 (fully applied at the end, as released with L-Softmax). "
     "Reproduced: (a) the slope of the measured margin over (m - 1)/(m + 1), one for each seed, is "
     "at least 0.5 (half the promised growth; 1 is the promise) with its 95% interval above zero; "
     "(b) open-set MAP@R gains at least 0.01 from m = 1 to m = 4, paired interval above zero (a "
-    "point is the least that would decide which loss to take); and (c) taking the class of "
-    "largest cosine changes the accuracy of m = 4 by less than half a point. Not reproduced: an interval excludes 0.5 in "
-    "(a) or 0.01 in (b), or lies outside the band in (c). Otherwise undecided. The sweep without "
-    "annealing and softmax by direction stand beside it.",
+    "point is the least that would decide which loss to take); and (c) taking the class of largest "
+    "cosine changes the accuracy of m = 4 by less than half a point. Not reproduced: an interval "
+    "excludes 0.5 in (a) or 0.01 in (b), or lies outside the band in (c). Otherwise undecided. The "
+    "sweep without annealing and softmax by direction stand beside it.",
     jobs=jobs,
     judge=judge,
     plots=plots,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from suites.quality.intervals import holm
-from suites.quality.jobs import Job, Term
+from suites.quality.jobs import Job, Settings, Term
 
 from . import conditions, judging
 from .claim import Claim, Estimate, Line, Outcome, Panel, Plot, Trained, Verdict
@@ -37,7 +37,7 @@ def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
     # Explicit triplets draw their anchors the way the labelled batches are drawn.
     settings = replace(settings, sampler="balanced")
     more = [seed + SEED_STEP * i for i in range(SEEDS_EACH) for seed in seeds]
-    found = []
+    found: list[tuple[str, tuple[Term, ...], Settings, int]] = []
     for space, unit in SPACES.items():
         for rule in RULES:
             found += [(f"{rule} {space}", (_term(rule, unit),), settings, seed) for seed in more]

@@ -31,7 +31,8 @@ _FIELDS = {
 }
 _DECLARED = ("loss", "variant")
 _SIZES = ("batch", "identities_per_batch", "images_per_identity", "iterations",
-          "decay_at_iterations", "optimiser", "annealing", "unit_embeddings", "flip_test")  # fmt: skip
+          "decay_at_iterations", "optimiser", "annealing", "unit_embeddings",
+          "flip_test")  # fmt: skip
 _TOLD = ("network", "preprocessing", "image_size", "data", "test", "distance", "decay", "gradient",
          "bias")  # fmt: skip
 KNOWN = (*_OPTIONS, *_FIELDS, *_DECLARED, *_SIZES, *_TOLD)
