@@ -54,6 +54,13 @@ _TABLE = (
         "tar_at_far_1_percent", "1", "higher", "quality", "same pairs accepted at 1% false accepts"
     ),
     Metric(
+        "tar_at_far_0_1_percent",
+        "1",
+        "higher",
+        "quality",
+        "same pairs accepted at 0.1% false accepts",
+    ),
+    Metric(
         "intra_class_angle_deg",
         "deg",
         "lower",
@@ -64,13 +71,58 @@ _TABLE = (
         "inter_class_angle_deg", "deg", "higher", "quality", "between the classes' mean directions"
     ),
     Metric(
+        "intra_class_distance", "1", "lower", "quality", "embedding to its class's mean, Euclidean"
+    ),
+    Metric("inter_class_distance", "1", "higher", "quality", "between the classes' means"),
+    Metric(
+        "negative_distance_p5",
+        "1",
+        "higher",
+        "quality",
+        "5% quantile of the distances between different identities",
+    ),
+    Metric(
+        "positive_distance_mean", "1", "lower", "quality", "distance between images of one identity"
+    ),
+    Metric("embedding_norm_mean", "1", "neither", "quality", "length of an embedding"),
+    Metric(
         "embedding_spread",
         "1",
         "higher",
         "quality",
         "0 if all directions are one (collapsed), to 1",
     ),
+    Metric(
+        "embedding_diameter",
+        "1",
+        "neither",
+        "quality",
+        "mean distance between two embeddings, 0 if all are one (collapsed)",
+    ),
+    Metric("train_accuracy", "1", "higher", "quality", "training images classified right"),
     Metric("train_time_s", "s", "lower", "timed", "training, evaluation left out"),
+    Metric("samples_per_second", "1/s", "higher", "timed", "images trained on in a second"),
+    Metric("data_wait_share", "1", "lower", "timed", "part of the training spent waiting for data"),
+    Metric("peak_memory_bytes", "bytes", "lower", "timed", "peak memory of the training"),
+)
+
+# These need class weights, and images of the identities that they stand for.
+_HEAD = (
+    Metric("seen_classifier_accuracy", "1", "higher", "quality", "seen identities told apart"),
+    Metric(
+        "seen_class_weight_angle_deg",
+        "deg",
+        "higher",
+        "quality",
+        "class weight to the nearest other class weight",
+    ),
+    Metric(
+        "seen_angular_margin_ratio",
+        "1",
+        "higher",
+        "quality",
+        "part of the angle between two class weights that their embeddings leave free",
+    ),
 )
 
 # On other images of the identities that were trained on: what was learnt of them, beside what
@@ -78,7 +130,7 @@ _TABLE = (
 _SEEN = tuple(
     replace(metric, name=f"seen_{metric.name}", summary=f"seen identities: {metric.summary}")
     for metric in _TABLE
-    if metric.kind == "quality" and metric.name != "train_loss"
+    if metric.kind == "quality" and not metric.name.startswith("train_")
 )
 
-METRICS = {metric.name: metric for metric in (*_TABLE, *_SEEN)}
+METRICS = {metric.name: metric for metric in (*_TABLE, *_SEEN, *_HEAD)}

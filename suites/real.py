@@ -67,7 +67,7 @@ def _trained(dim: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     source = digits()
     images, labels_N = source.images, source.identities
     generator = torch.Generator().manual_seed(seed)
-    network = backbones.build("mlp", images[0].numel(), dim, generator)
+    network = backbones.build("mlp", (1, 8, 8), dim, generator)
     weights_CD = torch.randn(CLASSES, dim, generator=generator) / dim**0.5
     bias_C = torch.zeros(CLASSES)
     head = [weights_CD.requires_grad_(), bias_C.requires_grad_()]

@@ -64,7 +64,7 @@ def trained(preset: Any, folder: Path, seed: int, device: str, **given: Any) -> 
         if job.loss in given["losses"] and job.name not in given["done"]:
             rate = random.Random(job.name).random()
             yield training.TrainingResult(
-                name=job.name, loss=job.loss, variant=job.variant, contender=job.contender,
+                name=job.name, loss=job.loss, variant=job.arm, contender=job.contender,
                 dataset=job.dataset, seed=job.seed, status="ok", metrics={"recall_at_1": rate},
             )  # fmt: skip
 

@@ -60,8 +60,12 @@ def job(loss: str, seed: int, contender: str = "eager", *, epochs: int = 2) -> J
     return dataclasses.replace(jobs[0], settings=settings)
 
 
+# What the clock and the machine say, not the training.
+TIMED = ("train_time_s", "samples_per_second", "data_wait_share", "peak_memory_bytes")
+
+
 def without_times(rows: list[dict[str, float | None]]) -> list[dict[str, float | None]]:
-    return [{k: v for k, v in row.items() if k != "train_time_s"} for row in rows]
+    return [{k: v for k, v in row.items() if k not in TIMED} for row in rows]
 
 
 @functools.cache

@@ -74,14 +74,14 @@ def test_seen_may_share_identities_but_not_images():
 def test_the_last_relu_is_what_the_option_says(seed: int):
     images = torch.rand(50, 1, 8, 8)
     open_, closed = (
-        backbones.build("mlp", 64, 16, torch.Generator().manual_seed(seed), last_relu=relu)
+        backbones.build("mlp", (1, 8, 8), 16, torch.Generator().manual_seed(seed), last_relu=relu)
         for relu in (False, True)
     )
     assert open_(images).shape == (50, 16)
     assert open_(images).min() < 0
     assert torch.equal(closed(images), open_(images).relu())
-    with pytest.raises(InputError, match=r"backbone: expected one of mlp; got 'resnet'"):
-        backbones.build("resnet", 64, 16, torch.Generator())
+    with pytest.raises(InputError, match=r"backbone: expected one of mlp, .*; got 'vit'"):
+        backbones.build("vit", (1, 8, 8), 16, torch.Generator())
 
 
 def test_shuffled_batches_show_each_image_at_most_once(seed: int):

@@ -8,9 +8,12 @@ import torch
 
 from kernels import catalogue
 from suites.quality.datasets import digits
-from suites.quality.jobs import Settings
+from suites.quality.jobs import Job, Settings, Term
 from suites.quality.loop import Run, cpu_threads
-from suites.quality.objective import Objective, learnt_fields, needs_partners, recipe
+from suites.quality.objective import Objective
+from suites.quality.terms import learnt_fields, needs_partners, recipe
+
+SOFTMAX = Job("x", "softmax", (Term("softmax"),), "digits", 7, Settings(epochs=1))
 
 
 def test_what_is_trained_follows_from_the_declaration():
@@ -57,8 +60,8 @@ def test_a_recipe_of_the_catalogue_names_variants_and_fields_that_are_there():
                 assert set(training_.schedule(progress)) <= known
 
 
-def test_what_the_loss_learns_is_trained_with_the_network(seed: int):
-    run = Run(catalogue.get("softmax"), "eager", digits(), Settings(epochs=1), seed)
+def test_what_the_loss_learns_is_trained_with_the_network():
+    run = Run(SOFTMAX, digits())
     before = [p.detach().clone() for p in run.objective.parameters]
     with cpu_threads(1):
         list(run.epochs())
@@ -68,12 +71,13 @@ def test_what_the_loss_learns_is_trained_with_the_network(seed: int):
 
 
 def test_class_weights_start_alike_for_every_contender(seed: int):
-    loss = catalogue.get("softmax")
     made = [
-        Objective(loss, contender, 5, 8, torch.Generator().manual_seed(seed)).parameters
+        Objective(
+            [Term("softmax")], contender, 5, 8, torch.Generator().manual_seed(seed)
+        ).parameters
         for contender in ("reference", "eager")
     ]
     assert all(torch.equal(a, b) for a, b in zip(*made, strict=True))
-    run = Run(loss, "eager", digits(), Settings(epochs=1), seed)
+    run = Run(SOFTMAX, digits())
     # 721 images in steps of 60.
     assert run.steps == len(digits().splits["train"]) // 60

@@ -15,6 +15,10 @@ from kernels.checks import InputError
 SEEN = "seen"
 
 
+class Missing(Exception):
+    """A dataset that is not on this machine, and what to install."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Images (N x channels x height x width, float32 in [0, 1]), identities (N, int64 >= 0) and
@@ -46,6 +50,15 @@ class Dataset:
         taken = {name: self.identities[rows] for name, rows in self.splits.items()}
         taken.pop(SEEN, None)
         _check_disjoint("identity", taken)
+
+    def validation(self) -> Dataset:
+        raise NotImplementedError("comes with the package of datasets")
+
+    def rows(self, split: str) -> Tensor:
+        return self.splits[split]
+
+    def labels(self, split: str) -> Tensor:
+        return self.split(split)[1]
 
     def split(self, name: str) -> tuple[Tensor, Tensor]:
         """The images of a split and their labels, numbered from 0 in the identities' order."""
@@ -104,3 +117,7 @@ def digits() -> Dataset:
 
 
 DATASETS = {"digits": digits}
+
+
+def load(name: str) -> Dataset:
+    return DATASETS[name]()

@@ -1,8 +1,8 @@
-"""Trains one network with one loss, the same way for every loss: the closed division.
+"""Trains one network with one objective, the same way whatever the losses in it.
 
-Backbone, optimiser, learning rate, steps and images a step are equal for all; what a loss adds
+Backbone, optimiser, learning rate, steps and images a step are the settings'; what a loss adds
 (its parameters, an update rule, a schedule of its options) follows from its declaration.
-Shapes: B batch, D dimension of an embedding, N images of a split.
+Shapes: B batch, D dimension of an embedding, N images.
 """
 
 from __future__ import annotations
@@ -15,14 +15,20 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from kernels.loss import Loss
+from kernels.checks import InputError
 
-from . import backbones, metrics, sampling
-from .datasets import SEEN, Dataset
-from .jobs import Row, Settings
-from .objective import Objective
+from . import backbones, memory, sampling
+from .datasets import Dataset
+from .evaluation import Evaluation
+from .jobs import Job, Row, Settings
+from .loading import Loader
+from .mining import OfflineMiner
+from .objective import Embedded, Objective
+
+SAMPLERS = ("auto", "balanced", "shuffled")
+AUTOCAST = ("", "bfloat16", "float16")
 
 
 class Diverged(Exception):
@@ -43,148 +49,241 @@ def cpu_threads(count: int) -> Iterator[None]:
 class Run:
     """The network, the objective and the data of one training, and its loop.
 
-    All randomness comes from one generator on the CPU: equal seeds on one machine give equal
-    numbers, bit for bit on the CPU (inside `cpu_threads` with the settings' count).
+    All randomness comes from one generator on the CPU, and in one order: equal seeds on one
+    machine give equal numbers, bit for bit on the CPU (inside `cpu_threads` with the settings'
+    count). `state` and `restore` carry a run over to another process between two epochs.
     """
 
-    def __init__(
-        self,
-        loss: Loss,
-        contender: str,
-        dataset: Dataset,
-        settings: Settings,
-        seed: int,
-        device: str = "cpu",
-    ) -> None:
-        self.settings, self.dataset, self.device = settings, dataset, device
-        images, self.labels = dataset.split("train")
-        self.images = images.to(device)
-        self.tests = {
-            name: EvaluationSplit(dataset, name)
-            for name in ("test", SEEN)
-            if name in dataset.splits
-        }
-        self.generator = torch.Generator().manual_seed(seed)
+    def __init__(self, job: Job, dataset: Dataset) -> None:
+        s = self.settings = job.settings
+        _check(s)
+        self.job, self.dataset, self.device = job, dataset, job.device
+        self.rows, self.labels = dataset.rows("train"), dataset.labels("train")
+        channels, height, width = dataset.images.shape[1:]
+        self.image_shape = (int(channels), int(height), int(width))
+        self.generator = torch.Generator().manual_seed(job.seed)
         self.network = backbones.build(
-            settings.backbone, images[0].numel(), settings.dim, self.generator,
-            last_relu=settings.last_relu,
-        ).to(device)  # fmt: skip
+            s.backbone, self.image_shape, s.dim, self.generator, last_relu=s.last_relu
+        ).to(job.device)
         classes = int(self.labels.max()) + 1
-        self.objective = Objective(loss, contender, classes, settings.dim, self.generator, device)
-        self.optimiser = torch.optim.Adam(
-            [*self.network.parameters(), *self.objective.parameters], lr=settings.learning_rate
+        self.objective = Objective(
+            job.terms, job.contender, classes, s.dim, self.generator, job.device
         )
-        self.steps = settings.epochs * sampling.steps_per_epoch(len(self.labels), settings.batch)
-        self.step = 0
+        self.optimiser = _optimiser(s, self.network, self.objective)
+        self.scaler = torch.amp.GradScaler(job.device, enabled=s.autocast == "float16")
+        self.loader = Loader(dataset.images, job.device)
+        self.evaluation = Evaluation(dataset, s, self.network, self.objective, self.loader)
+        self.miner = None
+        if self.objective.partners and s.partners != "random":
+            self.miner = OfflineMiner(self.labels, s.partners, self.generator)
+        self.steps = s.epochs * sampling.steps_per_epoch(len(self.labels), s.batch)
+        self.epoch = self.step = 0
+        self.seconds, self.rows_so_far = 0.0, list[Row]()
 
-    def epochs(self) -> Iterator[Row]:
-        """The metrics of the untrained network, then those after each epoch.
+    def epochs(self) -> Iterator[Row | None]:
+        """The metrics of the untrained network, then those after each epoch, or None after one
+        that is not evaluated. After `restore`, only what comes then."""
+        if not self.rows_so_far:
+            memory.start(self.device)
+            beside = dict.fromkeys(("train_loss", *_TIMED))
+            if self.objective.classifies:
+                beside["train_accuracy"] = None
+            beside["train_time_s"] = 0.0
+            yield self._evaluated(beside)
+        while self.epoch < self.settings.epochs:
+            row = self._train_epoch()
+            last = self.epoch == self.settings.epochs
+            if last or self.epoch % self.settings.evaluate_every == 0:
+                yield self._evaluated(row)
+            else:
+                yield None
 
-        ``train_time_s`` is the time trained so far, evaluation left out.
+    def _train_epoch(self) -> Row:
+        """One pass; how it went. ``train_time_s`` is the time trained so far, evaluation left
+        out; speed and waiting are this epoch's."""
+        began, waited, before = time.perf_counter(), self.loader.waited_s, self.step
+        losses, right = 0.0, torch.zeros((), dtype=torch.int64, device=self.device)
+        for embedded_rows, images in self._steps():
+            loss, right_here = self.train_step(embedded_rows, images)
+            losses, right = losses + loss, right + right_here
+        self.epoch += 1
+        seconds = time.perf_counter() - began
+        self.seconds += seconds
+        steps = self.step - before
+        row: Row = {
+            "train_loss": losses / steps,
+            "train_time_s": self.seconds,
+            "samples_per_second": steps * self.settings.batch / seconds,
+            "data_wait_share": (self.loader.waited_s - waited) / seconds,
+            "peak_memory_bytes": memory.peak_bytes(self.device),
+        }
+        if self.objective.classifies:
+            row["train_accuracy"] = int(right) / (steps * self.settings.batch)
+        return row
+
+    def _evaluated(self, row: Row) -> Row:
+        row = {"epoch": float(self.epoch), **row, **self.evaluation.row()}
+        self.rows_so_far.append(row)
+        return row
+
+    def _steps(self) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
+        """An epoch's steps: the rows (B) of the training images, those of their partners where
+        the objective takes them with the choice between both, and all their images.
+
+        Everything is drawn before it is loaded: at the epoch's start, partners that are mined
+        at their time. So how far the loader is ahead changes nothing.
         """
-        seconds = 0.0
-        yield {"epoch": 0.0, "train_loss": None, "train_time_s": 0.0, **self.evaluate()}
-        for epoch in range(1, self.settings.epochs + 1):
-            began = time.perf_counter()
-            losses = [self.train_step(rows) for rows in self.batches()]
-            seconds += time.perf_counter() - began
-            train_loss = sum(losses) / len(losses)
-            row = {"epoch": float(epoch), "train_loss": train_loss, "train_time_s": seconds}
-            yield {**row, **self.evaluate()}
+        batches = list(self._batches())
+        every = self.settings.mine_every if self.miner else len(batches)
+        while batches:
+            # Up to the next step at which the training set is mined.
+            count = every - self.step % every if self.miner else len(batches)
+            drawn = self._with_partners(batches[:count])
+            batches = batches[count:]
+            of_all = [self.rows[torch.cat(rows[:3])] for rows in drawn]
+            yield from zip(drawn, self.loader.steps(of_all), strict=True)
 
-    def batches(self) -> Iterator[Tensor]:
-        """An epoch's batches: P x K for a loss over the pairs of a batch, else shuffled images."""
+    def _batches(self) -> Iterator[Tensor]:
+        """P x K for a loss over the pairs of a batch, else shuffled images, unless set."""
         s = self.settings
-        if self.objective.variant.family == "batch":
+        if self.sampler == "balanced":
             return sampling.identity_balanced(
                 self.labels, s.identities_per_batch, s.images_per_identity, self.generator
             )
         return sampling.shuffled(len(self.labels), s.batch, self.generator)
 
-    def train_step(self, rows: Tensor) -> float:
-        """One step of the optimiser on the images of ``rows``; the loss before it."""
+    @property
+    def sampler(self) -> str:
+        if self.settings.sampler != "auto":
+            return self.settings.sampler
+        return "balanced" if self.objective.labelled_batch else "shuffled"
+
+    def _with_partners(self, batches: list[Tensor]) -> list[tuple[Tensor, ...]]:
+        if not self.objective.partners:
+            return [(rows,) for rows in batches]
+        together = torch.cat(batches)
+        if self.miner:
+            second, third = self.miner.mine(self._seen_by_the_loss, together)
+        else:
+            second, third = sampling.partners(self.labels, together, self.generator)
+        different = torch.rand(len(together), generator=self.generator) < 0.5
+        sizes = [len(rows) for rows in batches]
+        return list(
+            zip(batches, *(of.split(sizes) for of in (second, third, different)), strict=True)
+        )
+
+    def _seen_by_the_loss(self, rows: Tensor) -> Tensor:
+        x_ND = self.evaluation.embed(self.rows[rows])
+        return self.objective.seen_by_the_loss(x_ND.to(self.device))
+
+    def train_step(self, rows: tuple[Tensor, ...], images: Tensor) -> tuple[float, Tensor | int]:
+        """One step of the optimiser; the loss before it, and how many of the batch the class
+        weights told right."""
         progress = self.step / self.steps
-        decay = 0.1 if progress >= self.settings.decay_at[0] else 1.0
+        drops = sum(progress >= share for share in self.settings.decay_at)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate * decay
-        loss = self.objective(*self._embedded(rows), progress=progress)
+            group["lr"] = self.settings.learning_rate * self.settings.decay_factor**drops
+        embedded = self._embedded(rows, images)
+        loss = self.objective(embedded, progress)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise Diverged(f"the loss was {value} at step {self.step} of {self.steps}")
+        right: Tensor | int = 0
+        if self.objective.classifies:
+            logits_BC = self.objective.logits(embedded.x_BD.detach())
+            right = (logits_BC.argmax(1) == embedded.labels_B).sum()
         self.optimiser.zero_grad()
         # A batch without an active pair or triplet may give a constant: nothing to learn from it.
         if loss.requires_grad:
-            loss.backward()
-            self.optimiser.step()
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimiser)
+            self.scaler.update()
         self.objective.step_done()
         self.step += 1
-        return value
+        return value, right
 
-    def _embedded(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """Embeddings and labels of the batch, and of its partners where the loss takes them:
-        one forward pass for all."""
-        labels = self.labels[rows].to(self.device)
-        if not self.objective.partners:
-            return self._finite(self.network(self.images[rows.to(self.device)])), labels
-        second, third = sampling.partners(self.labels, rows, self.generator)
-        different = torch.rand(len(rows), generator=self.generator) < 0.5
-        images = self.images[torch.cat([rows, second, third]).to(self.device)]
-        x_BD, second_BD, third_BD = self._finite(self.network(images)).chunk(3)
-        return x_BD, labels, second_BD, third_BD, different.to(self.device)
-
-    def _finite(self, x_BD: Tensor) -> Tensor:
-        if not bool(torch.isfinite(x_BD).all()):
+    def _embedded(self, rows: tuple[Tensor, ...], images: Tensor) -> Embedded:
+        """One forward pass for the batch and its partners; the loss is taken in float32."""
+        half = self.settings.autocast
+        dtype = getattr(torch, half or "bfloat16")
+        with torch.autocast(self.device, dtype=dtype, enabled=bool(half)):
+            x = self.network(images)
+        x = x.float()
+        if not bool(torch.isfinite(x).all()):
             raise Diverged(f"embeddings were not finite at step {self.step} of {self.steps}")
-        return x_BD
+        labels = self.labels[rows[0]].to(self.device)
+        if not self.objective.partners:
+            return Embedded(x, labels)
+        x_BD, second_BD, third_BD = x.chunk(3)
+        return Embedded(x_BD, labels, second_BD, third_BD, rows[3].to(self.device))
 
-    @torch.no_grad()
-    def embed(self, images: Tensor) -> Tensor:
-        """Embeddings (N x D, on the CPU) of images, in one pass."""
-        self.network.eval()
-        x_ND = self.network(images.to(self.device)).cpu()
-        self.network.train()
-        return x_ND
+    def state(self) -> dict[str, Any]:
+        """All that the rest of the training depends on, between two epochs."""
+        return {
+            "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
+            "rows": self.rows_so_far, "network": self.network.state_dict(),
+            "fields": self.objective.state(), "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(), "generator": self.generator.get_state(),
+        }  # fmt: skip
 
-    def evaluate(self) -> Row:
-        """The metrics on ``test``, and those on ``seen`` with that in front of their names."""
-        row: Row = {}
-        for name, test in self.tests.items():
-            figures = metrics.evaluate(self.embed(test.images), test.labels, test.pairs)
-            prefix = "" if name == "test" else f"{name}_"
-            row |= {prefix + metric: value for metric, value in figures.items()}
-        return row
+    def restore(self, state: dict[str, Any]) -> None:
+        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self.rows_so_far = list(state["rows"])
+        self.network.load_state_dict(state["network"])
+        self.objective.restore(state["fields"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.generator.set_state(state["generator"])
+        memory.start(self.device)
 
     def description(self) -> dict[str, Any]:
         """Everything that the figures depend on, in plain values."""
-        objective = self.objective
+        last = (self.steps - 1) / self.steps
+        facts = getattr(self.dataset, "facts", {})
         return {
             **asdict(self.settings),
             "decay_at": list(self.settings.decay_at),
-            "division": "closed: one recipe for all losses",
-            "optimiser": "Adam",
+            "division": "open: tuned for this loss"
+            if self.job.study == "open"
+            else "closed: one recipe for all losses",
             "batch": self.settings.batch,
             "steps": self.steps,
-            "sampler": "P x K" if objective.variant.family == "batch" else "shuffled",
-            "explicit_partners": objective.partners,
-            "unit_embeddings": objective.variant.unit_embeddings,
-            "trained_beside_network": list(objective.learnt),
-            "updated_by_rule": dict(objective.training.updates),
-            "options_first": dict(objective.options(0.0)),
-            "options_last": dict(objective.options((self.steps - 1) / self.steps)),
-            "protocol": "open-set: no identity of test is trained on",
+            "sampler": "P x K" if self.sampler == "balanced" else "shuffled",
+            "partners": self.settings.partners if self.objective.partners else "none",
+            **self.objective.description(last),
+            "network_parameters": sum(p.numel() for p in self.network.parameters()),
+            "protocol": "open-set: no identity of test is trained on"
+            if "test" in self.dataset.splits
+            else "closed-set: other images of the identities trained on",
             "dataset_sha256": self.dataset.manifest,
+            "preprocessing": facts.get("preprocessing", "none"),
             "images": {name: len(rows) for name, rows in self.dataset.splits.items()},
-            "verification": f"cosine, {len(self.tests['test'].pairs.same)} balanced pairs, "
-            f"{metrics.FOLDS} folds, threshold from the other folds",
+            **self.evaluation.description(),
             "device": self.device,
         }
 
 
-class EvaluationSplit:
-    """A split to evaluate on: images, their identities (as the dataset names them, and numbered
-    from 0 as labels) and the verification pairs that are asked of it."""
+_TIMED = ("train_time_s", "samples_per_second", "data_wait_share", "peak_memory_bytes")
 
-    def __init__(self, dataset: Dataset, split: str) -> None:
-        self.images, self.labels = dataset.split(split)
-        self.identities = dataset.identities[dataset.splits[split]]
-        self.pairs = metrics.verification_pairs(self.labels)
+
+def _check(s: Settings) -> None:
+    for name, known in (("sampler", SAMPLERS), ("autocast", AUTOCAST)):
+        if getattr(s, name) not in known:
+            raise InputError(name, f"one of {', '.join(map(repr, known))}", repr(getattr(s, name)))
+    for name in ("epochs", "mine_every", "evaluate_every", "evaluation_images"):
+        if getattr(s, name) < 1:
+            raise InputError(name, "1 or more", getattr(s, name))
+
+
+def _optimiser(s: Settings, network: nn.Module, objective: Objective) -> torch.optim.Optimizer:
+    """Weights decay; biases, slopes and norms (one number a map) do not."""
+    parameters = [*network.parameters(), *objective.parameters]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": s.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if s.optimiser == "adam":
+        return torch.optim.Adam(groups, lr=s.learning_rate)
+    if s.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=s.learning_rate, momentum=s.momentum)
+    raise InputError("optimiser", "one of adam, sgd", repr(s.optimiser))

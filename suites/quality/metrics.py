@@ -1,74 +1,48 @@
-"""What is measured on the embeddings of a test split, in float64 and by cosine.
+"""What is measured on the embeddings of a split, in float64; every figure is deterministic.
 
-Shapes: N images, D dimension of an embedding, M pairs. Every figure is deterministic. Cosine is
-used whatever the loss trained with, as verification of faces does, so that losses compare.
+Shapes: N images, D dimension of an embedding, C classes, M pairs. Retrieval, verification and
+angles are by cosine whatever the loss trained with, as verification of faces does, so that losses
+compare; distances and lengths are of the embeddings as they are passed: as the loss saw them, of
+unit length where it trains on such.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FOLDS = 10
-PAIRS_PER_KIND = 3_000
-PAIR_SEED = 2006
+from . import geometry
+from .geometry import spread
+from .jobs import Row
+from .retrieval import retrieval
+from .series import series
+from .verification import (
+    FOLDS,
+    PAIR_SEED,
+    PAIRS_PER_KIND,
+    Pairs,
+    error_rates,
+    verification_accuracy,
+    verification_pairs,
+)
 
-
-@dataclass(frozen=True)
-class Pairs:
-    """Verification pairs: indices (M, 2), ``same`` (M, bool) and the fold of each (M)."""
-
-    indices: Tensor
-    same: Tensor
-    fold: Tensor
-
-
-def verification_pairs(labels: Tensor, folds: int = FOLDS) -> Pairs:
-    """As many pairs of one identity as of two, up to 3,000 of each (LFW's number), in folds.
-
-    Drawn without replacement from all pairs by a seed of their own, never the training's, so
-    that every network is asked the same pairs. The folds are disjoint in pairs, balanced, and
-    share identities. Empty where one of the two kinds does not exist.
-    """
-    generator = torch.Generator().manual_seed(PAIR_SEED)
-    pairs = torch.combinations(torch.arange(len(labels)), 2)
-    same = labels[pairs[:, 0]] == labels[pairs[:, 1]]
-    count = min(int(same.sum()), int((~same).sum()), PAIRS_PER_KIND)
-    chosen = []
-    for kind in (same, ~same):
-        rows = kind.nonzero()[:, 0]
-        chosen.append(rows[torch.randperm(len(rows), generator=generator)[:count]])
-    rows = torch.cat(chosen)
-    fold = (torch.arange(count) % folds).repeat(2)
-    return Pairs(pairs[rows], same[rows], fold)
-
-
-def evaluate(x_ND: Tensor, labels_N: Tensor, pairs: Pairs) -> dict[str, float | None]:
-    """Every metric of the embeddings x_ND; None where one is not defined or not finite."""
-    if not bool(torch.isfinite(x_ND).all()):
-        return dict.fromkeys(NAMES)
-    u_ND = F.normalize(x_ND.detach().double(), dim=1)
-    cosine_NN = u_ND @ u_ND.T
-    recall, mean_precision = _retrieval(cosine_NN, labels_N)
-    scores_M = cosine_NN[pairs.indices[:, 0], pairs.indices[:, 1]]
-    equal_error, true_accepts = _receiver_operating(scores_M, pairs.same)
-    intra, inter = _angles(u_ND, labels_N)
-    figures = {
-        "recall_at_1": recall,
-        "map_at_r": mean_precision,
-        "verification_accuracy": verification_accuracy(scores_M, pairs),
-        "equal_error_rate": equal_error,
-        "tar_at_far_1_percent": true_accepts,
-        "intra_class_angle_deg": intra,
-        "inter_class_angle_deg": inter,
-        "embedding_spread": spread(u_ND),
-    }
-    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
-
+__all__ = [
+    "FOLDS",
+    "HEAD_NAMES",
+    "NAMES",
+    "PAIRS_PER_KIND",
+    "PAIR_SEED",
+    "Pairs",
+    "evaluate",
+    "head",
+    "series",
+    "spread",
+    "verification_accuracy",
+    "verification_pairs",
+]
 
 NAMES = (
     "recall_at_1",
@@ -76,105 +50,79 @@ NAMES = (
     "verification_accuracy",
     "equal_error_rate",
     "tar_at_far_1_percent",
+    "tar_at_far_0_1_percent",
     "intra_class_angle_deg",
     "inter_class_angle_deg",
+    "intra_class_distance",
+    "inter_class_distance",
+    "negative_distance_p5",
+    "positive_distance_mean",
+    "embedding_norm_mean",
     "embedding_spread",
+    "embedding_diameter",
 )
+HEAD_NAMES = ("classifier_accuracy", "class_weight_angle_deg", "angular_margin_ratio")
 
 
-def _retrieval(cosine_NN: Tensor, labels_N: Tensor) -> tuple[float, float]:
-    """Recall at 1 and mean average precision at R (Musgrave, Belongie, Lim 2020, section 3.2).
+def evaluate(x_ND: Tensor, labels_N: Tensor, pairs: Pairs) -> Row:
+    """Every metric of `NAMES` of the embeddings x_ND (as the loss saw them) with identities
+    labels_N (int64); None where one is not defined, all None where an embedding is not finite."""
+    if not bool(torch.isfinite(x_ND).all()):
+        return dict.fromkeys(NAMES)
+    x_ND = x_ND.detach().double()
+    u_ND = F.normalize(x_ND, dim=1)
+    classes_N = torch.unique(labels_N, return_inverse=True)[1]
+    recall, mean_precision = retrieval(u_ND, labels_N)
+    scores_M = (u_ND[pairs.indices[:, 0]] * u_ND[pairs.indices[:, 1]]).sum(1)
+    intra, inter = geometry.angles(u_ND, classes_N)
+    figures = {
+        "recall_at_1": recall,
+        "map_at_r": mean_precision,
+        "verification_accuracy": verification_accuracy(scores_M, pairs),
+        **error_rates(scores_M, pairs.same),
+        "intra_class_angle_deg": intra,
+        "inter_class_angle_deg": inter,
+        **geometry.distance_figures(x_ND, classes_N),
+        "embedding_spread": spread(u_ND),
+    }
+    return _finite({name: figures[name] for name in NAMES})
 
-    Each image asks all others; R is how many of them share its identity. AP@R averages over the
-    first R answers the precision so far where the answer is right, and 0 where it is not. Images
-    without another of their identity are left out; of equal scores the lower index comes first.
+
+def head(
+    x_ND: Tensor,
+    labels_N: Tensor,
+    class_weights_CD: Tensor,
+    bias_C: Tensor | None = None,
+    norm_free: bool = False,
+) -> Row:
+    """The metrics of `HEAD_NAMES` of embeddings whose classes were trained on; labels_N index
+    the class weights.
+
+    ``norm_free`` classifies by angle alone, as A-Softmax does: weights of unit length, no bias.
+    class_weight_angle_deg is the mean over the classes of the angle to the nearest other weight.
     """
-    scores_NN = cosine_NN.clone().fill_diagonal_(-math.inf)
-    # A diagonal of -inf sorts last: the image itself is never an answer.
-    order_NN = scores_NN.argsort(dim=1, descending=True, stable=True)[:, :-1]
-    right_NN = (labels_N[order_NN] == labels_N[:, None]).double()
-    r_N = right_NN.sum(1)
-    asks_N = r_N > 0
-    if not bool(asks_N.any()):
-        return math.nan, math.nan
-    rank_N = torch.arange(1, right_NN.shape[1] + 1, dtype=torch.float64)
-    precision_NN = right_NN.cumsum(1) / rank_N
-    counted_NN = right_NN * precision_NN * (rank_N <= r_N[:, None])
-    average_N = counted_NN.sum(1)[asks_N] / r_N[asks_N]
-    return float(right_NN[asks_N, 0].mean()), float(average_N.mean())
+    tensors = (x_ND, class_weights_CD) if bias_C is None else (x_ND, class_weights_CD, bias_C)
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+        return dict.fromkeys(HEAD_NAMES)
+    x_ND, w_CD = x_ND.detach().double().cpu(), class_weights_CD.detach().double().cpu()
+    unit_CD = F.normalize(w_CD, dim=1)
+    bias = 0.0 if norm_free or bias_C is None else bias_C.detach().double().cpu()
+    used_CD = unit_CD if norm_free else w_CD
+    right = [
+        (chunk @ used_CD.T + bias).argmax(1) == labels
+        for chunk, labels in zip(x_ND.split(500), labels_N.split(500), strict=True)
+    ]
+    many = len(unit_CD) > 1
+    apart = float(geometry.nearest_weights(unit_CD)[0].mean()) if many else math.nan
+    u_ND = F.normalize(x_ND, dim=1)
+    return _finite(
+        {
+            "classifier_accuracy": float(torch.cat(right).double().mean()),
+            "class_weight_angle_deg": apart,
+            "angular_margin_ratio": geometry.angular_margin_ratio(u_ND, labels_N, unit_CD),
+        }
+    )
 
 
-def verification_accuracy(scores_M: Tensor, pairs: Pairs) -> float:
-    """Mean accuracy over the folds, each with the threshold that is best on the other folds.
-
-    A pair is accepted if its score is at least the threshold; thresholds lie midway between
-    neighbouring scores of the other folds, and of equally good ones the lowest is taken. This is
-    how LFW's view 2 is read (Huang et al. 2007). NaN without pairs or with an empty fold.
-    """
-    accuracies = []
-    for fold in pairs.fold.unique():
-        held = pairs.fold == fold
-        threshold = _best_threshold(scores_M[~held], pairs.same[~held])
-        accepted = scores_M[held] >= threshold
-        accuracies.append(float((accepted == pairs.same[held]).double().mean()))
-    return sum(accuracies) / len(accuracies) if len(accuracies) > 1 else math.nan
-
-
-def _best_threshold(scores_M: Tensor, same_M: Tensor) -> float:
-    values, inverse = torch.unique(scores_M, return_inverse=True)
-    same = torch.bincount(inverse, weights=same_M.double(), minlength=len(values))
-    other = torch.bincount(inverse, weights=(~same_M).double(), minlength=len(values))
-    # Threshold k accepts the values from the k-th up: right are the same pairs there and the
-    # other pairs below.
-    right = F.pad(same.flip(0).cumsum(0).flip(0), (0, 1)) + F.pad(other.cumsum(0), (1, 0))
-    best = int((right == right.max()).nonzero()[0])
-    if best == 0:
-        return -math.inf
-    if best == len(values):
-        return math.inf
-    return float((values[best - 1] + values[best]) / 2)
-
-
-def _receiver_operating(scores_M: Tensor, same_M: Tensor) -> tuple[float, float]:
-    """Equal error rate, and the share of same pairs accepted where 1% of the others are.
-
-    Over all pairs, without folds. The equal error rate is the mean of both error rates at the
-    threshold where they are nearest; the accepted share is at the lowest threshold whose false
-    accept rate is at most 1%.
-    """
-    if not bool(same_M.any()) or bool(same_M.all()):
-        return math.nan, math.nan
-    thresholds = torch.cat([torch.unique(scores_M), torch.tensor([math.inf])])
-    same, other = scores_M[same_M].sort()[0], scores_M[~same_M].sort()[0]
-    # searchsorted counts the scores below each threshold: those are refused. Rates are compared
-    # as counts, because 1 - 0.99 is not 0.01 in binary.
-    refused = torch.searchsorted(same, thresholds)
-    accepted = len(other) - torch.searchsorted(other, thresholds)
-    false_reject, false_accept = refused.double() / len(same), accepted.double() / len(other)
-    nearest = int((false_accept - false_reject).abs().argmin())
-    lowest = int((accepted * 100 <= len(other)).nonzero()[0])
-    equal_error = float(false_accept[nearest] + false_reject[nearest]) / 2
-    return equal_error, 1 - int(refused[lowest]) / len(same)
-
-
-def _angles(u_ND: Tensor, labels_N: Tensor) -> tuple[float, float]:
-    """Mean angle of an embedding to its class's mean direction, and between those, in degrees.
-
-    The first averages within each class, then over the classes; the second over pairs of classes.
-    """
-    means = torch.stack([u_ND[labels_N == c].mean(0) for c in labels_N.unique()])
-    means_CD = F.normalize(means, dim=1)
-    classes = torch.unique(labels_N, return_inverse=True)[1]
-    to_mean_N = (u_ND * means_CD[classes]).sum(1).clamp(-1, 1).acos()
-    intra = torch.stack([to_mean_N[classes == c].mean() for c in range(len(means_CD))]).mean()
-    pairs = torch.combinations(torch.arange(len(means_CD)), 2)
-    between = (means_CD[pairs[:, 0]] * means_CD[pairs[:, 1]]).sum(1).clamp(-1, 1).acos()
-    return math.degrees(float(intra)), math.degrees(float(between.mean()))
-
-
-def spread(u_ND: Tensor) -> float:
-    """Collapse indicator: mean standard deviation of the unit embeddings' coordinates x sqrt(D).
-
-    0 where all images share one direction (collapsed), about 1 where directions are uniform.
-    """
-    return float(u_ND.std(dim=0, correction=0).mean()) * math.sqrt(u_ND.shape[1])
+def _finite(figures: dict[str, float]) -> Row:
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}

@@ -36,7 +36,8 @@ def identity_balanced(
     Identities are drawn without replacement; so are an identity's images, unless it has fewer
     than K, which are then all taken and filled up with repeats.
     """
-    members = [(labels == label).nonzero()[:, 0] for label in labels.unique()]
+    sizes = torch.unique(labels, return_counts=True)[1]
+    members = torch.argsort(labels, stable=True).split(sizes.tolist())
     if not 1 <= identities <= len(members):
         raise InputError("identities", f"1 to the {len(members)} there are", identities)
 

@@ -17,10 +17,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from .jobs import TrainingResult
+    from .jobs import Job, Row, TrainingResult
 
 EXPERIMENT = "marginbench"
 _LIMIT = 1_000  # metrics that one log_batch takes
@@ -41,6 +42,15 @@ class Mirror:
         self._client: Any = None
         self._experiment = ""
         self._failure = ""
+
+    def begin(self, job: Job, description: Mapping[str, Any]) -> None:
+        pass
+
+    def epoch(self, row: Row) -> None:
+        pass
+
+    def end(self, result: TrainingResult, model_path: Path | None) -> dict[str, str]:
+        return self.log(result, None, torch.empty(0))
 
     def log(
         self, result: TrainingResult, x_ND: Tensor | None, identities_N: Tensor

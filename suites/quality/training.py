@@ -1,21 +1,34 @@
-"""Trains a network with every loss of the catalogue, each result as plain data."""
+"""Trains a network as a job says, each result as plain data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Protocol
+
+import torch
 
 from kernels import catalogue
 
 from ..presets import Preset
-from .datasets import DATASETS
+from . import backbones, datasets
+from .checkpoints import Checkpoint, Unusable, safe_name
 from .jobs import Job, Row, Settings, Term, TrainingResult
 from .loop import Diverged, Run, cpu_threads
-from .objective import NotRun, recipe
+from .terms import NotRun, recipe
 from .tracking import Mirror
 
 Progress = Callable[[str, int, int], None]
+KEPT_MODELS = ("closed", "open")
+
+
+class Listener(Protocol):
+    """Hears of a training as it goes; never raises for a store that fails."""
+
+    def begin(self, job: Job, description: Mapping[str, Any]) -> None: ...
+    def epoch(self, row: Row) -> None: ...
+    def end(self, result: TrainingResult, model_path: Path | None) -> dict[str, str]: ...
 
 
 def plan(preset: Preset, seed: int, device: str = "cpu", contender: str = "eager") -> list[Job]:
@@ -58,45 +71,140 @@ def run_all(
     mirror = Mirror(out_dir, tags or {})
     for job in plan(preset, seed, device, contender):
         if job.name not in done and (losses is None or job.loss in losses):
-            yield run(job, mirror, progress)
+            yield run(job, out_dir, mirror, progress)
 
 
-def run(job: Job, mirror: Mirror | None = None, progress: Progress | None = None) -> TrainingResult:
-    """One training, whatever happens in it: see `TrainingResult` for how failures are told."""
+def run(
+    job: Job,
+    out_dir: Path | None = None,
+    mirror: Listener | None = None,
+    progress: Progress | None = None,
+    resume: bool = True,
+) -> TrainingResult:
+    """One training, whatever happens in it: see `TrainingResult` for how failures are told.
+
+    With ``out_dir`` its state is kept there after each epoch until it has ended (in
+    ``checkpoints``), and with ``resume`` one that was killed goes on from it, to bit for bit the
+    same metrics on a CPU as if it had never stopped. A state that is damaged, or was saved of
+    another job, dataset or PyTorch, is not used: the training starts anew. What was done about a
+    state stands in the result's settings under ``checkpoint``. A study of ``closed`` or ``open``
+    keeps its network in ``models``, see `backbones.load`.
+    ``progress(name, epoch, epochs)`` is called after each epoch, when its state is safe.
+    """
     result = TrainingResult(
-        name=job.name, loss=job.loss, variant=job.arm.partition("/")[2], contender=job.contender,
+        name=job.name, loss=job.loss, variant=_variant(job), contender=job.contender,
         dataset=job.dataset, seed=job.seed, status="ok", study=job.study, arm=job.arm,
         job=job.plain(),
     )  # fmt: skip
     with cpu_threads(job.settings.threads):
         try:
-            training = Run(
-                catalogue.get(job.loss), job.contender, DATASETS[job.dataset](), job.settings,
-                job.seed, job.device,
-            )  # fmt: skip
-            result = replace(result, settings=training.description())
-            result = _trained(training, result, progress)
-        except NotRun as error:
-            return replace(result, status="not_run", reason=str(error))
+            _check_device(job.device)
+            dataset = datasets.load(job.dataset)
+            training = Run(job, dataset.validation() if job.validation else dataset)
+            checkpoint, note = _checkpoint(training, out_dir, resume)
+            result = replace(result, settings={**training.description(), "checkpoint": note})
         except Exception as error:
-            return replace(result, status="not_run", reason=f"{type(error).__name__}: {error}")
-        if mirror is None:
-            return result
-        test = training.tests["test"]
-        x_ND = training.embed(test.images) if result.status == "ok" else None
-        return replace(result, mlflow=mirror.log(result, x_ND, test.identities))
+            return _not_run(result, error)
+        if mirror:
+            mirror.begin(job, result.settings)
+        model = None
+        try:
+            result = _trained(training, result, checkpoint, mirror, progress)
+            if out_dir and job.study in KEPT_MODELS and result.status == "ok":
+                model = _keep(training, out_dir)
+        except Exception as error:
+            result = _not_run(result, error)
+        if mirror:
+            result = replace(result, mlflow=mirror.end(result, model))
+        # Kept to the very end: a process that is killed before this repeats an epoch at most.
+        if checkpoint:
+            checkpoint.delete()
+        return result
 
 
-def _trained(training: Run, result: TrainingResult, progress: Progress | None) -> TrainingResult:
-    """The result with its epochs; a training that diverges ends with a row of None."""
-    rows: list[Row] = []
+def _not_run(result: TrainingResult, error: Exception) -> TrainingResult:
+    plain = isinstance(error, (NotRun, datasets.Missing))
+    reason = str(error) if plain else f"{type(error).__name__}: {error}"
+    return replace(result, status="not_run", reason=reason)
+
+
+def _check_device(device: str) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise NotRun("needs CUDA")
+
+
+def _variant(job: Job) -> str:
+    """The variants that are trained, joined as their losses are."""
     try:
-        for row in training.epochs():
-            rows.append(row)
+        return "+".join(t.variant or recipe(catalogue.get(t.loss)).variant for t in job.terms)
+    except (NotRun, KeyError):
+        return "none"
+
+
+def _checkpoint(training: Run, out_dir: Path | None, resume: bool) -> tuple[Checkpoint | None, str]:
+    """The file to keep the state in, and what was found there; the run goes on from it."""
+    if out_dir is None:
+        return None, "none kept"
+    identity = {
+        "layout": 1,
+        "job": training.job.plain(),
+        "dataset": training.dataset.manifest,
+        "torch": str(torch.__version__),
+    }
+    checkpoint = Checkpoint(out_dir / "checkpoints", training.job.name, identity)
+    if not resume:
+        return checkpoint, "kept while training"
+    try:
+        state = checkpoint.load()
+    except Unusable as why:
+        return checkpoint, f"started anew: {why}"
+    if state is None:
+        return checkpoint, "kept while training"
+    training.restore(state)
+    return checkpoint, f"resumed after epoch {training.epoch}"
+
+
+def _trained(
+    training: Run,
+    result: TrainingResult,
+    checkpoint: Checkpoint | None,
+    mirror: Listener | None,
+    progress: Progress | None,
+) -> TrainingResult:
+    """The result with its epochs; a training that diverges ends with a row of None."""
+    rows, series = training.rows_so_far, dict[str, list[float]]()
+    if mirror:
+        for row in rows:  # of a training that goes on from its checkpoint
+            mirror.epoch(row)
+    try:
+        for latest in training.epochs():
+            if checkpoint:
+                checkpoint.save(training.state())
+            if mirror and latest:
+                mirror.epoch(latest)
             if progress:
-                progress(result.name, len(rows) - 1, training.settings.epochs)
+                progress(result.name, training.epoch, training.settings.epochs)
+        series = training.evaluation.series()
     except Diverged as error:
-        rows.append({**dict.fromkeys(rows[-1]), "epoch": float(len(rows))})
+        rows.append({**dict.fromkeys(rows[-1]), "epoch": float(training.epoch + 1)})
         result = replace(result, status="worse", reason=f"diverged: {error}")
+        if mirror:
+            mirror.epoch(rows[-1])
     final = {name: value for name, value in rows[-1].items() if name != "epoch"}
-    return replace(result, epochs=rows, metrics=final)
+    return replace(result, epochs=rows, metrics=final, series=series)
+
+
+def _keep(training: Run, out_dir: Path) -> Path:
+    """The path of the network, kept with what it takes to use it again."""
+    s, job, path = training.settings, training.job, out_dir / "models"
+    path = path / f"{safe_name(job.name)}.pt"
+    facts = {
+        "backbone": s.backbone, "image_shape": list(training.image_shape), "dim": s.dim,
+        "last_relu": s.last_relu, "unit_embeddings": training.objective.unit_embeddings,
+        "job": job.plain(), "dataset_sha256": training.dataset.manifest,
+    }  # fmt: skip
+    objective = training.objective
+    used = {*objective.learnt, *objective.updated}
+    beside = {name: field for name, field in objective.fields.items() if name in used}
+    backbones.save(path, training.network, facts, beside)
+    return path
