@@ -21,7 +21,19 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # The peer that only an NVIDIA GPU can run brings hundreds of MB: left out where there is none.
 PEERS := peers$(if $(shell command -v nvidia-smi),$(COMMA)gpu-peers)
 
-.PHONY: help bench bench-fast quality quality-full ui gate gate-trust test static sanitize mutants lint format report history list doctor lock clean
+# Fonts with thousands of Han characters, as different from one another as Debian has them.
+FONTS := aoyagi-kouzan-t aoyagi-soseki arphic-bkai00mp arphic-bsmi00lp arphic-gbsn00lp \
+  arphic-gkai00mp arphic-ukai arphic-uming babelstone-han baekmuk cns11643-kai cns11643-sung \
+  cwtex-fs cwtex-heib cwtex-kai cwtex-ming dejavu-core dejima-mincho dotgothic16 hanazono \
+  horai-umefont ipaexfont ipafont ipamj-mincho kiloji konatu kouzan-mouhitsu lexi-gulim \
+  lexi-saebom lxgw-wenkai migmix misaki mmcedar mona monapo morisawa-bizud-gothic \
+  morisawa-bizud-mincho motoya-l-cedar motoya-l-maruberi noto-cjk noto-cjk-extra \
+  oradano-mincho-gsrr reggae ricty-diminished sawarabi-gothic sawarabi-mincho seto smiley-sans \
+  takao umeplus umeplus-cl unfonts-core vlgothic wqy-microhei wqy-zenhei \
+  yozvox-yozfont-standard-kana
+DATA_PACKAGES := dataset-fashion-mnist fontconfig $(FONTS:%=fonts-%)
+
+.PHONY: help bench bench-fast quality quality-full ui gate gate-trust test static sanitize mutants lint format report history list data doctor lock clean
 
 help:  ## list the targets, a line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +67,10 @@ history: $(VENV)/.history  ## every metric over the commits from stored records,
 
 list: $(VENV)/.bench  ## losses, contenders and suites
 	$(BIN)/marginbench list $(ARGS)
+
+data:  ## install Fashion-MNIST and the fonts of the glyphs (Debian; asks sudo if not root)
+	@echo "apt-get install $(DATA_PACKAGES)"
+	$(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $(DATA_PACKAGES)
 
 doctor: $(VENV)/.bench  ## what this machine can measure, and why not
 	$(BIN)/marginbench doctor $(ARGS)

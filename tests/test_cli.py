@@ -35,6 +35,9 @@ OPTIONS = {
 
 QUALITY_OPTIONS = {
     "again": {"name", "records"},
+    "export": {"--models", "--store", "run_dir", "target"},
+    "import": {"--store", "source"},
+    "list": {"--json"},
     "report": {"run_dir"},
     "run": {
         "--claim", "--contender", "--dataset", "--device", "--division", "--full", "--loss",

@@ -78,6 +78,8 @@ def test_a_head_is_judged_as_it_classifies():
     assert metrics.head(x, labels, weights, bias)["classifier_accuracy"] == pytest.approx(1 / 4)
     free = metrics.head(x, labels, weights, bias, norm_free=True)
     assert free["classifier_accuracy"] == pytest.approx(3 / 4 if 170 - 100 > 220 - 170 else 1)
+    by_angle = metrics.head(x, labels, weights, bias)["norm_free_accuracy"]
+    assert by_angle == free["norm_free_accuracy"] == free["classifier_accuracy"]
     # Angles to the nearest other weight: 100, 100, 120.
     assert free["class_weight_angle_deg"] == pytest.approx((100 + 100 + 120) / 3)
 

@@ -6,16 +6,11 @@ tables, naming a claim for that claim; without a name it is everything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from kernels.catalogue import UnknownName
 from suites.quality.jobs import Job, TrainingResult
-
-DIVISIONS = ("closed", "open", "both")
-SMALL_DATASETS, FULL_DATASETS = ("digits",), ("glyphs", "fashion")
-SMALL_SEEDS, FULL_SEEDS = 3, 5
 
 
 @dataclass(frozen=True)
@@ -50,9 +45,7 @@ class Search(Protocol):
         """The trainings with what was found, once it is over; before that under the same names,
         with settings that may still change."""
 
-    @property
-    def trials(self) -> int:
-        """How many it asks for in all."""
+    trials: int  # that it asks for in all
 
 
 @dataclass(frozen=True)
@@ -78,61 +71,61 @@ class Plan:
         return len(self.names) + sum(search.trials for search in self.searches)
 
 
-Planner = Callable[[Asked], Plan]
-
-
 def plan(asked: Asked) -> Plan:
-    """Raises UnknownName for a loss, a dataset or a claim that is not there, and ValueError where
-    ``only`` names none of the trainings."""
+    """Raises UnknownName for a loss or a claim that is not there, and ValueError for a dataset
+    that is not, or where ``only`` names none of the trainings."""
     named = bool(asked.datasets or asked.losses or asked.division)
     jobs: list[Job] = []
     searches: list[Search] = []
     if named or not asked.claims:
-        division = asked.division or "closed"
-        if division in ("closed", "both"):
-            jobs += _closed(asked)
-        if division in ("open", "both"):
-            searches = _searches(asked)
+        jobs, searches = _tables(asked)
     if asked.claims or not named:
         jobs += _claims(asked)
-    jobs = [replace(job, contender=asked.contender) for job in jobs]
     return _narrowed(Plan(jobs, searches), asked.only)
 
 
-def seeds(asked: Asked) -> range:
-    count = asked.seeds or (FULL_SEEDS if asked.full else SMALL_SEEDS)
-    return range(asked.seed, asked.seed + count)
-
-
-def datasets(asked: Asked) -> Sequence[str]:
-    return asked.datasets or (FULL_DATASETS if asked.full else SMALL_DATASETS)
-
-
-def _closed(asked: Asked) -> list[Job]:
+def _tables(asked: Asked) -> tuple[list[Job], list[Search]]:
     from suites.quality import protocol
 
-    losses = asked.losses or None
-    return [
-        job
-        for dataset in datasets(asked)
-        for job in protocol.closed(dataset, seeds(asked), asked.device, losses)
-    ]
-
-
-def _searches(asked: Asked) -> list[Search]:
-    raise NotImplementedError
+    size, losses = protocol.SIZES[asked.preset], asked.losses or None
+    division = asked.division or "closed"
+    jobs: list[Job] = []
+    searches: list[Search] = []
+    for dataset in asked.datasets or size.datasets:
+        if division in ("closed", "both"):
+            jobs += protocol.closed(
+                dataset, _seeds(asked), asked.device, losses, contender=asked.contender
+            )
+        if division in ("open", "both"):
+            searches += protocol.searches(
+                dataset, _seeds(asked), size.trials, asked.device, losses,
+                contender=asked.contender,
+            )  # fmt: skip
+    return jobs, searches
 
 
 def _claims(asked: Asked) -> list[Job]:
     from suites.claims import catalogue
+    from suites.quality import protocol
 
     known = {claim.name: claim for claim in catalogue.claims()}
     for name in asked.claims:
         if name not in known:
             raise UnknownName("--claim", name, list(known))
     chosen = [known[name] for name in asked.claims] or list(known.values())
-    form = "full" if asked.full else "small"
-    return [job for claim in chosen for job in claim.jobs(form, seeds(asked), asked.device)]
+    form = protocol.SIZES[asked.preset].claims
+    return [
+        replace(job, contender=asked.contender)
+        for claim in chosen
+        for job in claim.jobs(form, _seeds(asked), asked.device)
+    ]
+
+
+def _seeds(asked: Asked) -> range:
+    from suites.quality import protocol
+
+    count = asked.seeds or protocol.SIZES[asked.preset].seeds
+    return range(asked.seed, asked.seed + count)
 
 
 def _narrowed(found: Plan, only: str) -> Plan:

@@ -29,7 +29,8 @@ DIED = "the process that trained it"
 
 class Queue:
     """``before`` are the trainings that an earlier session left; those that have a result are not
-    handed out again, but told to the search that asked for them."""
+    handed out again, but told to the search that asked for them; unless they were trained by other
+    settings under the same name, as a trial is that follows one which came out otherwise."""
 
     def __init__(self, plan: Plan, before: Iterable[Training] = ()) -> None:
         self._plan = plan
@@ -91,15 +92,19 @@ class Queue:
         work = sum(running) + sum(waiting) + sum(map(self._later_s, self._waiting.values()))
         return max([work / processes, *running], default=0.0)
 
+    def _known(self, job: Job) -> Training | None:
+        known = self._finished.get(job.name)
+        return known if known and Job.from_plain(known.job) == job else None
+
     def _later_s(self, search: Search) -> float:
-        """What a search asks for after its trial that is under way; a trial takes as long as a training."""
+        """What a search asks for after the trial that is under way."""
         found = [self._expected.seconds(job) for job in self._plan.found_by(search)]
         trials = search.trials - self._asked[id(search)]
         return sum(found) + trials * (found[0] if found else 0.0)
 
     def _add(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
-            if job.name in self._finished:
+            if self._known(job):
                 self.done += 1
             else:
                 self._ready.append(job)
@@ -109,7 +114,7 @@ class Queue:
         """To the search's next trial that has no result yet, or to what it found."""
         while (job := search.ask()) is not None:
             self._asked[id(search)] += 1
-            known = self._finished.get(job.name)
+            known = self._known(job)
             if known is None:
                 self._waiting[job.name] = search
                 self._trials.append(job)
@@ -122,8 +127,8 @@ class Queue:
     def _abandon(self, search: Search, reason: str) -> None:
         self._is_over(search)
         jobs = self._plan.found_by(search)
-        self._abandoned += [not_run(job, reason) for job in jobs if job.name not in self._finished]
-        self.done += sum(job.name in self._finished for job in jobs)
+        self._abandoned += [not_run(job, reason) for job in jobs if not self._known(job)]
+        self.done += sum(self._known(job) is not None for job in jobs)
 
     def _is_over(self, search: Search) -> None:
         """Trials that it will not ask for any more are none of the run's."""

@@ -15,6 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -24,7 +25,7 @@ from benchmarks.records import RecordError
 from suites.quality.jobs import Job, TrainingResult
 
 TRAIN = "suites.quality.training:run"
-MIRROR = "suites.quality.mirror:Mirror"
+MIRROR = "suites.quality.tracking:Mirror"
 _LOCK = ".workers.lock"
 _EARLIER_WORKERS_S = 30.0
 _IDLE_DEATHS = 3
@@ -74,10 +75,8 @@ class _Worker:
 
     def send(self, job: Job) -> None:
         self.job, self.sent_at = job, time.monotonic()
-        try:
+        with suppress(OSError):  # it has died; the end of its pipe will tell
             self.pipe.send(job.plain())
-        except OSError:
-            pass  # it has died; the end of its pipe will tell
 
     def kill(self) -> None:
         self.process.kill()

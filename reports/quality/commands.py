@@ -37,7 +37,7 @@ def quality() -> None:
 @quality.command()
 @click.option("--full", is_flag=True, help="Glyphs and fashion, 5 seeds, claims in full form.")
 @click.option("--division", type=click.Choice(["closed", "open", "both"]),
-              help="One recipe for all losses, or each tuned first.  [default: closed]")  # fmt: skip
+              help="One recipe for all losses, or each tuned.  [default: closed]")  # fmt: skip
 @click.option("--dataset", "datasets", multiple=True, help="Train on this; may be repeated.")
 @click.option("--loss", "losses", multiple=True, help="Only this loss; may be repeated.")
 @click.option("--claim", "claims", multiple=True, help="Test this claim; may be repeated.")
@@ -114,8 +114,9 @@ def _run(options: dict[str, Any], out_dir: Path) -> int:
     for reason, count in outcome.not_run.items():
         click.echo(f"{count} of {outcome.total} trainings not run: {reason}", err=True)
     if outcome.exit_code == INTERRUPTED:
-        click.echo(f"interrupted after {outcome.done} of {outcome.total} trainings; go on with: "
-                   f"marginbench quality run --resume {shlex.quote(str(out_dir))}", err=True)  # fmt: skip
+        go_on = f"marginbench quality run --resume {shlex.quote(str(out_dir))}"
+        done = f"{outcome.done} of {outcome.total} trainings"
+        click.echo(f"interrupted after {done}; go on with: {go_on}", err=True)
     return outcome.exit_code
 
 
@@ -252,7 +253,8 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def register(group: click.Group) -> None:
-    from . import stores
+    from . import listing, stores
 
     stores.register(quality)
+    quality.add_command(listing.list_command)
     group.add_command(quality)

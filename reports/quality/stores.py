@@ -8,25 +8,81 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 Folder = click.Path(path_type=Path, file_okay=False, exists=True)
+NOT_POSSIBLE = 3
 _HOST = "127.0.0.1"
 _FIRST_PORT = 5000
 
 
 @click.command()
 @click.argument("run_dir", required=False, type=Folder)
-@click.option("--store", default="", help="MLflow's address.  [default: MLFLOW_TRACKING_URI, else "
-              "the run's own store]")  # fmt: skip
-def sync(run_dir: Path | None, store: str) -> None:
-    """Send to MLflow what it lacks of a run (by default the newest).
+@click.option("--store", help="MLflow's address.  [default: MLFLOW_TRACKING_URI, else the run's "
+              "own store]")  # fmt: skip
+def sync(run_dir: Path | None, store: str | None) -> None:
+    """Send to MLflow what it lacks of a run (by default of the newest).
 
-    For a store that was locked, gone or read-only while the run trained, or another one. Exit
-    codes: 0 all is there, 3 the store can't be reached.
+    For a store that was locked, gone or read-only while the run trained, or for another one.
+    Sending twice is sending once. Exit codes: 0 all is there, 3 the store refused.
     """
-    raise NotImplementedError
+    from suites.quality import tracking
+
+    from .commands import newest
+
+    folder = run_dir or newest()
+    _tell(tracking.sync(_records(folder), folder, store), f"{folder} to MLflow")
+
+
+@click.command("export")
+@click.argument("run_dir", type=Folder)
+@click.argument("target", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--store", help="MLflow's address.  [default: as of sync]")
+@click.option("--models", is_flag=True, help="The networks too.")
+def export_command(run_dir: Path, target: Path, store: str | None, models: bool) -> None:
+    """Write what MLflow holds of a run into the folder TARGET, which can be moved.
+
+    MLflow's own files name absolute places; these do not. `import` makes a store of them again.
+    """
+    from suites.quality import tracking
+
+    from .commands import fail
+
+    try:
+        count = tracking.export(run_dir, target, store, models)
+    except Exception as error:  # a database driver's own, an HTTP client's, a disk's
+        fail(f"not exported: {type(error).__name__}: {error}", NOT_POSSIBLE)
+    click.echo(f"{count} MLflow runs exported to {target}")
+
+
+@click.command("import")
+@click.argument("source", type=Folder)
+@click.option("--store", required=True, help="MLflow's address, as sqlite:////path/mlflow.db.")
+def import_command(source: Path, store: str) -> None:
+    """Put an export back into MLflow's store: the runs that it lacks."""
+    from suites.quality import tracking
+
+    try:
+        outcome = tracking.import_(source, store)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="SOURCE") from None
+    _tell(outcome, f"{source} to MLflow")
+
+
+def _tell(outcome: Any, what: str) -> None:
+    click.echo(f"{what}: {outcome.sent} sent, {outcome.present} were there")
+    if outcome.reason:
+        click.echo(f"{outcome.failed} not sent: {outcome.reason}", err=True)
+        sys.exit(NOT_POSSIBLE)
+
+
+def _records(folder: Path) -> list[Any]:
+    """What was trained, as our own record says: each once."""
+    from benchmarks.quality.again import read
+
+    return list(read(folder).trainings)
 
 
 @click.command()
@@ -44,7 +100,7 @@ def ui(run_dir: Path | None, port: int | None) -> None:
     store = run_dir.resolve() / "mlflow.db"
     if not store.is_file():
         fail(f"expected MLflow's store in {run_dir}; there is none: "
-             f"marginbench quality sync {run_dir}", 3)  # fmt: skip
+             f"marginbench quality sync {run_dir}", NOT_POSSIBLE)  # fmt: skip
     chosen = port or _free_port()
     click.echo(f"MLflow on {run_dir}: http://{_HOST}:{chosen}  (Ctrl-C ends it)")
     command = [
@@ -73,5 +129,5 @@ def _free_port() -> int:
 
 
 def register(group: click.Group) -> None:
-    for command in (sync, ui):
+    for command in (sync, export_command, import_command, ui):
         group.add_command(command)

@@ -205,8 +205,8 @@ CLAIM = Claim(
     "seed differs from the next by chance on a few hundred images). Not reproduced: for every one "
     "of them the interval excludes a quarter, or more than 2 points of accuracy are lost. "
     "Otherwise undecided, so too where accuracy rises by more, and where LeNet++ (full form, at "
-    "lambda = 0.003) says the opposite. lambda = 1, the sweep of alpha and the open-set runs (64 dimensions) are "
-    "drawn, not judged.",
+    "lambda = 0.003) says the opposite. lambda = 1, the sweep of alpha and the "
+    "open-set runs (64 dimensions) are drawn, not judged.",
     jobs=jobs,
     judge=judge,
     plots=plots,

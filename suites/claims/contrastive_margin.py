@@ -91,12 +91,12 @@ CLAIM = Claim(
     statement="A pair of different identities is pushed away only while it is nearer than the "
     "margin m, so that after training such pairs lie outside a radius of about m.",
     source="Hadsell, Chopra, LeCun 2006, section 2 (equation 4 and the spring analogy)",
-    criterion="All pairs of a batch, m = 0.5, 1, 2 and 4, 16 dimensions, embeddings at their own length, pairs of "
-    "images that were not trained on, identities that were. Reproduced: for each m, 95% of the "
-    "pairs of different identities are at least 0.9 m apart (the 5% quantile over m, its 95% "
-    "interval over seeds at or above 0.9; at 0.9 the push has faded to a tenth, so 'about m' can't "
-    "mean closer; the nearest 5% are left to images that the network gets wrong). Not reproduced: "
-    "for some m the interval lies below 0.9. Otherwise undecided.",
+    criterion="All pairs of a batch, m = 0.5, 1, 2 and 4, 16 dimensions, embeddings at their own "
+    "length, pairs of images that were not trained on, identities that were. Reproduced: for each "
+    "m, 95% of the pairs of different identities are at least 0.9 m apart (the 5% quantile over m, "
+    "its 95% interval over seeds at or above 0.9; at 0.9 the push has faded to a tenth, so 'about "
+    "m' can't mean closer; the nearest 5% are left to images that the network gets wrong). Not "
+    "reproduced: for some m the interval lies below 0.9. Otherwise undecided.",
     jobs=jobs,
     judge=judge,
     plots=plots,

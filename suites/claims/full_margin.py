@@ -9,12 +9,18 @@ from suites.quality.jobs import Job, Option, Term
 from . import conditions, judging
 from .claim import Claim, Line, Panel, Plot, Trained, Verdict
 from .judging import Arms, Unusable, estimate, told
-from .margins import RELEASED, TO_ZERO, reaches_floor, promised, promised_annealed, share_of_psi
+from .margins import RELEASED, TO_ZERO, promised, promised_annealed, reaches_floor, share_of_psi
 
 M = 4
 PLAIN, RELEASED_ARM, CONSTANT = "m=1", "m=4 floor 5", "m=4 constant 5"
 TO_ZERO_ARM, NONE = "m=4 floor 0", "m=4 not annealed"
 ARMS = (PLAIN, CONSTANT, RELEASED_ARM, TO_ZERO_ARM, NONE)
+SCHEDULES: dict[str, Option] = {
+    CONSTANT: 5.0,
+    RELEASED_ARM: RELEASED,
+    TO_ZERO_ARM: TO_ZERO,
+    NONE: 0.0,
+}
 RATIO = "seen_angular_margin_ratio"
 # A sixth of what m = 4 promises (0.6): as much as psi's whole weight under the released schedule.
 MORE_MARGIN = 0.1
@@ -23,10 +29,7 @@ MORE_MARGIN = 0.1
 def _term(arm: str) -> Term:
     if arm == PLAIN:
         return Term("a-softmax", "m1", options=(("m", 1), ("annealing", 0.0)))
-    annealing: Option = {
-        CONSTANT: 5.0, RELEASED_ARM: RELEASED, TO_ZERO_ARM: TO_ZERO, NONE: 0.0
-    }[arm]  # fmt: skip
-    return Term("a-softmax", "m4", options=(("m", M), ("annealing", annealing)))
+    return Term("a-softmax", "m4", options=(("m", M), ("annealing", SCHEDULES[arm])))
 
 
 def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
@@ -115,9 +118,9 @@ CLAIM = Claim(
     name="full-margin",
     title="A trap: the released schedule never applies m = 4 in full",
     statement="The released SphereFace trainings blend psi with the plain cosine, lambda parts to "
-    "one, and lambda stops falling at 5: from about iteration 1,658 of 28,000 on psi has a sixth of the "
-    "weight and never more. What is called m = 4 is m = 4 at a sixth; the paper's appendix says "
-    "that a smaller lambda may do better.",
+    "one, and lambda stops falling at 5: from about iteration 1,658 of 28,000 on psi has a sixth "
+    "of the weight and never more. What is called m = 4 is m = 4 at a sixth; the paper's appendix "
+    "says that a smaller lambda may do better.",
     source="wy1iu/sphereface f20b130, train/code/sphereface_model.prototxt; Liu et al. 2017 "
     "(SphereFace), appendix G",
     criterion="m = 4 with the released schedule (1,000 falling to 5) against lambda falling to 0 "

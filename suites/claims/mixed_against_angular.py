@@ -133,14 +133,14 @@ CLAIM = Claim(
     statement="Softmax gives features an angular layout, so that adding a loss of Euclidean "
     "distances to it is ill-matched, and an angular margin does better at the same cost.",
     source="Liu, Wen, Yu, Li, Raj, Song 2017 (SphereFace), sections 1 and 2",
-    criterion="Softmax + contrastive (all pairs, m = 1), softmax + triplet (semi-hard, margin 0.2), "
-    "both at weight 1, and center loss (lambda 0.003) against A-Softmax by its released schedule: "
-    "the same network, steps, batches and seeds, nothing tuned. Reproduced: on each dataset, on "
-    "identities never trained on, A-Softmax's MAP@R is at least 0.01 above that of each mixture (a "
-    "point is the least that would decide which loss to take), its paired 95% interval above zero, "
-    "p by Holm over the three at most 5%. Not reproduced: on some dataset an interval excludes a "
-    "gain of 0.01 over some mixture. Otherwise undecided. Verification accuracy and plain softmax "
-    "stand beside it.",
+    criterion="Softmax + contrastive (all pairs, m = 1), softmax + triplet (semi-hard, margin "
+    "0.2), both at weight 1, and center loss (lambda 0.003) against A-Softmax by its released "
+    "schedule: the same network, steps, batches and seeds, nothing tuned. Reproduced: on each "
+    "dataset, on identities never trained on, A-Softmax's MAP@R is at least 0.01 above that of "
+    "each mixture (a point is the least that would decide which loss to take), its paired 95% "
+    "interval above zero, p by Holm over the three at most 5%. Not reproduced: on some dataset an "
+    "interval excludes a gain of 0.01 over some mixture. Otherwise undecided. Verification "
+    "accuracy and plain softmax stand beside it.",
     jobs=jobs,
     judge=judge,
     plots=plots,

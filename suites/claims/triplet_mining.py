@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from suites.quality.intervals import holm
-from suites.quality.jobs import Job, Term
+from suites.quality.jobs import Job, Settings, Term
 
 from . import conditions, judging
 from .claim import Claim, Estimate, Line, Outcome, Panel, Plot, Trained, Verdict
@@ -37,7 +37,7 @@ def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
     # Explicit triplets draw their anchors the way the labelled batches are drawn.
     settings = replace(settings, sampler="balanced")
     more = [seed + SEED_STEP * i for i in range(SEEDS_EACH) for seed in seeds]
-    found = []
+    found: list[tuple[str, tuple[Term, ...], Settings, int]] = []
     for space, unit in SPACES.items():
         for rule in RULES:
             found += [(f"{rule} {space}", (_term(rule, unit),), settings, seed) for seed in more]
@@ -72,7 +72,9 @@ def _rate(arms: Arms, arm: str) -> tuple[int, int, Estimate]:
     shrunk = _shrunk(arms, arm).values()
     collapsed, count = sum(value < COLLAPSED for value in shrunk), len(shrunk)
     ends = binomtest(collapsed, count).proportion_ci(method="wilson")
-    rate = Estimate(f"collapse rate, {arm}", collapsed / count, ends.low, ends.high, count)
+    rate = Estimate(
+        f"collapse rate, {arm}", collapsed / count, float(ends.low), float(ends.high), count
+    )
     return collapsed, count, rate
 
 

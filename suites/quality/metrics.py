@@ -61,7 +61,12 @@ NAMES = (
     "embedding_spread",
     "embedding_diameter",
 )
-HEAD_NAMES = ("classifier_accuracy", "class_weight_angle_deg", "angular_margin_ratio")
+HEAD_NAMES = (
+    "classifier_accuracy",
+    "norm_free_accuracy",
+    "class_weight_angle_deg",
+    "angular_margin_ratio",
+)
 
 
 def evaluate(x_ND: Tensor, labels_N: Tensor, pairs: Pairs) -> Row:
@@ -99,7 +104,7 @@ def head(
     the class weights.
 
     ``norm_free`` classifies by angle alone, as A-Softmax does: weights of unit length, no bias.
-    class_weight_angle_deg is the mean over the classes of the angle to the nearest other weight.
+    norm_free_accuracy does so whatever the loss. class_weight_angle_deg is the mean over the classes of the angle to the nearest other weight.
     """
     tensors = (x_ND, class_weights_CD) if bias_C is None else (x_ND, class_weights_CD, bias_C)
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
@@ -108,16 +113,21 @@ def head(
     unit_CD = F.normalize(w_CD, dim=1)
     bias = 0.0 if norm_free or bias_C is None else bias_C.detach().double().cpu()
     used_CD = unit_CD if norm_free else w_CD
-    right = [
-        (chunk @ used_CD.T + bias).argmax(1) == labels
-        for chunk, labels in zip(x_ND.split(500), labels_N.split(500), strict=True)
-    ]
+
+    def accuracy(w_CD: Tensor, bias: Tensor | float) -> float:
+        right = [
+            (chunk @ w_CD.T + bias).argmax(1) == labels
+            for chunk, labels in zip(x_ND.split(500), labels_N.split(500), strict=True)
+        ]
+        return float(torch.cat(right).double().mean())
+
     many = len(unit_CD) > 1
     apart = float(geometry.nearest_weights(unit_CD)[0].mean()) if many else math.nan
     u_ND = F.normalize(x_ND, dim=1)
     return _finite(
         {
-            "classifier_accuracy": float(torch.cat(right).double().mean()),
+            "classifier_accuracy": accuracy(used_CD, bias),
+            "norm_free_accuracy": accuracy(unit_CD, 0.0),
             "class_weight_angle_deg": apart,
             "angular_margin_ratio": geometry.angular_margin_ratio(u_ND, labels_N, unit_CD),
         }

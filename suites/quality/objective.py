@@ -96,7 +96,7 @@ class Objective:
     @property
     def unit_embeddings(self) -> bool:
         """Whether every term trains on the unit sphere: the embeddings are tested there then."""
-        return all(term.variant.unit_embeddings for term in self.terms)
+        return all(term.unit for term in self.terms)
 
     @property
     def classifies(self) -> bool:
@@ -131,7 +131,7 @@ class Objective:
         for term in self.terms:
             if not term.counts(progress):
                 continue
-            batch = embedded.batch(self.fields, unit=term.variant.unit_embeddings)
+            batch = embedded.batch(self.fields, unit=term.unit)
             tensors = {
                 name: tensor.detach()
                 if isinstance(tensor, Tensor) and name not in term.variant.differentiable
@@ -150,7 +150,7 @@ class Objective:
         for term in self.terms:
             if not term.counts(self._progress):
                 continue
-            batch = self._last.batch(self.fields, unit=term.variant.unit_embeddings)
+            batch = self._last.batch(self.fields, unit=term.unit)
             for update in term.updates:
                 # Rules see the fields as they are after the optimiser's step.
                 now = dataclasses.replace(batch, **self.fields)

@@ -25,6 +25,8 @@ from kernels.loss import Contender, Loss, Shape, Training, Variant
 
 from .jobs import Anneal, Option, Term
 
+# An option of every term, which the loss itself never sees.
+UNIT = "unit_embeddings"
 LEARNABLE = ("class_weights", "bias", "centers")
 
 
@@ -115,6 +117,12 @@ class Declared:
         return self.term.weight
 
     @property
+    def unit(self) -> bool:
+        """Whether it trains on the unit sphere: as the variant does, unless the term's option
+        ``unit_embeddings`` (0 or 1) says otherwise."""
+        return bool(dict(self.term.options).get(UNIT, self.variant.unit_embeddings))
+
+    @property
     def norm_free(self) -> bool:
         """Declared as an invariant: the lengths of the class weights do not matter."""
         return any(i.entry.endswith(":weight_lengths") for i in self.variant.invariants)
@@ -142,7 +150,7 @@ class Declared:
         return {
             "loss": term.loss, "variant": self.variant.name, "weight": term.weight,
             "since": term.since, "until": term.until, "options_first": options(0.0),
-            "options_last": options(last), "unit_embeddings": self.variant.unit_embeddings,
+            "options_last": options(last), "unit_embeddings": self.unit,
         }  # fmt: skip
 
 
@@ -193,7 +201,7 @@ def _declared(term: Term, contender: str, device: str) -> Declared:
         dict.fromkeys([*variant.options, *(o for u in updates for o in u.variant.options)])
     )
     for name in given:
-        if name not in known:
+        if name not in (*known, UNIT):
             expected = f"one of {', '.join(known)} for {term.loss} {variant.name}"
             raise InputError("options", expected if known else f"none for {term.loss}", repr(name))
     return Declared(

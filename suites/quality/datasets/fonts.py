@@ -17,8 +17,10 @@ import numpy as np
 from . import cache
 
 if TYPE_CHECKING:
+    from fontTools.ttLib import TTFont
     from PIL.ImageFont import FreeTypeFont
 
+Glyph = bytes | str
 ENDINGS = {".ttf", ".otf", ".ttc", ".otc"}
 DIRECTORIES = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts")
 # Characters that no font has: what is drawn for one of them is the font's .notdef.
@@ -71,45 +73,65 @@ def faces(
 ) -> list[Face]:
     """The faces that say they have at least ``least`` of the characters (code points, ascending).
 
-    A character that shares its glyph with another, or is mapped to .notdef, is not had: it stands
-    for one that was never drawn. Faces left out are counted.
+    A character drawn by the same outline as another, or as .notdef, is not had: a placeholder for
+    one that was never drawn. It is counted, as are the faces left out.
     """
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it tells every oddity of a font
     found = []
     for path in files:
         try:
-            tables = list(_character_maps(path))
+            maps = list(_character_maps(path))
         except Exception:  # a damaged font raises whatever its table made of it
             counts["font files that cannot be read"] += 1
             continue
         digest = ""
-        for index, table in enumerate(tables):
+        for index, (table, undefined) in enumerate(maps):
             counts["faces"] += 1
-            has = _had(table, characters)
+            has = _had(table, undefined, characters)
             if has.sum() < least:
                 counts["faces with too few of the characters"] += 1
                 continue
+            mapped = sum(code in table for code in characters.tolist())
+            counts["characters that a face maps to .notdef or draws as another"] += mapped - int(
+                has.sum()
+            )
             digest = digest or cache.sha256(path)
             found.append(Face(path, index, digest, has))
     return found
 
 
-def _character_maps(path: Path) -> Iterator[dict[int, str]]:
-    """The table from code points to glyphs of each face of a file."""
+def _character_maps(path: Path) -> Iterator[tuple[dict[int, Glyph], Glyph]]:
+    """From code points to glyphs, and the .notdef, of each face of a file."""
     from fontTools.ttLib import TTCollection, TTFont
 
     if path.suffix.lower() in {".ttc", ".otc"}:
         with TTCollection(path, lazy=True) as collection:
-            yield from (font.getBestCmap() or {} for font in collection.fonts)
+            yield from map(_glyphs, collection.fonts)
         return
     with TTFont(path, lazy=True) as font:
-        yield font.getBestCmap() or {}
+        yield _glyphs(font)
 
 
-def _had(table: dict[int, str], characters: np.ndarray) -> np.ndarray:
-    glyphs = [table.get(character, ".notdef") for character in characters.tolist()]
+def _glyphs(font: TTFont) -> tuple[dict[int, Glyph], Glyph]:
+    """Glyphs stand for what they draw: the bytes of their outline where the font is TrueType, so
+    that copies of the .notdef and placeholders are known; elsewhere, and if empty, their name."""
+    names = font.getBestCmap() or {}
+    if "glyf" not in font:
+        return dict(names), ".notdef"
+    outlines, begins = font.reader["glyf"], font["loca"].locations
+    numbers = font.getReverseGlyphMap()
+
+    def outline(number: int) -> bytes:
+        return bytes(outlines[begins[number] : begins[number + 1]])
+
+    drawn = {code: outline(numbers[name]) or name for code, name in names.items()}
+    return drawn, outline(0)
+
+
+def _had(table: dict[int, Glyph], undefined: Glyph, characters: np.ndarray) -> np.ndarray:
+    glyphs = [table.get(character, undefined) for character in characters.tolist()]
     times = Counter(glyphs)
-    return np.array([g != ".notdef" and times[g] == 1 for g in glyphs], dtype=bool)
+    return np.array([g not in (undefined, ".notdef") and times[g] == 1 for g in glyphs], dtype=bool)
 
 
 class Pen:

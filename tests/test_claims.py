@@ -1,0 +1,316 @@
+"""The claims: found by themselves, jobs that are valid, verdicts on trainings that were made up."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic_claims import PICTURES, SEEDS, run, shares
+
+from kernels import catalogue as losses
+from suites.claims import catalogue
+from suites.claims.claim import Claim
+from suites.claims.margins import (
+    RELEASED,
+    TO_ZERO,
+    promised,
+    promised_annealed,
+    reaches_floor,
+    share_of_psi,
+)
+from suites.quality.jobs import Job
+
+NAMES = (
+    "center-spread", "contrastive-margin", "triplet-mining", "a-softmax-margin",
+    "mixed-against-angular", "last-relu", "full-margin",
+)  # fmt: skip
+# Core seconds a training, measured on one core: Fashion-MNIST in full form.
+COST_S = {"mlp": 10, "lenet++": 210}
+
+
+def m_of(job: Job) -> int:
+    options = dict(job.terms[0].options)
+    return int(options["m"]) if "m" in options else 1  # type: ignore[arg-type]
+
+
+def yes(job: Job) -> Mapping[str, Any]:
+    """Figures that a claim which is true would give."""
+    name, arm = job.study.removeprefix("claims/"), job.arm
+    made: dict[str, Any] = {"series": {**PICTURES, "seen_angle_share": shares(30)}}
+    if name == "center-spread":
+        pull = arm.removeprefix("lenet++ ").startswith("lambda")
+        made |= {"seen_intra_class_distance": 0.5 if pull else 1.0}
+        made |= {"seen_inter_class_distance": 4.0, "seen_classifier_accuracy": 0.9}
+    if name == "contrastive-margin":
+        made |= {"seen_negative_distance_p5": 1.05 * float(arm.removeprefix("m="))}
+        made |= {"seen_positive_distance_mean": 0.1}
+    if name == "triplet-mining":
+        hardest = arm.startswith("batch-hard")
+        made |= {"seen_embedding_diameter": 0.001 if hardest else 1.2}
+        made |= {"seen_recall_at_1": 0.95, "seen_map_at_r": 0.9}
+    if name in ("a-softmax-margin", "full-margin"):
+        m = m_of(job)
+        bent = name == "a-softmax-margin" or arm not in ("m=4 floor 5", "m=4 constant 5")
+        made |= {"seen_angular_margin_ratio": 0.01 + (promised(m) if bent else 0.2)}
+        made |= {"map_at_r": 0.5 + 0.02 * m, "seen_classifier_accuracy": 0.9}
+        made |= {"seen_norm_free_accuracy": 0.9}
+    if name == "mixed-against-angular":
+        wins = arm.startswith("a-softmax")
+        made |= {"map_at_r": 0.6 if wins else 0.5, "verification_accuracy": 0.9 if wins else 0.8}
+    if name == "last-relu":
+        made["series"]["seen_angle_share"] = shares(9 if job.settings.last_relu else 30)
+        made |= {"seen_classifier_accuracy": 0.9}
+    return made
+
+
+def no(job: Job) -> Mapping[str, Any]:
+    """The opposite, or no difference at all."""
+    made = dict(yes(job))
+    made |= {name: 0.5 for name, v in made.items() if isinstance(v, float)}
+    made["seen_embedding_diameter"] = 1.0
+    made["seen_negative_distance_p5"] = 0.01
+    made["series"] = {**PICTURES, "seen_angle_share": shares(9)}
+    return made
+
+
+def unsure(job: Job) -> Mapping[str, Any]:
+    """What one seed says the next denies: intervals that hold both nothing and what matters."""
+    if job.study.endswith("triplet-mining"):  # 3 of 12 might be chance, and might be a rate
+        return yes(job) if job.seed in (1, 2, 3) else no(job)
+    return yes(job) if job.seed % 2 else no(job)
+
+
+@pytest.fixture(params=NAMES)
+def claim(request: pytest.FixtureRequest) -> Claim:
+    return catalogue.get(request.param)
+
+
+def test_claims_are_found_and_ordered():
+    assert [claim.name for claim in catalogue.claims()] == list(NAMES)
+    assert [claim.number for claim in catalogue.claims()] == list(range(1, 8))
+    with pytest.raises(KeyError, match=r"expected one of center-spread, .*; got 'nothing'"):
+        catalogue.get("nothing")
+
+
+def test_no_claim_needs_torch():
+    code = (
+        "import sys; from suites.claims.catalogue import claims\n"
+        "for c in claims(): c.jobs('full', [0], 'cpu'), c.judge([]), c.plots([])\n"
+        "from suites import published, recipes; published.tables(), recipes.recipes()\n"
+        "print([m for m in ('torch', 'mlflow', 'sklearn') if m in sys.modules])"
+    )
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=60
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("form", ["small", "full"])
+def test_jobs_are_what_the_training_takes(claim: Claim, form: str):
+    jobs = claim.jobs(form, [5, 6], "cpu")
+    assert len({job.name for job in jobs}) == len(jobs)
+    assert {job.study for job in jobs} == {claim.study}
+    for job in jobs:
+        assert Job.from_plain(json.loads(json.dumps(job.plain()))) == job
+        assert job.settings.epochs % job.settings.evaluate_every == 0
+        for term in job.terms:
+            loss = losses.get(term.loss)
+            names = [v.name for v in loss.variants]
+            known = {"unit_embeddings"}
+            for variant in loss.variants:
+                if variant.name == (term.variant or variant.name) or variant.name == "update":
+                    known |= set(variant.options)
+            assert not term.variant or term.variant in names
+            assert {name for name, _ in term.options} <= known, job.name
+    with pytest.raises(ValueError, match="form: expected one of small, full; got 'huge'"):
+        claim.jobs("huge", [1], "cpu")
+
+
+def test_all_claims_together_stay_within_their_budget():
+    """Three seeds: small at most 160 trainings of digits, full at most 50 minutes of one core."""
+    small = [job for claim in catalogue.claims() for job in claim.jobs("small", [0, 1, 2], "cpu")]
+    assert len(small) <= 160
+    assert {job.dataset for job in small} <= {"digits", "digits-closed"}
+    assert max(job.settings.epochs for job in small) <= 20
+    full = [job for claim in catalogue.claims() for job in claim.jobs("full", [0, 1, 2], "cpu")]
+    assert sum(COST_S[job.settings.backbone] for job in full) <= 50 * 60
+
+
+def test_a_true_claim_is_reproduced(claim: Claim, seed: int):
+    verdict = claim.judge(run(claim, yes, seed))
+    assert verdict.outcome == "reproduced", verdict
+    assert verdict.estimates
+    assert all(e.low is None or e.low <= e.value <= e.high for e in verdict.estimates)
+
+
+def test_a_false_claim_is_not_reproduced(claim: Claim, seed: int):
+    verdict = claim.judge(run(claim, no, seed))
+    assert verdict.outcome == "not reproduced", verdict
+
+
+def test_seeds_that_contradict_each_other_leave_it_undecided(claim: Claim, seed: int):
+    verdict = claim.judge(run(claim, unsure, seed))
+    assert verdict.outcome == "undecided", verdict
+
+
+def test_no_trainings_leave_it_undecided(claim: Claim):
+    verdict = claim.judge([])
+    assert verdict.outcome == "undecided"
+    assert "missing" in verdict.reason or "no arm" in verdict.reason
+
+
+# The arm that each claim can't be judged without.
+NEEDED = {
+    "center-spread": "softmax",
+    "contrastive-margin": "m=2",
+    "triplet-mining": "semi-hard free",
+    "a-softmax-margin": "m=4 annealed",
+    "mixed-against-angular": "center on digits",
+    "last-relu": "with ReLU",
+    "full-margin": "m=4 floor 0",
+}
+
+
+@pytest.mark.parametrize("broken", ["missing", "diverged", "single", "no metric"])
+def test_a_broken_arm_leaves_it_undecided_and_is_named(claim: Claim, seed: int, broken: str):
+    arm, found = NEEDED[claim.name], run(claim, yes, seed)
+    others = [training for training in found if training.arm != arm]
+    these = [training for training in found if training.arm == arm]
+    if broken == "diverged":
+        others += [replace(t, status="worse", reason="diverged: step 3") for t in these]
+    if broken == "single":
+        others += these[:1]
+    if broken == "no metric":
+        others += [
+            replace(t, metrics=dict.fromkeys(t.metrics), series={}, epochs=[]) for t in these
+        ]
+    verdict = claim.judge(others)
+    assert verdict.outcome == "undecided", verdict
+    assert arm in verdict.reason
+    if broken == "diverged":
+        assert "diverged: step 3" in verdict.reason
+
+
+def test_the_verdict_is_the_same_in_any_order(claim: Claim, seed: int):
+    found = run(claim, yes, seed)
+    assert claim.judge(found) == claim.judge(found[::-1])
+
+
+def test_plots_are_well_formed(claim: Claim, seed: int):
+    plots = claim.plots(run(claim, yes, seed))
+    assert plots
+    assert len({plot.name for plot in plots}) == len(plots)
+    for plot in plots:
+        assert plot.panels
+        assert plot.alt
+        for panel in plot.panels:
+            assert panel.lines, plot.name
+            assert len({line.label for line in panel.lines}) == len(panel.lines)
+            for line in panel.lines:
+                assert len(line.x) == len(line.y) + (plot.kind == "steps") > 0
+                assert len(line.low) == len(line.high) in (0, len(line.y))
+                if "x" in panel.logarithmic:
+                    assert min(line.x) > 0
+                for low, y, high in zip(line.low, line.y, line.high, strict=False):
+                    assert low <= y <= high
+
+
+def test_plots_of_what_failed_are_left_out(claim: Claim, seed: int):
+    failed = [replace(t, status="not_run", reason="x") for t in run(claim, yes, seed)]
+    drawn = {plot.name for plot in claim.plots(failed)}
+    assert drawn <= {"full-margin-share"}
+
+
+def test_center_loss_that_costs_accuracy_is_not_reproduced(seed: int):
+    def costly(job: Job) -> Mapping[str, Any]:
+        accuracy = 0.9 if job.arm == "softmax" else 0.8
+        return {**yes(job), "seen_classifier_accuracy": accuracy}
+
+    claim = catalogue.get("center-spread")
+    assert claim.judge(run(claim, costly, seed)).outcome == "not reproduced"
+
+
+def test_lenet_that_contradicts_the_sweep_leaves_center_loss_undecided(seed: int):
+    def torn(job: Job) -> Mapping[str, Any]:
+        return no(job) if job.arm.startswith("lenet++") else yes(job)
+
+    claim = catalogue.get("center-spread")
+    assert claim.judge(run(claim, torn, seed, "full")).outcome == "undecided"
+    assert claim.judge(run(claim, yes, seed, "full")).outcome == "reproduced"
+
+
+def test_a_warmed_network_that_collapses_refutes_the_claim(seed: int):
+    def cold(job: Job) -> Mapping[str, Any]:
+        warmed = job.arm.startswith("warmed")
+        return {**yes(job), **({"seen_embedding_diameter": 0.001} if warmed else {})}
+
+    claim = catalogue.get("triplet-mining")
+    assert claim.judge(run(claim, cold, seed)).outcome == "not reproduced"
+
+
+def test_semi_hard_that_collapses_as_often_refutes_the_claim(seed: int):
+    def both(job: Job) -> Mapping[str, Any]:
+        return {**yes(job), "seen_embedding_diameter": 0.001}
+
+    claim = catalogue.get("triplet-mining")
+    assert claim.judge(run(claim, both, seed)).outcome == "not reproduced"
+
+
+def test_a_margin_without_open_set_gain_is_not_reproduced(seed: int):
+    claim = catalogue.get("a-softmax-margin")
+    found = run(claim, lambda job: {**yes(job), "map_at_r": 0.5}, seed)
+    assert claim.judge(found).outcome == "not reproduced"
+
+
+def test_a_features_beyond_the_relu_s_quarter_void_the_experiment(seed: int):
+    def odd(job: Job) -> Mapping[str, Any]:
+        return {**yes(job), "series": {**PICTURES, "seen_angle_share": shares(20)}}
+
+    claim = catalogue.get("last-relu")
+    verdict = claim.judge(run(claim, odd, seed))
+    assert verdict.outcome == "undecided"
+    assert "outside the quarter" in verdict.reason
+
+
+def test_a_dataset_that_is_lost_to_the_angular_loss_refutes_the_claim(seed: int):
+    def torn(job: Job) -> Mapping[str, Any]:
+        return no(job) if job.dataset == "glyphs" else yes(job)
+
+    claim = catalogue.get("mixed-against-angular")
+    verdict = claim.judge(run(claim, torn, seed, "full"))
+    assert verdict.outcome == "not reproduced"
+    assert "on fashion" in verdict.reason
+    assert "on glyphs" in verdict.reason
+
+
+def test_the_released_schedule_reaches_its_floor_at_1658_of_28000():
+    """From the formula: 1000 / (1 + 0.12 t) = 5 at t = 199 / 0.12."""
+    assert reaches_floor(RELEASED) == pytest.approx(1658.33, abs=0.01)
+    for t, floor in ((1_658, False), (1_659, True)):
+        assert (RELEASED(t / 28_000) == 5) is floor
+    shares_of_psi = [share_of_psi(RELEASED(t / 28_000)) for t in range(28_001)]
+    assert max(shares_of_psi) == pytest.approx(1 / 6)
+    with pytest.raises(ValueError, match="floor: expected above 0; got 0"):
+        reaches_floor(TO_ZERO)
+
+
+def test_margins_promised_by_the_formula():
+    assert [promised(m) for m in (1, 2, 3, 4)] == pytest.approx([0, 1 / 3, 1 / 2, 3 / 5])
+    for m in (1, 2, 3, 4):
+        assert promised_annealed(m, 0.0) == pytest.approx(promised(m))
+    falling = [promised_annealed(4, annealing) for annealing in (0.0, 1.0, 5.0, 1_000.0)]
+    assert all(a > b for a, b in itertools.pairwise(falling))
+    assert falling[-1] < 0.01
+
+
+def test_seeds_of_a_rate_are_more_than_those_given():
+    jobs = catalogue.get("triplet-mining").jobs("small", SEEDS, "cpu")
+    assert len({job.seed for job in jobs if job.arm == "batch-hard free"}) == 3 * len(SEEDS)
