@@ -25,7 +25,8 @@ def build(
 
     ``undefined`` letters have a glyph of their own that looks like .notdef, ``raising`` ones a
     damaged outline, ``borrowed`` ones the glyph of another letter. ``invalid_program`` gives the
-    font's program an instruction that does not exist, so that every glyph raises. ``note`` changes the file without changing a glyph.
+    font's program an instruction that does not exist, so that every glyph raises.
+    ``note`` changes the file without changing a glyph.
     """
     from fontTools.fontBuilder import FontBuilder
     from fontTools.pens.ttGlyphPen import TTGlyphPen
@@ -54,7 +55,7 @@ def build(
     builder.setupGlyphOrder(list(glyphs))
     builder.setupCharacterMap({ord(c): (borrowed or {}).get(c, c) for c in letters})
     builder.setupGlyf(glyphs)
-    builder.setupHorizontalMetrics({name: (EM, 0) for name in glyphs})
+    builder.setupHorizontalMetrics(dict.fromkeys(glyphs, (EM, 0)))
     builder.setupHorizontalHeader(ascent=900, descent=-100)
     builder.setupNameTable({"familyName": f"Bars {style} {note}", "styleName": "Regular"})
     builder.setupOS2(sTypoAscender=900, sTypoDescender=-100, usWinAscent=900, usWinDescent=100)

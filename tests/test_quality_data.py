@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from kernels.checks import InputError
-from suites.quality import backbones, sampling
+from suites.quality import backbones, datasets, sampling
 from suites.quality.datasets import Dataset, digits
+from suites.quality.datasets.images import ByteImages
+from suites.quality.metrics import Pairs
 
 
 def test_digits_are_split_by_identity_and_kept_apart():
@@ -69,6 +71,104 @@ def test_overlapping_splits_are_refused(splits: dict[str, list[int]], message: s
 def test_seen_may_share_identities_but_not_images():
     splits = {"train": torch.tensor([0]), "seen": torch.tensor([1]), "test": torch.tensor([2, 3])}
     Dataset("toy", torch.zeros(4, 1, 2, 2), torch.tensor([0, 0, 1, 1]), splits)
+
+
+def test_seen_has_no_identity_that_is_not_trained():
+    splits = {"train": torch.tensor([0]), "seen": torch.tensor([1, 3])}
+    with pytest.raises(InputError, match="identities in seen that are trained on; got identity 1"):
+        Dataset("toy", torch.zeros(4, 1, 2, 2), torch.tensor([0, 0, 1, 1]), splits)
+
+
+def test_labels_count_from_zero_and_seen_takes_those_of_train():
+    """A head's row 2 is identity 9, whether or not ``seen`` shows identity 5."""
+    identities = torch.tensor([5, 9, 3, 9, 3, 7, 6, 7])
+    splits = {"train": [0, 1, 2], "seen": [3, 4], "test": [5, 6, 7]}
+    data = toy(identities, splits)
+    assert data.labels("train").tolist() == [1, 2, 0]
+    assert data.labels("seen").tolist() == [2, 0]
+    assert data.labels("test").tolist() == [1, 0, 1]
+    with pytest.raises(InputError, match="split: expected one of train, seen, test; got 'valid'"):
+        data.rows("valid")
+
+
+def toy(identities: torch.Tensor, splits: dict[str, list[int]], **fields: object) -> Dataset:
+    images = torch.arange(len(identities)).reshape(-1, 1, 1, 1) / len(identities)
+    rows = {name: torch.tensor(members) for name, members in splits.items()}
+    return Dataset("toy", images, identities, rows, **fields)  # type: ignore[arg-type]
+
+
+def test_validation_trains_and_tests_on_training_identities_only():
+    data = digits().validation()
+    members = {k: set(data.identities[rows].tolist()) for k, rows in data.splits.items()}
+    assert members == {"train": {0, 2, 3}, "test": {1, 4}}
+    rows = torch.cat(list(data.splits.values()))
+    assert sorted(rows.tolist()) == sorted(digits().rows("train").tolist())
+    assert data.manifest != digits().manifest and data.images is digits().images
+    assert "2nd, 5th, 8th" in data.facts["validation"]
+    closed = datasets.load("digits-closed").validation()
+    assert set(closed.identities[closed.rows("test")].tolist()) == {1, 4, 7}
+    assert set(closed.rows("test").tolist()) < set(
+        datasets.load("digits-closed").rows("train").tolist()
+    )
+
+
+def test_validation_keeps_two_thirds_of_many_identities(seed: int):
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(seed))
+    splits = {"train": list(range(250)), "test": list(range(250, 300))}
+    validation = toy(order, splits).validation()
+    assert (len(validation.rows("train")), len(validation.rows("test"))) == (167, 83)
+    trained = sorted(order[:250].tolist())
+    assert sorted(validation.identities[validation.rows("test")].tolist()) == trained[1::3]
+    few = toy(torch.tensor([0, 1, 2, 3, 4]), {"train": [0, 1, 2, 3], "test": [4]})
+    with pytest.raises(InputError, match=r"at least 5 training identities .* validation; got 4"):
+        few.validation()
+
+
+def test_closed_digits_train_all_ten_and_test_on_other_images():
+    data = datasets.load("digits-closed")
+    assert set(data.splits) == {"train", "seen"}
+    assert set(data.identities[data.rows("train")].tolist()) == set(range(10))
+    assert sorted(torch.cat(list(data.splits.values())).tolist()) == list(range(1797))
+    open_seen = set(digits().rows("seen").tolist())
+    assert open_seen < set(data.rows("seen").tolist()), "the same fifth is kept out"
+
+
+def test_bytes_become_the_same_floats(seed: int):
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (9, 3, 4, 5), dtype=torch.uint8, generator=generator)
+    rows = torch.tensor([8, 0, 0, 3])
+    images = ByteImages(pixels)
+    assert tuple(images.shape) == (9, 3, 4, 5)
+    assert torch.equal(images[rows], pixels[rows].float() / 255)
+    with pytest.raises(InputError, match="pixels: expected N x channels x height x width in uint8"):
+        ByteImages(pixels.float())
+    identities = torch.arange(9)
+    splits = {"train": torch.tensor([0]), "test": torch.tensor([1])}
+    manifest = Dataset("bytes", images, identities, splits).manifest
+    pixels[8, 2, 3, 4] ^= 1
+    assert Dataset("bytes", ByteImages(pixels), identities, splits).manifest != manifest
+
+
+def test_given_pairs_belong_to_the_manifest():
+    splits = {"train": [0, 1], "test": [2, 3]}
+    manifests = {
+        toy(
+            torch.tensor([0, 0, 1, 2]), splits,
+            pairs=Pairs(torch.tensor([[0, 1]]), torch.tensor([False]), torch.tensor([fold])),
+        ).manifest
+        for fold in (0, 1)
+    }  # fmt: skip
+    assert len(manifests) == 2
+    with pytest.raises(InputError, match="pairs: expected a split test"):
+        pairs = Pairs(torch.tensor([[0, 0]]), torch.tensor([True]), torch.tensor([0]))
+        toy(torch.tensor([0, 0]), {"train": [0], "seen": [1]}, pairs=pairs)
+
+
+def test_datasets_are_loaded_by_name():
+    assert datasets.load("digits") is digits()
+    known = "digits, .*, glyphs-large, folder:/path, lfw:/path; got 'digit'"
+    with pytest.raises(InputError, match=f"dataset: expected one of {known}"):
+        datasets.load("digit")
 
 
 def test_the_last_relu_is_what_the_option_says(seed: int):

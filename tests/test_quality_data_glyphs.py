@@ -116,7 +116,7 @@ def test_faults_of_fonts_are_left_out_and_counted(tmp_path: Path):
     assert chooser.counts["characters that a face maps to .notdef or draws as another"] == 4
     raised = {name: n for name, n in chooser.counts.items() if name.startswith("glyphs that raise")}
     assert list(raised.values()) == [3]
-    assert list(raised)[0].startswith("glyphs that raise OSError: invalid ")
+    assert next(iter(raised)).startswith("glyphs that raise OSError: invalid ")
     assert chooser.counts["characters with too few pictures after all"] == 4
 
 

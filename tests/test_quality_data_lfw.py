@@ -1,0 +1,125 @@
+"""LFW on a small tree: given pairs with their folds, what trains beside them, and what is missing
+or damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from kernels.checks import InputError
+from suites.quality import datasets
+from suites.quality.datasets import Missing
+from tests.test_quality_data_files import picture, shades
+
+PAIRS = """2\t1
+Ann_Bee\t1\t2
+Ann_Bee\t3\tCal\t1
+Cal\t2\t1
+Cal\t2\tDee\t1
+"""
+
+
+def person(root: Path, name: str, count: int, shade: int) -> None:
+    (root / name).mkdir(parents=True)
+    for i in range(1, count + 1):
+        content = picture(shade + i, kind="PNG")
+        (root / name / f"{name}_{i:04d}.png").write_bytes(content)
+
+
+@pytest.fixture
+def lfw(tmp_path: Path) -> Path:
+    root = tmp_path / "lfw"
+    for shade, (name, count) in enumerate(
+        {"Ann_Bee": 3, "Cal": 2, "Dee": 2, "Eve": 3, "Flo": 2, "Gus": 1}.items()
+    ):
+        person(root, name, count, 10 * shade)
+    (root / "pairs.txt").write_text(PAIRS)
+    return root
+
+
+def test_the_given_pairs_are_tested_and_the_others_trained(lfw: Path):
+    data = datasets.load(f"lfw:{lfw}?size=8x6")
+    assert sorted(shades(data, data.rows("train"))) == [31, 32, 33, 41, 42]
+    assert shades(data, data.rows("test")) == [1, 2, 3, 11, 12, 21]
+    pairs = data.pairs
+    assert pairs is not None
+    tested = torch.tensor(shades(data, data.rows("test")))
+    assert tested[pairs.indices].tolist() == [[1, 2], [3, 11], [12, 11], [12, 21]]
+    assert pairs.same.tolist() == [True, False, True, False]
+    assert pairs.fold.tolist() == [0, 0, 1, 1]
+    labels = data.labels("test")[pairs.indices]
+    assert torch.equal(labels[:, 0] == labels[:, 1], pairs.same)
+    assert data.facts["identities"] == {"train": 2, "test": 3}
+    assert data.facts["pairs"] == {"same": 2, "all": 4, "folds": 2}
+    assert data.facts["skipped"] == {
+        "training identities with one picture": {"count": 1, "first": ["Gus"]}
+    }
+
+
+def test_another_folder_can_train_without_the_people_tested(lfw: Path, tmp_path: Path):
+    for shade, name in enumerate(["Cal", "x1", "x2", "x3", "x4", "x5"]):
+        person(tmp_path / "faces", name, 2, 100 + 4 * shade)
+    data = datasets.load(f"lfw:{lfw}?train={tmp_path / 'faces'}&size=8x6")
+    trained = [100 + 4 * p + i for p in range(1, 6) for i in (1, 2)]
+    assert shades(data, data.rows("train")) == trained
+    assert shades(data, data.rows("test")) == [1, 2, 3, 11, 12, 21]
+    reason = "training identities called as one in the pairs"
+    assert data.facts["skipped"] == {reason: {"count": 1, "first": ["Cal"]}}
+    validation = data.validation()
+    assert validation.pairs is None
+    assert set(shades(validation, validation.rows("test"))) == {109, 110, 121, 122}
+
+
+def test_pairs_without_a_picture_are_left_out_and_counted(lfw: Path):
+    (lfw / "Dee" / "Dee_0001.png").unlink()
+    (lfw / "Ann_Bee" / "Ann_Bee_0002.png").write_bytes(b"")
+    data = datasets.load(f"lfw:{lfw}?size=8x6")
+    assert data.pairs is not None and data.pairs.fold.tolist() == [0, 1]
+    assert data.facts["skipped"]["pairs without one of their pictures"] == {
+        "count": 2, "first": ["Ann_Bee/Ann_Bee_0002", "Dee/Dee_0001"],
+    }  # fmt: skip
+    reason = "files without the header of an image"
+    assert data.facts["skipped"][reason]["first"] == ["Ann_Bee/Ann_Bee_0002.png"]
+    # Someone whom only pairs that were left out name is still not trained on.
+    assert sorted(shades(data, data.rows("train"))) == [31, 32, 33, 41, 42]
+
+
+def test_a_pairs_file_elsewhere_and_of_one_fold(lfw: Path, tmp_path: Path):
+    (lfw / "pairs.txt").unlink()
+    with pytest.raises(Missing, match=r"LFW's pairs are not there: .*pairs\.txt is no file"):
+        datasets.load(f"lfw:{lfw}")
+    (tmp_path / "dev.txt").write_text(
+        "2\nAnn_Bee\t1\t2\nCal\t1\t2\nAnn_Bee\t3\tCal\t1\nCal 2 Dee 1"
+    )
+    data = datasets.load(f"lfw:{lfw}?pairs={tmp_path / 'dev.txt'}")
+    assert data.pairs is not None
+    assert data.pairs.same.tolist() == [True, True, False, False]
+    assert data.pairs.fold.tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"pairs\.txt, line 1: expected the numbers of folds and pairs"),
+        ("ten\t300\n", r"line 1: .*; got \['ten', '300'\]"),
+        (PAIRS.replace("2\t1\n", "3\t1\n", 1), r"expected 6 pairs \(3 folds of 1 and 1\); got 4"),
+        (PAIRS.replace("Cal\t2\t1", "Cal\ttwo\t1"), r"line 4: expected name, number, number; got"),
+        (PAIRS.replace("Cal\t2\tDee\t1", "Cal\t2\t1"), "line 5: expected name, number, name, numb"),
+        (PAIRS.replace("\t", " Cal\t"), "line 1"),
+        ("1\t1\nNo\t1\t2\nNo\t1\tNone\t1\n", "expected pairs whose pictures are there; got"),
+    ],
+)
+def test_damaged_pairs_are_named(lfw: Path, text: str, message: str):
+    (lfw / "pairs.txt").write_text(text)
+    with pytest.raises(InputError, match=message):
+        datasets.load(f"lfw:{lfw}")
+
+
+def test_lfw_that_leaves_no_one_to_train_says_what_to_give(lfw: Path):
+    for name in ("Eve", "Flo"):
+        for file in (lfw / name).iterdir():
+            file.unlink()
+    with pytest.raises(InputError, match=r"two identities to train on.*\?train=/folder.*got 0"):
+        datasets.load(f"lfw:{lfw}")
