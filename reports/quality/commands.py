@@ -16,6 +16,7 @@ RUNS = Path(__file__).resolve().parent.parent / "out" / "quality"
 FILE = "records.jsonl"
 NOT_POSSIBLE, INTERRUPTED = 3, 130
 _WIDTH = 120
+_NOT_OF_THE_PLAN = ("resume", "workers")
 
 Folder = click.Path(path_type=Path, file_okay=False)
 
@@ -74,7 +75,7 @@ def run(**options: Any) -> None:
     resume: Path | None = options["resume"]
     if resume is not None:
         _refuse_options_beside_resume(given)
-        options = _as_recorded(resume)
+        options = {**_as_recorded(resume), "workers": options["workers"]}
     out_dir = resume or options["out"] or RUNS / time.strftime("%Y-%m-%d-%H%M%S")
     if resume is None and (out_dir / FILE).exists():
         raise click.BadParameter(f"{out_dir} holds a run; go on with it by --resume",
@@ -140,7 +141,7 @@ def _command(options: dict[str, Any]) -> str:
     words = ["marginbench", "quality", "run"]
     for parameter in run.params:
         value = options[parameter.name or ""]
-        if parameter.name in ("out", "resume") or value in (None, False, (), parameter.default):
+        if parameter.name in (*_NOT_OF_THE_PLAN, "out") or value in (None, False, (), parameter.default):
             continue
         for one in value if isinstance(value, tuple) else (value,):
             words += [parameter.opts[0]] if value is True else [parameter.opts[0], str(one)]
@@ -151,7 +152,7 @@ def _refuse_options_beside_resume(given: click.Context) -> None:
     from click.core import ParameterSource
 
     for name in given.params:
-        if name != "resume" and given.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        if name not in _NOT_OF_THE_PLAN and given.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(
                 f"--resume goes on with the options of its run; leave out {name}"
             )
