@@ -141,7 +141,9 @@ def _command(options: dict[str, Any]) -> str:
     words = ["marginbench", "quality", "run"]
     for parameter in run.params:
         value = options[parameter.name or ""]
-        if parameter.name in (*_NOT_OF_THE_PLAN, "out") or value in (None, False, (), parameter.default):
+        if parameter.name in (*_NOT_OF_THE_PLAN, "out"):
+            continue
+        if value in (None, False, (), parameter.default):
             continue
         for one in value if isinstance(value, tuple) else (value,):
             words += [parameter.opts[0]] if value is True else [parameter.opts[0], str(one)]
@@ -152,7 +154,8 @@ def _refuse_options_beside_resume(given: click.Context) -> None:
     from click.core import ParameterSource
 
     for name in given.params:
-        if name not in _NOT_OF_THE_PLAN and given.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        typed = given.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if typed and name not in _NOT_OF_THE_PLAN:
             raise click.UsageError(
                 f"--resume goes on with the options of its run; leave out {name}"
             )
