@@ -85,7 +85,7 @@ def plan(asked: Asked) -> Plan:
 
 
 def _tables(asked: Asked) -> tuple[list[Job], list[Search]]:
-    import suites.quality.protocol as protocol
+    from suites.quality import protocol
 
     size, losses = protocol.SIZES[asked.preset], asked.losses or None
     division = asked.division or "closed"
@@ -106,7 +106,7 @@ def _tables(asked: Asked) -> tuple[list[Job], list[Search]]:
 
 def _claims(asked: Asked) -> list[Job]:
     from suites.claims import catalogue
-    import suites.quality.protocol as protocol
+    from suites.quality import protocol
 
     known = {claim.name: claim for claim in catalogue.claims()}
     for name in asked.claims:
@@ -122,7 +122,7 @@ def _claims(asked: Asked) -> list[Job]:
 
 
 def _seeds(asked: Asked) -> range:
-    import suites.quality.protocol as protocol
+    from suites.quality import protocol
 
     count = asked.seeds or protocol.SIZES[asked.preset].seeds
     return range(asked.seed, asked.seed + count)

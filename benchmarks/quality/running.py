@@ -118,7 +118,7 @@ class _Session:
         self.queue.ended(result, event.seconds)
         for other in self.queue.abandoned():
             self._write(other)
-        note = f"{event.seconds:.1f} s" if result.status == "ok" else result.reason
+        note = f"{event.seconds:.1f} s" if result.status == "ok" else first_line(result.reason)
         step = Step(self.queue.total, self.queue.done, finished=name, note=note)
         self._tell(pool, step)
 
@@ -134,3 +134,8 @@ class _Session:
         left_s = self.queue.left_s(self.processes, self.shares)
         current = ", ".join(job.name for job in pool.running)
         self.progress(replace(step, current=current, left_s=left_s))
+
+
+def first_line(reason: str) -> str:
+    """Some libraries' messages go on for a page; the record has them whole."""
+    return reason.strip().partition("\n")[0]

@@ -113,7 +113,8 @@ def _run(options: dict[str, Any], out_dir: Path) -> int:
     if outcome.diverged:
         click.echo(f"{outcome.diverged} of {outcome.total} trainings diverged")
     for reason, count in outcome.not_run.items():
-        click.echo(f"{count} of {outcome.total} trainings not run: {reason}", err=True)
+        click.echo(f"{count} of {outcome.total} trainings not run: {running.first_line(reason)}",
+                   err=True)  # fmt: skip
     if outcome.exit_code == INTERRUPTED:
         go_on = f"marginbench quality run --resume {shlex.quote(str(out_dir))}"
         done = f"{outcome.done} of {outcome.total} trainings"
