@@ -138,6 +138,18 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Range:
+    """Where an option is searched for: evenly between ``low`` and ``high``, or evenly in its
+    logarithm. ``falling`` is for an option that falls over the run, max(floor, base (1 + gamma
+    t)^-power): it gives base, gamma, power and iterations, and the floor is what is searched."""
+
+    low: float
+    high: float
+    log: bool = False
+    falling: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
 class Training:
     """How a network is trained with a loss, as data; optimiser, budget and sizes are the suite's.
 
@@ -145,13 +157,15 @@ class Training:
     `kernels.drawing.Batch` that no gradient reaches (such as ``centers``) to the variant with
     output ``"tensor"`` whose value replaces it after each step. ``schedule`` gives the options
     that change on the way, by the fraction of the steps done, from 0 up to 1. ``source`` says
-    where schedule and updates come from.
+    where schedule and updates come from. ``search`` names the options, of the variant or of an
+    update, that the open division tunes, and where; the declared value is always tried first.
     """
 
     variant: str
     updates: Mapping[str, str] = field(default_factory=dict)
     schedule: Callable[[float], Mapping[str, Any]] | None = None
     source: str = ""
+    search: Mapping[str, Range] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -177,6 +191,15 @@ class Loss:
                 return variant
         known = ", ".join(v.name for v in self.variants)
         raise KeyError(f"variant: expected one of {known} for {self.name}; got {name!r}")
+
+    def recipe(self) -> Training | None:
+        """How a network is trained with it: what it declares; else its first variant over class
+        weights or a labelled batch, and failing that its first with a loss at all, if any."""
+        if self.training is not None:
+            return self.training
+        losses = [v for v in self.variants if v.output == "loss"]
+        preferred = [v for v in losses if v.family in ("head", "batch")] or losses
+        return Training(variant=preferred[0].name) if preferred else None
 
     def within(self, package: str) -> Loss:
         return replace(self, package=package)

@@ -13,6 +13,7 @@ from ..loss import (
     Cost,
     Invariant,
     Loss,
+    Range,
     Shape,
     Training,
     Variant,
@@ -92,6 +93,9 @@ _ANNEALED = (
 )
 
 
+_RELEASED = {"base": 1_000, "gamma": 0.12, "power": 1, "iterations": 28_000}
+
+
 def _released_schedule(progress: float) -> dict[str, float]:
     """lambda = max(5, 1000 / (1 + 0.12 t)), the released 28,000 iterations stretched over the
     run: from 1,000 parts of the plain cosine down to 5, which it reaches after 6% of the steps."""
@@ -106,6 +110,8 @@ LOSS = Loss(
         variant="m4",
         schedule=_released_schedule,
         source="wy1iu/sphereface f20b130, train/code/sphereface_model.prototxt",
+        # From a margin that nearly has its full weight to one that hardly counts.
+        search={"annealing": Range(0.1, 50.0, log=True, falling=_RELEASED)},
     ),
     variants=(
         _variant("m4", 4, "margin m = 4, as the paper trains", _BENT, "equation 7"),

@@ -5,7 +5,7 @@ samples of each class. No peer computes any of the three: pytorch-metric-learnin
 center loss.
 """
 
-from ..loss import Cost, Invariant, Loss, Shape, Training, Variant, standard_contenders
+from ..loss import Cost, Invariant, Loss, Range, Shape, Training, Variant, standard_contenders
 
 _PAPER = "Wen, Zhang, Li, Qiao 2016 (center loss)"
 _PERMUTATION = Invariant(
@@ -70,7 +70,11 @@ LOSS = Loss(
     title="Center loss",
     source=f"{_PAPER}, equations 2, 4 and 5",
     training=Training(
-        variant="joint", updates={"centers": "update"}, source=f"{_PAPER}, algorithm 1"
+        variant="joint",
+        updates={"centers": "update"},
+        source=f"{_PAPER}, algorithm 1",
+        # About the paper's own sweeps (figure 5), whose weight 0 would be softmax.
+        search={"weight": Range(1e-4, 0.1, log=True), "alpha": Range(0.05, 1.0)},
     ),
     variants=(
         Variant(

@@ -5,7 +5,17 @@ embeddings on the unit sphere first. Its documented extension point, a reducer, 
 them here, so that the peer computes the paper's function.
 """
 
-from ..loss import Contender, Cost, Invariant, Loss, Shape, Variant, standard_contenders
+from ..loss import (
+    Contender,
+    Cost,
+    Invariant,
+    Loss,
+    Range,
+    Shape,
+    Training,
+    Variant,
+    standard_contenders,
+)
 from ..machines.costs import all_pairs_cost
 
 _PAPER = "Hadsell, Chopra, LeCun 2006"
@@ -57,6 +67,11 @@ LOSS = Loss(
     name="contrastive",
     title="Contrastive loss",
     source=f"{_PAPER}, equation 4",
+    training=Training(
+        variant="all-pairs",
+        # The paper gives no number; distances are of embeddings of any length.
+        search={"margin": Range(0.25, 8.0, log=True)},
+    ),
     variants=(
         Variant(
             name="pairs",

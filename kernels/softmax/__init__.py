@@ -7,7 +7,7 @@ where all three meet.
 
 from collections.abc import Callable
 
-from ..loss import Contender, Cost, Invariant, Loss, Shape, Variant, standard_contenders
+from ..loss import Contender, Cost, Invariant, Loss, Shape, Training, Variant, standard_contenders
 
 _SOURCE = "Wen, Zhang, Li, Qiao 2016 (center loss), equation 1"
 _HALF = ("bfloat16", "float16")
@@ -108,6 +108,8 @@ LOSS = Loss(
     name="softmax",
     title="Softmax loss",
     source=_SOURCE,
+    # Nothing of its own to tune: its whole search goes to the learning rate.
+    training=Training(variant="linear"),
     variants=(
         Variant(
             name="linear",

@@ -21,6 +21,7 @@ from ..loss import (
     Cost,
     Invariant,
     Loss,
+    Range,
     Shape,
     Training,
     Variant,
@@ -136,7 +137,12 @@ LOSS = Loss(
     name="triplet",
     title="Triplet loss",
     source=f"{_FACENET}, section 3.1",
-    training=Training(variant="semi-hard", source=f"{_FACENET}, section 3.2"),
+    training=Training(
+        variant="semi-hard",
+        source=f"{_FACENET}, section 3.2",
+        # Squared distances on the unit sphere lie between 0 and 4.
+        search={"margin": Range(0.05, 1.0, log=True)},
+    ),
     variants=(
         Variant(
             name="explicit",
