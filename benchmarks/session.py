@@ -232,8 +232,11 @@ class _Session:
         from . import machine
 
         done = {trained.name for trained in self.journal.before.trainings}
-        commit, _ = machine.commit()
-        tags = {"commit": commit, "machine": machine.name(), **machine.versions()}
+        commit, dirty = machine.commit()
+        tags = {
+            "commit": commit, "dirty": str(dirty), "machine": machine.name(),
+            "run": self.journal.run, **machine.versions(),
+        }  # fmt: skip
 
         def tell(name: str, epoch: int, epochs: int) -> None:
             share = self.reserved_s / max(1, len(left))

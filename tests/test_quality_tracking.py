@@ -15,7 +15,7 @@ from quality_cases import FAST, instead, job, planted_losses, trained, without_t
 from kernels import catalogue
 from suites.quality import training
 from suites.quality.datasets import digits
-from suites.quality.tracking import Mirror, _without_secrets
+from suites.quality.tracking import Mirror, without_secrets
 
 
 @pytest.fixture
@@ -82,7 +82,9 @@ def test_mlflow_holds_what_the_result_says(
     fine, bad = results
     run = client.get_run(fine.mlflow["run_id"])
     assert run.info.run_name == fine.name
-    assert run.data.metrics == {k: v for k, v in fine.metrics.items() if v is not None}
+    ours = {k: v for k, v in run.data.metrics.items() if not k.startswith("system/")}
+    assert ours == {k: v for k, v in fine.metrics.items() if v is not None}
+    assert run.data.metrics["system/system_memory_usage_percentage"] > 0
     history = client.get_metric_history(run.info.run_id, "recall_at_1")
     assert [(m.step, m.value) for m in history] == [
         (int(row["epoch"]), row["recall_at_1"]) for row in fine.epochs
@@ -91,6 +93,8 @@ def test_mlflow_holds_what_the_result_says(
     assert run.data.params["seed"] == str(seed)
     assert run.data.tags["mlflow.source.git.commit"] == "0123abc"
     assert run.data.tags["torch"] == torch.__version__
+    files = {a.path for a in client.list_artifacts(run.info.run_id)}
+    assert files == {"embeddings.png", "job.json", "manifest.json"}
 
     run = client.get_run(bad.mlflow["run_id"])
     assert run.info.status == "FAILED"
@@ -102,7 +106,7 @@ def test_mlflow_holds_what_the_result_says(
 def test_without_mlflow_the_result_is_whole(seed: int, tmp_path: Path, monkeypatch):
     expected = trained("softmax", seed)
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    result = training.run(job("softmax", seed), mirror=Mirror(tmp_path, {}))
+    result = training.run(job("softmax", seed), Mirror(tmp_path, {}))
     assert result.mlflow == {"reason": "mlflow is not installed"}
     assert result.status == "ok"
     assert without_times(result.epochs) == without_times(expected.epochs)
@@ -123,15 +127,15 @@ def test_a_store_that_fails_costs_the_mirror_alone(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     mirror = Mirror(tmp_path, {})
     for _ in range(2):
-        result = training.run(job("softmax", seed, epochs=1), mirror=mirror)
+        result = training.run(job("softmax", seed, epochs=1), mirror)
         assert result.status == "ok"
         assert set(result.mlflow) == {"reason"}
         assert "secret" not in result.mlflow["reason"]
 
 
 def test_secrets_in_an_address_are_left_out():
-    assert _without_secrets("postgresql://me:pw@host/db is gone") == "postgresql://host/db is gone"
-    assert _without_secrets("sqlite:////a/b@c.db") == "sqlite:////a/b@c.db"
+    assert without_secrets("postgresql://me:pw@host/db is gone") == "postgresql://host/db is gone"
+    assert without_secrets("sqlite:////a/b@c.db") == "sqlite:////a/b@c.db"
 
 
 def test_listing_and_importing_the_suite_does_not_import_mlflow():

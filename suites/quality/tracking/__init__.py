@@ -1,0 +1,12 @@
+"""Trainings in MLflow: mirrored while they run, sent later, moved elsewhere.
+
+Our own record is the truth: a store that is missing, locked or broken costs the mirror and nothing
+else. mlflow takes seconds to import: nothing here loads it before it is used.
+"""
+
+from .mirror import Mirror
+from .moving import export, import_
+from .store import EXPERIMENT, Outcome, without_secrets
+from .syncing import sync
+
+__all__ = ["EXPERIMENT", "Mirror", "Outcome", "export", "import_", "sync", "without_secrets"]

@@ -1,0 +1,155 @@
+"""A store's runs as a folder that can be moved, committed, and made a store of again.
+
+MLflow writes absolute addresses of files into its database; here a run's files lie beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import store
+from .files import MODEL
+from .store import COMPLETE, KEY, PARENT, Outcome, Point, Store
+
+FORMAT = "marginbench-mlflow-1"
+_PLAIN_BYTES = 100_000  # beyond, the lines are compressed
+_OURS = {PARENT, "mlflow.log-model.history"}  # tags that hold ids of the store they came from
+Progress = Callable[[str, int, int], None]
+
+
+def export(
+    out_dir: Path,
+    target: Path,
+    uri: str | None = None,
+    models: bool = False,
+    progress: Progress | None = None,
+) -> int:
+    """Writes every finished run of the store of ``out_dir`` into ``target``; how many.
+
+    ``target`` then holds ``runs.jsonl`` (``runs.jsonl.xz`` where large): a line of the format,
+    then one a run by name, with params, tags, datasets and each metric's history; and
+    ``artifacts``, a folder a run. Networks are left out unless ``models``. What ``target`` held of
+    an earlier export is replaced. Raises what the store raises.
+    """
+    of = Store(out_dir, uri)
+    found = [r for r in of.runs() if r.info.status != "RUNNING" and KEY in r.data.tags]
+    keys = {run.info.run_id: run.data.tags[KEY] for run in found}
+    found.sort(key=lambda run: (PARENT in run.data.tags, run.info.run_name, run.data.tags[KEY]))
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target / "artifacts", ignore_errors=True)
+    lines = [{"format": FORMAT, "runs": len(found)}]
+    for number, run in enumerate(found, start=1):
+        folder = target / "artifacts" / run.data.tags[KEY]
+        files = _download(of, run.info.run_id, folder, models)
+        lines.append({**_line(of, run, keys), "files": files})
+        if progress:
+            progress(run.info.run_name, number, len(found))
+    _write(target, "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines))
+    return len(found)
+
+
+def _line(of: Store, run: Any, keys: dict[str, str]) -> dict[str, Any]:
+    start = run.info.start_time
+    metrics = {}
+    for name in sorted(run.data.metrics):
+        history = of.client.get_metric_history(run.info.run_id, name)
+        points = sorted((p.step, p.timestamp - start, p.value) for p in history)
+        metrics[name] = [list(column) for column in zip(*points, strict=True)]
+    tags = {k: v for k, v in run.data.tags.items() if k not in _OURS}
+    inputs = [i.dataset for i in run.inputs.dataset_inputs] if run.inputs else []
+    return {
+        "name": run.info.run_name, "status": run.info.status, "start_ms": start,
+        "end_ms": run.info.end_time, "parent": keys.get(run.data.tags.get(PARENT, ""), ""),
+        "tags": tags, "params": dict(run.data.params), "metrics": metrics,
+        "datasets": [{"name": d.name, "digest": d.digest, "profile": d.profile} for d in inputs],
+    }  # fmt: skip
+
+
+def _download(of: Store, run_id: str, folder: Path, models: bool) -> list[str]:
+    """The run's files below ``folder``, sorted."""
+    for top in of.client.list_artifacts(run_id):
+        if top.path != MODEL or models:
+            folder.mkdir(parents=True, exist_ok=True)
+            of.client.download_artifacts(run_id, top.path, str(folder))
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def _write(target: Path, text: str) -> None:
+    plain, packed = target / "runs.jsonl", target / "runs.jsonl.xz"
+    for old in (plain, packed):
+        old.unlink(missing_ok=True)
+    if len(text) > _PLAIN_BYTES:
+        packed.write_bytes(lzma.compress(text.encode(), preset=9))
+    else:
+        plain.write_text(text, encoding="utf-8")
+
+
+def _read(folder: Path) -> list[dict[str, Any]]:
+    plain, packed = folder / "runs.jsonl", folder / "runs.jsonl.xz"
+    if packed.is_file():
+        text = lzma.decompress(packed.read_bytes()).decode()
+    elif plain.is_file():
+        text = plain.read_text(encoding="utf-8")
+    else:
+        raise ValueError(f"folder: expected an export with {plain.name}; {folder} has none")
+    lines = [json.loads(line) for line in text.splitlines()]
+    if not lines or lines[0].get("format") != FORMAT:
+        raise ValueError(f"folder: expected the format {FORMAT}; {folder} has another")
+    if lines[0]["runs"] != len(lines) - 1:
+        raise ValueError(f"folder: expected {lines[0]['runs']} runs; got {len(lines) - 1}")
+    return lines[1:]
+
+
+def import_(folder: Path, uri: str, progress: Progress | None = None) -> Outcome:
+    """Makes the runs of an export in the store at ``uri``, but for those that it has.
+
+    Raises ValueError for a folder that is no export; what the store does is told in the outcome.
+    """
+    lines = _read(folder)
+    sent = present = 0
+    try:
+        to = Store(Path(), uri)
+        there = {
+            run.data.tags[KEY]: run.info.run_id
+            for run in to.runs(f"tags.`{COMPLETE}` = 'yes'")
+            if KEY in run.data.tags and run.info.status != "RUNNING"
+        }
+        for line in lines:
+            key = line["tags"][KEY]
+            if key in there:
+                present += 1
+            else:
+                to.check()
+                there[key] = _make(to, line, folder / "artifacts" / key, there)
+                sent += 1
+            if progress:
+                progress(line["name"], sent + present, len(lines))
+    except Exception as error:
+        return Outcome(sent, present, len(lines) - sent - present, store.reason(error))
+    return Outcome(sent, present)
+
+
+def _make(to: Store, line: dict[str, Any], files: Path, there: dict[str, str]) -> str:
+    """The new run's id. It is complete only once everything is there."""
+    tags = {k: v for k, v in line["tags"].items() if k != COMPLETE}
+    if line["parent"]:
+        tags[PARENT] = there[line["parent"]]
+    run_id = to.begin(line["name"], tags, line["start_ms"])
+    points = [
+        Point(name, value, line["start_ms"] + after, step)
+        for name, columns in line["metrics"].items()
+        for step, after, value in zip(*columns, strict=True)
+    ]
+    to.log(run_id, line["params"], points)
+    for facts in line["datasets"]:
+        to.dataset(run_id, facts)
+    if files.is_dir():
+        to.client.log_artifacts(run_id, str(files))
+    to.log(run_id, tags={COMPLETE: "yes"})
+    to.client.set_terminated(run_id, line["status"], line["end_ms"])
+    return run_id

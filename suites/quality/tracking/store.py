@@ -1,0 +1,264 @@
+"""One MLflow store: opened under a lock, asked before each use, given up after seconds.
+
+mlflow itself waits 20 s for a SQLite file that is locked, 100 s for a database that is gone and
+minutes for a server that does not answer; a training can't. What is raised here is told as a
+reason, without the user and password that an address may hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+EXPERIMENT = "marginbench"
+KEY = "marginbench.key"  # tag: which training of which record, see `key`
+COMPLETE = "marginbench.complete"  # tag: everything has been sent
+PARENT = "mlflow.parentRunId"
+WAIT_S = 5  # for a lock, a connection, an answer
+_INITIALISE_S = 30  # while other processes make the store: about 2 s each
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_PARAMETERS, _METRICS = 100, 1_000  # that one log_batch takes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of sending trainings: newly ``sent``, ``present`` before, ``failed`` for
+    ``reason``."""
+
+    sent: int = 0
+    present: int = 0
+    failed: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one metric, and when (milliseconds since 1970)."""
+
+    metric: str
+    value: float
+    time_ms: int
+    step: int
+
+
+def key(record: str, name: str) -> str:
+    """Names a training of a record in any store; ``record`` is the run's id of our own record."""
+    return hashlib.sha256(f"{record}\n{name}".encode()).hexdigest()[:32]
+
+
+def record(run: object, out_dir: Path) -> str:
+    """The id of our own record; where there is none, its folder stands for it, so that two folders
+    never replace each other's trainings in one store."""
+    return str(run or out_dir.resolve())
+
+
+class Store:
+    """The experiment of one store. Every method raises what goes wrong."""
+
+    def __init__(self, out_dir: Path, uri: str | None = None) -> None:
+        """Opens, and where it is not there makes, the store at ``uri``, else at
+        MLFLOW_TRACKING_URI, else ``mlflow.db`` in ``out_dir``."""
+        out_dir = out_dir.resolve()
+        given = uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+        self.uri = address(out_dir, uri)
+        self.shown = without_secrets(given) if given else "mlflow.db"
+        self._database = _database(self.uri)
+        _keep_quiet(self.uri)
+        from mlflow import MlflowClient
+
+        with self.lock(_INITIALISE_S):
+            self.check(new=True)
+            self.client: Any = MlflowClient(tracking_uri=self.uri)
+            self.experiment = self._experiment(_artifacts(self.uri, self._database, out_dir))
+
+    def lock(self, timeout: float = WAIT_S) -> Any:
+        """Held by one process of this machine at a time."""
+        from filelock import FileLock
+
+        if self._database:
+            self._database.parent.mkdir(parents=True, exist_ok=True)
+            return FileLock(f"{self._database}.lock", timeout=timeout)
+        digest = hashlib.sha256(self.uri.encode()).hexdigest()[:16]
+        return FileLock(
+            Path(tempfile.gettempdir()) / f"marginbench-{os.getuid()}-{digest}.lock",
+            timeout=timeout,
+        )
+
+    def check(self, new: bool = False) -> None:
+        """Raises, after `WAIT_S` at most, what keeps a database from being written. A server
+        is asked by the request itself."""
+        if self.uri.split(":")[0].split("+")[0] not in _DATABASES:
+            return
+        from sqlalchemy import create_engine, make_url
+        from sqlalchemy.pool import NullPool
+
+        url = make_url(self.uri)
+        if not self._database:
+            if new:
+                engine = create_engine(url, poolclass=NullPool)
+                engine.connect().close()
+            return
+        if not new and not self._database.exists():
+            raise FileNotFoundError(f"{self._database.name} is gone")
+        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": WAIT_S})
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            # SQLite grants that lock on a file that can only be read: only a write tells.
+            version = int(connection.exec_driver_sql("PRAGMA user_version").scalar() or 0)
+            connection.exec_driver_sql(f"PRAGMA user_version = {version}")
+            connection.rollback()
+
+    def _experiment(self, artifacts: str | None) -> str:
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            try:
+                made = self.client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+                return str(made)
+            except Exception:
+                # Another machine may have made it in between.
+                found = self.client.get_experiment_by_name(EXPERIMENT)
+                if found is None:
+                    raise
+        if found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def runs(self, filter_string: str = "") -> Iterator[Any]:
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment], filter_string=filter_string, max_results=1_000, page_token=token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def find(self, key: str) -> list[Any]:
+        return list(self.runs(f"tags.`{KEY}` = '{key}'"))
+
+    def parent(self, key: str, name: str, tags: Mapping[str, str]) -> str:
+        """The run that others are nested under; made if it is not there. It has an end at once:
+        nobody knows which of its trainings is the last."""
+        with self.lock():
+            for run in self.find(key):
+                return str(run.info.run_id)
+            run_id = self.begin(name, {**tags, KEY: key, COMPLETE: "yes"})
+            self.client.set_terminated(run_id, "FINISHED")
+            return run_id
+
+    def begin(self, name: str, tags: Mapping[str, str], start_ms: int | None = None) -> str:
+        """A new run, in the place of what there was of the same key (of a run that was killed)."""
+        for old in self.find(tags[KEY]):
+            self.client.delete_run(old.info.run_id)
+        run = self.client.create_run(self.experiment, start_ms, dict(tags), name)
+        return str(run.info.run_id)
+
+    def log(
+        self,
+        run_id: str,
+        params: Mapping[str, str] | None = None,
+        points: list[Point] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """One request for as much as one request takes."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics = [Metric(p.metric, p.value, p.time_ms, p.step) for p in points or []]
+        texts = [Param(name, value) for name, value in (params or {}).items()]
+        labels = [RunTag(name, value) for name, value in (tags or {}).items()]
+        # A request takes 1,000 entities together.
+        room = _METRICS - _PARAMETERS - len(labels)
+        while metrics or texts or labels:
+            self.client.log_batch(
+                run_id, metrics=metrics[:room], params=texts[:_PARAMETERS], tags=labels
+            )
+            metrics, texts, labels = metrics[room:], texts[_PARAMETERS:], []
+
+    def dataset(self, run_id: str, facts: Mapping[str, Any]) -> None:
+        """The dataset as MLflow's input: ``name``, ``digest`` and ``profile`` (text)."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        entity = Dataset(
+            name=str(facts["name"])[:500], digest=str(facts["digest"])[:36],
+            source_type="marginbench", source=str(facts["name"]), profile=facts["profile"],
+        )  # fmt: skip
+        tag = InputTag("mlflow.data.context", "training")
+        self.client.log_inputs(run_id, datasets=[DatasetInput(entity, [tag])])
+
+
+def reason(error: BaseException) -> str:
+    """One line that says what is wrong with the store."""
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == "mlflow":
+        return "mlflow is not installed"
+    lines = str(error).strip().split("\n")
+    first = next((x for x in lines if not x.startswith("(raised as a result")), lines[0])[:300]
+    return without_secrets(f"{type(error).__name__}: {first}")
+
+
+def without_secrets(text: str) -> str:
+    """Without the user and password that a store's address may hold."""
+    text = re.sub(r"//[^/\s]*@", "//", text)
+    return re.sub(r"(?i)\b(password|token)=[^&\s]+", r"\1=...", text)
+
+
+def _database(uri: str) -> Path | None:
+    """The file of a SQLite store."""
+    if uri.split(":")[0].split("+")[0] != "sqlite":
+        return None
+    path = uri.partition("///")[2].partition("?")[0].removeprefix("file:")
+    return Path(path).resolve() if path else None
+
+
+def _artifacts(uri: str, database: Path | None, out_dir: Path) -> str | None:
+    """Where files go: a server knows by itself, a database does not."""
+    if database:
+        return (database.parent / "mlartifacts").as_uri()
+    if uri.split(":")[0].split("+")[0] in _DATABASES:
+        return (out_dir / "mlartifacts").as_uri()
+    return None
+
+
+def _keep_quiet(uri: str) -> None:
+    """No telemetry, no printing, no long waits: before mlflow is imported."""
+    always = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }
+    unless_set = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(WAIT_S),
+        "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+    if uri.startswith("postgresql"):  # read by its client library
+        unless_set |= {
+            "PGCONNECT_TIMEOUT": str(WAIT_S),
+            "PGOPTIONS": f"-c lock_timeout={WAIT_S}s -c statement_timeout={4 * WAIT_S}s",
+        }
+    os.environ.update(always)
+    for name, value in unless_set.items():
+        os.environ.setdefault(name, value)
+    for name in ("mlflow", "mlflow.store.db.utils", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextlib.contextmanager
+def in_a_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="marginbench-") as name:
+        yield Path(name)
+
+
+def address(out_dir: Path, uri: str | None) -> str:
+    """The store's address: ``uri``, else MLFLOW_TRACKING_URI, else the file in ``out_dir``."""
+    given = uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+    return given or f"sqlite:///{out_dir.resolve() / 'mlflow.db'}"
