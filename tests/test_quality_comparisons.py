@@ -90,7 +90,8 @@ def test_one_seed_tells_no_difference_and_takes_no_place_in_the_family():
 
 def test_a_mean_is_over_all_seeds_and_what_failed_is_named():
     results = [result("a/x", s, v) for s, v in ((2, 0.2), (0, 0.9), (1, 0.4))]
-    results += [result("a/x", 3, None, "worse"), result("b/y", 0, None, "not_run")]
+    # What a diverging training last measured is no figure of it.
+    results += [result("a/x", 3, 0.1, "worse"), result("b/y", 0, None, "not_run")]
     first, second = table(results, ["map_at_r", "missing"])
     mean = first.values["map_at_r"]
     assert mean is not None and mean.mean == pytest.approx(0.5) and mean.count == 3
@@ -103,6 +104,9 @@ def test_a_mean_is_over_all_seeds_and_what_failed_is_named():
     ]
     assert second.values["map_at_r"] is None and second.failed[0].status == "not_run"
     assert comparisons(results) == []
+    results += [result("c/z", s, v) for s, v in ((2, 0.3), (3, 0.9))]
+    (only,) = comparisons(results)
+    assert (only.difference.count, only.alone) == (1, 3)
 
 
 def test_of_a_training_recorded_twice_the_last_counts():

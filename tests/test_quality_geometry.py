@@ -69,19 +69,33 @@ def test_samples_are_the_same_each_time_and_hold_all_where_they_can():
 
 def test_a_head_is_judged_as_it_classifies():
     weights = rays(0, 100, 220) * torch.tensor([[1.0], [1.0], [9.0]])
-    x = rays(10, 90, 120, 170) * 3
+    x = rays(10, 90, 120, 155) * 3
     labels = torch.tensor([0, 1, 1, 1])
-    # At 170 degrees the long weight at 220 wins by its length, not by its angle; a bias for
-    # class 0 takes the first two back.
-    assert metrics.head(x, labels, weights)["classifier_accuracy"] == pytest.approx(3 / 4)
+    # At 155 degrees the weight at 220 wins by its length and the one at 100 by its angle; a bias
+    # takes everything for class 0.
+    assert metrics.head(x, labels, weights)["classifier_accuracy"] == 3 / 4
     bias = torch.tensor([100.0, 0.0, 0.0])
-    assert metrics.head(x, labels, weights, bias)["classifier_accuracy"] == pytest.approx(1 / 4)
+    assert metrics.head(x, labels, weights, bias)["classifier_accuracy"] == 1 / 4
     free = metrics.head(x, labels, weights, bias, norm_free=True)
-    assert free["classifier_accuracy"] == pytest.approx(3 / 4 if 170 - 100 > 220 - 170 else 1)
+    assert free["classifier_accuracy"] == 1
     by_angle = metrics.head(x, labels, weights, bias)["norm_free_accuracy"]
     assert by_angle == free["norm_free_accuracy"] == free["classifier_accuracy"]
     # Angles to the nearest other weight: 100, 100, 120.
     assert free["class_weight_angle_deg"] == pytest.approx((100 + 100 + 120) / 3)
+
+
+def test_the_widest_twentieth_of_a_class_is_left_out_of_its_margin():
+    weights = rays(0, 180)
+    x = torch.cat([rays(*range(21)), rays(*[180] * 4)])
+    labels = torch.tensor([0] * 21 + [1] * 4)
+    got = metrics.head(x, labels, weights)
+    assert got["angular_margin_ratio"] == pytest.approx((180 - 19) / 180, abs=1e-6)
+
+
+def test_each_pair_counts_once():
+    labels = torch.tensor([0, 0, 0, 1, 1, 2])
+    positive, negative = geometry.positive_and_negative(torch.rand(6, 3).double(), labels)
+    assert (len(positive), len(negative)) == (3 + 1, 15 - 4)
 
 
 @pytest.mark.parametrize("m", [1, 2, 3, 4])

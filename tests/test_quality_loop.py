@@ -47,9 +47,7 @@ class Streamed:
 def streamed(monkeypatch, **changes) -> Streamed:
     data = datasets.digits()
     images = Streamed(data.images, **changes)
-    other = dataclasses.replace(data)
-    object.__setattr__(other, "images", images)
-    other.__dict__["manifest"] = data.manifest
+    other = dataclasses.replace(data, images=images)
     monkeypatch.setattr(datasets, "load", lambda name: other)
     return images
 
@@ -232,10 +230,9 @@ def test_what_is_tested_is_even_over_identities_and_flipped_where_said(seed: int
 
 
 def test_given_pairs_win_over_drawn_ones_and_keep_their_images():
-    data = dataclasses.replace(datasets.digits())
     indices = torch.tensor([[0, 1], [5, 890], [700, 2]])
     given = Pairs(indices, torch.tensor([True, False, False]), torch.arange(3))
-    object.__setattr__(data, "pairs", given)
+    data = dataclasses.replace(datasets.digits(), pairs=given)
     split = EvaluationSplit(data, "test", 20)
     assert torch.equal(split.rows[split.pairs.indices], data.rows("test")[indices])
     assert torch.equal(split.labels, data.labels("test")[torch.isin(data.rows("test"), split.rows)])

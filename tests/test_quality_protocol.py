@@ -13,6 +13,7 @@ import pytest
 from kernels import catalogue
 from kernels.catalogue import UnknownName
 from kernels.checks import InputError
+from kernels.loss import Variant
 from suites.claims.claim import FORMS
 from suites.quality import protocol
 from suites.quality.jobs import Job
@@ -44,6 +45,21 @@ def test_what_is_asked_for_is_what_comes():
     with pytest.raises(InputError, match="dataset: expected one of digits"):
         protocol.closed("mnist", [0])
     assert protocol.closed("digits", [0], losses=[]) == []
+
+
+def test_a_loss_that_declares_no_training_is_trained_by_its_first_over_a_head_or_batch():
+    softmax = catalogue.get("softmax")
+    linear = softmax.variants[0]
+    rows = dataclasses.replace(linear, name="rows", family="rows")
+    update = dataclasses.replace(linear, name="update", output="tensor")
+
+    def standing(*variants: Variant) -> str | None:
+        training = dataclasses.replace(softmax, training=None, variants=variants).recipe()
+        return training.variant if training else None
+
+    assert standing(update, rows, linear) == "linear"
+    assert standing(update, rows) == "rows"
+    assert standing(update) is None
 
 
 @pytest.mark.parametrize("name", RECIPES)

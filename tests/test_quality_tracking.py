@@ -94,7 +94,8 @@ def test_mlflow_holds_what_the_result_says(
     assert run.data.tags["mlflow.source.git.commit"] == "0123abc"
     assert run.data.tags["torch"] == torch.__version__
     files = {a.path for a in client.list_artifacts(run.info.run_id)}
-    assert files == {"embeddings.png", "job.json", "manifest.json"}
+    figures = {"embeddings.png", "roc.png", "distances.png"}
+    assert files == {*figures, "job.json", "manifest.json"}
 
     run = client.get_run(bad.mlflow["run_id"])
     assert run.info.status == "FAILED"

@@ -38,7 +38,7 @@ class EvaluationSplit:
 
     def __init__(self, dataset: Dataset, split: str, most: int) -> None:
         rows, labels = dataset.rows(split), dataset.labels(split)
-        given: Pairs | None = getattr(dataset, "pairs", None) if split == "test" else None
+        given = dataset.pairs if split == "test" else None
         kept = chosen(labels, most)
         if given is not None:  # their indices count within the split
             kept = torch.cat([given.indices.flatten(), kept]).unique()

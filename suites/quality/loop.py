@@ -239,7 +239,6 @@ class Run:
     def description(self) -> dict[str, Any]:
         """Everything that the figures depend on, in plain values."""
         last = (self.steps - 1) / self.steps
-        facts = getattr(self.dataset, "facts", {})
         return {
             **asdict(self.settings),
             "decay_at": list(self.settings.decay_at),
@@ -256,7 +255,7 @@ class Run:
             if "test" in self.dataset.splits
             else "closed-set: other images of the identities trained on",
             "dataset_sha256": self.dataset.manifest,
-            "preprocessing": facts.get("preprocessing", "none"),
+            "preprocessing": self.dataset.facts.get("preprocessing", "none"),
             "images": {name: len(rows) for name, rows in self.dataset.splits.items()},
             **self.evaluation.description(),
             "device": self.device,

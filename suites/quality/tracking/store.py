@@ -111,6 +111,9 @@ class Store:
         engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": WAIT_S})
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+            # SQLite grants that lock on a file that can only be read: only a write tells.
+            version = int(connection.exec_driver_sql("PRAGMA user_version").scalar() or 0)
+            connection.exec_driver_sql(f"PRAGMA user_version = {version}")
             connection.rollback()
 
     def _experiment(self, artifacts: str | None) -> str:
@@ -196,7 +199,8 @@ def reason(error: BaseException) -> str:
     """One line that says what is wrong with the store."""
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == "mlflow":
         return "mlflow is not installed"
-    first = str(error).strip().split("\n")[0][:300]
+    lines = str(error).strip().split("\n")
+    first = next((x for x in lines if not x.startswith("(raised as a result")), lines[0])[:300]
     return without_secrets(f"{type(error).__name__}: {first}")
 
 
