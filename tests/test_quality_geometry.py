@@ -94,7 +94,7 @@ def test_the_widest_twentieth_of_a_class_is_left_out_of_its_margin():
 
 def test_each_pair_counts_once():
     labels = torch.tensor([0, 0, 0, 1, 1, 2])
-    positive, negative = geometry.positive_and_negative(torch.rand(6, 3).double(), labels)
+    positive, negative, _ = geometry.positive_and_negative(torch.rand(6, 3).double(), labels)
     assert (len(positive), len(negative)) == (3 + 1, 15 - 4)
 
 

@@ -65,9 +65,10 @@ def distances(x_SD: Tensor) -> Tensor:
     return torch.cdist(x_SD, x_SD, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def positive_and_negative(x_ND: Tensor, classes_N: Tensor) -> tuple[Tensor, Tensor]:
+def positive_and_negative(x_ND: Tensor, classes_N: Tensor) -> tuple[Tensor, Tensor, float]:
     """Distances of the pairs of one identity (of at most 1,000 images of each) and of those of
-    different identities (among at most 2,000 images), each pair once."""
+    different identities (among at most 2,000 images), each pair once; and the mean distance of
+    all pairs among those 2,000."""
     order_N = torch.argsort(classes_N, stable=True)
     parts = order_N.split(torch.bincount(classes_N).tolist())
     positive = [
@@ -76,15 +77,19 @@ def positive_and_negative(x_ND: Tensor, classes_N: Tensor) -> tuple[Tensor, Tens
         if len(part) > 1
     ]
     rows_S = sample(len(x_ND))
+    among_SS = distances(x_ND[rows_S])
     different_SS = classes_N[rows_S, None] != classes_N[rows_S]
-    negative = distances(x_ND[rows_S])[different_SS.triu(1)]
-    return torch.cat(positive) if positive else x_ND.new_empty(0), negative
+    return (
+        torch.cat(positive) if positive else x_ND.new_empty(0),
+        among_SS[different_SS.triu(1)],
+        float(_upper(among_SS).mean()),
+    )
 
 
 def distance_figures(x_ND: Tensor, classes_N: Tensor) -> dict[str, float]:
     """Distances of embeddings as they are passed; NaN where there is no such pair."""
     means_CD = class_means(x_ND, classes_N)
-    positive, negative = positive_and_negative(x_ND, classes_N)
+    positive, negative, diameter = positive_and_negative(x_ND, classes_N)
     intra_N = torch.linalg.vector_norm(x_ND - means_CD[classes_N], dim=1)
     return {
         "intra_class_distance": _over_classes(intra_N, classes_N),
@@ -92,7 +97,7 @@ def distance_figures(x_ND: Tensor, classes_N: Tensor) -> dict[str, float]:
         "negative_distance_p5": quantile(negative, 0.05),
         "positive_distance_mean": float(positive.mean()),
         "embedding_norm_mean": float(torch.linalg.vector_norm(x_ND, dim=1).mean()),
-        "embedding_diameter": float(_upper(distances(x_ND[sample(len(x_ND))])).mean()),
+        "embedding_diameter": diameter,
     }
 
 
@@ -103,8 +108,8 @@ def quantile(values: Tensor, share: float) -> float:
         return math.nan
     at = share * (len(values) - 1)
     low = math.floor(at)
-    ordered = values.sort()[0]
-    below, above = ordered[low], ordered[min(low + 1, len(values) - 1)]
+    below = values.kthvalue(low + 1)[0]
+    above = values.kthvalue(min(low + 2, len(values)))[0]
     return float(below + (above - below) * (at - low))
 
 

@@ -39,7 +39,7 @@ class Recipe:
 _DIGITS = Recipe(
     Settings(
         20, "mlp", dim=64, identities_per_batch=5, images_per_identity=12, decay_at=DROPS,
-        evaluate_every=1,
+        evaluate_every=2,
     ),
     "8 x 8 pixels ask for no convolution; all five trained identities are in every batch, and 20 "
     "epochs are past where the losses stop moving. It shows that everything works: five identities "

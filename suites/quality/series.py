@@ -69,7 +69,7 @@ def _points(x_ND: Tensor, labels_N: Tensor) -> dict[str, list[float]]:
 
 def _distances(x_ND: Tensor, labels_N: Tensor) -> dict[str, list[float]]:
     classes_N = torch.unique(labels_N, return_inverse=True)[1]
-    positive, negative = positive_and_negative(x_ND, classes_N)
+    positive, negative, _ = positive_and_negative(x_ND, classes_N)
     if len(positive) == 0 or len(negative) == 0:
         return {}
     top = max(float(positive.max()), float(negative.max()))
