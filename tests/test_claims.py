@@ -270,7 +270,17 @@ def test_a_margin_without_open_set_gain_is_not_reproduced(seed: int):
     assert claim.judge(found).outcome == "not reproduced"
 
 
-def test_a_features_beyond_the_relu_s_quarter_void_the_experiment(seed: int):
+def test_a_direction_that_says_less_than_softmax_is_not_reproduced(seed: int):
+    claim = catalogue.get("a-softmax-margin")
+    found = run(claim, lambda job: {**yes(job), "seen_norm_free_accuracy": 0.8}, seed)
+    assert claim.judge(found).outcome == "not reproduced"
+    without = [replace(t, metrics={k: v for k, v in t.metrics.items() if "norm" not in k})
+               for t in found]  # fmt: skip
+    assert claim.judge(without).outcome == "undecided"
+    assert "has no seen_norm_free_accuracy" in claim.judge(without).reason
+
+
+def test_features_beyond_the_relu_s_quarter_void_the_experiment(seed: int):
     def odd(job: Job) -> Mapping[str, Any]:
         return {**yes(job), "series": {**PICTURES, "seen_angle_share": shares(20)}}
 
