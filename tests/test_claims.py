@@ -15,7 +15,7 @@ import pytest
 from synthetic_claims import PICTURES, SEEDS, run, shares
 
 from kernels import catalogue as losses
-from suites.claims import catalogue
+from suites.claims import catalogue, judging
 from suites.claims.claim import Claim
 from suites.claims.margins import (
     RELEASED,
@@ -25,6 +25,7 @@ from suites.claims.margins import (
     reaches_floor,
     share_of_psi,
 )
+from suites.quality.intervals import Interval
 from suites.quality.jobs import Job
 
 NAMES = (
@@ -324,3 +325,12 @@ def test_margins_promised_by_the_formula():
 def test_seeds_of_a_rate_are_more_than_those_given():
     jobs = catalogue.get("triplet-mining").jobs("small", SEEDS, "cpu")
     assert len({job.seed for job in jobs if job.arm == "batch-hard free"}) == 3 * len(SEEDS)
+
+
+def test_an_effect_is_there_only_if_it_matters_and_is_sure():
+    cases = {
+        (0.5, 0.4, 0.6): "reproduced", (0.2, 0.1, 0.35): "undecided", (0.4, -0.1, 0.9): "undecided",
+        (0.2, 0.1, 0.29): "not reproduced", (-0.5, -0.6, -0.4): "not reproduced",
+    }  # fmt: skip
+    for (mean, low, high), outcome in cases.items():
+        assert judging.larger(Interval(mean, low, high, 3), 0.3) == outcome
