@@ -110,6 +110,13 @@ _TABLE = (
 _HEAD = (
     Metric("seen_classifier_accuracy", "1", "higher", "quality", "seen identities told apart"),
     Metric(
+        "seen_norm_free_accuracy",
+        "1",
+        "higher",
+        "quality",
+        "seen identities told apart by the angle to the class weights alone",
+    ),
+    Metric(
         "seen_class_weight_angle_deg",
         "deg",
         "higher",

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic_claims import PICTURES, SEEDS, run, shares
+from synthetic_claims import PICTURES, SEEDS, no, run, shares, unsure, yes
 
 from kernels import catalogue as losses
-from suites.claims import catalogue
+from suites.claims import catalogue, judging
 from suites.claims.claim import Claim
 from suites.claims.margins import (
     RELEASED,
@@ -25,6 +25,7 @@ from suites.claims.margins import (
     reaches_floor,
     share_of_psi,
 )
+from suites.quality.intervals import Interval
 from suites.quality.jobs import Job
 
 NAMES = (
@@ -33,58 +34,6 @@ NAMES = (
 )  # fmt: skip
 # Core seconds a training, measured on one core: Fashion-MNIST in full form.
 COST_S = {"mlp": 10, "lenet++": 210}
-
-
-def m_of(job: Job) -> int:
-    options = dict(job.terms[0].options)
-    return int(options["m"]) if "m" in options else 1  # type: ignore[arg-type]
-
-
-def yes(job: Job) -> Mapping[str, Any]:
-    """Figures that a claim which is true would give."""
-    name, arm = job.study.removeprefix("claims/"), job.arm
-    made: dict[str, Any] = {"series": {**PICTURES, "seen_angle_share": shares(30)}}
-    if name == "center-spread":
-        pull = arm.removeprefix("lenet++ ").startswith("lambda")
-        made |= {"seen_intra_class_distance": 0.5 if pull else 1.0}
-        made |= {"seen_inter_class_distance": 4.0, "seen_classifier_accuracy": 0.9}
-    if name == "contrastive-margin":
-        made |= {"seen_negative_distance_p5": 1.05 * float(arm.removeprefix("m="))}
-        made |= {"seen_positive_distance_mean": 0.1}
-    if name == "triplet-mining":
-        hardest = arm.startswith("batch-hard")
-        made |= {"seen_embedding_diameter": 0.001 if hardest else 1.2}
-        made |= {"seen_recall_at_1": 0.95, "seen_map_at_r": 0.9}
-    if name in ("a-softmax-margin", "full-margin"):
-        m = m_of(job)
-        bent = name == "a-softmax-margin" or arm not in ("m=4 floor 5", "m=4 constant 5")
-        made |= {"seen_angular_margin_ratio": 0.01 + (promised(m) if bent else 0.2)}
-        made |= {"map_at_r": 0.5 + 0.02 * m, "seen_classifier_accuracy": 0.9}
-        made |= {"seen_norm_free_accuracy": 0.9}
-    if name == "mixed-against-angular":
-        wins = arm.startswith("a-softmax")
-        made |= {"map_at_r": 0.6 if wins else 0.5, "verification_accuracy": 0.9 if wins else 0.8}
-    if name == "last-relu":
-        made["series"]["seen_angle_share"] = shares(9 if job.settings.last_relu else 30)
-        made |= {"seen_classifier_accuracy": 0.9}
-    return made
-
-
-def no(job: Job) -> Mapping[str, Any]:
-    """The opposite, or no difference at all."""
-    made = dict(yes(job))
-    made |= {name: 0.5 for name, v in made.items() if isinstance(v, float)}
-    made["seen_embedding_diameter"] = 1.0
-    made["seen_negative_distance_p5"] = 0.01
-    made["series"] = {**PICTURES, "seen_angle_share": shares(9)}
-    return made
-
-
-def unsure(job: Job) -> Mapping[str, Any]:
-    """What one seed says the next denies: intervals that hold both nothing and what matters."""
-    if job.study.endswith("triplet-mining"):  # 3 of 12 might be chance, and might be a rate
-        return yes(job) if job.seed in (1, 2, 3) else no(job)
-    return yes(job) if job.seed % 2 else no(job)
 
 
 @pytest.fixture(params=NAMES)
@@ -270,7 +219,17 @@ def test_a_margin_without_open_set_gain_is_not_reproduced(seed: int):
     assert claim.judge(found).outcome == "not reproduced"
 
 
-def test_a_features_beyond_the_relu_s_quarter_void_the_experiment(seed: int):
+def test_a_direction_that_says_less_than_softmax_is_not_reproduced(seed: int):
+    claim = catalogue.get("a-softmax-margin")
+    found = run(claim, lambda job: {**yes(job), "seen_norm_free_accuracy": 0.8}, seed)
+    assert claim.judge(found).outcome == "not reproduced"
+    without = [replace(t, metrics={k: v for k, v in t.metrics.items() if "norm" not in k})
+               for t in found]  # fmt: skip
+    assert claim.judge(without).outcome == "undecided"
+    assert "has no seen_norm_free_accuracy" in claim.judge(without).reason
+
+
+def test_features_beyond_the_relu_s_quarter_void_the_experiment(seed: int):
     def odd(job: Job) -> Mapping[str, Any]:
         return {**yes(job), "series": {**PICTURES, "seen_angle_share": shares(20)}}
 
@@ -314,3 +273,12 @@ def test_margins_promised_by_the_formula():
 def test_seeds_of_a_rate_are_more_than_those_given():
     jobs = catalogue.get("triplet-mining").jobs("small", SEEDS, "cpu")
     assert len({job.seed for job in jobs if job.arm == "batch-hard free"}) == 3 * len(SEEDS)
+
+
+def test_an_effect_is_there_only_if_it_matters_and_is_sure():
+    cases = {
+        (0.5, 0.4, 0.6): "reproduced", (0.2, 0.1, 0.35): "undecided", (0.4, -0.1, 0.9): "undecided",
+        (0.2, 0.1, 0.29): "not reproduced", (-0.5, -0.6, -0.4): "not reproduced",
+    }  # fmt: skip
+    for (mean, low, high), outcome in cases.items():
+        assert judging.larger(Interval(mean, low, high, 3), 0.3) == outcome

@@ -104,7 +104,8 @@ def head(
     the class weights.
 
     ``norm_free`` classifies by angle alone, as A-Softmax does: weights of unit length, no bias.
-    norm_free_accuracy does so whatever the loss. class_weight_angle_deg is the mean over the classes of the angle to the nearest other weight.
+    norm_free_accuracy does so whatever the loss. class_weight_angle_deg is the mean over the
+    classes of the angle to the nearest other weight.
     """
     tensors = (x_ND, class_weights_CD) if bias_C is None else (x_ND, class_weights_CD, bias_C)
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
