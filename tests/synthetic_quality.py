@@ -18,6 +18,7 @@ from reports.quality import judging, published
 from reports.quality.build import build
 from suites.claims.claim import Claim, Estimate, Panel, Plot, Verdict
 from suites.claims.claim import Line as Curve
+from suites.published import Table
 from suites.quality.intervals import interval
 from suites.quality.jobs import Job, Settings, Term
 
@@ -184,15 +185,10 @@ CLAIM = Claim(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class PublishedTable:
-    """As `suites.published` has them."""
-
-    title: str = "Accuracy on LFW"
-    columns: tuple[str, ...] = ("method", "accuracy")
-    rows: tuple[tuple[str, ...], ...] = (("A-Softmax, m = 4", "99.42"),)
-    source: str = "SphereFace 2017, table 4"
-    status: str = "published, other data"
+PUBLISHED = Table(
+    "Accuracy on LFW", ("method", "accuracy"), (("A-Softmax, m = 4", "99.42"),),
+    "SphereFace 2017, table 4", "V: read in the paper's text",
+)  # fmt: skip
 
 
 @contextmanager
@@ -200,7 +196,7 @@ def one_claim() -> Iterator[None]:
     """The claim and the table of the synthetic run, in place of the catalogue's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judging, "known", lambda: [CLAIM])
-        patch.setattr(published, "known", lambda: [PublishedTable()])
+        patch.setattr(published, "known", lambda: [PUBLISHED])
         yield
 
 

@@ -21,9 +21,9 @@ from synthetic_quality import (
     DIVERGED,
     MISSING,
     NOISE,
+    PUBLISHED,
     SEEDS,
     Maker,
-    PublishedTable,
     one_claim,
     report,
     write,
@@ -183,7 +183,7 @@ def test_a_claim_that_breaks_takes_only_itself(tmp_path: Path, monkeypatch: pyte
 
 
 def test_published_tables_are_marked(page: Page):
-    made = PublishedTable()
+    made = PUBLISHED
     assert f"{made.title} (published, other data)" in page.seen
     assert made.source in page.seen and made.rows[0][1] in page.seen
 
@@ -228,9 +228,10 @@ def test_the_same_records_give_the_same_bytes_without_torch(built: Path, tmp_pat
     (tmp_path / "records.jsonl.xz").write_bytes(lzma.compress(content))
     code = (
         "import sys; sys.path.insert(0, 'tests')\n"
-        "from pathlib import Path; from synthetic_quality import CLAIM, PublishedTable\n"
+        "from pathlib import Path; from synthetic_quality import CLAIM, PUBLISHED\n"
         "from reports.quality import judging, published; from reports.quality.build import build\n"
-        "judging.known = lambda: [CLAIM]; published.known = lambda: [PublishedTable()]\n"
+        "assert len(judging.known()) == 7 and published.known()\n"
+        "judging.known = lambda: [CLAIM]; published.known = lambda: [PUBLISHED]\n"
         f"build(Path({str(tmp_path)!r}))\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )

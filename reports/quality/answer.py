@@ -57,7 +57,7 @@ def best(quality: Quality, division: str, dataset: str) -> dict | None:
         return None
     leader, middle = ranks[0]
     pairs = [p for p in numbers.compare(found, metric) if leader.label in (p.a, p.b)]
-    apart = [p.b if p.a == leader.label else p.a for p in pairs if p.found]
+    apart = [p.b if p.a == leader.label else p.a for p in pairs if p.told_apart]
     rest = [group.label for group, _ in ranks[1:]]
     apart = [label for label in rest if label in apart]
     others = [label for label in rest if label not in apart]

@@ -156,20 +156,22 @@ def _differences(found: list[Group]) -> list[Block]:
         return [Text(text, "note")]
     rows = []
     for one in sorted(pairs, key=lambda p: (p.adjusted is None, p.adjusted)):
-        middle = one.paired.difference
+        middle = one.difference
         ends = units.NOTHING
         if middle.low is not None and middle.high is not None:
             ends = f"[{middle.low:+.3f}, {middle.high:+.3f}]"
-        verdict = Cell("yes", tone="strong") if one.found else Cell("no", tone="quiet")
+        verdict = Cell("yes", tone="strong") if one.told_apart else Cell("no", tone="quiet")
         rows.append((Cell(one.a, mark=one.a), Cell(one.b, mark=one.b), f"{middle.mean:+.3f}", ends,
-                     str(middle.count), numbers.p_text(one.paired.p_value),
+                     str(middle.count), numbers.p_text(one.p_value),
                      numbers.p_text(one.adjusted), verdict))  # fmt: skip
-    survive = sum(one.found for one in pairs)
+    survive = sum(one.told_apart for one in pairs)
     columns = ("loss", "against", f"difference of {title}", "95% interval", "seeds in both", "p",
                "p after Holm", "told apart")  # fmt: skip
     text = (
         f"Differences of {title} by pairs of runs from equal seeds (Student's paired test); p is "
-        f"corrected by Holm over all {len(pairs)} pairs of this table; the intervals are not. "
+        f"corrected by Holm over the {max(one.family for one in pairs)} pairs that share two seeds "
+        "or more; the intervals are not corrected. A seed that only one of the two has counts in "
+        "neither. "
         f"{survive} of {len(pairs)} can be told apart at 5%."
     )
     made = table(columns, rows, numeric=columns[2:7])

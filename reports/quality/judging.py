@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.records import Training
+from suites.claims import catalogue
 from suites.claims.claim import Claim, Outcome, Plot, Verdict
 
 from ..document import Tone
@@ -28,12 +29,7 @@ class Judged:
 
 def known() -> list[Claim]:
     """All claims of the catalogue, in their order."""
-    try:
-        from suites.claims.catalogue import claims
-    except ModuleNotFoundError:
-        return []
-
-    return sorted(claims(), key=lambda claim: claim.number)
+    return catalogue.claims()
 
 
 def judge(quality: Quality, claims: list[Claim] | None = None) -> list[Judged]:

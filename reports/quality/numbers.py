@@ -5,22 +5,21 @@ Nothing here picks a seed: a figure is the mean over all that ran, or there is n
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.metrics import METRICS
 from benchmarks.records import Training
-from suites.quality.intervals import Interval, Paired, holm, interval, paired
+from suites.quality.comparisons import Comparison, comparisons
+from suites.quality.intervals import Interval, interval
 
 from .. import units
-from .reading import Group
+from .reading import Group, device_of
 
 MAIN = "map_at_r"
 SEEN = "seen_"
-LEVEL = 0.05
 # The table's columns, in their order; a column that no training has is left out.
 TABLE = (
     "recall_at_1", "map_at_r", "verification_accuracy", "tar_at_far_1_percent",
@@ -106,33 +105,20 @@ def untrained(found: Sequence[Group]) -> Group | None:
     return None
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """a - b over the seeds that both have; ``adjusted`` is the p-value after Holm's correction over
-    all pairs of the table, None where there is none."""
-
-    a: str
-    b: str
-    paired: Paired
-    adjusted: float | None
-
-    @property
-    def found(self) -> bool:
-        return self.adjusted is not None and self.adjusted <= LEVEL
-
-
 def compare(found: Sequence[Group], metric: str) -> list[Comparison]:
-    """Every pair of arms that share a seed, in the order of the table."""
-    values = {group.label: by_seed(group, metric) for group in found}
-    pairs = [
-        (a, b, paired(values[a], values[b]))
-        for a, b in itertools.combinations(values, 2)
-        if values[a].keys() & values[b].keys()
-    ]
-    known = [one.p_value for _, _, one in pairs if one.p_value is not None]
-    adjusted = iter(holm(known))
-    return [Comparison(a, b, one, next(adjusted) if one.p_value is not None else None)
-            for a, b, one in pairs]  # fmt: skip
+    """Every two arms that share a seed, as `suites.quality.comparisons` has them, by the labels of
+    the table; arms of two devices or contenders are not held against each other."""
+    compared: list[Comparison] = []
+    for device in dict.fromkeys(device_of(one) for group in found for one in group.trainings):
+        own = {(one.contender, one.arm): group.label for group in found
+               for one in group.trainings if device_of(one) == device}  # fmt: skip
+        trainings = [one for group in found for one in group.trainings if device_of(one) == device]
+        studies = {one.study for one in trainings}
+        compared += [
+            replace(one, a=own[one.contender, one.a], b=own[one.contender, one.b])
+            for one in comparisons(trainings, metric, studies)
+        ]
+    return compared
 
 
 def ranked(found: Sequence[Group], metric: str) -> list[tuple[Group, Interval]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from suites.published import Table
 
 from .. import units
 from ..document import Document, Fact, Text
@@ -20,7 +21,7 @@ _FOOTER = (
 
 
 def document(
-    quality: Quality, judged: Sequence[Judged], unknown: Sequence[str], tables: Sequence[Any],
+    quality: Quality, judged: Sequence[Judged], unknown: Sequence[str], tables: Sequence[Table],
     looks: Looks,
 ) -> Document:  # fmt: skip
     """The whole page as data."""

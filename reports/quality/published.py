@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from suites.published import Table, tables
 
 from ..document import Block, Cell, Section, Text, table
 
@@ -11,17 +12,12 @@ TITLE = "Published, other data"
 MARK = "published, other data"
 
 
-def known() -> list[Any]:
+def known() -> list[Table]:
     """The tables of `suites.published`."""
-    try:
-        from suites.published import tables
-    except ModuleNotFoundError:
-        return []
-
-    return list(tables())
+    return tables()
 
 
-def section(found: Sequence[Any]) -> Section:
+def section(found: Sequence[Table]) -> Section:
     blocks: list[Block] = [Text(
         "The papers' own tables, on the data that they had (CASIA-WebFace, LFW and the like), "
         "which is not what was trained on here. None of their figures can be compared with one of "

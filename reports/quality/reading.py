@@ -86,18 +86,19 @@ def groups(trainings: Iterable[Training]) -> list[Group]:
     """In the order trained; call it with one dataset's trainings of one study."""
     rows = list(trainings)
     contenders = {one.contender for one in rows}
-    devices = {_device(one) for one in rows}
+    devices = {device_of(one) for one in rows}
     found: dict[str, list[Training]] = {}
     for one in rows:
         parts = [one.arm or f"{one.loss}/{one.variant}".rstrip("/")]
         parts += [one.contender] * (len(contenders) > 1)
-        parts += [_device(one)] * (len(devices) > 1)
+        parts += [device_of(one)] * (len(devices) > 1)
         found.setdefault(", ".join(parts), []).append(one)
     return [Group(label, tuple(sorted(seeds, key=lambda t: t.seed)))
             for label, seeds in found.items()]  # fmt: skip
 
 
-def _device(training: Training) -> str:
+def device_of(training: Training) -> str:
+    """Empty for records that do not say."""
     return str(training.job.get("device", ""))
 
 

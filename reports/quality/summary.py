@@ -44,8 +44,8 @@ def _table(quality: Quality, division: str, dataset: str) -> dict[str, Any]:
         "rows": rows,
         "untrained": _row(before, metrics) if before else None,
         "differences": [
-            {"a": one.a, "b": one.b, **(numbers.plain(one.paired.difference) or {}),
-             "p": numbers.rounded(one.paired.p_value), "p_holm": numbers.rounded(one.adjusted)}
+            {"a": one.a, "b": one.b, **(numbers.plain(one.difference) or {}),
+             "p": numbers.rounded(one.p_value), "p_holm": numbers.rounded(one.adjusted)}
             for one in numbers.compare(found, metric)
         ],
     }  # fmt: skip
