@@ -107,7 +107,7 @@ def test_mlflow_holds_what_the_result_says(
 def test_without_mlflow_the_result_is_whole(seed: int, tmp_path: Path, monkeypatch):
     expected = trained("softmax", seed)
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    result = training.run(job("softmax", seed), Mirror(tmp_path, {}))
+    result = training.run(job("softmax", seed), mirror=Mirror(tmp_path, {}))
     assert result.mlflow == {"reason": "mlflow is not installed"}
     assert result.status == "ok"
     assert without_times(result.epochs) == without_times(expected.epochs)
@@ -128,7 +128,7 @@ def test_a_store_that_fails_costs_the_mirror_alone(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     mirror = Mirror(tmp_path, {})
     for _ in range(2):
-        result = training.run(job("softmax", seed, epochs=1), mirror)
+        result = training.run(job("softmax", seed, epochs=1), mirror=mirror)
         assert result.status == "ok"
         assert set(result.mlflow) == {"reason"}
         assert "secret" not in result.mlflow["reason"]
