@@ -56,12 +56,17 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
         prog="python -m benchmarks.gpu_session",
         description="Check, time and watch every kernel on this machine's GPU, within minutes.",
     )
-    parser.add_argument("--dry-run", action="store_true",
-                        help="the same plan on a CPU with tiny shapes; no evidence")  # fmt: skip
-    parser.add_argument("--out", type=Path, help="a folder for the records; one that holds a "
-                        "session goes on with what it lacks  [default: reports/out/gpu-<time>]")  # fmt: skip
-    parser.add_argument("--minutes", type=_minutes, default=8.0,
-                        help="time for all of it, from start to end  [default: 8]")  # fmt: skip
+    parser.add_argument(
+        "--dry-run", action="store_true", help="the same plan on a CPU, tiny shapes; no evidence"
+    )
+    parser.add_argument(
+        "--out", type=Path,
+        help="a folder for the records; one that holds a session goes on with what it lacks  "
+        "[default: reports/out/gpu-<time>]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--minutes", type=_minutes, default=8.0, help="time for all of it  [default: 8]"
+    )
     return parser.parse_args(words)
 
 
@@ -81,11 +86,12 @@ def main(words: Sequence[str] | None = None) -> int:
     if problem := unmet(dry_run=given.dry_run):
         print(f"error: {problem}", file=sys.stderr)
         return 3
-    from benchmarks.gpu.session import Session, new_budget
+    from benchmarks.gpu import budget
 
-    budget = new_budget(given.minutes)  # what follows imports torch, which takes seconds
+    minutes = budget.new(given.minutes)  # what follows imports torch, which takes seconds
     from benchmarks import machine
     from benchmarks.gpu.journal import Journal, Refused
+    from benchmarks.gpu.session import Session
     from suites import gpu
 
     if not given.dry_run and (reason := machine.missing("cuda")):
@@ -103,7 +109,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
-        session = Session(gpu.plan(dry_run=given.dry_run), journal, budget, command,
+        session = Session(gpu.plan(dry_run=given.dry_run), journal, minutes, command,
                           given.dry_run, notes=notes)  # fmt: skip
         code = session.run()
     except OSError as error:

@@ -122,9 +122,7 @@ def _tiny() -> Iterator[Case]:
         yield replace(case, compile=False)
 
 
-def _case(
-    suite: str, loss: Loss, variant: Variant, shape: Shape, dtype: str, device: str
-) -> Case:
+def _case(suite: str, loss: Loss, variant: Variant, shape: Shape, dtype: str, device: str) -> Case:
     measures = {"agreement": ("agreement",), "speed": ("agreement", "speed", "memory")}
     return Case(
         suite, loss.name, variant.name, shape, dtype, device, "drawn", 0,

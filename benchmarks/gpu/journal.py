@@ -74,7 +74,7 @@ class Journal:
                 "choose another folder"
             ) from None
         if content and heads not in (set(), {"session"}):
-            raise Refused(f"--out: {self.path} does not begin with a session; choose another folder")
+            raise Refused(f"--out: {self.path} begins with no session; choose another folder")
         sessions = [line for line in lines if line["kind"] == "session"]
         if any(bool(s["information"].get("dry_run")) != self.dry_run for s in sessions):
             kind = "a measured session" if self.dry_run else "a dry run, which is no evidence"

@@ -24,8 +24,8 @@ from typing import Any
 
 from suites.cases import Case
 
-from .journal import NO_TIME
 from ..machine import ROOT
+from .journal import NO_TIME
 
 # A lane whose children die this often without an answer between them does not run here.
 _DEATHS = 3
@@ -143,7 +143,7 @@ class _Slot:
                               log=self._said()))  # fmt: skip
 
     def _case(self, case: Case | None, left: float) -> None:
-        started, lane = self.now(), self.lane
+        lane = self.lane
         try:
             self._spawn()
             self.mark = self.log.stat().st_size  # what is said from here on is of this case
@@ -158,7 +158,7 @@ class _Slot:
             self.kill()
             self._end(case, f"{lane.name}: can't start its process: {error}")
             return
-        patience = min(lane.patience_s, left)
+        patience, started = min(lane.patience_s, left), self.now()
         until = started + patience
         while True:
             try:
@@ -184,8 +184,8 @@ class _Slot:
             lane.deaths += 1
             code = self.child.wait() if self.child else None
             self.kill()
-            said = self._said().strip().splitlines()[-1:]
-            reason = f"its process ended (exit code {code})" + (f": {said[0][:200]}" if said else "")
+            said = (self._said().strip().splitlines() or ["it said nothing"])[-1]
+            reason = f"its process ended (exit code {code}): {said[:200]}"
             self._end(case, reason, self.now() - started)
             return True
         try:

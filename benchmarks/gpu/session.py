@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,53 +21,21 @@ from suites.cases import Case
 from suites.gpu import CHECKERS, Plan
 
 from .. import machine
-from ..measurement import Measurement
-from ..rows import Row, not_run
-from . import checkers, telemetry
+from ..rows import Row
+from . import cells, checkers, telemetry
+from .budget import CEILINGS_S, Budget
 from .journal import NO_TIME, Journal
 from .lanes import Event, Lane, plain
 from .lanes import run as run_lanes
-from .timing import GpuMeasurement
 
 FINE, FAILED, INTERRUPTED = 0, 1, 130
-CEILINGS_S, CHECKING, LEAVING_S = 45.0, 0.45, 8.0
-_LEAST_SHARE = 0.15
 # Children that check, and those that compile ahead; a core each, two left for this process.
 _CHECKERS_AT_ONCE, _FILLERS = 8, 4
+# A sanitizer that is killed says nothing: no case is begun that might not end in time.
+_LEAST_S = {"memcheck": 12.0, "racecheck": 12.0, "speed": 5.0}
+# By checker and case: the rows that wait for the checker's last word.
+Held = dict[str, dict[str, tuple[Case, list[Row]]]]
 Run = Callable[..., Iterator[Event]]
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Seconds of ``now``; ``minutes`` from ``start``."""
-
-    minutes: float
-    start: float
-    now: Callable[[], float]
-
-    @property
-    def words(self) -> str:
-        return f"{self.minutes:g} minutes"
-
-    @property
-    def end(self) -> float:
-        return self.start + 60 * self.minutes - LEAVING_S
-
-    @property
-    def ceilings_end(self) -> float:
-        return min(self.end, self.start + CEILINGS_S)
-
-    @property
-    def checks_end(self) -> float:
-        """Of what is left when the checks begin."""
-        now = self.now()
-        return now + max(0.0, self.end - now) * CHECKING
-
-    def seconds(self, preferred: float, left: float, cases: int) -> float:
-        """Timed seconds for the next of ``cases``: a third of its share of what is left, for
-        compiling, drawing and checking take the rest; between a floor and what is preferred."""
-        share = left / max(1, cases) / 3
-        return min(preferred, max(_LEAST_SHARE * preferred, share))
 
 
 @dataclass
@@ -88,6 +55,7 @@ class Session:
     def __post_init__(self) -> None:
         self.device = "cpu" if self.dry_run else "cuda"
         self.problems: list[str] = []
+        self.missed = "Triton's check was not shown a planted overflow"
         self.counts: dict[str, int] = {}
 
     def run(self) -> int:
@@ -112,7 +80,7 @@ class Session:
 
     def _phase(self, name: str, work: Callable[[], Any]) -> Any:
         """A phase that fails ends itself alone. A full disk ends the session."""
-        self.tell(f"{name}: {max(0.0, self.budget.end - self.budget.now()):.0f} s left")
+        self.tell(f"{name}: {self.budget.left:.0f} s left")
         try:
             return work()
         except OSError:
@@ -165,8 +133,8 @@ class Session:
         """Agreement, overflow and both sanitizers at once; beside them what will be timed is
         compiled. None of it is timed."""
         cores = max(1, (os.cpu_count() or 1) - 2)
-        lanes = [self._lane("agreement", self._todo(self.plan.agreement),
-                            children=1 if self.dry_run else min(_CHECKERS_AT_ONCE, cores))]  # fmt: skip
+        children = 1 if self.dry_run else min(_CHECKERS_AT_ONCE, cores)
+        lanes = [self._lane("agreement", self._todo(self.plan.agreement), children)]
         for checker in CHECKERS:
             cases = self._todo(case for case in self.plan.checks if case.suite == checker)
             reason = checkers.why_not(checker, self.device)
@@ -177,14 +145,24 @@ class Session:
         if not self.dry_run:
             filling = self._lane("fill", self._todo(self.plan.speed), children=_FILLERS)
             lanes.append(replace(filling, patience_s=120.0))
-        held: dict[str, list[tuple[Case, list[Row], float]]] = {}
+        held: Held = {}
         for event in self._events(lanes, self.budget.checks_end):
-            if event.lane in ("memcheck", "racecheck"):
+            if event.case is None:
+                self._control(event)
+            elif event.lane in ("memcheck", "racecheck"):
                 self._hold(event, held)
             elif event.lane != "fill":
                 self._write(event)
         for checker, cases_held in held.items():
             self._conclude(checker, cases_held)
+
+    def _control(self, event: Event) -> None:
+        """Whether Triton's check found the overflow that was planted; a sanitizer says so in its
+        log."""
+        if event.lane == "overflow" and event.end:
+            said = f"{event.reason} {event.log}"
+            found = checkers.overflow(said) or "assert" in said
+            self.missed = "" if found else "Triton's check did not find a planted overflow"
 
     def _timing(self) -> None:
         lane = self._lane("speed", self._todo(self.plan.speed))
@@ -219,7 +197,8 @@ class Session:
         preferred = self.plan.preset.seconds_per_case
 
         def message(case: Case | None, left: float, waiting: int) -> dict[str, Any]:
-            assert case is not None
+            if case is None:
+                return {"mode": "control", "checker": name, "device": self.device}
             return {
                 "mode": mode, "case": plain(case), "dry_run": self.dry_run,
                 "seconds": self.budget.seconds(preferred, left, waiting),
@@ -227,8 +206,10 @@ class Session:
 
         log = self._log(name)
         command = checkers.command(name, log, checkers.tool()) if check else checkers.WORKER
-        return Lane(name, cases, command, environment, message, log, children=children,
-                    patience_s=90.0, stop_s=20.0 if check else 5.0)  # fmt: skip
+        first = [None] if name in checkers.PLANTED else []
+        return Lane(name, [*first, *cases], command, environment, message, log, children=children,
+                    patience_s=90.0, least_s=_LEAST_S.get(name, 1.0),
+                    stop_s=20.0 if check else 5.0)  # fmt: skip
 
     def _log(self, name: str) -> Path:
         return self.journal.path.parent / "logs" / f"{name}-{self.journal.session[:8]}.log"
@@ -237,9 +218,8 @@ class Session:
         case = event.case
         assert case is not None
         rows = [Row(**fields) for fields in event.rows]
-        for row in rows:
-            if row.metric == checkers.METRIC and row.status == "worse":
-                row.reason = checkers.overflow(event.log) or row.reason
+        if case.suite == "overflow":
+            rows = [self._overflow(row) for row in rows]
         self.journal.results(case, rows, extra)
         if event.end:
             if event.reason:
@@ -248,53 +228,33 @@ class Session:
                     self.problems.append(f"{case.id}: {event.reason}")
             self.journal.end_case(case, event.seconds)
 
-    def _rest(self, case: Case, reason: str) -> list[Row]:
-        """Every cell of a case that has no line yet."""
-        if case.suite in CHECKERS:
-            from kernels import catalogue
-            from suites.gpu import checked
+    def _overflow(self, row: Row) -> Row:
+        wrong = checkers.Finding(1, row.reason) if row.status == "worse" else checkers.Finding(0)
+        return cells.judged(row, "overflow", wrong, self.missed)
 
-            names = checked(catalogue.get(case.loss).variant(case.variant))
-            rows = [row for name in names
-                    for row in not_run(name, (checkers.METRIC,), reason, checker=case.suite)]  # fmt: skip
-        else:
-            kind = GpuMeasurement if case.suite == "speed" else Measurement
-            rows = kind(case, self.plan.preset).not_run(reason)
-        told = self.journal.told(case)
-        return [row for row in rows if (row.contender, row.metric) not in told]
+    def _rest(self, case: Case, reason: str) -> list[Row]:
+        return cells.rest(case, self.plan.preset, reason, self.journal.told(case))
 
     def _not_run(self, cases: Iterable[Case], reason: str) -> None:
         for case in cases:
             self.journal.results(case, self._rest(case, reason))
             self.journal.end_case(case, 0.0)
 
-    def _hold(self, event: Event, held: dict[str, list[tuple[Case, list[Row], float]]]) -> None:
+    def _hold(self, event: Event, held: Held) -> None:
         """A sanitizer's rows wait for its last word, which it says when its process ends."""
         case = event.case
         assert case is not None
         rows = [Row(**fields) for fields in event.rows]
-        waiting = held.setdefault(event.lane, [])
         if rows or event.reason:
             rows = rows or self._rest(case, event.reason)
-            waiting.append((case, rows, event.seconds))
+            held.setdefault(event.lane, {}).setdefault(case.id, (case, rows))
 
-    def _conclude(self, checker: str, held: list[tuple[Case, list[Row], float]]) -> None:
-        log = self._log(checker)
-        text = log.read_text(errors="replace") if log.exists() else ""
-        finding = checkers.read(text)
-        for case, rows, seconds in held:
-            for row in rows:
-                row.protocol = {"instrument": f"compute-sanitizer --tool {checker}",
-                                "covers": "its whole process", "log": log.name}  # fmt: skip
-                if row.status == "not_run" and row.reason.startswith(NO_TIME):
-                    continue
-                if finding.errors is None:
-                    row.status, row.value = "not_run", None
-                    row.reason = row.reason or finding.sentence
-                elif finding.errors:
-                    row.status, row.value, row.reason = "worse", finding.errors, finding.sentence
+    def _conclude(self, checker: str, held: Mapping[str, tuple[Case, list[Row]]]) -> None:
+        found, missed = checkers.read_all(self._log(checker))
+        for case, rows in held.values():
+            rows = [cells.judged(row, checker, found, missed) for row in rows]
             self.journal.results(case, rows)
-            self.journal.end_case(case, seconds)
+            self.journal.end_case(case, 0.0)
 
 
 @contextmanager
@@ -304,11 +264,8 @@ def _caches() -> Iterator[dict[str, str]]:
     folder = tempfile.mkdtemp(prefix="marginbench-gpu-")
     try:
         yield {
-            name: f"{folder}/{name.lower()}" for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+            "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor",
+            "TRITON_CACHE_DIR": f"{folder}/triton",
         }
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def new_budget(minutes: float, now: Callable[[], float] = time.monotonic) -> Budget:
-    return Budget(minutes, now(), now)

@@ -84,7 +84,8 @@ class Replayed(Interleaved):
 
     def __init__(self, *args: Any, capture: Callable[..., Captured] = capture) -> None:
         super().__init__(*args)
-        self._capture, self._captured = capture, {}
+        self._capture = capture
+        self._captured: dict[str, Captured] = {}
 
     def run(self) -> list[Timed]:
         try:
@@ -102,10 +103,7 @@ class Replayed(Interleaved):
                 if captured is None:
                     captured = self._capture(*self._passes(timed.candidate))
                     self._captured[timed.candidate.name] = captured
-                replay = captured.backward
-                sample, _ = self.clock.time(
-                    captured.forward, None if replay is None else lambda _: replay()
-                )
+                sample, _ = self.clock.time(captured.forward, _ignoring(captured.backward))
         except Exception as error:
             timed.void("not_run", f"no CUDA graph of it: {explain(error)}")
             self._refill(number)
@@ -138,6 +136,17 @@ class Replayed(Interleaved):
             return dict(zip(names, found, strict=True))
 
         return forward, backward if subject.differentiable else None
+
+
+def _ignoring(replay: Callable[[], object] | None) -> Callable[[Any], None] | None:
+    """A replay as a clock calls a backward pass; what its forward pass gave is a graph's."""
+    if replay is None:
+        return None
+
+    def backward(_: Any) -> None:
+        replay()
+
+    return backward
 
 
 class GpuMeasurement(Measurement):
