@@ -98,7 +98,7 @@ def _checks(device: str) -> Iterator[Case]:
     for checker in CHECKERS:
         sizes = [(small, "float32"), (small, "bfloat16")]
         if checker == "overflow" and device == "cuda":
-            sizes.append((large, "bfloat16"))
+            sizes.insert(1, (large, "bfloat16"))
         for shapes, dtype in sizes:
             for loss, variant in _variants():
                 if checked(variant):

@@ -64,7 +64,7 @@ def environment(checker: str) -> Mapping[str, str]:
     TRITON_DEBUG. torch's own pools of memory would hide a read beyond a tensor's end.
     """
     if checker == "overflow":
-        return {"TRITON_DEBUG": "1", "TORCH_USE_CUDA_DSA": "1"}
+        return {"TRITON_DEBUG": "1"}
     return {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
 
 

@@ -194,7 +194,9 @@ class _Slot:
         except (ValueError, AttributeError):
             return False  # a library's own greeting
         if not end:
-            self.events.put(Event(lane.name, case, rows=rows, facts=answer.get("facts")))
+            self.events.put(
+                Event(lane.name, case, rows=rows, facts=answer.get("facts"), log=self._said())
+            )
             return False
         lane.deaths = 0
         reason = str(answer["reason"])

@@ -169,7 +169,8 @@ class Session:
         for event in self._events([replace(lane, patience_s=150.0)], self.budget.end):
             if event.start:
                 self.watch.take()
-            self._write(event, {"gpu": self.watch.take()} if event.rows else {})
+            timed = any(fields["metric"].endswith("_time_s") for fields in event.rows)
+            self._write(event, {"gpu": self.watch.take()} if timed else {})
 
     def _missing(self) -> None:
         """What a phase that failed left without a line."""
@@ -219,7 +220,7 @@ class Session:
         assert case is not None
         rows = [Row(**fields) for fields in event.rows]
         if case.suite == "overflow":
-            rows = [self._overflow(row) for row in rows]
+            rows = [self._overflow(row, event.log) for row in rows]
         self.journal.results(case, rows, extra)
         if event.end:
             if event.reason:
@@ -228,9 +229,11 @@ class Session:
                     self.problems.append(f"{case.id}: {event.reason}")
             self.journal.end_case(case, event.seconds)
 
-    def _overflow(self, row: Row) -> Row:
-        wrong = checkers.Finding(1, row.reason) if row.status == "worse" else checkers.Finding(0)
-        return cells.judged(row, "overflow", wrong, self.missed)
+    def _overflow(self, row: Row, log: str) -> Row:
+        found = checkers.Finding(0)
+        if row.status == "worse":
+            found = checkers.Finding(1, checkers.overflow(log) or row.reason)
+        return cells.judged(row, "overflow", found, self.missed)
 
     def _rest(self, case: Case, reason: str) -> list[Row]:
         return cells.rest(case, self.plan.preset, reason, self.journal.told(case))

@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import machine
 
-_EVERY_S = 0.25
+_EVERY_S = 0.1
 # Bits of NVML's clock event reasons.
 REASONS = {
     0x01: "idle", 0x02: "clocks set by a user", 0x04: "software power cap",
