@@ -163,6 +163,8 @@ class Session:
             said = f"{event.reason} {event.log}"
             found = checkers.overflow(said) or "assert" in said
             self.missed = "" if found else "Triton's check did not find a planted overflow"
+            if self.missed and not event.reason.startswith(NO_TIME):
+                self.problems.append(f"overflow: {self.missed}")
 
     def _timing(self) -> None:
         lane = self._lane("speed", self._todo(self.plan.speed))
@@ -254,6 +256,9 @@ class Session:
 
     def _conclude(self, checker: str, held: Mapping[str, tuple[Case, list[Row]]]) -> None:
         found, missed = checkers.read_all(self._log(checker))
+        self.tell(f"  {checker}: {found.sentence or f'{found.errors} errors'}")
+        if missed and checker in checkers.PLANTED and found.errors is not None:
+            self.problems.append(f"{checker}: {missed}")
         for case, rows in held.values():
             rows = [cells.judged(row, checker, found, missed) for row in rows]
             self.journal.results(case, rows)
