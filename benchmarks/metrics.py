@@ -43,6 +43,13 @@ _TABLE = (
     ),
     Metric("index_mismatches", "count", "lower", "error", "indices that differ from the reference"),
     Metric("index_regret", "1", "lower", "error", "distance lost by a differing index, relative"),
+    Metric(
+        "checker_errors",
+        "count",
+        "lower",
+        "exact",
+        "errors that a checker found: compute-sanitizer, or Triton's own of overflow",
+    ),
     Metric("train_loss", "1", "lower", "quality", "mean training loss of the last epoch"),
     Metric("recall_at_1", "1", "higher", "quality", "nearest neighbour has the same identity"),
     Metric("map_at_r", "1", "higher", "quality", "mean average precision at R"),
@@ -140,4 +147,11 @@ _SEEN = tuple(
     if metric.kind == "quality" and not metric.name.startswith("train_")
 )
 
-METRICS = {metric.name: metric for metric in (*_TABLE, *_SEEN, *_HEAD)}
+# Of a GPU session, beside the cold times that everything else rests on.
+_WAYS = tuple(
+    replace(metric, name=f"{way}_{metric.name}", summary=f"{said}: {metric.summary}")
+    for way, said in (("warm", "L2 as the calls before left it"), ("graph", "as CUDA graphs"))
+    for metric in _TABLE[:3]
+)
+
+METRICS = {metric.name: metric for metric in (*_TABLE, *_WAYS, *_SEEN, *_HEAD)}

@@ -237,8 +237,15 @@ class Run:
 
 
 def load(path: Path) -> Run:
-    """Reads a record file; raises RecordError where it is missing, cut off or damaged."""
-    return arrange(read_lines(path))
+    """Reads a record file; raises RecordError where it is missing, cut off, damaged or no evidence:
+    a dry run's, which measured tiny shapes to try a session out."""
+    run = arrange(read_lines(path))
+    if any(session.information.get("dry_run") for session in run.sessions):
+        raise RecordError(
+            f"records: expected a measured run; {path} is a dry run's, which is no evidence; "
+            "measure with: python -m benchmarks.gpu_session"
+        )
+    return run
 
 
 def arrange(lines: Iterable[Line]) -> Run:

@@ -225,7 +225,7 @@ def test_what_is_tested_is_even_over_identities_and_flipped_where_said(seed: int
     torch.testing.assert_close(embed(rows, flip=True), expected.detach())
     torch.testing.assert_close(embed(rows), run.network(images).detach())
     flipped = training.run(job(seed, flip=True))
-    assert "embeddings of image and mirror added" in flipped.settings["verification"]
+    assert "mirror's embedding" in flipped.settings["protocol"]["flip"]
     assert flipped.epochs[0]["map_at_r"] != training.run(job(seed)).epochs[0]["map_at_r"]
 
 

@@ -5,6 +5,7 @@ Shapes: N images of a split, D dimension of an embedding.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 
 from . import metrics
 from .datasets import SEEN, Dataset
-from .jobs import Row, Settings
+from .jobs import Job, Row, Settings
 from .loading import Loader
 from .metrics import Pairs
 from .objective import Objective
+from .protocol import protocol_text
 
 _BATCH = 512
 
@@ -109,20 +111,20 @@ class Evaluation:
             ).items()
         }
 
-    def description(self) -> dict[str, Any]:
-        s = self._settings
+    def protocol(self, job: Job, facts: Mapping[str, Any], steps: int) -> dict[str, str]:
+        """How its numbers come about, in sentences by subject."""
         asked = self.splits.get("test") or self.splits[SEEN]
-        source = (
-            "given with the dataset" if asked.pairs_given else "balanced, drawn by a fixed seed"
-        )
+        return protocol_text(
+            job, facts, tested={name: len(split.rows) for name, split in self.splits.items()},
+            pairs=len(asked.pairs.same), folds=len(asked.pairs.fold.unique()),
+            pairs_given=asked.pairs_given, steps=steps,
+        )  # fmt: skip
+
+    def tested(self) -> dict[str, str]:
+        """How many images of each split are looked at, of how many."""
         return {
-            "evaluated_images": {
-                name: f"{len(split.rows)} of {split.of}, evenly over identities"
-                for name, split in self.splits.items()
-            },
-            "verification": f"cosine, {len(asked.pairs.same)} pairs {source}, "
-            f"{len(asked.pairs.fold.unique())} folds, threshold from the other folds, embeddings "
-            + ("of image and mirror added" if s.flip else "of the image alone"),
+            name: f"{len(split.rows)} of {split.of}, evenly over identities"
+            for name, split in self.splits.items()
         }
 
 

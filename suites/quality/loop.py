@@ -242,22 +242,16 @@ class Run:
         return {
             **asdict(self.settings),
             "decay_at": list(self.settings.decay_at),
-            "division": "open: tuned for this loss"
-            if self.job.study == "open"
-            else "closed: one recipe for all losses",
             "batch": self.settings.batch,
             "steps": self.steps,
             "sampler": "P x K" if self.sampler == "balanced" else "shuffled",
             "partners": self.settings.partners if self.objective.partners else "none",
             **self.objective.description(last),
             "network_parameters": sum(p.numel() for p in self.network.parameters()),
-            "protocol": "open-set: no identity of test is trained on"
-            if "test" in self.dataset.splits
-            else "closed-set: other images of the identities trained on",
+            "protocol": self.evaluation.protocol(self.job, self.dataset.facts, self.steps),
             "dataset_sha256": self.dataset.manifest,
-            "preprocessing": self.dataset.facts.get("preprocessing", "none"),
             "images": {name: len(rows) for name, rows in self.dataset.splits.items()},
-            **self.evaluation.description(),
+            "evaluated_images": self.evaluation.tested(),
             "device": self.device,
         }
 

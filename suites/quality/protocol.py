@@ -107,8 +107,8 @@ def protocol_text(
     return {
         "division": _division(job),
         "identities": _identities(tested),
-        "disjointness": "checked when the data is loaded: no image is in two splits, and no "
-        "identity of test is in train",
+        "disjointness": "checked when the data is loaded: no image is in two splits, and "
+        + ("no identity of test is in train" if "test" in tested else "none is tested unseen"),
         "split": str(facts.get("split", "as the dataset declares it")),
         "preprocessing": str(facts.get("preprocessing", "none: pixels in [0, 1]")),
         "flip": "the sum of an image's and its mirror's embedding is tested"

@@ -35,15 +35,11 @@ class NotRun(Exception):
 
 
 def recipe(loss: Loss) -> Training:
-    """What the loss declares; else its first variant over class weights or a labelled batch, and
-    failing that its first with a loss at all. Raises NotRun if it has none."""
-    if loss.training is not None:
-        return loss.training
-    trainable = [v for v in loss.variants if v.output == "loss"]
-    preferred = [v for v in trainable if v.family in ("head", "batch")]
-    if not trainable:
+    """How a network is trained with it (`Loss.recipe`). Raises NotRun if no variant is a loss."""
+    found = loss.recipe()
+    if found is None:
         raise NotRun("no variant of it is a loss")
-    return Training(variant=(preferred or trainable)[0].name)
+    return found
 
 
 def why_not(contender: Contender, device: str) -> str | None:

@@ -26,7 +26,9 @@ KEPT_MODELS = ("closed", "open")
 class Listener(Protocol):
     """Hears of a training as it goes; never raises for a store that fails."""
 
-    def begin(self, job: Job, description: Mapping[str, Any]) -> None: ...
+    def begin(
+        self, job: Job, description: Mapping[str, Any], *, facts: Mapping[str, Any]
+    ) -> None: ...
     def epoch(self, row: Row) -> None: ...
     def end(self, result: TrainingResult, model_path: Path | None) -> dict[str, str]: ...
 
@@ -106,7 +108,7 @@ def run(
         except Exception as error:
             return _not_run(result, error)
         if mirror:
-            mirror.begin(job, result.settings)
+            mirror.begin(job, result.settings, facts=dataset.facts)
         model = None
         try:
             result = _trained(training, result, checkpoint, mirror, progress)

@@ -33,8 +33,8 @@ def model(folder: Path, run_id: str, path: Path) -> None:
 
     from .. import backbones
 
-    network = backbones.load(path)  # type: ignore[attr-defined,unused-ignore]
-    shape = tuple(backbones.read(path)["facts"]["image_shape"])  # type: ignore[attr-defined,unused-ignore]
+    network = backbones.load(path)
+    shape = tuple(backbones.read(path)["facts"]["image_shape"])
     with torch.no_grad():
         out = network(torch.zeros(1, *shape))
     single = numpy.dtype(numpy.float32)

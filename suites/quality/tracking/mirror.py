@@ -7,7 +7,6 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,6 @@ from . import content, files, store
 from .store import COMPLETE, KEY, PARENT, Point, Store
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ..jobs import Job, Row, TrainingResult
 
 RETRY_S = 600.0
@@ -141,25 +138,6 @@ class Mirror:
             return {"reason": self._reason}
         self._forget()
         return {"store": to.shown, "experiment_id": to.experiment, "run_id": run_id}
-
-    def log(
-        self, result: TrainingResult, x_ND: Tensor | None, identities_N: Tensor
-    ) -> dict[str, str]:
-        """A whole training at once; ``x_ND`` are test embeddings for the figure."""
-        from ..jobs import Job
-
-        if x_ND is not None and x_ND.shape[1] >= 2 and "embedding_1" not in result.series:
-            import torch
-
-            _, _, axes = torch.pca_lowrank(x_ND.double(), q=2)
-            points = (x_ND.double() - x_ND.double().mean(0)) @ axes
-            series = {
-                "embedding_1": points[:, 0].tolist(), "embedding_2": points[:, 1].tolist(),
-                "embedding_identity": identities_N.double().tolist(),
-            }  # fmt: skip
-            result = replace(result, series={**result.series, **series})
-        self.begin(Job.from_plain(result.job), result.settings)
-        return self.end(result, None)
 
     def _fail(self, error: Exception) -> None:
         self._run_id, self._store = "", None

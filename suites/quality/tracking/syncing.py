@@ -84,10 +84,8 @@ def send(to: Store, result: Any, out_dir: Path) -> None:
 
 def _model(name: str, out_dir: Path) -> Path | None:
     """The network's file, if it was kept."""
-    try:
-        from ..checkpoints import safe_name  # type: ignore[import-not-found,import-untyped,unused-ignore]
-    except ImportError:
-        return None
+    from ..checkpoints import safe_name
+
     path = out_dir / "models" / f"{safe_name(name)}.pt"
     return path if path.is_file() else None
 

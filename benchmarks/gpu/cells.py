@@ -1,0 +1,43 @@
+"""The cells of a case that have no figure, and what a checker's last word makes of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from kernels import catalogue
+from suites.cases import Case
+from suites.gpu import CHECKERS, checked
+from suites.presets import Preset
+
+from ..measurement import Measurement
+from ..rows import Row, not_run
+from . import checkers
+from .journal import NO_TIME
+from .timing import GpuMeasurement
+
+
+def rest(case: Case, preset: Preset, reason: str, told: Collection[tuple[str, str]]) -> list[Row]:
+    """Every cell that is not among ``told`` (contender and metric), with the reason."""
+    if case.suite in CHECKERS:
+        names = checked(catalogue.get(case.loss).variant(case.variant))
+        metrics = (checkers.METRIC,)
+        rows = [row for name in names for row in not_run(name, metrics, reason, checker=case.suite)]
+    else:
+        kind = GpuMeasurement if case.suite == "speed" else Measurement
+        rows = kind(case, preset).not_run(reason)
+    return [row for row in rows if (row.contender, row.metric) not in told]
+
+
+def judged(row: Row, checker: str, found: checkers.Finding, control: str) -> Row:
+    """The row as the checker's word has it. ``control``: empty where it found what was planted;
+    one that missed it has shown nothing, and what it did not find is not told as fine."""
+    row.protocol = {**row.protocol, "control": control or "found", **checkers.protocol(checker)}
+    if row.status == "not_run" and row.reason.startswith(NO_TIME):
+        return row
+    if found.errors is None:
+        row.status, row.value, row.reason = "not_run", None, row.reason or found.sentence
+    elif found.errors:
+        row.status, row.value, row.reason = "worse", found.errors, found.sentence
+    elif control and row.status == "ok" and checker in checkers.PLANTED:
+        row.status, row.value, row.reason = "not_run", None, control
+    return row

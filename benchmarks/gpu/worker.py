@@ -1,0 +1,221 @@
+"""The child of a GPU session: one line of JSON in, rows out as they are made, then an end.
+
+``python -m benchmarks.gpu.worker``. What happens in it (a crash, a fault that spoils the CUDA
+context, a hang) costs the case it was in, and its parent goes on with another child.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from suites import gpu
+from suites.cases import Case
+
+from ..rows import Row
+from . import checkers
+
+# Children that only compile share the GPU's memory with the checks beside them.
+_SHARE_OF_MEMORY = 0.2
+
+
+def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What one line asks for, in parts. Raises what goes wrong in it."""
+    if message["mode"] == "ceilings":
+        from . import ceilings
+
+        yield {"facts": ceilings.measure(message["device"])}
+        return
+    if message["mode"] == "control":
+        from . import planted
+
+        planted.run(message["checker"], message["device"])
+        return
+    case = case_of(message["case"])
+    preset = gpu.DRY_RUN if message["dry_run"] else gpu.PRESET
+    if message["mode"] == "check":
+        yield {"rows": _checked(case)}
+    elif message["mode"] == "fill":
+        _fill(case)
+    elif case.suite == "agreement" and message["dry_run"]:
+        yield from ({"rows": rows} for rows in _interpreted(case))
+    else:
+        from .timing import GpuMeasurement
+
+        measurement = GpuMeasurement(case, preset, seconds=message.get("seconds"))
+        yield from ({"rows": rows} for rows in measurement.rows())
+
+
+def case_of(fields: dict[str, Any]) -> Case:
+    from kernels.loss import Shape
+
+    shape, measures = Shape(**fields["shape"]), tuple(fields["measures"])
+    return Case(**{**fields, "shape": shape, "measures": measures})
+
+
+def _subject(case: Case) -> Any:
+    from kernels import catalogue
+
+    from ..rows import Subject
+
+    loss = catalogue.get(case.loss)
+    return Subject(loss, loss.variant(case.variant), case.shape, case.dtype, case.device)
+
+
+def _interpreted(case: Case) -> Iterator[list[Row]]:
+    """Agreement on a CPU, our kernels in Triton's interpreter."""
+    from .. import agreement
+    from ..contenders import candidates
+    from ..interpreted import MODE
+    from ..measurement import draw
+    from ..rows import not_run
+
+    subject = _subject(case)
+    found = candidates(subject, compile=False, interpreted=True)
+    able = [candidate for candidate in found if candidate.function is not None]
+    metrics = agreement.metrics(subject)[:1]
+    yield [
+        row
+        for candidate in found
+        if candidate.function is None
+        for row in not_run(candidate.name, metrics, candidate.reason, mode=MODE)
+    ]
+    yield agreement.measure(subject, able, draw(case, subject, 0), case.seed, mode=MODE)
+
+
+def _checked(case: Case) -> list[Row]:
+    """Our Triton kernels once, forward and backward, for who watches the process; a number that
+    is not right is agreement's to find."""
+    from ..agreement import TIMED_REDUCTION
+    from ..contenders import candidates
+    from ..measurement import draw
+    from ..rows import clear_gradients, explain, not_run
+    from ..truth import upstream
+
+    subject, of = _subject(case), {"checker": case.suite}
+    names = gpu.checked(subject.variant)
+    found = candidates(subject, compile=False, only=names, interpreted=case.device == "cpu")
+    inputs = draw(case, subject, 0)
+    rows: list[Row] = []
+    for candidate in (c for c in found if c.name in names):
+        if candidate.function is None:
+            rows += not_run(candidate.name, (checkers.METRIC,), candidate.reason, **of)
+            continue
+        row = Row(candidate.name, checkers.METRIC, dict(of), value=0.0)
+        try:
+            subject.evaluate(candidate.function, inputs, TIMED_REDUCTION,
+                             upstream(subject, TIMED_REDUCTION, case.seed))  # fmt: skip
+            _synchronize()
+        except Exception as error:
+            clear_gradients(inputs)
+            said = f"{explain(error)} {error.__cause__ or ''}"
+            row.status, row.reason, row.value = "not_run", explain(error), None
+            if "assert" in said or checkers.overflow(said):
+                row.status, row.value = "worse", 1.0
+                row.reason = checkers.overflow(said) or row.reason
+        rows.append(row)
+    return rows
+
+
+def _fill(case: Case) -> None:
+    """Compiles what the case will time, into the caches that its process will read."""
+    import torch
+
+    from ..agreement import TIMED_REDUCTION
+    from ..contenders import candidates
+    from ..measurement import draw
+    from ..truth import upstream
+
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(_SHARE_OF_MEMORY)
+    subject = _subject(case)
+    inputs = draw(case, subject, 0)
+    for candidate in candidates(subject, compile=case.compile):
+        contender = candidate.contender
+        if candidate.function is None or not (contender.compiled or "triton" in contender.needs):
+            continue
+        subject.evaluate(candidate.function, inputs, TIMED_REDUCTION,
+                         upstream(subject, TIMED_REDUCTION, case.seed))  # fmt: skip
+    _synchronize()
+
+
+def _synchronize() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def watch_overflow() -> None:
+    """Has the interpreter look for overflow as a GPU does under TRITON_DEBUG: it reads no such
+    setting, and its assertion takes one number, not a block."""
+    import numpy as np
+    from triton.runtime import interpreter as triton_interpreter
+
+    builder = triton_interpreter.interpreter_builder
+    builder.options = dataclasses.replace(builder.options, debug=True)
+
+    def create_assert(self: Any, condition: Any, message: str) -> None:
+        if not np.all(condition.data):
+            raise AssertionError(message)
+
+    triton_interpreter.InterpreterBuilder.create_assert = create_assert
+
+
+def _spoilt() -> bool:
+    """Whether a fault has spoilt this process's CUDA context, so that every later call fails."""
+    try:
+        _synchronize()
+    except Exception:
+        return True
+    return False
+
+
+def _prepare() -> None:
+    from .. import interpreter
+
+    if interpreter.active():
+        interpreter.correct_bfloat16()
+        if os.environ.get("TRITON_DEBUG") == "1":
+            watch_overflow()
+
+
+def main() -> None:
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a kernel prints is no answer
+
+    def say(**fields: Any) -> None:
+        out.write(json.dumps(fields) + "\n")
+        out.flush()
+
+    prepared = False
+    for line in sys.stdin:
+        start, reason, spoilt = time.perf_counter(), "", False
+        try:
+            if not prepared:
+                _prepare()
+                prepared = True
+            message = json.loads(line)
+            # What a planted error leaves behind is not to be trusted.
+            spoilt = message["mode"] == "control" and message["device"] == "cuda"
+            for part in answers(message):
+                if "rows" in part:
+                    part = {"rows": [dataclasses.asdict(row) for row in part["rows"]]}
+                say(**part)
+        except Exception as error:
+            from ..rows import explain
+
+            reason = explain(error)
+        spoilt = spoilt or _spoilt()
+        say(end=True, reason=reason, seconds=time.perf_counter() - start, spoilt=spoilt)
+        if spoilt:
+            return  # its parent goes on with another
+
+
+if __name__ == "__main__":
+    main()

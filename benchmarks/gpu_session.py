@@ -1,0 +1,127 @@
+"""``python -m benchmarks.gpu_session``: all there is to measure on a GPU, in minutes.
+
+Needs torch and Triton, and nothing else that is not Python's own; what is missing beside them is
+named with what it would add. Without a GPU, ``--dry-run`` goes through the same plan on a CPU with
+tiny shapes: its records say so, and no report takes them.
+
+Exit codes: 0 fine, 1 something is wrong or failed, 2 bad usage, 3 it can't be measured here, 130
+interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+REQUIRED = {"torch": "torch>=2.11", "triton": "triton>=3.6"}
+# Import name: what pip calls it, and what goes without it.
+OPTIONAL = {
+    "pynvml": ("nvidia-ml-py", "clocks, power, temperature and throttle reasons"),
+    "pytorch_metric_learning": ("pytorch-metric-learning==2.9.0", "that peer"),
+    "liger_kernel": ("liger-kernel==0.8.5", "that peer"),
+    "cut_cross_entropy": ("cut-cross-entropy==25.1.1", "that peer"),
+    "quack": ("quack-kernels==0.6.5", "that peer"),
+}
+# A dry run interprets kernels, in numpy.
+FOR_DRY_RUN = {"numpy": "numpy"}
+
+
+def absent(names: Sequence[str]) -> list[str]:
+    """Those that can't be imported here."""
+    return [name for name in names if importlib.util.find_spec(name) is None]
+
+
+def unmet(*, dry_run: bool) -> str:
+    """What has to be installed first, as a sentence with the line that does; empty if nothing."""
+    needed = REQUIRED | (FOR_DRY_RUN if dry_run else {})
+    lacking = [needed[name] for name in absent(list(needed))]
+    if not lacking:
+        return ""
+    line = " ".join(shlex.quote(name) for name in lacking)
+    return f"a GPU session needs {' and '.join(lacking)}; install with: pip install {line}"
+
+
+def optional() -> dict[str, str]:
+    """What of the rest is not here: the pip name, and what the session goes without."""
+    return dict(OPTIONAL[name] for name in absent(list(OPTIONAL)))
+
+
+def arguments(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu_session",
+        description="Check, time and watch every kernel on this machine's GPU, within minutes.",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="the same plan on a CPU, tiny shapes; no evidence"
+    )
+    parser.add_argument(
+        "--out", type=Path,
+        help="a folder for the records; one that holds a session goes on with what it lacks  "
+        "[default: reports/out/gpu-<time>]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--minutes", type=_minutes, default=8.0, help="time for all of it  [default: 8]"
+    )
+    return parser.parse_args(words)
+
+
+def _minutes(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < 24 * 60:
+        raise argparse.ArgumentTypeError(f"expected minutes above 0, such as 8; got {text!r}")
+    return found
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    words = sys.argv[1:] if words is None else words
+    given = arguments(words)
+    if problem := unmet(dry_run=given.dry_run):
+        print(f"error: {problem}", file=sys.stderr)
+        return 3
+    from benchmarks.gpu import budget
+
+    minutes = budget.new(given.minutes)  # what follows imports torch, which takes seconds
+    from benchmarks import machine
+    from benchmarks.gpu.journal import Journal, Refused
+    from benchmarks.gpu.session import Session
+    from suites import gpu
+
+    if not given.dry_run and (reason := machine.missing("cuda")):
+        print(f"error: {reason}; --dry-run goes through the plan without one", file=sys.stderr)
+        return 3
+    notes = optional()
+    for package, without in notes.items():
+        print(f"without {without}: pip install {shlex.quote(package)}")
+    prefix = "gpu-dry-run" if given.dry_run else "gpu"
+    out = given.out or Path("reports/out") / f"{prefix}-{datetime.now():%Y%m%d-%H%M%S}"
+    command = shlex.join(["python", "-m", "benchmarks.gpu_session", *words])
+    try:
+        journal = Journal(out, dry_run=given.dry_run)
+    except (Refused, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    try:
+        session = Session(gpu.plan(dry_run=given.dry_run), journal, minutes, command,
+                          given.dry_run, notes=notes)  # fmt: skip
+        code = session.run()
+    except OSError as error:
+        print(f"error: {error}; every whole line is kept: go on with --out {out}", file=sys.stderr)
+        return 1
+    finally:
+        journal.close()
+    for problem in session.problems[:20]:
+        print(f"problem: {problem}")
+    print(f"records: {journal.path} ({journal.worse} results are worse than allowed)")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
