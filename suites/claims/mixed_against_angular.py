@@ -32,11 +32,10 @@ def arm_of(name: str, dataset: str) -> str:
 
 
 def _settings(form: str, dataset: str) -> Settings:
+    many = conditions.many(form)
+    found = many if many and many[0] == dataset else conditions.open_set(form)
     # One sampler for all: else the mixtures alone would see balanced batches.
-    settings = replace(conditions.open_set(form)[1], sampler="balanced")
-    if dataset == "glyphs":
-        return replace(settings, identities_per_batch=60, images_per_identity=4)
-    return settings
+    return replace(found[1], sampler="balanced")
 
 
 def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
