@@ -4,7 +4,8 @@ Online mining sees the batch alone and is part of a loss's variant. Offline (Fac
 3.2, names it as the alternative), the training set is embedded every so many steps, and each
 anchor of the steps up to the next time gets a partner chosen among all of it.
 
-Shapes: N training images, M of them embedded, A anchors, D dimension of an embedding.
+Shapes: N training images, M of them embedded, P of them searched for negatives, A anchors, D
+dimension of an embedding.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from kernels.checks import InputError
 from . import sampling
 
 RULES = ("offline-hard", "offline-semi-hard")
-# Of a larger training set a random part of this size is embedded and mined among, drawn anew each
-# time: embedding a million images every 50 steps would be all that a training does.
-MOST = 60_000
+# Of a larger training set negatives are searched in a random part of this size, drawn anew each
+# time: comparing each anchor with a million images every 50 steps would be all a training does.
+MOST = 10_000
 _CHUNK = 1 << 24  # distances held at once
 
 
@@ -42,34 +43,37 @@ class OfflineMiner:
     def mine(self, embed: Callable[[Tensor], Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
         """(A) and (A), both indices into the training images."""
         positive = sampling.partners(self._labels_N, rows, self._generator)[0]
-        count = len(self._labels_N)
-        candidates = torch.arange(count)
-        if count > MOST:
-            candidates = torch.randperm(count, generator=self._generator)[:MOST]
-            candidates = torch.cat([candidates, rows, positive]).unique()
-        x_MD = embed(candidates)
-        labels_M = self._labels_N[candidates].to(x_MD.device)
-        size = max(1, _CHUNK // len(x_MD))
-        # Each anchor's place and its positive's among what is embedded.
-        places = [torch.searchsorted(candidates, of).to(x_MD.device) for of in (rows, positive)]
+        pool = torch.arange(len(self._labels_N))
+        if len(pool) > MOST:
+            pool = torch.randperm(len(pool), generator=self._generator)[:MOST].sort()[0]
+        embedded = torch.cat([pool, rows, positive]).unique()
+        x_MD = embed(embedded)
+        at_A, near_A, pool_P = (
+            torch.searchsorted(embedded, of).to(x_MD.device) for of in (rows, positive, pool)
+        )
+        x_PD, labels_P = x_MD[pool_P], self._labels_N[pool].to(x_MD.device)
+        labels_A = self._labels_N[rows].to(x_MD.device)
+        size = max(1, _CHUNK // len(pool))
+        parts = zip(*(of.split(size) for of in (at_A, near_A, labels_A)), strict=True)
         found = [
-            candidates[_negatives(x_MD, labels_M, at_A, near_A, self._rule).cpu()]
-            for at_A, near_A in zip(*(place.split(size) for place in places), strict=True)
+            pool[_negatives(x_MD[at], x_MD[near], labels, x_PD, labels_P, self._rule).cpu()]
+            for at, near, labels in parts
         ]
         return positive, torch.cat(found)
 
 
 def _negatives(
-    x_MD: Tensor, labels_M: Tensor, at_A: Tensor, positive_A: Tensor, rule: str
-) -> Tensor:
-    """For anchors and their positives (both indices into x_MD) the negative by the rule (A)."""
-    anchors_AD = x_MD[at_A]
-    distances_AM = (anchors_AD**2).sum(1, keepdim=True) + (x_MD**2).sum(1) - 2 * anchors_AD @ x_MD.T
-    own_AM = labels_M[at_A][:, None] == labels_M
+    anchors_AD: Tensor, positives_AD: Tensor, labels_A: Tensor, x_PD: Tensor, labels_P: Tensor,
+    rule: str,
+) -> Tensor:  # fmt: skip
+    """For anchors and their positives the place of the negative by the rule among x_PD (A)."""
+    distances_AP = torch.addmm((x_PD**2).sum(1), anchors_AD, x_PD.T, alpha=-2)
+    distances_AP += (anchors_AD**2).sum(1, keepdim=True)
+    own_AP = labels_A[:, None] == labels_P
     if rule == "offline-hard":
-        return distances_AM.masked_fill_(own_AM, torch.inf).argmin(1)
-    to_positive_A1 = distances_AM.gather(1, positive_A[:, None])
-    beyond_AM = distances_AM.masked_fill(own_AM | (distances_AM <= to_positive_A1), torch.inf)
-    nearest, semi_hard_A = beyond_AM.min(1)
-    farthest_A = distances_AM.masked_fill_(own_AM, -torch.inf).argmax(1)
+        return distances_AP.masked_fill_(own_AP, torch.inf).argmin(1)
+    to_positive_A1 = ((anchors_AD - positives_AD) ** 2).sum(1, keepdim=True)
+    beyond_AP = distances_AP.masked_fill(own_AP | (distances_AP <= to_positive_A1), torch.inf)
+    nearest, semi_hard_A = beyond_AP.min(1)
+    farthest_A = distances_AP.masked_fill_(own_AP, -torch.inf).argmax(1)
     return torch.where(nearest < torch.inf, semi_hard_A, farthest_A)
