@@ -141,7 +141,7 @@ class Variant:
 class Range:
     """Where an option is searched for: evenly between ``low`` and ``high``, or evenly in its
     logarithm. ``falling`` is for an option that falls over the run, max(floor, base (1 + gamma
-    t)^-power): it gives base, gamma, power and iterations, and the floor is what is searched."""
+    t)^-power) after t steps: it gives base, gamma and power, and the floor is what is searched."""
 
     low: float
     high: float
@@ -156,9 +156,9 @@ class Training:
     ``variant`` names the definition that stands for the loss. ``updates`` maps a field of
     `kernels.drawing.Batch` that no gradient reaches (such as ``centers``) to the variant with
     output ``"tensor"`` whose value replaces it after each step. ``schedule`` gives the options
-    that change on the way, by the fraction of the steps done, from 0 up to 1. ``source`` says
-    where schedule and updates come from. ``search`` names the options, of the variant or of an
-    update, that the open division tunes, and where; the declared value is always tried first.
+    that change on the way, by the number of steps done. ``source`` says where schedule and
+    updates come from. ``search`` names the options, of the variant or of an update, that the open
+    division tunes, and where; the declared value is always tried first.
     """
 
     variant: str

@@ -105,7 +105,7 @@ def planted_losses(
         recipe_ = Training(
             variant=function,
             updates={"centers": "update"},
-            schedule=lambda progress: {"strength": 1 + progress},
+            schedule=lambda step: {"strength": 1.0 + step},
         )
         return Loss("planted", "Planted", "nowhere", (variant, update), recipe_, "planted")
 

@@ -73,7 +73,7 @@ def test_what_the_loss_learns_is_trained_with_the_network():
 def test_class_weights_start_alike_for_every_contender(seed: int):
     made = [
         Objective(
-            [Term("softmax")], contender, 5, 8, torch.Generator().manual_seed(seed)
+            [Term("softmax")], contender, 5, 8, torch.Generator().manual_seed(seed), steps=1
         ).parameters
         for contender in ("reference", "eager")
     ]

@@ -164,5 +164,6 @@ def test_the_annealing_that_is_searched_is_the_one_that_is_declared():
     term, _ = search_module.tuned("a-softmax", {"annealing": 5.0}, recipe("digits").settings)
     annealing = dict(term.options)["annealing"]
     assert isinstance(annealing, Anneal)
-    for progress in (0.0, 0.01, 0.05, 0.5, 1.0):
-        assert annealing(progress) == pytest.approx(training.schedule(progress)["annealing"])
+    for step in (0, 1, 100, 1_658, 2_000):
+        declared = training.schedule(step)["annealing"]
+        assert annealing(step / 2_000, 2_000) == pytest.approx(declared)

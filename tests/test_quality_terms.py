@@ -12,11 +12,11 @@ from suites.quality import training
 from suites.quality.jobs import Anneal, Job, Settings, Term
 from suites.quality.objective import Embedded, Objective
 
-CLASSES, DIM, BATCH = 4, 6, 12
+CLASSES, DIM, BATCH, STEPS = 4, 6, 12, 2_000
 
 
 def objective(*terms: Term, seed: int) -> Objective:
-    return Objective(terms, "eager", CLASSES, DIM, torch.Generator().manual_seed(seed))
+    return Objective(terms, "eager", CLASSES, DIM, torch.Generator().manual_seed(seed), steps=STEPS)
 
 
 def embedded(seed: int) -> Embedded:

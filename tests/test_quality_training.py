@@ -104,7 +104,7 @@ def test_updates_and_schedule_follow_each_step(planted, monkeypatch, seed: int):
     assert len(calls) == steps
     for step, (centers, strength, takes_gradient) in enumerate(calls):
         assert torch.equal(centers, torch.full_like(centers, step * 0.5))
-        assert strength == pytest.approx(1 + step / steps)
+        assert strength == pytest.approx(1.0 + step)
         assert not takes_gradient
     assert result.settings["updated_by_rule"] == {"centers": "update"}
 

@@ -16,8 +16,9 @@ Row = dict[str, float | None]
 @dataclass(frozen=True)
 class Anneal:
     """An option that falls with the steps: max(floor, base (1 + gamma t)^-power), where t runs to
-    ``iterations`` over the whole training, however many steps that has (SphereFace 2017,
-    appendix G, and its released solver)."""
+    ``iterations`` over the whole training, however many steps that has; 0 iterations stand for
+    as many as it has steps, so that t counts them (SphereFace 2017, appendix G, and its released
+    solver)."""
 
     base: float
     gamma: float
@@ -25,9 +26,9 @@ class Anneal:
     floor: float
     iterations: int
 
-    def __call__(self, progress: float) -> float:
-        """The value when ``progress`` (0 to 1) of the steps are done."""
-        t = progress * self.iterations
+    def __call__(self, progress: float, steps: int = 0) -> float:
+        """The value when ``progress`` (0 to 1) of the ``steps`` are done."""
+        t = progress * (self.iterations or steps)
         return max(self.floor, self.base * (1 + self.gamma * t) ** -self.power)
 
 

@@ -66,8 +66,9 @@ class Run:
             s.backbone, self.image_shape, s.dim, self.generator, last_relu=s.last_relu
         ).to(job.device)
         classes = int(self.labels.max()) + 1
+        self.steps = s.epochs * sampling.steps_per_epoch(len(self.labels), s.batch)
         self.objective = Objective(
-            job.terms, job.contender, classes, s.dim, self.generator, job.device
+            job.terms, job.contender, classes, s.dim, self.generator, job.device, steps=self.steps
         )
         self.optimiser = _optimiser(s, self.network, self.objective)
         self.scaler = torch.amp.GradScaler(job.device, enabled=s.autocast == "float16")
@@ -76,7 +77,6 @@ class Run:
         self.miner = None
         if self.objective.partners and s.partners != "random":
             self.miner = OfflineMiner(self.labels, s.partners, self.generator)
-        self.steps = s.epochs * sampling.steps_per_epoch(len(self.labels), s.batch)
         self.epoch = self.step = 0
         self.seconds, self.rows_so_far = 0.0, list[Row]()
 

@@ -68,8 +68,10 @@ class Objective:
         dim: int,
         generator: torch.Generator,
         device: str = "cpu",
+        *,
+        steps: int,
     ) -> None:
-        self.terms = declared(terms, contender, device)
+        self.terms = declared(terms, contender, device, steps)
         self.partners = any(term.partners for term in self.terms)
         self.labelled_batch = any(term.variant.family == "batch" for term in self.terms)
         self.learnt = tuple(f for f in LEARNABLE if any(f in term.learnt for term in self.terms))

@@ -7,6 +7,7 @@ no torch; optuna is imported when a search begins.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -189,7 +190,7 @@ def declared(loss: str, settings: Settings) -> dict[str, float]:
     for name in (*training.updates.values(), training.variant):
         options |= found.variant(name).options
     if training.schedule:
-        options |= training.schedule(1.0)
+        options |= training.schedule(math.inf)
     return values | {name: float(options[name]) for name in training.search}
 
 
@@ -209,6 +210,4 @@ def _option(value: float, of: Range) -> Option:
     if of.falling is None:
         return value
     falling = of.falling
-    return Anneal(
-        falling["base"], falling["gamma"], falling["power"], value, int(falling["iterations"])
-    )
+    return Anneal(falling["base"], falling["gamma"], falling["power"], value, iterations=0)

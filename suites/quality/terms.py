@@ -90,10 +90,11 @@ class Update:
     variant: Variant
     function: Callable[..., Any]
     given: Mapping[str, Option]
+    steps: int
 
     def options(self, progress: float) -> dict[str, Any]:
         own = {k: v for k, v in self.given.items() if k in self.variant.options}
-        return {**self.variant.options, **_at(own, progress)}
+        return {**self.variant.options, **_at(own, progress, self.steps)}
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Declared:
     variant: Variant
     function: Callable[..., Any]
     schedule: Callable[[float], Mapping[str, Any]] | None
+    steps: int
     updates: tuple[Update, ...]
     learnt: tuple[str, ...]
     partners: bool
@@ -130,8 +132,8 @@ class Declared:
         """The variant's options when ``progress`` (0 to 1) of the steps are done: as declared,
         then by the loss's schedule, then as the term says."""
         own = {k: v for k, v in self.term.options if k in self.variant.options}
-        scheduled = self.schedule(progress) if self.schedule else {}
-        return {**self.variant.options, **scheduled, **_at(own, progress)}
+        scheduled = self.schedule(progress * self.steps) if self.schedule else {}
+        return {**self.variant.options, **scheduled, **_at(own, progress, self.steps)}
 
     def description(self, last: float) -> dict[str, Any]:
         def options(progress: float) -> dict[str, Any]:
@@ -150,15 +152,18 @@ class Declared:
         }  # fmt: skip
 
 
-def _at(options: Mapping[str, Option], progress: float) -> dict[str, Any]:
-    return {k: v(progress) if isinstance(v, Anneal) else v for k, v in options.items()}
+def _at(options: Mapping[str, Option], progress: float, steps: int) -> dict[str, Any]:
+    return {k: v(progress, steps) if isinstance(v, Anneal) else v for k, v in options.items()}
 
 
-def declared(terms: Sequence[Term], contender: str, device: str) -> tuple[Declared, ...]:
-    """The terms with what their losses declare. Raises InputError for terms that make no
-    objective (none at some step, two that replace one field at once, an option nobody knows),
-    NotRun for one that can't be computed here."""
-    found = tuple(_declared(term, contender, device) for term in terms)
+def declared(
+    terms: Sequence[Term], contender: str, device: str, steps: int
+) -> tuple[Declared, ...]:
+    """The terms with what their losses declare, for a training of ``steps`` steps.
+
+    Raises InputError for terms that make no objective (none at some step, two that replace one
+    field at once, an option nobody knows), NotRun for one that can't be computed here."""
+    found = tuple(_declared(term, contender, device, steps) for term in terms)
     for start in sorted({0.0, *(t.until for t in terms if 0 < t.until < 1)}):
         if not any(term.counts(start) for term in found):
             raise InputError("terms", "one that counts at every step", f"none from {start:g} on")
@@ -176,7 +181,7 @@ def declared(terms: Sequence[Term], contender: str, device: str) -> tuple[Declar
     return found
 
 
-def _declared(term: Term, contender: str, device: str) -> Declared:
+def _declared(term: Term, contender: str, device: str, steps: int) -> Declared:
     loss = catalogue.get(term.loss)
     training = recipe(loss)
     try:
@@ -188,7 +193,11 @@ def _declared(term: Term, contender: str, device: str) -> Declared:
     given = dict(term.options)
     updates = tuple(
         Update(
-            field, loss.variant(name), _updater(loss, loss.variant(name), contender, device), given
+            field,
+            loss.variant(name),
+            _updater(loss, loss.variant(name), contender, device),
+            given,
+            steps,
         )
         for field, name in training.updates.items()
         if made_from(variant, field)
@@ -202,7 +211,7 @@ def _declared(term: Term, contender: str, device: str) -> Declared:
             raise InputError("options", expected if known else f"none for {term.loss}", repr(name))
     return Declared(
         term, variant, _callable(loss, variant, contender, device),
-        None if term.variant else training.schedule, updates, learnt_fields(variant),
+        None if term.variant else training.schedule, steps, updates, learnt_fields(variant),
         needs_partners(variant),
     )  # fmt: skip
 
