@@ -59,7 +59,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", TERMS)
-@pytest.mark.parametrize("epoch", [0, 2])
+@pytest.mark.parametrize("epoch", [0, 2, 3])
 def test_a_stopped_training_goes_on_bit_for_bit(name: str, epoch: int, seed: int, tmp_path: Path):
     of = job(name, seed)
     expected = training.run(of, tmp_path / "whole")
@@ -174,7 +174,8 @@ class Listening:
     def __init__(self) -> None:
         self.heard: list = []
 
-    def begin(self, job, description):
+    def begin(self, job, description, *, facts):
+        assert facts["source"]
         self.heard.append(("begin", job.name, description["steps"]))
 
     def epoch(self, row):

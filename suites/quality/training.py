@@ -148,7 +148,7 @@ def _checkpoint(training: Run, out_dir: Path | None, resume: bool) -> tuple[Chec
     if out_dir is None:
         return None, "none kept"
     identity = {
-        "layout": 1,
+        "layout": 2,
         "job": training.job.plain(),
         "dataset": training.dataset.manifest,
         "torch": str(torch.__version__),
@@ -188,7 +188,7 @@ def _trained(
                 progress(result.name, training.epoch, training.settings.epochs)
         series = training.evaluation.series()
     except Diverged as error:
-        rows.append({**dict.fromkeys(rows[-1]), "epoch": float(training.epoch + 1)})
+        rows.append({**dict.fromkeys(rows[-1]), "epoch": float(error.epoch)})
         result = replace(result, status="worse", reason=f"diverged: {error}")
         if mirror:
             mirror.epoch(rows[-1])
