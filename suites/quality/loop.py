@@ -258,6 +258,7 @@ class Run:
             "network_parameters": sum(p.numel() for p in self.network.parameters()),
             "protocol": self._protocol(),
             "dataset_sha256": self.dataset.manifest,
+            "dataset_facts": self.dataset.summary,
             "images": {name: len(rows) for name, rows in self.dataset.splits.items()},
             "evaluated_images": self.evaluation.tested(),
             "device": self.device,

@@ -39,8 +39,11 @@ def check(s: Settings) -> None:
 
 
 def optimiser(s: Settings, network: nn.Module, objective: Objective) -> torch.optim.Optimizer:
-    """Weights decay; biases, slopes and norms (one number a map) do not. One group is enough
-    where nothing does, and a step of a small network costs a twentieth less."""
+    """Weights decay; biases, slopes and norms (one number a map) do not.
+
+    One group where nothing decays, and a step for all tensors at once (``foreach``): to the bit
+    what one by one gives, and less overhead, which is much of a small network's step.
+    """
     parameters = [*network.parameters(), *objective.parameters]
     groups = (
         [{"params": parameters, "weight_decay": 0.0}]
@@ -51,7 +54,7 @@ def optimiser(s: Settings, network: nn.Module, objective: Objective) -> torch.op
         ]
     )
     if s.optimiser == "adam":
-        return torch.optim.Adam(groups, lr=s.learning_rate)
+        return torch.optim.Adam(groups, lr=s.learning_rate, foreach=True)
     if s.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=s.learning_rate, momentum=s.momentum)
+        return torch.optim.SGD(groups, lr=s.learning_rate, momentum=s.momentum, foreach=True)
     raise InputError("optimiser", "one of adam, sgd", repr(s.optimiser))
