@@ -91,13 +91,13 @@ class Run:
             beside["train_time_s"] = 0.0
             yield self._evaluated(beside)
         while self.epoch < self.settings.epochs:
-            row = self._train_epoch()
+            row = self.train_epoch()
             yield self._evaluated(row) if self._is_evaluated(self.epoch) else None
 
     def _is_evaluated(self, epoch: int) -> bool:
         return epoch == self.settings.epochs or epoch % self.settings.evaluate_every == 0
 
-    def _train_epoch(self) -> Row:
+    def train_epoch(self) -> Row:
         """One pass; how it went. ``train_time_s`` is the time trained so far, evaluation left
         out; speed and waiting are this epoch's."""
         began, waited, before = time.perf_counter(), self.loader.waited_s, self.step
