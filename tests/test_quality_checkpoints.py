@@ -17,6 +17,7 @@ from quality_cases import without_times
 from suites.quality import backbones, datasets, training
 from suites.quality.checkpoints import Checkpoint, Unusable, safe_name
 from suites.quality.jobs import Job, Settings, Term, TrainingResult
+from suites.quality.loop import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 TERMS = {
@@ -59,7 +60,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", TERMS)
-@pytest.mark.parametrize("epoch", [0, 2])
+@pytest.mark.parametrize("epoch", [0, 2, 3])
 def test_a_stopped_training_goes_on_bit_for_bit(name: str, epoch: int, seed: int, tmp_path: Path):
     of = job(name, seed)
     expected = training.run(of, tmp_path / "whole")
@@ -130,6 +131,26 @@ def test_a_checkpoint_of_something_else_or_damaged_is_not_gone_on_from(
     assert_same(result, expected)
 
 
+def test_a_training_that_failed_goes_on_once_that_is_mended(seed: int, tmp_path: Path, monkeypatch):
+    of = job("softmax", seed)
+    expected = training.run(of)
+    real = Run.train_step
+
+    def failing(self, *arguments):
+        if self.epoch == 2:
+            raise OSError("planted: the disk is gone")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Run, "train_step", failing)
+    failed = training.run(of, tmp_path)
+    assert (failed.status, failed.reason) == ("not_run", "OSError: planted: the disk is gone")
+    monkeypatch.undo()
+    result = training.run(of, tmp_path)
+    assert result.settings["checkpoint"] == "resumed after epoch 2"
+    assert_same(result, expected)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
 def test_a_checkpoint_is_cut_off_nowhere_without_being_told(seed: int, tmp_path: Path):
     checkpoint = Checkpoint(tmp_path, "x", {"job": 1})
     assert checkpoint.load() is None
@@ -174,7 +195,8 @@ class Listening:
     def __init__(self) -> None:
         self.heard: list = []
 
-    def begin(self, job, description):
+    def begin(self, job, description, *, facts):
+        assert facts["source"]
         self.heard.append(("begin", job.name, description["steps"]))
 
     def epoch(self, row):

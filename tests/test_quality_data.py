@@ -104,7 +104,8 @@ def test_validation_trains_and_tests_on_training_identities_only():
     rows = torch.cat(list(data.splits.values()))
     assert sorted(rows.tolist()) == sorted(digits().rows("train").tolist())
     assert data.manifest != digits().manifest and data.images is digits().images
-    assert "2nd, 5th, 8th" in data.facts["validation"]
+    assert data.facts["split"].startswith(digits().facts["split"])
+    assert "2nd, 5th, 8th" in data.facts["split"]
     closed = datasets.load("digits-closed").validation()
     assert set(closed.identities[closed.rows("test")].tolist()) == {1, 4, 7}
     assert set(closed.rows("test").tolist()) < set(
@@ -215,6 +216,30 @@ def test_partners_are_every_image_that_qualifies_and_no_other(seed: int):
         # 400 draws of at most 5: one is never drawn with a chance of 5 (4/5)^400 < 1e-37.
         assert set(second[rows == row].tolist()) == same
         assert set(third[rows == row].tolist()) == other
+
+
+def test_few_identities_are_taken_whole_and_a_batch_is_no_larger_than_an_epoch():
+    labels = torch.arange(120) % 6
+    assert sampling.fitting(labels, 5, 12) == (5, 12), "nothing to fit"
+    assert sampling.fitting(labels, 20, 3) == (6, 10), "60 images a step, as asked for"
+    assert sampling.fitting(labels, 7, 9) == (6, 10), "63 of six: 60"
+    assert sampling.fitting(labels, 64, 4) == (6, 20), "one batch of all 120"
+    assert sampling.fitting(labels, 4, 100) == (4, 30)
+
+
+def test_a_record_holds_counts_and_hashes_of_what_is_long():
+    fonts = [{"file": f"{i}.ttf", "sha256": "0" * 64} for i in range(40)]
+    facts = {
+        "split": "half", "fonts": fonts, "counts": {"blank": 3, "names": "x" * 2_000},
+        "short": ["a"],
+    }  # fmt: skip
+    data = dataclasses.replace(digits(), facts=facts)
+    told = data.summary
+    assert told["fonts"]["count"] == 40 and len(told["fonts"]["sha256"]) == 64
+    assert told["counts"]["blank"] == 3 and told["counts"]["names"]["count"] == 2_000
+    assert told["short"] == ["a"] and "split" not in told
+    fonts[7]["sha256"] = "1" * 64
+    assert data.summary["fonts"]["sha256"] != told["fonts"]["sha256"]
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 1], [0, 0, 0]])

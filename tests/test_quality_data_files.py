@@ -3,6 +3,7 @@ small trees that the tests make, whole and damaged."""
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from kernels.checks import InputError
-from suites.quality import datasets
+from suites.quality import datasets, protocol, training
 from suites.quality.datasets import Missing, fashion
 from suites.quality.datasets.images import FileImages
 
@@ -204,3 +205,20 @@ def test_folders_that_cannot_be_used_say_why(tmp_path: Path):
         datasets.load(f"folder:{tmp_path / 'nowhere'}")
     with pytest.raises(InputError, match=r"at least 4 directories with 2 images.*got 0"):
         datasets.load(f"folder:{tmp_path}")
+
+
+@pytest.mark.parametrize("loss", ["softmax", "triplet"])
+def test_a_small_folder_is_trained_by_its_recipe(faces: Path, loss: str, seed: int):
+    """Its P x K is that of thousands of identities; three are there, with three images each."""
+    (faces / "alone").mkdir()
+    (faces / "alone" / "0.png").write_bytes(picture(1))
+    of = protocol.closed(f"folder:{faces}?size=16", [seed], losses=[loss])[0]
+    short = dataclasses.replace(of, settings=dataclasses.replace(of.settings, epochs=2))
+    result = training.run(short)
+    assert (result.status, result.reason) == ("ok", "")
+    told = result.settings
+    assert (told["identities_per_batch"], told["images_per_identity"]) == (3, 3)
+    assert (told["batch"], told["steps"]) == (9, 2)
+    assert "P x K = 64 x 4 was asked for, and fitted to the 9 images" in told["protocol"]["batch"]
+    assert told["dataset_facts"]["skipped"]["identities with fewer than 2 pictures"]["count"] == 1
+    assert result.job == short.plain(), "the job stays what was asked for"

@@ -22,8 +22,8 @@ def test_distances_of_a_known_arrangement():
     x = torch.tensor([[0.0, 0.0], [6.0, 0.0], [0.0, 8.0], [6.0, 8.0], [3.0, 20.0]])
     labels = torch.tensor([4, 4, 9, 9, 2])
     got = metrics.evaluate(x, labels, metrics.verification_pairs(labels))
-    # Class means (3, 0), (3, 8), (3, 20); the single image lies on its own.
-    assert got["intra_class_distance"] == pytest.approx((3 + 3 + 0) / 3)
+    # Class means (3, 0), (3, 8), (3, 20); the single image has no width, not one of 0.
+    assert got["intra_class_distance"] == pytest.approx((3 + 3) / 2)
     assert got["inter_class_distance"] == pytest.approx((8 + 12 + 20) / 3)
     assert got["positive_distance_mean"] == pytest.approx(6)
     lonely = [math.hypot(3, 20), math.hypot(3, 20), math.hypot(3, 12), math.hypot(3, 12)]

@@ -216,7 +216,12 @@ def test_the_sampler_can_be_chosen(seed: int):
 def test_what_is_tested_is_even_over_identities_and_flipped_where_said(seed: int):
     labels = torch.tensor([0, 0, 0, 0, 0, 1, 1, 2])
     assert chosen(labels, 100).tolist() == list(range(8))
-    assert chosen(labels, 5).tolist() == [0, 1, 5, 6, 7]
+    assert chosen(labels, 6).tolist() == [0, 1, 2, 5, 6, 7]
+    # Of more identities than that, fewer are asked, so that each has another image to find.
+    many = torch.arange(300) // 3
+    taken, count = torch.unique(many[chosen(many, 40)], return_counts=True)
+    assert taken.tolist() == list(range(0, 100, 5))
+    assert (count == 2).all()
     run = Run(job(seed), datasets.digits())
     embed = run.evaluation.embed
     rows = torch.arange(30)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -83,6 +85,29 @@ def test_options_replace_the_variants_and_those_of_its_update_rule(seed: int):
     torch.testing.assert_close(moved.fields["centers"], 2 * plain.fields["centers"])
     told = moved.description(0.9)["terms"][0]
     assert told["options_first"] == {"weight": 2.0, "alpha": 1.0}
+
+
+def test_a_term_can_be_put_on_the_unit_sphere_or_taken_off_it(seed: int):
+    step = embedded(seed)
+    on_sphere = dataclasses.replace(step, x_BD=F.normalize(step.x_BD))
+    for loss, variant in (("softmax", "linear"), ("triplet", "batch-hard"), ("center", "joint")):
+        declared = objective(Term(loss, variant), seed=seed)
+        on, off = (
+            objective(Term(loss, variant, options=(("unit_embeddings", value),)), seed=seed)
+            for value in (1, 0)
+        )
+        assert (on.unit_embeddings, off.unit_embeddings) == (True, False)
+        assert declared.unit_embeddings == (loss == "triplet")
+        torch.testing.assert_close(on(step, 0.0), declared(on_sphere, 0.0))
+        torch.testing.assert_close(off(on_sphere, 0.0), declared(on_sphere, 0.0))
+        assert not torch.allclose(on(step, 0.0), off(step, 0.0))
+        torch.testing.assert_close(on.seen_by_the_loss(step.x_BD), on_sphere.x_BD)
+        assert on.description(0.9)["terms"][0]["unit_embeddings"] is True
+        assert "unit_embeddings" not in options_of(on, 0.0), "the loss never sees it"
+    # `on` is center's by now: its centers move to the embeddings that its loss saw.
+    on(step, 0.0)
+    on.step_done()
+    assert float(on.fields["centers"].norm(dim=1).max()) < 0.5
 
 
 def test_a_schedule_holds_unless_an_option_says_otherwise(seed: int):

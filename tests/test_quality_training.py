@@ -15,6 +15,7 @@ from quality_cases import FAST, instead, job, planted_losses, trained, without_t
 from kernels import catalogue
 from kernels.loss import Training
 from suites.quality import training
+from suites.quality.jobs import Settings
 
 
 @pytest.fixture
@@ -157,4 +158,16 @@ def test_a_training_that_diverges_is_worse_and_keeps_no_number(
     assert reason in result.reason
     assert set(result.metrics.values()) == {None}
     assert "recall_at_1" in result.metrics
+    assert [row["epoch"] for row in result.epochs] == list(range(len(result.epochs)))
     json.dumps(dataclasses.asdict(result), allow_nan=False)
+
+
+def test_what_the_very_last_step_ruins_is_told_too(planted, monkeypatch, seed: int):
+    instead(monkeypatch, planted("poisoning"))
+    one_step = Settings(1, identities_per_batch=5, images_per_identity=144)
+    result = training.run(dataclasses.replace(job("planted", seed), settings=one_step))
+    assert result.settings["steps"] == 1
+    assert result.status == "worse"
+    assert result.reason == "diverged: embeddings were not finite after epoch 1"
+    assert [row["epoch"] for row in result.epochs] == [0, 1]
+    assert set(result.metrics.values()) == {None}

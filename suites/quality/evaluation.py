@@ -24,9 +24,18 @@ _BATCH = 512
 
 def chosen(labels_N: Tensor, most: int) -> Tensor:
     """The positions of at most ``most`` images, evenly over identities and always the same: every
-    identity's first image, then every one's second, until ``most``; in the split's order."""
+    identity's first image, then every one's second, until ``most``; in the split's order.
+
+    Of more identities than half of ``most``, so many are taken (evenly over their numbers): with
+    one image of each there would be no pair of one identity to ask for.
+    """
     if len(labels_N) <= most:
         return torch.arange(len(labels_N))
+    identities, asked = int(labels_N.max()) + 1, max(1, most // 2)
+    if identities > asked:
+        taken = torch.arange(asked) * identities // asked
+        rows = torch.isin(labels_N, taken).nonzero()[:, 0]
+        return rows[chosen(torch.searchsorted(taken, labels_N[rows]), most)]
     order = torch.argsort(labels_N, stable=True)
     size = torch.bincount(labels_N)
     rank = torch.arange(len(labels_N)) - (size.cumsum(0) - size)[labels_N[order]]
@@ -68,14 +77,18 @@ class Evaluation:
         }
         self._latest: dict[str, Tensor] = {}
 
+    @property
+    def finite(self) -> bool:
+        """Whether all embeddings that the last `row` measured are finite."""
+        return all(bool(torch.isfinite(x_ND).all()) for x_ND in self._latest.values())
+
     @torch.no_grad()
     def embed(self, rows: Tensor, *, flip: bool = False) -> Tensor:
         """Embeddings (N x D, on the CPU) of those images of the dataset; with ``flip`` the sum of
         the image's and its mirror's."""
         self._network.eval()
         found = []
-        for part in rows.split(_BATCH):
-            images = self._loader[part]
+        for images in self._loader.steps(rows.split(_BATCH)):
             x_BD = self._network(images)
             if flip:
                 x_BD = x_BD + self._network(images.flip(-1))
@@ -102,7 +115,10 @@ class Evaluation:
         return metrics.head(x_ND, labels_N, weights_CD, bias, o.norm_free)
 
     def series(self) -> dict[str, list[float]]:
-        """What figures are drawn from, of the embeddings that the last `row` measured."""
+        """What figures are drawn from, of the embeddings that the last `row` measured; they are
+        taken anew where a training went on from its last epoch, after which no row came."""
+        if not self._latest:
+            self.row()
         return {
             _prefix(name) + what: values
             for name, x_ND in self._latest.items()

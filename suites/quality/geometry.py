@@ -33,8 +33,10 @@ def class_means(x_ND: Tensor, classes_N: Tensor) -> Tensor:
 
 
 def _over_classes(values_N: Tensor, classes_N: Tensor) -> float:
-    """The mean over the classes of the mean inside each."""
-    return float(class_means(values_N[:, None], classes_N).mean())
+    """The mean over the classes of the mean inside each; without classes of a single image, which
+    is its own mean and would tell a width of 0. NaN where there is no other."""
+    means_C = class_means(values_N[:, None], classes_N)
+    return float(means_C[torch.bincount(classes_N) > 1].mean())
 
 
 def _angle(cosine: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ nothing itself, so that no timing of a thread can change a result.
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_AHEAD = 4
-_WORKERS = 2
+_READERS, _MOST_READERS = 2, 8
 _ON_DEVICE = 1 << 30  # bytes of images that are kept on a GPU whole
+
+
+def readers(device: str, cores: int) -> int:
+    """How many threads read ahead: two beside a training on a CPU, which needs its cores itself;
+    for a GPU, which trains faster than two can decode, all but one core up to eight."""
+    return _READERS if device == "cpu" else min(_MOST_READERS, max(_READERS, cores - 1))
 
 
 class Loader:
@@ -34,6 +40,7 @@ class Loader:
         if self._in_memory and device != "cpu" and images.nbytes <= _ON_DEVICE:
             images = images.to(device)
         self._images, self._device = images, device
+        self._readers = readers(device, len(os.sched_getaffinity(0)))
         self.waited_s = 0.0
 
     def __getitem__(self, rows: Tensor) -> Tensor:
@@ -50,10 +57,10 @@ class Loader:
                 yield self._waiting(functools.partial(self.__getitem__, rows))
             return
         left, ahead = deque(rows_of_steps), deque[Future[Tensor]]()
-        pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="loader")
+        pool = ThreadPoolExecutor(self._readers, thread_name_prefix="loader")
         try:
             while left or ahead:
-                while left and len(ahead) < _AHEAD:
+                while left and len(ahead) < 2 * self._readers:
                     ahead.append(pool.submit(self._read, left.popleft()))
                 yield self._waiting(ahead.popleft().result)
         finally:

@@ -11,28 +11,28 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-from kernels.checks import InputError
+from torch import Tensor
 
 from . import backbones, memory, sampling
 from .datasets import Dataset
 from .evaluation import Evaluation
-from .jobs import Job, Row, Settings
+from .jobs import Job, Row
 from .loading import Loader
 from .mining import OfflineMiner
 from .objective import Embedded, Objective
-
-SAMPLERS = ("auto", "balanced", "shuffled")
-AUTOCAST = ("", "bfloat16", "float16")
+from .preparing import check, fitted, optimiser
 
 
 class Diverged(Exception):
-    """A step whose embeddings or loss were not finite; says which step."""
+    """Embeddings or a loss that were not finite: at which step, and in which ``epoch``."""
+
+    def __init__(self, what: str, epoch: int) -> None:
+        super().__init__(what)
+        self.epoch = epoch
 
 
 @contextlib.contextmanager
@@ -55,10 +55,10 @@ class Run:
     """
 
     def __init__(self, job: Job, dataset: Dataset) -> None:
-        s = self.settings = job.settings
-        _check(s)
-        self.job, self.dataset, self.device = job, dataset, job.device
+        check(job.settings)
         self.rows, self.labels = dataset.rows("train"), dataset.labels("train")
+        s = self.settings = fitted(job.settings, self.labels)
+        self.job, self.dataset, self.device = job, dataset, job.device
         channels, height, width = dataset.images.shape[1:]
         self.image_shape = (int(channels), int(height), int(width))
         self.generator = torch.Generator().manual_seed(job.seed)
@@ -70,7 +70,7 @@ class Run:
         self.objective = Objective(
             job.terms, job.contender, classes, s.dim, self.generator, job.device, steps=self.steps
         )
-        self.optimiser = _optimiser(s, self.network, self.objective)
+        self.optimiser = optimiser(s, self.network, self.objective)
         self.scaler = torch.amp.GradScaler(job.device, enabled=s.autocast == "float16")
         self.loader = Loader(dataset.images, job.device)
         self.evaluation = Evaluation(dataset, s, self.network, self.objective, self.loader)
@@ -91,20 +91,21 @@ class Run:
             beside["train_time_s"] = 0.0
             yield self._evaluated(beside)
         while self.epoch < self.settings.epochs:
-            row = self._train_epoch()
-            last = self.epoch == self.settings.epochs
-            if last or self.epoch % self.settings.evaluate_every == 0:
-                yield self._evaluated(row)
-            else:
-                yield None
+            row = self.train_epoch()
+            yield self._evaluated(row) if self._is_evaluated(self.epoch) else None
 
-    def _train_epoch(self) -> Row:
+    def _is_evaluated(self, epoch: int) -> bool:
+        return epoch == self.settings.epochs or epoch % self.settings.evaluate_every == 0
+
+    def train_epoch(self) -> Row:
         """One pass; how it went. ``train_time_s`` is the time trained so far, evaluation left
         out; speed and waiting are this epoch's."""
         began, waited, before = time.perf_counter(), self.loader.waited_s, self.step
         losses, right = 0.0, torch.zeros((), dtype=torch.int64, device=self.device)
+        # Logits of their own, which a loss does not hand out: only where somebody looks at them.
+        counted = self.objective.classifies and self._is_evaluated(self.epoch + 1)
         for embedded_rows, images in self._steps():
-            loss, right_here = self.train_step(embedded_rows, images)
+            loss, right_here = self.train_step(embedded_rows, images, counted)
             losses, right = losses + loss, right + right_here
         self.epoch += 1
         seconds = time.perf_counter() - began
@@ -117,12 +118,15 @@ class Run:
             "data_wait_share": (self.loader.waited_s - waited) / seconds,
             "peak_memory_bytes": memory.peak_bytes(self.device),
         }
-        if self.objective.classifies:
+        if counted:
             row["train_accuracy"] = int(right) / (steps * self.settings.batch)
         return row
 
     def _evaluated(self, row: Row) -> Row:
         row = {"epoch": float(self.epoch), **row, **self.evaluation.row()}
+        # The last step of all is followed by no other that would find it out.
+        if not self.evaluation.finite:
+            raise Diverged(f"embeddings were not finite after epoch {self.epoch}", self.epoch)
         self.rows_so_far.append(row)
         return row
 
@@ -176,9 +180,11 @@ class Run:
         x_ND = self.evaluation.embed(self.rows[rows])
         return self.objective.seen_by_the_loss(x_ND.to(self.device))
 
-    def train_step(self, rows: tuple[Tensor, ...], images: Tensor) -> tuple[float, Tensor | int]:
+    def train_step(
+        self, rows: tuple[Tensor, ...], images: Tensor, counted: bool
+    ) -> tuple[float, Tensor | int]:
         """One step of the optimiser; the loss before it, and how many of the batch the class
-        weights told right."""
+        weights told right, where that is counted."""
         progress = self.step / self.steps
         drops = sum(progress >= share for share in self.settings.decay_at)
         for group in self.optimiser.param_groups:
@@ -187,9 +193,10 @@ class Run:
         loss = self.objective(embedded, progress)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise Diverged(f"the loss was {value} at step {self.step} of {self.steps}")
+            what = f"the loss was {value} at step {self.step} of {self.steps}"
+            raise Diverged(what, self.epoch + 1)
         right: Tensor | int = 0
-        if self.objective.classifies:
+        if counted:
             logits_BC = self.objective.logits(embedded.x_BD.detach())
             right = (logits_BC.argmax(1) == embedded.labels_B).sum()
         self.optimiser.zero_grad()
@@ -210,7 +217,8 @@ class Run:
             x = self.network(images)
         x = x.float()
         if not bool(torch.isfinite(x).all()):
-            raise Diverged(f"embeddings were not finite at step {self.step} of {self.steps}")
+            what = f"embeddings were not finite at step {self.step} of {self.steps}"
+            raise Diverged(what, self.epoch + 1)
         labels = self.labels[rows[0]].to(self.device)
         if not self.objective.partners:
             return Embedded(x, labels)
@@ -248,35 +256,25 @@ class Run:
             "partners": self.settings.partners if self.objective.partners else "none",
             **self.objective.description(last),
             "network_parameters": sum(p.numel() for p in self.network.parameters()),
-            "protocol": self.evaluation.protocol(self.job, self.dataset.facts, self.steps),
+            "protocol": self._protocol(),
             "dataset_sha256": self.dataset.manifest,
+            "dataset_facts": self.dataset.summary,
             "images": {name: len(rows) for name, rows in self.dataset.splits.items()},
             "evaluated_images": self.evaluation.tested(),
             "device": self.device,
         }
 
+    def _protocol(self) -> dict[str, str]:
+        used = replace(self.job, settings=self.settings)
+        told = self.evaluation.protocol(used, self.dataset.facts, self.steps)
+        asked = self.job.settings
+        if self.settings != asked:
+            p_by_k = f"{asked.identities_per_batch} x {asked.images_per_identity}"
+            told["batch"] += (
+                f"; P x K = {p_by_k} was asked for, and fitted to the {len(self.labels):,} images "
+                f"of {int(self.labels.max()) + 1:,} identities that there are to train on"
+            )
+        return told
+
 
 _TIMED = ("train_time_s", "samples_per_second", "data_wait_share", "peak_memory_bytes")
-
-
-def _check(s: Settings) -> None:
-    for name, known in (("sampler", SAMPLERS), ("autocast", AUTOCAST)):
-        if getattr(s, name) not in known:
-            raise InputError(name, f"one of {', '.join(map(repr, known))}", repr(getattr(s, name)))
-    for name in ("epochs", "mine_every", "evaluate_every", "evaluation_images"):
-        if getattr(s, name) < 1:
-            raise InputError(name, "1 or more", getattr(s, name))
-
-
-def _optimiser(s: Settings, network: nn.Module, objective: Objective) -> torch.optim.Optimizer:
-    """Weights decay; biases, slopes and norms (one number a map) do not."""
-    parameters = [*network.parameters(), *objective.parameters]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": s.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if s.optimiser == "adam":
-        return torch.optim.Adam(groups, lr=s.learning_rate)
-    if s.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=s.learning_rate, momentum=s.momentum)
-    raise InputError("optimiser", "one of adam, sgd", repr(s.optimiser))

@@ -21,6 +21,18 @@ def steps_per_epoch(count: int, batch: int) -> int:
     return count // batch
 
 
+def fitting(labels: Tensor, identities: int, images: int) -> tuple[int, int]:
+    """P and K that there are images for, from those asked for and the labels trained on.
+
+    Of fewer identities than P all are taken, and of each so many more images that a step sees as
+    many as before (or just fewer); then K is cut to what one batch an epoch leaves.
+    """
+    there = len(torch.unique(labels))
+    if identities > there:
+        identities, images = there, identities * images // there
+    return identities, min(images, len(labels) // identities)
+
+
 def shuffled(count: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Every image at most once an epoch, in batches of indices (batch,)."""
     order = torch.randperm(count, generator=generator)

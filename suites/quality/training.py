@@ -86,11 +86,11 @@ def run(
     """One training, whatever happens in it: see `TrainingResult` for how failures are told.
 
     With ``out_dir`` its state is kept there after each epoch until it has ended (in
-    ``checkpoints``), and with ``resume`` one that was killed goes on from it, to bit for bit the
-    same metrics on a CPU as if it had never stopped. A state that is damaged, or was saved of
-    another job, dataset or PyTorch, is not used: the training starts anew. What was done about a
-    state stands in the result's settings under ``checkpoint``. A study of ``closed`` or ``open``
-    keeps its network in ``models``, see `backbones.load`.
+    ``checkpoints``), and with ``resume`` one that was killed or has failed goes on from it, to bit
+    for bit the same metrics on a CPU as if it had never stopped. A state that is damaged, or was
+    saved of another job, dataset or PyTorch, is not used: the training starts anew. What was done
+    about a state stands in the result's settings under ``checkpoint``. A study of ``closed`` or
+    ``open`` keeps its network in ``models``, see `backbones.load`.
     ``progress(name, epoch, epochs)`` is called after each epoch, when its state is safe.
     """
     result = TrainingResult(
@@ -108,7 +108,7 @@ def run(
         except Exception as error:
             return _not_run(result, error)
         if mirror:
-            mirror.begin(job, result.settings, facts=dataset.facts)
+            mirror.begin(job, result.settings, facts=training.dataset.facts)
         model = None
         try:
             result = _trained(training, result, checkpoint, mirror, progress)
@@ -118,8 +118,9 @@ def run(
             result = _not_run(result, error)
         if mirror:
             result = replace(result, mlflow=mirror.end(result, model))
-        # Kept to the very end: a process that is killed before this repeats an epoch at most.
-        if checkpoint:
+        # Kept to the very end: a process that is killed before this repeats an epoch at most. And
+        # after a failure (a disk that was gone, a GPU without memory), to go on once it is mended.
+        if checkpoint and result.status != "not_run":
             checkpoint.delete()
         return result
 
@@ -148,7 +149,7 @@ def _checkpoint(training: Run, out_dir: Path | None, resume: bool) -> tuple[Chec
     if out_dir is None:
         return None, "none kept"
     identity = {
-        "layout": 1,
+        "layout": 2,
         "job": training.job.plain(),
         "dataset": training.dataset.manifest,
         "torch": str(torch.__version__),
@@ -188,7 +189,7 @@ def _trained(
                 progress(result.name, training.epoch, training.settings.epochs)
         series = training.evaluation.series()
     except Diverged as error:
-        rows.append({**dict.fromkeys(rows[-1]), "epoch": float(training.epoch + 1)})
+        rows.append({**dict.fromkeys(rows[-1]), "epoch": float(error.epoch)})
         result = replace(result, status="worse", reason=f"diverged: {error}")
         if mirror:
             mirror.epoch(rows[-1])

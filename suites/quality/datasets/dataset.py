@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,9 @@ from .images import Images, fingerprint
 
 SEEN = "seen"
 VALIDATION = "validation: of the training identities in order, the 2nd, 5th, 8th ... are tested"
+# Longer texts and lists are told in a record by their length and hash.
+_LONG = 1_000
+_QUOTED = ("split", "preprocessing")
 
 
 class Missing(Exception):
@@ -108,8 +112,14 @@ class Dataset:
             self.images,
             self.identities,
             {"train": rows[~held], "test": rows[held]},
-            facts={**self.facts, "validation": VALIDATION},
+            facts={**self.facts, "split": f"{self.facts.get('split', self.name)}; {VALIDATION}"},
         )
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The facts as a record holds them, once a training: what is long (each font's hash, every
+        character) by its count and SHA-256; without what its protocol quotes."""
+        return {name: _short(value) for name, value in self.facts.items() if name not in _QUOTED}
 
     @functools.cached_property
     def manifest(self) -> str:
@@ -123,6 +133,15 @@ class Dataset:
             digest.update(f"{name} {tuple(array.shape)} {array.dtype}\n".encode())
             digest.update(array.numpy().tobytes())
         return digest.hexdigest()
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _short(inner) for name, inner in value.items()}
+    text = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, str | list | tuple) or len(text) <= _LONG:
+        return value
+    return {"count": len(value), "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _check_disjoint(what: str, members: dict[str, Tensor]) -> None:

@@ -1,0 +1,60 @@
+"""What a training is prepared with: settings that are checked and fitted to the data, and the
+optimiser."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from kernels.checks import InputError
+
+from . import sampling
+from .jobs import Settings
+from .objective import Objective
+
+SAMPLERS = ("auto", "balanced", "shuffled")
+AUTOCAST = ("", "bfloat16", "float16")
+_COUNTS = (
+    "epochs", "dim", "identities_per_batch", "images_per_identity", "mine_every",
+    "evaluate_every", "evaluation_images", "threads",
+)  # fmt: skip
+
+
+def fitted(s: Settings, labels: Tensor) -> Settings:
+    """With the P x K that the images trained on are enough for, by `sampling.fitting`."""
+    p, k = sampling.fitting(labels, s.identities_per_batch, s.images_per_identity)
+    return replace(s, identities_per_batch=p, images_per_identity=k)
+
+
+def check(s: Settings) -> None:
+    """Raises InputError for a setting that there is not."""
+    for name, known in (("sampler", SAMPLERS), ("autocast", AUTOCAST)):
+        if getattr(s, name) not in known:
+            raise InputError(name, f"one of {', '.join(map(repr, known))}", repr(getattr(s, name)))
+    for name in _COUNTS:
+        if getattr(s, name) < 1:
+            raise InputError(name, "1 or more", getattr(s, name))
+
+
+def optimiser(s: Settings, network: nn.Module, objective: Objective) -> torch.optim.Optimizer:
+    """Weights decay; biases, slopes and norms (one number a map) do not.
+
+    One group where nothing decays, and a step for all tensors at once (``foreach``): to the bit
+    what one by one gives, and less overhead, which is much of a small network's step.
+    """
+    parameters = [*network.parameters(), *objective.parameters]
+    groups = (
+        [{"params": parameters, "weight_decay": 0.0}]
+        if s.weight_decay == 0
+        else [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": s.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+    )
+    if s.optimiser == "adam":
+        return torch.optim.Adam(groups, lr=s.learning_rate, foreach=True)
+    if s.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=s.learning_rate, momentum=s.momentum, foreach=True)
+    raise InputError("optimiser", "one of adam, sgd", repr(s.optimiser))
