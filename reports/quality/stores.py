@@ -1,4 +1,4 @@
-"""``marginbench quality sync | export | import | ui``: MLflow's side of a run."""
+"""``marginbench quality sync | export | import | publish | ui``: MLflow's side of a run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def export_command(run_dir: Path, target: Path, store: str | None, models: bool)
     from .commands import fail
 
     try:
-        count = tracking.export(run_dir, target, store, models)
+        count = tracking.export(run_dir, target, store, models, record=_run_of(run_dir))
     except Exception as error:  # a database driver's own, an HTTP client's, a disk's
         fail(f"not exported: {type(error).__name__}: {error}", NOT_POSSIBLE)
     click.echo(f"{count} MLflow runs exported to {target}")
@@ -71,6 +71,39 @@ def import_command(source: Path, store: str) -> None:
     _tell(outcome, f"{source} to MLflow")
 
 
+@click.command()
+@click.argument("run_dir", type=Folder)
+@click.argument("target", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--store", help="MLflow's address.  [default: as of sync]")
+def publish(run_dir: Path, target: Path, store: str | None) -> None:
+    """Write a finished run into TARGET, small enough to commit.
+
+    TARGET, say reports/published/quality/NAME, then holds records.jsonl.xz (every line as it was
+    recorded), the page drawn from it, whose commands name TARGET, and MLflow's side under mlflow:
+    without networks and figures, both of which the records bring back (`again`, `sync`). What
+    MLflow lacks of the run is sent there first.
+
+    
+    Exit codes:
+      0  published
+      1  the record is damaged, or the run is not finished
+      2  bad usage
+      3  MLflow's store refused; nothing is published
+    """
+    from . import publishing
+    from .commands import fail
+
+    try:
+        sizes = publishing.publish(run_dir, target, store)
+    except publishing.NotThere as error:
+        raise click.BadParameter(str(error), param_hint="TARGET") from None
+    except publishing.Refused as error:
+        fail(f"not published: {error}", NOT_POSSIBLE)
+    for name, size in sizes.items():
+        click.echo(f"{size:>12,} bytes  {target / name}")
+    click.echo(f"{sum(sizes.values()):>12,} bytes in all")
+
+
 def _tell(outcome: Any, what: str) -> None:
     click.echo(f"{what}: {outcome.sent} sent, {outcome.present} were there")
     if outcome.reason:
@@ -83,6 +116,16 @@ def _records(folder: Path) -> list[Any]:
     from benchmarks.quality.again import read
 
     return list(read(folder).trainings)
+
+
+def _run_of(folder: Path) -> str:
+    """The id of our own record there; empty where there is none."""
+    from benchmarks.records import RecordError
+
+    try:
+        return str(_records(folder)[0].run)
+    except (RecordError, IndexError):
+        return ""
 
 
 @click.command()
@@ -129,5 +172,5 @@ def _free_port() -> int:
 
 
 def register(group: click.Group) -> None:
-    for command in (sync, export_command, import_command, ui):
+    for command in (sync, export_command, import_command, publish, ui):
         group.add_command(command)
