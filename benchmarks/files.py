@@ -7,7 +7,8 @@ from pathlib import Path
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Text is written as UTF-8. Whoever reads meanwhile sees the old file or the new one; makes the folder."""
+    """Text is written as UTF-8. Whoever reads meanwhile sees the old file or the new one; makes
+    the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -2,7 +2,7 @@
 
 ``records.jsonl.xz`` holds the record's very bytes, so that `marginbench quality again` compares
 with what was measured. Beside it lie the page, built from that file, and the MLflow side without
-what the records bring back: networks are trained again, figures are drawn from the series.
+networks and without figures, which `marginbench quality sync` draws again from the records.
 """
 
 from __future__ import annotations
