@@ -1,11 +1,7 @@
-"""``marginbench quality sync | export | import | publish | ui``: MLflow's side of a run."""
+"""``marginbench quality sync | export | import | publish``: MLflow's side of a run."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,8 +10,6 @@ import click
 
 Folder = click.Path(path_type=Path, file_okay=False, exists=True)
 NOT_POSSIBLE = 3
-_HOST = "127.0.0.1"
-_FIRST_PORT = 5000
 
 
 @click.command()
@@ -80,8 +74,8 @@ def publish(run_dir: Path, target: Path, store: str | None) -> None:
 
     TARGET, say reports/published/quality/NAME, then holds records.jsonl.xz (every line as it was
     recorded), the page drawn from it, whose commands name TARGET, and MLflow's side under mlflow:
-    without networks and figures, both of which the records bring back (`again`, `sync`). What
-    MLflow lacks of the run is sent there first.
+    without networks, and without figures, which `sync TARGET --store ADDRESS` draws again from
+    the records. What MLflow lacks of the run is sent there first.
 
     
     Exit codes:
@@ -128,49 +122,8 @@ def _run_of(folder: Path) -> str:
         return ""
 
 
-@click.command()
-@click.argument("run_dir", required=False, type=Folder)
-@click.option("--port", type=click.IntRange(1, 65535), default=None,
-              help="Where to listen.  [default: 5000, or the next that is free]")  # fmt: skip
-def ui(run_dir: Path | None, port: int | None) -> None:
-    """Open MLflow's pages on a run's own store (by default the newest run's); Ctrl-C ends them.
-
-    They are served to this machine alone. Exit codes: 0 ended by Ctrl-C, 3 there is no store.
-    """
-    from .commands import fail, newest
-
-    run_dir = run_dir or newest()
-    store = run_dir.resolve() / "mlflow.db"
-    if not store.is_file():
-        fail(f"expected MLflow's store in {run_dir}; there is none: "
-             f"marginbench quality sync {run_dir}", NOT_POSSIBLE)  # fmt: skip
-    chosen = port or _free_port()
-    click.echo(f"MLflow on {run_dir}: http://{_HOST}:{chosen}  (Ctrl-C ends it)")
-    command = [
-        sys.executable, "-m", "mlflow", "ui", "--host", _HOST, "--port", str(chosen),
-        "--backend-store-uri", f"sqlite:///{store}",
-    ]  # fmt: skip
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    with subprocess.Popen(command, env=environment) as server:
-        try:
-            code = server.wait()
-        except KeyboardInterrupt:
-            server.terminate()
-            return
-    if code != 0:
-        fail(f"MLflow's server ended with exit code {code}", 1)
-
-
-def _free_port() -> int:
-    for port in range(_FIRST_PORT, _FIRST_PORT + 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((_HOST, port))
-            return port
-    return _FIRST_PORT
-
-
 def register(group: click.Group) -> None:
-    for command in (sync, export_command, import_command, publish, ui):
+    from . import serving
+
+    for command in (sync, export_command, import_command, publish, serving.ui):
         group.add_command(command)
