@@ -1,4 +1,4 @@
-"""Files of text are replaced as a whole or not at all."""
+"""Files are replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 
 
-def write(path: Path, text: str) -> None:
-    """Whoever reads meanwhile sees the old file or the new one; makes the folder."""
+def write(path: Path, content: str | bytes) -> None:
+    """Text is written as UTF-8. Whoever reads meanwhile sees the old file or the new one; makes
+    the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         temporary.replace(path)
     except OSError as error:
         if error.strerror is None:

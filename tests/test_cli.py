@@ -38,6 +38,7 @@ QUALITY_OPTIONS = {
     "export": {"--models", "--store", "run_dir", "target"},
     "import": {"--store", "source"},
     "list": {"--json"},
+    "publish": {"--store", "run_dir", "target"},
     "report": {"run_dir"},
     "run": {
         "--claim", "--contender", "--dataset", "--device", "--division", "--full", "--loss",

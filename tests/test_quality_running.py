@@ -67,6 +67,37 @@ def test_only_what_this_machine_lacks_is_3(tmp_path: Path):
     assert outcome.exit_code == running.NOT_POSSIBLE
 
 
+def test_a_store_that_refuses_ends_the_run_in_3_with_all_records_safe(tmp_path: Path):
+    outcome, _ = run(fakes.plan("fine", "unmirrored", seeds=2), tmp_path)
+    assert outcome.exit_code == running.NOT_POSSIBLE
+    assert outcome.not_mirrored == {"OperationalError: the store is locked": 2}
+    assert {one.status for one in trained_lines(tmp_path)} == {"ok"}
+    assert load(outcome.records).complete
+
+
+def test_the_command_tells_a_store_that_refuses_and_how_to_send_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import functools
+
+    from click.testing import CliRunner
+
+    import marginbench
+    from benchmarks.quality import planning
+    from reports.quality import commands
+
+    monkeypatch.setattr(planning, "plan", lambda asked: fakes.plan("fine", "unmirrored"))
+    monkeypatch.setattr(running, "run", functools.partial(running.run, train=TRAIN))
+    monkeypatch.setattr(commands, "_page", lambda out_dir: out_dir / "index.html")
+    folder = tmp_path / "run"
+    told = CliRunner().invoke(
+        marginbench.cli, ["quality", "run", "--out", str(folder), "--no-mlflow"]
+    )
+    assert told.exit_code == 3
+    assert "1 of 2 trainings not in MLflow: OperationalError: the store is locked" in told.output
+    assert f"marginbench quality sync {folder}" in told.output
+
+
 def test_each_row_has_the_command_that_trains_it_again(tmp_path: Path):
     outcome, _ = run(fakes.plan("fine"), tmp_path)
     (line,) = trained_lines(tmp_path)

@@ -17,7 +17,7 @@ import pytest
 import torch
 from tracking_cases import RUN, mirrored, recorded, result
 
-from suites.quality import backbones
+from suites.quality import backbones, datasets
 from suites.quality.tracking import Mirror, export, import_, store, sync
 from suites.quality.tracking.store import Store
 
@@ -120,6 +120,19 @@ def test_a_run_that_was_killed_is_replaced_by_sync(out: Path, seed: int):
     assert sync([recorded(result(seed))], out).sent == 1
     (run,) = Store(out).runs()
     assert run.info.status == "FINISHED"
+
+
+def test_sync_tells_the_facts_of_the_dataset_that_was_trained_on(out: Path, seed: int):
+    known = datasets.load("digits")
+    one, trial, other = result(seed), result(seed, "search"), result(seed + 1)
+    one.settings["dataset_sha256"] = known.manifest  # the other's is another dataset's
+    trial.settings["dataset_sha256"] = known.validation().manifest
+    assert sync([recorded(one), recorded(trial), recorded(other)], out).sent == 3
+    client, found = Store(out).client, {}
+    for run in Store(out).runs("tags.status = 'ok'"):
+        path = client.download_artifacts(run.info.run_id, "manifest.json")
+        found[run.info.run_name] = json.loads(Path(path).read_text())["facts"]
+    assert found == {one.name: known.facts, trial.name: known.facts, other.name: {}}
 
 
 def test_sync_sends_once_what_a_record_holds(out: Path, seed: int):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks import machine
@@ -24,14 +24,17 @@ from .planning import Asked, Plan
 from .queueing import Queue, failed
 
 FINE, FAILED, NOT_POSSIBLE, INTERRUPTED = 0, 1, 3, 130
+# No failure of a store: who installs no mlflow wants none.
+NO_MLFLOW = "mlflow is not installed"
 _POLL_S = 1.0
 
 
 @dataclass(frozen=True)
 class Outcome:
     """``exit_code``: 0 where all was trained (a network that diverged is a result too), 1 where a
-    training failed by a fault of the suite, 3 where one can't be run here, 130 interrupted.
-    ``not_run`` counts trainings by the reason why there is none."""
+    training failed by a fault of the suite, 3 where one can't be run here or MLflow's store did
+    not take one, 130 interrupted. ``not_run`` counts trainings by the reason why there is none,
+    ``not_mirrored`` those that this session trained by the reason why MLflow has none of it."""
 
     exit_code: int
     records: Path
@@ -39,6 +42,7 @@ class Outcome:
     total: int
     diverged: int
     not_run: dict[str, int]
+    not_mirrored: dict[str, int] = field(default_factory=dict)
 
 
 def run(
@@ -78,6 +82,7 @@ class _Session:
             one.name: one for one in journal.before.trainings
         }
         self.shares: dict[str, float] = {}
+        self.not_mirrored: Counter[str] = Counter()
         self.started = time.monotonic()
 
     def run(self, setting: workers.Setting) -> Outcome:
@@ -94,10 +99,12 @@ class _Session:
         missing = [one for one in self.results.values() if one.status == "not_run"]
         if code == FINE and missing:
             code = FAILED if any(map(failed, missing)) else NOT_POSSIBLE
+        if code == FINE and set(self.not_mirrored) - {NO_MLFLOW}:
+            code = NOT_POSSIBLE
         return Outcome(
             code, self.journal.path, self.queue.done, self.queue.total,
             sum(one.status == "worse" for one in self.results.values()),
-            dict(Counter(one.reason for one in missing)),
+            dict(Counter(one.reason for one in missing)), dict(self.not_mirrored),
         )  # fmt: skip
 
     def _train(self, pool: workers.Pool) -> None:
@@ -114,6 +121,8 @@ class _Session:
     def _end(self, pool: workers.Pool, event: workers.Ended) -> None:
         result, name = event.result, event.job.name
         self._write(result)
+        if "reason" in result.mlflow:
+            self.not_mirrored[result.mlflow["reason"]] += 1
         self.shares.pop(name, None)
         self.queue.ended(result, event.seconds)
         for other in self.queue.abandoned():

@@ -28,7 +28,7 @@ def quality() -> None:
     \b
     marginbench quality run                       digits, every loss, every claim (minutes)
     marginbench quality run --full                glyphs and fashion, claims in full (long)
-    marginbench quality run --claim triplet-collapse
+    marginbench quality run --claim triplet-mining
     marginbench quality run --resume reports/out/quality/RUN
     marginbench quality again RECORDS NAME        train one row again, and compare
     marginbench quality ui                        MLflow's pages on the newest run
@@ -68,7 +68,8 @@ def run(**options: Any) -> None:
       0  all trained; a network that diverged is a result too
       1  a training failed by a fault of the suite
       2  bad usage
-      3  something can't be run here (a dataset that is missing), and is recorded as such
+      3  something can't be run here (a dataset that is missing), and is recorded as such; or
+         MLflow's store did not take what was trained, which `sync` sends later
       130  interrupted
     """
     given = click.get_current_context()
@@ -115,8 +116,17 @@ def _run(options: dict[str, Any], out_dir: Path) -> int:
     for reason, count in outcome.not_run.items():
         click.echo(f"{count} of {outcome.total} trainings not run: {running.first_line(reason)}",
                    err=True)  # fmt: skip
+    folder = shlex.quote(str(out_dir))
+    for reason, count in outcome.not_mirrored.items():
+        click.echo(f"{count} of {outcome.total} trainings not in MLflow: {reason}", err=True)
+    if set(outcome.not_mirrored) - {running.NO_MLFLOW}:
+        click.echo(f"every record is safe; to send them: marginbench quality sync {folder}",
+                   err=True)  # fmt: skip
+    if outcome.exit_code == running.FAILED:
+        click.echo(f"to try again what was not run: marginbench quality run --resume {folder}",
+                   err=True)  # fmt: skip
     if outcome.exit_code == INTERRUPTED:
-        go_on = f"marginbench quality run --resume {shlex.quote(str(out_dir))}"
+        go_on = f"marginbench quality run --resume {folder}"
         done = f"{outcome.done} of {outcome.total} trainings"
         click.echo(f"interrupted after {done}; go on with: {go_on}", err=True)
     return outcome.exit_code

@@ -1,11 +1,7 @@
-"""``marginbench quality sync | export | import | ui``: MLflow's side of a run."""
+"""``marginbench quality sync | export | import | publish``: MLflow's side of a run."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,8 +10,6 @@ import click
 
 Folder = click.Path(path_type=Path, file_okay=False, exists=True)
 NOT_POSSIBLE = 3
-_HOST = "127.0.0.1"
-_FIRST_PORT = 5000
 
 
 @click.command()
@@ -51,7 +45,7 @@ def export_command(run_dir: Path, target: Path, store: str | None, models: bool)
     from .commands import fail
 
     try:
-        count = tracking.export(run_dir, target, store, models)
+        count = tracking.export(run_dir, target, store, models, record=_run_of(run_dir))
     except Exception as error:  # a database driver's own, an HTTP client's, a disk's
         fail(f"not exported: {type(error).__name__}: {error}", NOT_POSSIBLE)
     click.echo(f"{count} MLflow runs exported to {target}")
@@ -71,6 +65,39 @@ def import_command(source: Path, store: str) -> None:
     _tell(outcome, f"{source} to MLflow")
 
 
+@click.command()
+@click.argument("run_dir", type=Folder)
+@click.argument("target", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--store", help="MLflow's address.  [default: as of sync]")
+def publish(run_dir: Path, target: Path, store: str | None) -> None:
+    """Write a finished run into TARGET, small enough to commit.
+
+    TARGET, say reports/published/quality/NAME, then holds records.jsonl.xz (every line as it was
+    recorded), the page drawn from it, whose commands name TARGET, and MLflow's side under mlflow:
+    without networks, and without figures, which `sync TARGET --store ADDRESS` draws again from
+    the records. What MLflow lacks of the run is sent there first.
+
+    
+    Exit codes:
+      0  published
+      1  the record is damaged, or the run is not finished
+      2  bad usage
+      3  MLflow's store refused; nothing is published
+    """
+    from . import publishing
+    from .commands import fail
+
+    try:
+        sizes = publishing.publish(run_dir, target, store)
+    except publishing.NotThere as error:
+        raise click.BadParameter(str(error), param_hint="TARGET") from None
+    except publishing.Refused as error:
+        fail(f"not published: {error}", NOT_POSSIBLE)
+    for name, size in sizes.items():
+        click.echo(f"{size:>12,} bytes  {target / name}")
+    click.echo(f"{sum(sizes.values()):>12,} bytes in all")
+
+
 def _tell(outcome: Any, what: str) -> None:
     click.echo(f"{what}: {outcome.sent} sent, {outcome.present} were there")
     if outcome.reason:
@@ -85,49 +112,18 @@ def _records(folder: Path) -> list[Any]:
     return list(read(folder).trainings)
 
 
-@click.command()
-@click.argument("run_dir", required=False, type=Folder)
-@click.option("--port", type=click.IntRange(1, 65535), default=None,
-              help="Where to listen.  [default: 5000, or the next that is free]")  # fmt: skip
-def ui(run_dir: Path | None, port: int | None) -> None:
-    """Open MLflow's pages on a run's own store (by default the newest run's); Ctrl-C ends them.
+def _run_of(folder: Path) -> str:
+    """The id of our own record there; empty where there is none."""
+    from benchmarks.records import RecordError
 
-    They are served to this machine alone. Exit codes: 0 ended by Ctrl-C, 3 there is no store.
-    """
-    from .commands import fail, newest
-
-    run_dir = run_dir or newest()
-    store = run_dir.resolve() / "mlflow.db"
-    if not store.is_file():
-        fail(f"expected MLflow's store in {run_dir}; there is none: "
-             f"marginbench quality sync {run_dir}", NOT_POSSIBLE)  # fmt: skip
-    chosen = port or _free_port()
-    click.echo(f"MLflow on {run_dir}: http://{_HOST}:{chosen}  (Ctrl-C ends it)")
-    command = [
-        sys.executable, "-m", "mlflow", "ui", "--host", _HOST, "--port", str(chosen),
-        "--backend-store-uri", f"sqlite:///{store}",
-    ]  # fmt: skip
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    with subprocess.Popen(command, env=environment) as server:
-        try:
-            code = server.wait()
-        except KeyboardInterrupt:
-            server.terminate()
-            return
-    if code != 0:
-        fail(f"MLflow's server ended with exit code {code}", 1)
-
-
-def _free_port() -> int:
-    for port in range(_FIRST_PORT, _FIRST_PORT + 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((_HOST, port))
-            return port
-    return _FIRST_PORT
+    try:
+        return str(_records(folder)[0].run)
+    except (RecordError, IndexError):
+        return ""
 
 
 def register(group: click.Group) -> None:
-    for command in (sync, export_command, import_command, ui):
+    from . import serving
+
+    for command in (sync, export_command, import_command, publish, serving.ui):
         group.add_command(command)

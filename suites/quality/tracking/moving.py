@@ -18,6 +18,7 @@ from .store import COMPLETE, KEY, PARENT, Outcome, Point, Store
 
 FORMAT = "marginbench-mlflow-1"
 _PLAIN_BYTES = 100_000  # beyond, the lines are compressed
+ORIGIN = "marginbench.run_id"  # tag of an import: the run's id where it was logged
 _OURS = {PARENT, "mlflow.log-model.history"}  # tags that hold ids of the store they came from
 Progress = Callable[[str, int, int], None]
 
@@ -28,25 +29,42 @@ def export(
     uri: str | None = None,
     models: bool = False,
     progress: Progress | None = None,
+    *,
+    record: str = "",
+    small: bool = False,
 ) -> int:
-    """Writes every finished run of the store of ``out_dir`` into ``target``; how many.
+    """Writes every finished run of the store of ``out_dir`` into ``target``; how many. With
+    ``record`` (the id of our own record) only its runs: others may share the store.
 
     ``target`` then holds ``runs.jsonl`` (``runs.jsonl.xz`` where large): a line of the format,
     then one a run by name, with params, tags, datasets and each metric's history; and
     ``artifacts``, a folder a run. Networks are left out unless ``models``. What ``target`` held of
-    an earlier export is replaced. Raises what the store raises.
+    an earlier export is replaced. With ``small`` there is no ``artifacts``: files of JSON stand in
+    the run's line, and figures, which our own record's series draw again, are left out.
+    Raises what the store raises, and FileNotFoundError where ``out_dir`` was to have a store.
     """
+    missing = store.absent(out_dir, uri)
+    if missing:
+        raise FileNotFoundError(f"{missing} is not there")
     of = Store(out_dir, uri)
-    found = [r for r in of.runs() if r.info.status != "RUNNING" and KEY in r.data.tags]
+    found = [
+        run
+        for run in of.runs(f"tags.run = '{record}'" if record else "")
+        if run.info.status != "RUNNING" and KEY in run.data.tags
+    ]
     keys = {run.info.run_id: run.data.tags[KEY] for run in found}
     found.sort(key=lambda run: (PARENT in run.data.tags, run.info.run_name, run.data.tags[KEY]))
     target.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target / "artifacts", ignore_errors=True)
     lines = [{"format": FORMAT, "runs": len(found)}]
     for number, run in enumerate(found, start=1):
-        folder = target / "artifacts" / run.data.tags[KEY]
-        files = _download(of, run.info.run_id, folder, models)
-        lines.append({**_line(of, run, keys), "files": files})
+        line = _line(of, run, keys)
+        if small:
+            line["texts"] = _texts(of, run.info.run_id)
+        else:
+            folder = target / "artifacts" / run.data.tags[KEY]
+            line["files"] = _download(of, run.info.run_id, folder, models)
+        lines.append(line)
         if progress:
             progress(run.info.run_name, number, len(found))
     _write(target, "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines))
@@ -61,6 +79,7 @@ def _line(of: Store, run: Any, keys: dict[str, str]) -> dict[str, Any]:
         points = sorted((p.step, p.timestamp - start, p.value) for p in history)
         metrics[name] = [list(column) for column in zip(*points, strict=True)]
     tags = {k: v for k, v in run.data.tags.items() if k not in _OURS}
+    tags.setdefault(ORIGIN, run.info.run_id)
     inputs = [i.dataset for i in run.inputs.dataset_inputs] if run.inputs else []
     return {
         "name": run.info.run_name, "status": run.info.status, "start_ms": start,
@@ -77,6 +96,17 @@ def _download(of: Store, run_id: str, folder: Path, models: bool) -> list[str]:
             folder.mkdir(parents=True, exist_ok=True)
             of.client.download_artifacts(run_id, top.path, str(folder))
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def _texts(of: Store, run_id: str) -> dict[str, str]:
+    """The run's own files of JSON, by name."""
+    names = sorted(top.path for top in of.client.list_artifacts(run_id))
+    with store.in_a_folder() as folder:
+        return {
+            name: Path(of.client.download_artifacts(run_id, name, str(folder))).read_text("utf-8")
+            for name in names
+            if name.endswith(".json")
+        }
 
 
 def _write(target: Path, text: str) -> None:
@@ -150,6 +180,8 @@ def _make(to: Store, line: dict[str, Any], files: Path, there: dict[str, str]) -
         to.dataset(run_id, facts)
     if files.is_dir():
         to.client.log_artifacts(run_id, str(files))
+    for name, text in line.get("texts", {}).items():
+        to.client.log_text(run_id, text, name)
     to.log(run_id, tags={COMPLETE: "yes"})
     to.client.set_terminated(run_id, line["status"], line["end_ms"])
     return run_id

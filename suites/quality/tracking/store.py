@@ -252,6 +252,12 @@ def _keep_quiet(uri: str) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
+def absent(out_dir: Path, uri: str | None) -> Path | None:
+    """The SQLite file that a store should be and is not: to read, none is made."""
+    database = _database(address(out_dir, uri))
+    return database if database and not database.is_file() else None
+
+
 @contextlib.contextmanager
 def in_a_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="marginbench-") as name:

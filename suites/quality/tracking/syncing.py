@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ def sync(
     found = _read(Path(records)) if isinstance(records, (str, Path)) else list(records)
     todo = [each for each in found if each.status != "not_run" or each.epochs]
     sent = present = 0
+    facts = functools.cache(_facts)
     try:
         to = Store(out_dir, uri)
         there = _complete(to)
@@ -42,7 +44,8 @@ def sync(
                 present += 1
             else:
                 to.check()
-                send(to, each, out_dir)
+                sha256 = str(each.settings.get("dataset_sha256", ""))
+                send(to, each, out_dir, facts(each.dataset, sha256))
                 sent += 1
             if progress:
                 progress(each.name, sent + present, len(todo))
@@ -61,8 +64,22 @@ def _complete(to: Store) -> set[str]:
     return whole
 
 
-def send(to: Store, result: Any, out_dir: Path) -> None:
-    """One training, in the place of what there was of it."""
+def _facts(name: str, sha256: str) -> dict[str, Any]:
+    """The dataset's facts, which a record does not hold (fonts alone are a hundred): of the very
+    dataset that was trained on, where it is here; else none."""
+    from .. import datasets
+
+    try:
+        found = datasets.load(name)
+        if not sha256 or (sha256 != found.manifest and sha256 != found.validation().manifest):
+            return {}
+        return dict(found.facts)
+    except Exception:  # missing, damaged or changed: the hash stands in the run all the same
+        return {}
+
+
+def send(to: Store, result: Any, out_dir: Path, facts: Mapping[str, Any] | None = None) -> None:
+    """One training, in the place of what there was of it; ``facts`` are its dataset's."""
     from ..jobs import Job
 
     record, settings = _record(result, out_dir), dict(result.settings)
@@ -77,7 +94,7 @@ def send(to: Store, result: Any, out_dir: Path) -> None:
     run_id = to.begin(result.name, labels, end_ms - int(1_000 * seconds))
     points = content.points(result.epochs, end_ms, seconds)
     to.log(run_id, content.parameters(result, settings), points, content.ending(result))
-    manifest = content.dataset(result.dataset, settings, {})
+    manifest = content.dataset(result.dataset, settings, facts or {})
     to.dataset(run_id, content.as_input(manifest))
     mirror.finish(to, run_id, result, manifest, _model(result.name, out_dir), end_ms)
 

@@ -1,0 +1,95 @@
+"""MLflow's pages are really served, and nothing is left running when they are ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import marginbench
+from suites.quality.tracking.store import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+_UP_S = 120
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def processes_of(session: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (path / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(path.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_the_pages_answer_and_end_whole(tmp_path: Path, how: signal.Signals):
+    pytest.importorskip("mlflow")
+    Store(tmp_path, f"sqlite:///{tmp_path / 'mlflow.db'}")
+    port = free_port()
+    log = tmp_path / "log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "marginbench", "quality", "ui", tmp_path, "--port", str(port)],
+            cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
+            stderr=errors, text=True, start_new_session=True,
+        )  # fmt: skip
+    try:
+        assert process.stdout
+        said = process.stdout.readline()
+        assert said.startswith(f"http://127.0.0.1:{port} "), log.read_text()
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://127.0.0.1:{port}/", timeout=_UP_S) as page:
+            assert b"<!doctype html>" in page.read().lower()
+        # Itself and the server: by default MLflow would start ten.
+        assert len(processes_of(process.pid)) <= 4
+        if how == signal.SIGINT:
+            os.killpg(process.pid, how)  # as a terminal does
+        else:
+            process.send_signal(how)
+        assert process.wait(_UP_S) == (0 if how == signal.SIGINT else 128 + how)
+        until = time.monotonic() + 10
+        while processes_of(process.pid) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert processes_of(process.pid) == []
+    finally:
+        for left in processes_of(process.pid):
+            os.kill(left, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_port_that_is_taken_is_2_and_no_store_3(tmp_path: Path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    told = CliRunner().invoke(marginbench.cli, ["quality", "ui", str(tmp_path)])
+    assert told.exit_code == 3 and "quality sync" in told.output
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@elsewhere")
+    told = CliRunner().invoke(marginbench.cli, ["quality", "ui", str(tmp_path)])
+    assert told.exit_code == 3 and "https://elsewhere" in told.output
+    (tmp_path / "mlflow.db").touch()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        told = CliRunner().invoke(
+            marginbench.cli, ["quality", "ui", str(tmp_path), "--port", str(port)]
+        )
+    assert told.exit_code == 2 and "is taken" in told.output
