@@ -97,7 +97,7 @@ CLAIM = Claim(
     "degrees is covered if it holds at least 0.1% of the images. Reproduced: without the ReLU the "
     "share of the 36 bins covered is larger by at least 0.25 (the ReLU leaves a quarter of the "
     "circle, so at least as much again), its paired 95% interval above zero. Not reproduced: the "
-    "interval excludes 0.25. Otherwise undecided, so too if features behind the ReLU lie outside "
+    "interval lies below 0.25. Otherwise undecided, so too if features behind the ReLU lie outside "
     "the quarter. The difference in accuracy, of which the paper promises nothing, stands beside.",
     jobs=jobs,
     judge=judge,
