@@ -262,6 +262,16 @@ def test_features_beyond_the_relu_s_quarter_void_the_experiment(seed: int):
     assert "outside the quarter" in verdict.reason
 
 
+def test_a_dead_relu_is_named(seed: int):
+    def dead(job: Job) -> Mapping[str, Any]:
+        gone = job.settings.last_relu and job.seed == 2
+        return {**yes(job), "seen_embedding_norm_mean": 0.0 if gone else 3.0}
+
+    claim = catalogue.get("last-relu")
+    assert "every feature is 0 at seed 2" in claim.judge(run(claim, dead, seed)).reason
+    assert "dead" not in claim.judge(run(claim, yes, seed)).reason
+
+
 def test_a_dataset_that_is_lost_to_the_angular_loss_refutes_the_claim(seed: int):
     def torn(job: Job) -> Mapping[str, Any]:
         return no(job) if job.dataset == "glyphs" else yes(job)

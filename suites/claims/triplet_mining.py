@@ -15,6 +15,7 @@ from .judging import Arms, Part, Unusable, estimate, told
 
 MARGIN = 0.2
 SPACES = {"free": 0, "sphere": 1}
+SAID = {"free": "with embeddings of any length", "sphere": "on the unit sphere"}
 RULES = ("batch-hard", "semi-hard")
 # A rate over 3 seeds says next to nothing (0 of 3 allows 56%): the arms whose rate is judged are
 # trained from three seeds for each that is given.
@@ -96,8 +97,8 @@ def _collapse(arms: Arms) -> Part:
     words = []
     for (space, (hardest, semi_hard)), p_value in zip(counts.items(), p_values, strict=True):
         words.append(
-            f"{space}: {hardest[0]} of {hardest[1]} collapse with the hardest and "
-            f"{semi_hard[0]} of {semi_hard[1]} with semi-hard negatives"
+            f"{SAID[space]} {hardest[0]} of {hardest[1]} networks collapse with the hardest "
+            f"negatives and {semi_hard[0]} of {semi_hard[1]} with semi-hard ones"
         )
         high = hardest[2].high
         assert high is not None
@@ -125,8 +126,8 @@ def _warmed(arms: Arms) -> Part:
         outcome = "not reproduced"
     return Part(
         outcome,
-        f"warmed up, {collapsed} of {count} collapse with the hardest, R@1 minus semi-hard's is "
-        f"{told(recall)}",
+        f"warmed up, {collapsed} of {count} collapse with the hardest, and R@1 minus semi-hard's "
+        f"is {told(recall)}",
         (rate, estimate("R@1, warmed batch-hard - semi-hard", recall)),
     )
 
