@@ -54,7 +54,10 @@ def test_what_a_job_cannot_say_is_said():
     limits = recipes.limits(recipes.get("hermans2017"))
     for word in ("margin: soft", "not squared", "exponential"):
         assert any(word in limit for limit in limits)
+    assert any("the rate stays as it is" in limit for limit in limits), "25,000 steps, no drop"
     facenet = recipes.get("facenet2015")
+    assert any(x.startswith("decay: lowered") and "two thirds" in x
+               for x in recipes.limits(facenet))  # fmt: skip
     assert any("adagrad" in limit for limit in recipes.limits(facenet))
     assert recipes.job(facenet, "folder:/faces", 10_000).settings.batch == 1_800
     assert any("margin: not stated" in x for x in recipes.limits(recipes.get("hadsell2006")))

@@ -84,6 +84,9 @@ def test_the_answer_names_the_highest_mean_and_what_it_can_be_told_from(
     assert made["told_apart_from"] == ["softmax/linear"]
     assert f"{made['highest_mean']} has the highest MAP@R" in page.seen
     assert "Of 1 claims of the papers: 1 reproduced, 0 not reproduced, 0 undecided" in page.seen
+    assert "undecided, tried on digits (MLP)." in page.seen
+    assert page.seen.count("digits (MLP)") >= 3, "and beside each verdict"
+    assert "A verdict holds for the data and the networks that it was tried on" in page.seen
 
 
 @pytest.mark.parametrize("arm", ARMS)

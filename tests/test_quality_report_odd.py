@@ -133,4 +133,6 @@ def test_figures_are_written_as_their_metric_is_worth():
     assert numbers.figure("seen_intra_class_angle_deg", 12.34) == "12.3"
     assert numbers.figure("peak_memory_bytes", 2.0**20) == "1.00 MiB"
     assert numbers.figure("map_at_r", None) == numbers.figure("map_at_r", float("nan")) == "–"
-    assert numbers.estimate("map_at_r", interval([0.5])) == "0.500 (1 seed)"
+    assert numbers.estimate("map_at_r", interval([0.5])) == "0.500"
+    assert [numbers.signed(v) for v in (0.01, -0.01, -0.0004)] == ["+0.010", "-0.010", "0.000"]
+    assert numbers.fixed(-0.0004) == "0.000"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from suites.quality.intervals import Interval, paired
+from suites.quality.intervals import Interval
 
 from .. import units
 from ..document import Block, Cell, Section, Text, table
 from . import divisions, numbers
-from .judging import TONES, Judged
+from .judging import TONES, Judged, scope
 from .reading import Quality, groups
 
 TITLE = "The answer"
@@ -17,24 +17,30 @@ def section(quality: Quality, judged: list[Judged]) -> Section:
     blocks: list[Block] = []
     rows = [row for key in quality.tables() if (row := _row(quality, *key))]
     if rows:
-        columns = ("dataset", "division", "highest mean", "MAP@R", "untrained network",
-                   "gained by training", "told apart from", "not told apart from")  # fmt: skip
+        columns = ("dataset", "division", "highest after training", "MAP@R", "untrained network",
+                   "gained by training", "told apart from")  # fmt: skip
         blocks += [Text(_READ, "note"), table(columns, rows, "Which loss gave the best embeddings",
                                               numeric=columns[3:6])]  # fmt: skip
     else:
         blocks.append(Text("No loss was trained to its end in the closed or the open division, so "
                            "there is nothing to compare yet."))  # fmt: skip
-    verdicts = [
-        (str(one.claim.number), Cell(one.claim.title, link=one.anchor),
-         Cell(one.verdict.outcome, tone=TONES[one.verdict.outcome]), one.verdict.reason)
+    verdicts: list[tuple[Cell | str, ...]] = [
+        (str(one.claim.number), Cell(one.verdict.outcome, tone=TONES[one.verdict.outcome]),
+         Cell(one.claim.title, link=one.anchor), scope(one.trainings) or "nothing",
+         one.verdict.reason)
         for one in judged
     ]  # fmt: skip
     if verdicts:
         caption = "What the papers say, and what came out"
-        blocks.append(table(("", "claim", "verdict", "why"), verdicts, caption))
+        made = table(("", "verdict", "claim", "tried on", "why"), verdicts, caption)
+        blocks += [made, Text(SCOPE, "note")]
     return Section("answer", TITLE, blocks)
 
 
+SCOPE = (
+    "A verdict holds for the data and the networks that it was tried on, and for no others: what "
+    "is or is not reproduced on digits, clothes or characters may be otherwise on faces."
+)
 _READ = (
     "Mean average precision at R on identities never trained on, as mean ± half of its 95% "
     "interval over seeds; where a dataset keeps none apart, on other images of those trained on. A "
@@ -62,10 +68,9 @@ def best(quality: Quality, division: str, dataset: str) -> dict | None:
     apart = [label for label in rest if label in apart]
     others = [label for label in rest if label not in apart]
     before = numbers.untrained([leader])
-    start = numbers.by_seed(before, metric) if before else {}
-    gained = paired(numbers.by_seed(leader, metric), start).difference if start else None
-    return {"leader": leader, "metric": metric, "middle": middle, "apart": apart,
-            "others": others, "untrained": numbers.over_seeds(start), "gained": gained}  # fmt: skip
+    start = numbers.over_seeds(numbers.by_seed(before, metric)) if before else None
+    return {"leader": leader, "metric": metric, "middle": middle, "apart": apart, "others": others,
+            "untrained": start, "gained": numbers.gained(leader, metric)}  # fmt: skip
 
 
 def _row(quality: Quality, division: str, dataset: str) -> tuple[Cell | str, ...] | None:
@@ -77,10 +82,13 @@ def _row(quality: Quality, division: str, dataset: str) -> tuple[Cell | str, ...
     value += f", {units.plural(one['middle'].count, 'seed')}"
     if metric != numbers.MAIN:
         value += " (seen identities)"
+    rest = len(one["apart"]) + len(one["others"])
+    apart = f"none of {rest}"
+    if one["apart"]:
+        apart = f"{len(one['apart'])} of {rest}: {', '.join(one['apart'])}"
     return (Cell(dataset, link=divisions.anchor(division, dataset)), division,
             Cell(label, mark=label), value, numbers.estimate(metric, one["untrained"]),
-            _gained(one["gained"]), ", ".join(one["apart"]) or "none",
-            ", ".join(one["others"]) or "none")  # fmt: skip
+            _gained(one["gained"]), apart)  # fmt: skip
 
 
 def _gained(found: Interval | None) -> Cell:
@@ -88,8 +96,9 @@ def _gained(found: Interval | None) -> Cell:
     if found is None:
         return Cell(units.NOTHING)
     if found.low is None or found.high is None:
-        return Cell(f"{found.mean:+.3f} (1 seed)")
-    text = f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+        return Cell(numbers.signed(found.mean))
+    low, high = numbers.signed(found.low), numbers.signed(found.high)
+    text = f"{numbers.signed(found.mean)} [{low}, {high}]"
     return Cell(text, tone="bad" if found.high <= 0 else "good" if found.low > 0 else "")
 
 
@@ -100,26 +109,37 @@ def lead(quality: Quality, judged: list[Judged]) -> str:
         one = best(quality, division, dataset)
         if one is None:
             continue
-        told = numbers.estimate(one["metric"], one["middle"])
-        text = f"{dataset} ({division}): {one['leader'].label} has the highest MAP@R, {told}"
-        if not one["others"] and not one["apart"]:
-            text += ", with nothing to compare it with"
-        elif not one["others"]:
-            text += ", and is told apart from all others"
-        elif one["apart"]:
-            text += (
-                f", told apart from {len(one['apart'])} of {len(one['apart']) + len(one['others'])}"
-            )
-        else:
-            text += ", and can be told apart from none of the others"
-        if one["untrained"] is not None and one["untrained"].mean >= one["middle"].mean:
-            before = numbers.figure(one["metric"], one["untrained"].mean)
-            text += f"; the untrained network has {before}, no less"
-        parts.append(f"{text}.")
+        parts.append(f"{dataset} ({division}): {_told(one)}.")
     if not parts:
         parts.append("No loss has been trained to its end yet.")
     if judged:
         counts = [one.verdict.outcome for one in judged]
         words = [f"{counts.count(word)} {word}" for word in TONES]
-        parts.append(f"Of {len(judged)} claims of the papers: {', '.join(words)}.")
+        on = scope(training for one in judged for training in one.trainings)
+        tried = f", tried on {on}" if on else ""
+        parts.append(f"Of {len(judged)} claims of the papers: {', '.join(words)}{tried}.")
     return " ".join(parts)
+
+
+def _told(one: dict) -> str:
+    """A loss is first only where training gained something: on new identities it may not."""
+    metric, label, gained = one["metric"], one["leader"].label, one["gained"]
+    name = numbers.title(metric, arrow=False)
+    told = numbers.estimate(metric, one["middle"])
+    before = numbers.estimate(metric, one["untrained"])
+    if gained is not None and gained.mean <= 0:
+        return (f"no loss has a higher {name} than the untrained network, {before}; the highest "
+                f"after training is {label}'s, {told}")  # fmt: skip
+    text = f"{label} has the highest {name}, {told}"
+    rest = len(one["apart"]) + len(one["others"])
+    if not rest:
+        text += ", with nothing to compare it with"
+    elif not one["others"]:
+        text += ", and is told apart from all others"
+    elif one["apart"]:
+        text += f", told apart from {len(one['apart'])} of {rest}"
+    else:
+        text += ", and can be told apart from none of the others"
+    if gained is not None and gained.low is not None and gained.low <= 0:
+        text += f"; that is not surely more than the untrained network's {before}"
+    return text

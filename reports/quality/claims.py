@@ -7,21 +7,25 @@ from collections.abc import Sequence
 from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, table
 from ..sections.context import slug
-from . import plots
+from ..style import Looks
+from . import numbers, plots
+from .answer import SCOPE
 from .divisions import outcome
-from .judging import TONES, Judged
+from .judging import TONES, Judged, scope
 from .reading import CLAIMS, Quality, groups
 
 TITLE = "Claims of the papers"
 _MARKS = {"reproduced": "✓", "not reproduced": "✗", "undecided": "?"}
 
 
-def section(quality: Quality, judged: Sequence[Judged], unknown: Sequence[str]) -> Section:
+def section(
+    quality: Quality, judged: Sequence[Judged], unknown: Sequence[str], looks: Looks
+) -> Section:  # fmt: skip
     blocks: list[Block] = [Text(_READ)]
     if not judged:
         blocks.append(Text("The catalogue has no claims."))
     for one in judged:
-        blocks += _claim(quality, one)
+        blocks += _claim(quality, one, looks)
     for name in unknown:
         blocks += [
             Text(f"Unknown claim: {name}", "heading"),
@@ -35,16 +39,21 @@ def section(quality: Quality, judged: Sequence[Judged], unknown: Sequence[str]) 
 _READ = (
     "Each criterion was written before anything was trained, and the verdict is worked out from "
     "the records by the code that states it. 'Undecided' is also what a missing, a diverged or a "
-    "single seed leaves."
+    "single seed leaves. The fewer the seeds, the wider the intervals: a 95% interval over three "
+    "reaches 2.5 standard deviations to each side, over five 1.2; so few can show that a large "
+    "effect is there, or that none as large as asked for is, and leave the rest undecided. "
+    f"{SCOPE}"
 )
 
 
-def _claim(quality: Quality, one: Judged) -> list[Block]:
+def _claim(quality: Quality, one: Judged, looks: Looks) -> list[Block]:
     claim, verdict = one.claim, one.verdict
     mark = _MARKS[verdict.outcome]
     said = Cell(f"{mark} {verdict.outcome}", tone=TONES[verdict.outcome])
     rows = [("the paper says", claim.statement), ("source", claim.source),
-            ("criterion", claim.criterion), ("verdict", said), ("why", verdict.reason)]  # fmt: skip
+            ("criterion", claim.criterion), ("verdict", said),
+            ("holds for", scope(one.trainings) or "nothing: none was trained"),
+            ("why", verdict.reason)]  # fmt: skip
     blocks: list[Block] = [Text(f"{claim.number}. {claim.title}", "heading", one.anchor),
                            table(("", ""), rows)]  # fmt: skip
     if one.failed:
@@ -54,7 +63,7 @@ def _claim(quality: Quality, one: Judged) -> list[Block]:
     for place, plot in enumerate(one.plots):
         name = slug(one.anchor, plot.name, str(place + 1))
         try:
-            blocks.append(plots.draw(plot, name))
+            blocks.append(plots.draw(plot, name, looks))
         except Exception as error:  # one figure's failure is its own
             text = f"The figure '{plot.title}' could not be drawn: {error}"
             blocks.append(Text(text, "warning"))
@@ -75,8 +84,10 @@ def _estimates(one: Judged) -> Table:
 
 
 def _value(number: float, unit: str) -> str:
-    """Metrics' units, and any other as a word behind."""
-    if unit in ("1", "s", "bytes", "count"):
+    """Metrics' units, and any other as a word behind; shares to the digit that can matter."""
+    if unit == "1":
+        return numbers.fixed(number)
+    if unit in ("s", "bytes", "count"):
         return units.value(number, unit)
     return f"{units.digits3(number)} {unit}"
 

@@ -268,8 +268,9 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def register(group: click.Group) -> None:
-    from . import listing, stores
+    from . import listing, recipe, stores
 
     stores.register(quality)
     quality.add_command(listing.list_command)
+    quality.add_command(recipe.recipe_command)
     group.add_command(quality)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from benchmarks.records import Training
+from suites.quality.comparisons import Comparison
+from suites.quality.intervals import CONFIDENCE
 
 from .. import units
-from ..document import Block, Cell, Details, Section, Table, Text, table
+from ..document import Block, Cell, Details, Section, Table, Text, Tone, table
 from ..sections.context import slug
 from ..sections.provenance import flat
 from ..style import Looks
@@ -46,16 +49,20 @@ def _section(quality: Quality, division: str, dataset: str, looks: Looks) -> Sec
 
 
 def _table(quality: Quality, found: list[Group]) -> list[Block]:
-    metrics = numbers.columns(found)
+    metrics = numbers.main_columns(found)
     if not metrics:
         return [Text("No training of this table ran to its end, so there is no figure to give.",
                      "warning"), _outcomes(quality, found)]  # fmt: skip
-    rows = [_row(quality, group, metrics) for group in found]
+    main = numbers.main_metric(found)
+    rows = [_row(quality, group, metrics, main) for group in found]
     before = numbers.untrained(found)
     if before is not None:
         seeds = str(len(before.trainings))
-        rows.append((Cell(UNTRAINED, mark=UNTRAINED), seeds, *_cells(before, metrics), "epoch 0"))
+        first, *others = _cells(before, metrics)
+        rows.append((Cell(UNTRAINED, mark=UNTRAINED), seeds, first, units.NOTHING, *others,
+                     "epoch 0"))  # fmt: skip
     titles = [numbers.title(metric) for metric in metrics]
+    titles.insert(1, GAINED)
     caption = "Mean over seeds ± half the width of its 95% interval"
     columns = ("loss", "seeds", *titles, "outcome")
     text = "The means are over all seeds that ran to their end; none is picked. "
@@ -64,18 +71,54 @@ def _table(quality: Quality, found: list[Group]) -> list[Block]:
     else:
         text += "This dataset has no identities apart: other images of those trained on."
     if before is not None:
-        text += f" The untrained network is that of {before.label} before its first step."
+        text += (f" The untrained network is that of {before.label} before its first step; what "
+                 "training gained is the paired difference from it.")  # fmt: skip
+    if any(len(group.ran) == 1 for group in found):
+        text += " A single seed tells no interval."
     made = table(columns, rows, caption, numeric=("seeds", *titles))
-    return [Text(text, "note"), made, _seeds(quality, found, metrics), *_others(found, metrics)]
+    every = numbers.columns(found)
+    return [Text(text, "note"), made, *_more(found, before), _seeds(quality, found, every),
+            *_others(found, every)]  # fmt: skip
 
 
-def _row(quality: Quality, group: Group, metrics: Sequence[str]) -> tuple[Cell | str, ...]:
+GAINED = "gained by training"
+
+
+def _more(found: list[Group], before: Group | None) -> list[Block]:
+    """The second table: what does not decide between losses but says how they differ."""
+    metrics = numbers.more_columns(found)
+    if not metrics:
+        return []
+    rows = [(Cell(group.label, mark=group.label), *_cells(group, metrics)) for group in found]
+    if before is not None:
+        rows.append((Cell(UNTRAINED, mark=UNTRAINED), *_cells(before, metrics)))
+    titles = [numbers.title(metric) for metric in metrics]
+    caption = "Rare false accepts, angles and costs: mean over seeds ± half of the 95% interval"
+    return [table(("loss", *titles), rows, caption, numeric=titles)]
+
+
+def _row(
+    quality: Quality, group: Group, metrics: Sequence[str], main: str
+) -> tuple[Cell | str, ...]:
     run = group.first or group.trainings[0]
     ran, _, _ = numbers.state(group.trainings)
     whole = len(group.trainings)
     seeds = str(ran) if ran == whole else f"{ran} of {whole}"
     name = Cell(group.label, mark=group.label, link=quality.anchor(run))
-    return name, seeds, *_cells(group, metrics), outcome(group.trainings)
+    first, *others = _cells(group, metrics)
+    return name, seeds, first, _gained(group, main), *others, outcome(group.trainings)
+
+
+def _gained(group: Group, metric: str) -> Cell:
+    """Red where training surely lost, green where it surely gained."""
+    found = numbers.gained(group, metric)
+    if found is None:
+        return Cell(units.NOTHING)
+    text = numbers.signed(found.mean)
+    if found.low is None or found.high is None:
+        return Cell(text)
+    tone: Tone = "bad" if found.high <= 0 else "good" if found.low > 0 else ""
+    return Cell(f"{text} ± {numbers.fixed(found.high - found.mean)}", tone)
 
 
 def _cells(group: Group, metrics: Sequence[str]) -> list[str]:
@@ -159,11 +202,12 @@ def _differences(found: list[Group]) -> list[Block]:
         middle = one.difference
         ends = units.NOTHING
         if middle.low is not None and middle.high is not None:
-            ends = f"[{middle.low:+.3f}, {middle.high:+.3f}]"
+            ends = f"[{numbers.signed(middle.low)}, {numbers.signed(middle.high)}]"
         verdict = Cell("yes", tone="strong") if one.told_apart else Cell("no", tone="quiet")
-        rows.append((Cell(one.a, mark=one.a), Cell(one.b, mark=one.b), f"{middle.mean:+.3f}", ends,
-                     str(middle.count), numbers.p_text(one.p_value),
-                     numbers.p_text(one.adjusted), verdict))  # fmt: skip
+        p_values = numbers.p_text(one.p_value), numbers.p_text(one.adjusted)
+        rows.append((Cell(one.a, mark=one.a), Cell(one.b, mark=one.b),
+                     numbers.signed(middle.mean), ends, str(middle.count), *p_values,
+                     verdict))  # fmt: skip
     survive = sum(one.told_apart for one in pairs)
     columns = ("loss", "against", f"difference of {title}", "95% interval", "seeds in both", "p",
                "p after Holm", "told apart")  # fmt: skip
@@ -172,10 +216,25 @@ def _differences(found: list[Group]) -> list[Block]:
         f"corrected by Holm over the {max(one.family for one in pairs)} pairs that share two seeds "
         "or more; the intervals are not corrected. A seed that only one of the two has counts in "
         "neither. "
-        f"{survive} of {len(pairs)} can be told apart at 5%."
+        f"{survive} of {len(pairs)} can be told apart at 5%. {_power(pairs)}"
     )
     made = table(columns, rows, numeric=columns[2:7])
     return [Text("Differences between losses", "heading"), Text(text), _folded(made, len(rows))]
+
+
+def _power(pairs: Sequence[Comparison]) -> str:
+    """What that many seeds can show at all: the smallest ratio of a mean difference to its spread
+    from seed to seed that survives as the smallest p-value of the family."""
+    seeds = max((one.difference.count for one in pairs), default=0)
+    family = max((one.family for one in pairs), default=0)
+    if seeds < 2 or not family:
+        return "One seed tells no difference from chance."
+    from scipy.stats import t
+
+    ratio = float(t.ppf(1 - (1 - CONFIDENCE) / (2 * family), seeds - 1)) / math.sqrt(seeds)
+    return (f"With {seeds} seeds the largest difference survives only if it is at least "
+            f"{ratio:.1f} times as large as its standard deviation from seed to seed: 'no' is no "
+            "proof that two losses are alike.")  # fmt: skip
 
 
 def _folded(made: Table, rows: int) -> Block:

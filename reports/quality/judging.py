@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmarks.records import Training
@@ -25,6 +26,25 @@ class Judged:
     verdict: Verdict
     plots: tuple[Plot, ...]
     failed: str = ""
+
+
+_DATA = {
+    "digits": "digits", "digits-closed": "digits", "fashion": "Fashion-MNIST",
+    "fashion-closed": "Fashion-MNIST", "glyphs": "characters in typefaces",
+}  # fmt: skip
+_NETWORKS = {"mlp": "MLP", "resnet": "small ResNet", "lenet++": "LeNet++"}
+
+
+def scope(trainings: Iterable[Training]) -> str:
+    """The data and networks that a verdict holds for: 'digits (MLP)'; empty without trainings."""
+    found: dict[str, dict[str, None]] = {}
+    for one in trainings:
+        networks = found.setdefault(_DATA.get(one.dataset, one.dataset), {})
+        backbone = str(one.job.get("settings", {}).get("backbone", ""))
+        if backbone:
+            networks[_NETWORKS.get(backbone, backbone)] = None
+    return "; ".join(f"{data} ({', '.join(nets)})" if nets else data
+                     for data, nets in found.items())  # fmt: skip
 
 
 def known() -> list[Claim]:

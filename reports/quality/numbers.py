@@ -13,20 +13,18 @@ from typing import Any
 from benchmarks.metrics import METRICS
 from benchmarks.records import Training
 from suites.quality.comparisons import Comparison, comparisons
-from suites.quality.intervals import Interval, interval
+from suites.quality.intervals import Interval, interval, paired
 
 from .. import units
 from .reading import Group, device_of
 
 MAIN = "map_at_r"
 SEEN = "seen_"
-# The table's columns, in their order; a column that no training has is left out.
-TABLE = (
-    "recall_at_1", "map_at_r", "verification_accuracy", "tar_at_far_1_percent",
-    "tar_at_far_0_1_percent", "equal_error_rate", "intra_class_angle_deg", "inter_class_angle_deg",
-    "embedding_spread", "seen_map_at_r", "samples_per_second", "peak_memory_bytes",
-)  # fmt: skip
-_SEEN_TABLE = tuple(f"{SEEN}{name}" for name in TABLE[:9])
+# The columns of the two tables, in their order; one that no training has is left out.
+TABLE = ("map_at_r", "recall_at_1", "verification_accuracy", "equal_error_rate")
+SHAPE = ("tar_at_far_1_percent", "tar_at_far_0_1_percent", "intra_class_angle_deg",
+         "inter_class_angle_deg", "embedding_spread")  # fmt: skip
+COST = ("samples_per_second", "peak_memory_bytes")
 _TITLES = {
     "recall_at_1": "recall@1", "map_at_r": "MAP@R", "verification_accuracy": "verification",
     "tar_at_far_1_percent": "TAR at FAR 1%", "tar_at_far_0_1_percent": "TAR at FAR 0.1%",
@@ -50,11 +48,27 @@ def title(metric: str, arrow: bool = True) -> str:
 
 
 def columns(found: Sequence[Group]) -> list[str]:
-    """The table's metrics: those of new identities where there are any, else of seen ones."""
-    logged = {name for group in found for one in group.ran for name, value in one.metrics.items()
-              if value is not None}  # fmt: skip
-    wanted = TABLE if MAIN in logged else (*_SEEN_TABLE, *TABLE[10:])
+    """Metrics of both tables: those of new identities where there are any, else of seen ones."""
+    return [*main_columns(found), *more_columns(found)]
+
+
+def main_columns(found: Sequence[Group]) -> list[str]:
+    """What the losses are told apart by: as many as fit on a page."""
+    logged = _logged(found)
+    wanted = (*TABLE, SEEN + MAIN) if MAIN in logged else [SEEN + name for name in TABLE]
     return [name for name in wanted if name in logged]
+
+
+def more_columns(found: Sequence[Group]) -> list[str]:
+    """Rates, angles and costs."""
+    logged = _logged(found)
+    wanted = SHAPE if MAIN in logged else [SEEN + name for name in SHAPE]
+    return [name for name in (*wanted, *COST) if name in logged]
+
+
+def _logged(found: Sequence[Group]) -> set[str]:
+    return {name for group in found for one in group.ran for name, value in one.metrics.items()
+            if value is not None}  # fmt: skip
 
 
 def main_metric(found: Sequence[Group]) -> str:
@@ -85,13 +99,30 @@ def figure(metric: str, value: float | None) -> str:
 
 
 def estimate(metric: str, found: Interval | None) -> str:
-    """'0.912 ± 0.011': the mean and the half-width of its 95% interval."""
+    """'0.912 ± 0.011': the mean and the half-width of its 95% interval; of one seed, which tells
+    no spread, the figure alone."""
     if found is None:
         return units.NOTHING
     text = figure(metric, found.mean)
-    if found.high is None:
-        return f"{text} (1 seed)"
-    return f"{text} ± {figure(metric, found.high - found.mean)}"
+    return text if found.high is None else f"{text} ± {figure(metric, found.high - found.mean)}"
+
+
+def fixed(value: float) -> str:
+    """Three decimals; what rounds to nothing has no sign."""
+    return f"{value:.3f}" if abs(value) >= 0.0005 else "0.000"
+
+
+def signed(value: float) -> str:
+    """A difference, with its sign."""
+    return f"{value:+.3f}" if abs(value) >= 0.0005 else "0.000"
+
+
+def gained(group: Group, metric: str) -> Interval | None:
+    """What training changed: the paired difference from the same networks before their first step;
+    None where epoch 0 was not recorded."""
+    before = untrained([group])
+    after, start = by_seed(group, metric), by_seed(before, metric) if before else {}
+    return paired(after, start).difference if after.keys() & start.keys() else None
 
 
 def untrained(found: Sequence[Group]) -> Group | None:

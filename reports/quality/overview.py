@@ -35,7 +35,7 @@ def document(
             answer.section(quality, list(judged)),
             *divisions.sections(quality, looks),
             searching.section(quality, looks),
-            claims.section(quality, judged, unknown),
+            claims.section(quality, judged, unknown, looks),
             published.section(tables),
             runs.missing(quality),
             runs.provenance(quality),

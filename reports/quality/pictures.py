@@ -29,7 +29,7 @@ def _panels(
     draw: Callable[[Any, int, Any], None], after: Callable[[Any], None] = lambda drawn: None,
 ) -> tuple[Any, float]:  # fmt: skip
     """Small multiples, one panel an arm."""
-    columns = min(COLUMNS, len(found))
+    columns = 3 if len(found) in (5, 6, 9) else min(COLUMNS, len(found))
     rows = math.ceil(len(found) / columns)
     width = 0.3 + 2.35 * max(2, columns)
     drawn = style.figure(width, 0.2 + height * rows)
@@ -155,10 +155,10 @@ def distances(name: str, found: Sequence[Group], prefix: str) -> Drawn:
 
     def draw(axis: Any, index: int, values: Any) -> None:
         edges, same, other = values
-        axis.stairs(same, edges, color="#0072B2", linewidth=1.2, label="one identity")
+        axis.stairs(same, edges, color="#0072B2", linewidth=1.2, label="same identity")
         axis.stairs(same, edges, color="#0072B2", fill=True, alpha=0.15)
         axis.stairs(other, edges, color="#D55E00", linewidth=1.2, linestyle=(0, (3, 1.5)),
-                    label="two identities")  # fmt: skip
+                    label="different identities")  # fmt: skip
         axis.set_xlabel("distance")
         ticks(axis.xaxis, 4)
         ticks(axis.yaxis, 4)

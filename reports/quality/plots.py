@@ -12,8 +12,9 @@ from suites.claims.claim import Line, Panel, Plot
 
 from .. import document, style, units
 from ..document import table
-from . import clouds
-from .looks import look, name, ticks
+from ..style import Look, Looks
+from . import clouds, marks
+from .looks import name, ticks, within
 
 COLUMNS = 3
 _PANEL = (3.2, 2.6)
@@ -21,10 +22,13 @@ _PANEL = (3.2, 2.6)
 MOST_ROWS = 400
 # Panels whose largest values differ by more than this factor each have a vertical scale.
 FLAT = 5
+# Vertical axes that end at 0 and 1, though intervals of few seeds reach beyond.
+_SHARES = ("MAP@R", "MAP@R, seen", "accuracy", "share", "share of the seeds")
 
 
-def draw(plot: Plot, figure_name: str) -> document.Figure:
-    """Small multiples with shared axes, one panel each; a label looks the same in all of them.
+def draw(plot: Plot, figure_name: str, looks: Looks | None = None) -> document.Figure:
+    """Small multiples with shared axes, one panel each; a label looks the same in all of them, and
+    a loss as it does on the whole page (``looks``).
 
     Raises ValueError where a line's lists do not fit together or there is nothing to draw.
     """
@@ -38,8 +42,11 @@ def draw(plot: Plot, figure_name: str) -> document.Figure:
     rows = math.ceil(len(panels) / columns)
     labels = list(dict.fromkeys(line.label for panel in panels for line in panel.lines))
     width = max(4.6, _PANEL[0] * columns + 0.2)
+    styles = marks.looks_of(labels, looks)
+    named = marks.places(panels) if plot.kind == "points" else {}
+    below = 0.8 if named else 0.2 * math.ceil(len(labels) / marks.columns(labels, width))
     with style.drawing():
-        drawn = style.figure(width, _PANEL[1] * rows + 0.3 + 0.2 * math.ceil(len(labels) / 4))
+        drawn = style.figure(width, _PANEL[1] * rows + 0.3 + below)
         shared = _one_scale(plot)
         axes = drawn.subplots(rows, columns, sharex=True, sharey=shared, squeeze=False).flat
         for index, axis in enumerate(axes):
@@ -51,14 +58,18 @@ def draw(plot: Plot, figure_name: str) -> document.Figure:
                 axis.set_ylabel(name(plot.y_label, 44))
             if plot.kind != "scatter":
                 for line in panels[index].lines:
-                    _line(axis, plot.kind, line, labels.index(line.label))
+                    _line(axis, plot.kind, line, styles[line.label])
         if plot.kind == "scatter":
             _scatter(drawn, panels, labels)
         else:
-            _legend(drawn, len(labels))
+            marks.legend(drawn, width, [name(label) for label in named.values()])
         for axis in drawn.axes:
             ticks(axis.xaxis)
             ticks(axis.yaxis)
+            if named:
+                marks.name_places(axis, named)
+            if plot.y_label in _SHARES:
+                within(axis, "y", "")
         svg = clouds.to_svg(drawn, figure_name, plot.title, plot.alt)
     caption = plot.caption or plot.alt
     if not shared:
@@ -98,10 +109,9 @@ def _frame(axis: Any, plot: Plot, panel: Panel, last_row: bool) -> None:
         axis.xaxis.set_tick_params(labelbottom=True)
 
 
-def _line(axis: Any, kind: str, line: Line, place: int) -> None:
+def _line(axis: Any, kind: str, line: Line, one: Look) -> None:
     if not line.y:
         return
-    one = look(place)
     label = name(line.label)
     if kind == "steps":
         axis.stairs(
@@ -158,17 +168,6 @@ def _scatter(drawn: Any, panels: Sequence[Panel], labels: Sequence[str]) -> None
 def _around(low: float, high: float) -> tuple[float, float]:
     room = 0.06 * (high - low) or 0.5
     return low - room, high + room
-
-
-def _legend(drawn: Any, count: int) -> None:
-    handles = {
-        text: handle
-        for axis in drawn.axes
-        for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    if count > 1:
-        drawn.legend(handles.values(), handles.keys(), loc="outside lower center",
-                     ncols=min(4, count))  # fmt: skip
 
 
 def _data(plot: Plot) -> document.Table:

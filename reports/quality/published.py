@@ -12,6 +12,10 @@ TITLE = "Published, other data"
 MARK = "published, other data"
 
 
+# What is not the papers' own word says so where it is read, not only below.
+_SECOND_HAND = {"V2": "; second-hand", "FIG": "; read off a plot"}
+
+
 def known() -> list[Table]:
     """The tables of `suites.published`."""
     return tables()
@@ -25,7 +29,7 @@ def section(found: Sequence[Table]) -> Section:
     )]  # fmt: skip
     for one in found:
         rows = [[Cell(str(value)) for value in row] for row in one.rows]
-        caption = f"{one.title} ({MARK})"
+        caption = f"{one.title} ({MARK}{_SECOND_HAND.get(one.status.partition(':')[0], '')})"
         source = f"Source: {one.source}. Status: {one.status or MARK}."
         blocks += [table([str(c) for c in one.columns], rows, caption), Text(source, "note")]
     if not found:

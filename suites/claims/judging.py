@@ -41,6 +41,11 @@ class Arms:
     def __contains__(self, arm: str) -> bool:
         return arm in self._arms
 
+    @property
+    def datasets(self) -> set[str]:
+        """Of all trainings, whatever came of them."""
+        return {training.dataset for of in self._arms.values() for training in of}
+
     def of(self, arm: str) -> list[Trained]:
         """The arm's trainings by rising seed; raises Unusable for a missing arm, a failed training
         or a single seed."""
@@ -146,9 +151,10 @@ def attempt(part: Callable[[Arms], Part], arms: Arms) -> Part:
 
 def joined(parts: Sequence[Part]) -> Verdict:
     """The verdict that needs every part: all of them have their say in the reason."""
+    reason = "; ".join(part.reason for part in parts) + "."
     return Verdict(
         all_of([part.outcome for part in parts]),
-        "; ".join(part.reason for part in parts) + ".",
+        reason[:1].upper() + reason[1:],
         tuple(estimate for part in parts for estimate in part.estimates),
     )
 

@@ -178,6 +178,13 @@ def limits(recipe: Recipe) -> list[str]:
         if not setting.stated:
             note = f" ({setting.note})" if setting.note else ""
             found.append(f"{name}: not stated{note}; the job's default stands in")
+        elif name == "decay":
+            stands_in = (
+                "the rate stays as it is"
+                if recipe.value("iterations")
+                else ("a tenth of the rate after two thirds of the steps stands in")
+            )
+            found.append(f"decay: {setting.value}; a job has no place for it, {stands_in}")
         elif name in _TOLD:
             found.append(f"{name}: {setting.value}; a job has no place for it")
         elif name in _OPTIONS and not _numeric(setting.value):
