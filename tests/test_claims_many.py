@@ -84,3 +84,16 @@ def test_the_trap_is_told_without_a_thousand_that_failed(seed: int):
     assert verdict.outcome == "reproduced"
     (told,) = [e.label for e in verdict.estimates if "thousand" in e.label]
     assert told.endswith("m=4 floor 5 - m=1")
+
+
+def test_a_network_that_did_not_learn_leaves_the_question_open(seed: int):
+    """Collapsed at m = 4, it says nothing of what m = 4 is worth once trained."""
+    claim = catalogue.get("a-softmax-margin")
+
+    def collapsed(job: Job) -> Mapping[str, Any]:
+        learnt = 0.01 if job.arm == "m=4 annealed on many" else 0.9
+        return {**yes(job), "map_at_r": 0.1 if learnt < 0.5 else 0.5, "train_accuracy": learnt}
+
+    verdict = claim.judge(run(claim, collapsed, seed, "full"))
+    assert verdict.outcome == "undecided"
+    assert "did not learn its own training images" in verdict.reason
