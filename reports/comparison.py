@@ -93,9 +93,7 @@ def compare(measured: Measured, metric: str) -> list[Comparison]:
         if time is None:
             continue
         against = ratio(measured, metric, BASE, name) if name != BASE else None
-        rows.append(
-            Comparison(name, time, against, measured.is_wrong(name), measured.case.id)
-        )
+        rows.append(Comparison(name, time, against, measured.is_wrong(name), measured.case.id))
     return rows
 
 

@@ -109,7 +109,9 @@ def _fits(context: Context, found: list[Panel], memory: bool) -> Table:
     columns = ("variant", *(("dtype",) if several else ()), "fixed", "sizes", *contenders)
     what = "Memory" if memory else "Time"
     interval = "" if memory else ", with its 95% interval"
-    caption = f"{what} grows as a power of {WORDS[axis]}: {SYMBOL[axis]} to the exponent shown{interval}"
+    caption = (
+        f"{what} grows as a power of {WORDS[axis]}: {SYMBOL[axis]} to the exponent shown{interval}"
+    )
     return table(columns, rows, caption)
 
 

@@ -157,5 +157,3 @@ def _manifest(published: Published, written: dict[str, str]) -> str:
         "files": dict(sorted(written.items())),
     }
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
-
-

@@ -43,9 +43,7 @@ def with_files(
     return made, outputs
 
 
-def _json(
-    figure: Figure, cases: Mapping[str, Measured], records: Mapping[str, str]
-) -> str:
+def _json(figure: Figure, cases: Mapping[str, Measured], records: Mapping[str, str]) -> str:
     whole = {
         "schema_version": SCHEMA_VERSION,
         "about": READ_ME,

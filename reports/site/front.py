@@ -166,8 +166,6 @@ def _gate(trials: Sequence[Trial]) -> list[Block]:
     ]
 
 
-
-
 def losses_document(names: Sequence[str]) -> Document:
     """The losses, a row each."""
     rows = []

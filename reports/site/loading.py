@@ -21,7 +21,9 @@ def find(folder: Path) -> Path | None:
     """The record file of a folder, None where it has none; raises RecordError where it has two."""
     found = [folder / name for name in FILES if (folder / name).is_file()]
     if len(found) > 1:
-        raise RecordError(f"records: expected one record file in {folder}; found {' and '.join(FILES)}")
+        raise RecordError(
+            f"records: expected one record file in {folder}; found {' and '.join(FILES)}"
+        )
     return found[0] if found else None
 
 

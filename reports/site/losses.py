@@ -68,9 +68,7 @@ def _document(
     if declared:
         sections.append(Section("code", "Code to use it", _code(declared)))
     if apart:
-        links = tuple(
-            Link(one.summary.title, own_page_of(loss, one.summary.name)) for one in apart
-        )
+        links = tuple(Link(one.summary.title, own_page_of(loss, one.summary.name)) for one in apart)
         sections.append(Section("machines", "On other machines", [Links(links)]))
     return Document(
         title=title_of(loss, declared),
@@ -180,5 +178,3 @@ def _code(loss: Loss) -> list[Block]:
     rows = [(v.name, ", ".join(c.name for c in v.contenders), v.summary) for v in loss.variants]
     blocks.append(table(("variant", "contenders", "what it is"), rows))
     return blocks
-
-

@@ -199,7 +199,10 @@ def ranking(ranks: tuple[Rank, ...]) -> list[Block]:
         )  # fmt: skip
     columns = ("loss", "device", "place", "contender", "speed relative to eager", "from, to",
                "cases", "won", "wrong")  # fmt: skip
-    return [Text(CRITERION, "note"), table(columns, rows, numeric=("place", "cases", "won", "wrong"))]
+    return [
+        Text(CRITERION, "note"),
+        table(columns, rows, numeric=("place", "cases", "won", "wrong")),
+    ]
 
 
 def _cases(context: SiteContext, places: Mapping[str, str]) -> list[Block]:

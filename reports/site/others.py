@@ -73,7 +73,9 @@ def quality(folder: Folder, frame: Frame, output: Output) -> Trained:
         for path, text in files.items():
             output.write(path, text)
         sections.append(replace(section, blocks=blocks))
-    links = Links((Link(folder.records.name, whole),), "Every training, with its epochs and series:")
+    links = Links(
+        (Link(folder.records.name, whole),), "Every training, with its epochs and series:"
+    )
     again: list[Block] = [
         links, Text("One row is trained again, and compared with what was recorded, by:"),
         Text(f"marginbench quality again {found.where} NAME", "code"),
@@ -187,9 +189,7 @@ _STEPS = (
 def reproduce_document(published: Published, trials: Sequence[Trial]) -> Document:
     sections: list[Section] = []
     for number, (title, text, command) in enumerate(_STEPS, start=1):
-        sections.append(
-            Section(f"step-{number}", title, [Text(text), Text(command, "code")])
-        )
+        sections.append(Section(f"step-{number}", title, [Text(text), Text(command, "code")]))
     rows = [
         (kind, folder.shown, Cell(folder.records.name, code=True), f"{_size(folder.records):,}")
         for kind, folders in (("run", published.machines), ("quality", published.quality),

@@ -74,7 +74,9 @@ def _pages(
         rows = "".join(
             f'<li><a href="#{anchor}">{_text(case)}</a></li>' for anchor, case, _ in part
         )
-        listed = f"<details><summary>Cases on this page ({len(part)})</summary><ul>{rows}</ul></details>"
+        listed = (
+            f"<details><summary>Cases on this page ({len(part)})</summary><ul>{rows}</ul></details>"
+        )
         body = intro + listed + "".join(text for _, _, text in part)
         anchors = {case: f"{path}#{anchor}" for anchor, case, _ in part}
         title = loss if len(parts) == 1 else f"{loss}, page {number} of {len(parts)}"
@@ -119,7 +121,9 @@ def _rows(measured: Measured) -> Iterator[str]:
     errors: dict[tuple[str, str, str], list[Result]] = {}
     for result in measured.results:
         if result.metric in ERRORS and result.status == "ok":
-            errors.setdefault((result.contender, result.metric, _protocol(result)), []).append(result)
+            errors.setdefault((result.contender, result.metric, _protocol(result)), []).append(
+                result
+            )
         else:
             yield _row(result)
     for (contender, metric, protocol), found in errors.items():

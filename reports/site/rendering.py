@@ -107,8 +107,5 @@ def _cut(block: Block, most: int) -> Block:
     if isinstance(block, Table) and len(block.rows) > most:
         said = f"the first {most:,} of {len(block.rows):,} rows; all are in the records"
         caption = f"{block.caption} ({said})" if block.caption else said.capitalize()
-        return replace(
-            block, rows=block.rows[:most], anchors=block.anchors[:most], caption=caption
-        )
+        return replace(block, rows=block.rows[:most], anchors=block.anchors[:most], caption=caption)
     return block
-

@@ -44,9 +44,7 @@ class Point:
     time: Interval
 
 
-def points(
-    cases: Sequence[Measured], rates_of: Mapping[int, Mapping[str, float]]
-) -> list[Point]:
+def points(cases: Sequence[Measured], rates_of: Mapping[int, Mapping[str, float]]) -> list[Point]:
     """``rates_of``: measured rates by machine. The float64 reference is left out."""
     found = []
     for measured in cases:

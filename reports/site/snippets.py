@@ -65,7 +65,10 @@ def snippet(loss: Loss, variant: Variant) -> str:
         given.append('reduction="mean"')
     lines.append(f"value = {_function(variant)}({', '.join(given)})")
     if variant.differentiable and variant.output == "loss":
-        lines += ["value.backward()", f"print(value.item(), {variant.differentiable[0]}.grad.shape)"]
+        lines += [
+            "value.backward()",
+            f"print(value.item(), {variant.differentiable[0]}.grad.shape)",
+        ]
     else:
         lines.append("print(value)")
     return "\n".join(lines)

@@ -40,9 +40,7 @@ def number(text: str) -> float | None:
 def table(made: Table) -> Table:
     if len(made.rows) < FEWEST_ROWS:
         return made
-    filters = {
-        place: _FILTERS[name] for place, name in enumerate(made.columns) if name in _FILTERS
-    }
+    filters = {place: _FILTERS[name] for place, name in enumerate(made.columns) if name in _FILTERS}
     rows = tuple(tuple(_cell(cell) for cell in row) for row in made.rows)
     return replace(made, rows=rows, filters={**filters, **made.filters})
 

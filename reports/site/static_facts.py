@@ -165,5 +165,3 @@ def _every(rows: Sequence[pins.Row]) -> Table:
     columns = ("kernel", "target", "dtype", "aligned", "arguments", "registers", "stack (bytes)",
                "shared (bytes)", "programs", "instructions")  # fmt: skip
     return table(columns, made, numeric=columns[5:])
-
-
