@@ -189,7 +189,8 @@ def _peaks(context: Context) -> Table:
                 share = f"{units.digits3(peak.value / base.value)}×"
             rows.append(
                 (context.case_cell(measured, loss=True), mark(contender), units.size(peak.value),
-                 Cell(f"{peak.value:,.0f}", record=measured.case.id), share, units.size(reserved.value if reserved else None))
+                 Cell(f"{peak.value:,.0f}", record=measured.case.id), share,
+                 units.size(reserved.value if reserved else None))
             )  # fmt: skip
     columns = ("case", "contender", "peak", "bytes", "of eager's", "reserved by the allocator")
     return table(columns, rows, numeric=columns[2:])

@@ -10,7 +10,7 @@ from ..sections.context import Context
 
 
 def relative(target: str, page: str) -> str:
-    """The address of ``target`` as it is written on ``page``; both are paths from the site's root."""
+    """The address of ``target`` as ``page`` writes it; both are paths from the site's root."""
     if target.startswith(("#", "..")):
         return target
     if page.count("/") and page.rpartition("/")[0] == target.partition("#")[0].rpartition("/")[0]:

@@ -8,7 +8,6 @@ from kernels import catalogue
 
 from .. import units
 from ..document import Block, Cell, Document, Fact, Link, Links, Section, Text, table
-
 from . import answers
 from .losses import page_of
 from .machines import CRITERION, FOOTER, Made

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..comparison import answer
 from ..document import Block, Cell, Document, Fact, Link, Links, Section, Table, Text, table
-from ..overview import notices, lead, machine
+from ..overview import lead, machine, notices
 from ..reading import Records
 from ..sections import agreement, provenance, targets
 from ..sections.answer import timed_cases, winner_cell
@@ -160,8 +160,8 @@ def _machine(context: SiteContext, facts: MachineFile) -> list[Block]:
         blocks.append(Text(facts.description))
     if facts.missing:
         blocks.append(Text(
-            "There is no machine.json beside these records: the machine is named by its folder, and "
-            f"the rates that it reaches were not measured. {roofline.NO_RATES}", "note",
+            "There is no machine.json beside these records: the machine is named by its folder, "
+            f"and the rates that it reaches were not measured. {roofline.NO_RATES}", "note",
         ))  # fmt: skip
     for number, identity in enumerate(context.records.machines, start=1):
         several = f" {number}" if len(context.records.machines) > 1 else ""

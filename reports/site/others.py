@@ -1,4 +1,4 @@
-"""Pages that are not of a run of the suites: training quality, the gate's trial, how to reproduce."""
+"""Pages that are not of a run of the suites: training quality, the gate's trial, how to check."""
 
 from __future__ import annotations
 
@@ -159,8 +159,8 @@ def gate_document(trials: Sequence[Trial]) -> Document:
     if not trials:
         lead = "The gate's own trial was not published yet: marginbench gate-trust"
     return Document(
-        title="Can the gate be trusted?", subtitle="the regression gate, measured itself", lead=lead,
-        facts=[], notices=[], sections=sections, footer=FOOTER,
+        title="Can the gate be trusted?", subtitle="the regression gate, measured itself",
+        lead=lead, facts=[], notices=[], sections=sections, footer=FOOTER,
     )  # fmt: skip
 
 

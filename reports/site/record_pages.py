@@ -65,9 +65,9 @@ def _pages(
             for n in range(1, len(parts) + 1)
         )  # fmt: skip
         intro = (
-            "<p>Every result of these cases as it was recorded: status, value and all raw rounds in "
-            "the order taken. Round k of two contenders of a case was taken back to back. The file "
-            f'itself: <a href="{_text(whole)}">{_text(whole.rpartition("/")[2])}</a>.</p>'
+            "<p>Every result of these cases as it was recorded: status, value and all raw rounds "
+            "in the order taken. Round k of two contenders of a case was taken back to back. The "
+            f'file itself: <a href="{_text(whole)}">{_text(whole.rpartition("/")[2])}</a>.</p>'
         )
         if len(parts) > 1:
             intro += f"<p>Pages: {links}</p>"

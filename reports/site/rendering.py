@@ -43,8 +43,8 @@ def page(document: Document, path: str, frame: Frame) -> str:
         cut = functools.partial(_cut, most=rows)
         made = replace(document, sections=sorting.sections(sections, cut))
         text = _template("page.html").render(
-            document=made, looks=frame.looks, nav=_nav(frame.nav, path), root="../" * path.count("/"),
-            script=has_script(),
+            document=made, looks=frame.looks, nav=_nav(frame.nav, path),
+            root="../" * path.count("/"), script=has_script(),
         )  # fmt: skip
         size = len(text.encode())
         if size <= MOST_BYTES:

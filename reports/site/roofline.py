@@ -173,8 +173,8 @@ def _alt(loss: str, found: Sequence[Point]) -> str:
         if held is None or one.rate.estimate > held.rate.estimate:
             best[one.contender] = one
     parts = [
-        f"{name} reaches at most {units.digits3(p.rate.estimate / 1e9)} billion operations a second "
-        f"({p.measured.case.variant}, {p.measured.size})"
+        f"{name} reaches at most {units.digits3(p.rate.estimate / 1e9)} billion operations a "
+        f"second ({p.measured.case.variant}, {p.measured.size})"
         for name, p in best.items()
     ]
     return f"Scatter of the rate reached against arithmetic intensity, {loss}. {'; '.join(parts)}."

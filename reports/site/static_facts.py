@@ -85,7 +85,8 @@ def _counted(row: dict) -> tuple[Cell | str, ...]:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     text = units.size(value) if number and row["metric"].endswith("bytes") else str(value)
     return (row["case"].removeprefix("exact/"), Cell(row["contender"], mark=row["contender"]),
-            row["metric"].replace("_", " "), Cell(text, sort=str(value) if number else ""))  # fmt: skip
+            row["metric"].replace("_", " "),
+            Cell(text, sort=str(value) if number else ""))  # fmt: skip
 
 
 def _folder(loss: Loss) -> str:

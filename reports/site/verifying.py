@@ -6,8 +6,8 @@ manifest, but for its declared fields. Nothing that is committed is touched.
 
 from __future__ import annotations
 
-import difflib
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -203,6 +203,5 @@ def _lines(then: bytes, now: bytes) -> list[str]:
 
 def _around(text: str, other: str) -> str:
     """The part of a line where it departs from the other."""
-    same = difflib.SequenceMatcher(None, text[:400], other[:400], autojunk=False)
-    start = next((i for tag, i, *_ in same.get_opcodes() if tag != "equal"), 0)
+    start = len(os.path.commonprefix((text, other)))
     return repr(text[max(0, start - 20) : start + 60])

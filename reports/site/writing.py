@@ -7,6 +7,8 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.records import RecordError
+
 
 @dataclass
 class Output:
@@ -29,7 +31,9 @@ class Output:
     def _place(self, path: str) -> Path:
         target = self.root / path
         if path in self.written:
-            raise ValueError(f"path: expected each file once; {path} is written twice")
+            raise RecordError(
+                f"site: expected a file of its own for each name in the records; two come to {path}"
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
