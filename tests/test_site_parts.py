@@ -1,4 +1,4 @@
-"""Parts of the site that stand alone: code that is shown runs, cells are sorted by what they say."""
+"""Parts of the site that stand alone: code that is shown runs, cells sort by what they say."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def test_the_code_that_a_page_shows_runs(loss: str, variant: str, capsys: pytest
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("12.3 ms", 0.0123), ("1.50 MiB", 1.5 * 2**20), ("1,024", 1024.0), ("2.50× slower [2, 3]", 0.4),
+        ("12.3 ms", 0.0123), ("1.50 MiB", 1.5 * 2**20), ("1,024", 1024.0),
+        ("2.50× slower [2, 3]", 0.4),
         ("2.31× faster [2.10, 2.55]", 2.31), ("12.5%", 0.125), ("3e-7", 3e-7), ("–", None),
         ("triton", None), ("3 of 9", 3.0), ("-0.5", -0.5), ("2026-01-01", None), ("1.2x", None),
     ],
@@ -37,8 +38,9 @@ def test_cells_are_sorted_by_the_figure_that_they_begin_with(text: str, value: f
     ("target", "page", "address"),
     [
         ("a.html", "index.html", "a.html"), ("losses/a.html#x", "index.html", "losses/a.html#x"),
-        ("losses/a.html", "losses/b.html", "a.html"), ("index.html", "losses/b.html", "../index.html"),
-        ("records/m/a.html#c", "losses/b.html", "../records/m/a.html#c"), ("#x", "losses/b.html", "#x"),
+        ("losses/a.html", "losses/b.html", "a.html"), ("#x", "losses/b.html", "#x"),
+        ("index.html", "losses/b.html", "../index.html"),
+        ("records/m/a.html#c", "losses/b.html", "../records/m/a.html#c"),
     ],
 )  # fmt: skip
 def test_addresses_are_relative(target: str, page: str, address: str):

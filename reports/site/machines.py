@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import units
 from ..comparison import answer
 from ..document import Block, Cell, Document, Fact, Link, Links, Section, Table, Text, table
 from ..overview import lead, machine, notices
 from ..reading import Records
-from ..sections import agreement, provenance, targets
+from ..sections import provenance, targets
 from ..sections.answer import timed_cases, winner_cell
 from ..sections.context import mark, slug
 from ..style import Looks
@@ -112,13 +113,12 @@ def _document(
     places: Mapping[str, str], whole: str,
 ) -> Document:  # fmt: skip
     records = context.records
+    aims = topics.resolved(targets.section(context).blocks, context, places)
     sections = [
         Section("machine", "The machine", _machine(context, facts)),
         Section("ranking", "Ranking on this machine", ranking(found.ranks)),
-        *(
-            Section(one.name, one.title, topics.resolved(one.blocks, context, places))
-            for one in (targets.section(context), agreement.section(context))
-        ),
+        Section("targets", targets.TITLE, aims),
+        Section("agreement", "Agreement with the reference", _agreement(found, places)),
         Section("cases", "All cases measured", _cases(context, places)),
         Section("files", "Files", _files(whole)),
         _provenance(context, places),
@@ -202,6 +202,37 @@ def ranking(ranks: tuple[Rank, ...]) -> list[Block]:
     return [
         Text(CRITERION, "note"),
         table(columns, rows, numeric=("place", "cases", "won", "wrong")),
+    ]
+
+
+def _agreement(found: Summary, places: Mapping[str, str]) -> list[Block]:
+    """By contender; the matrices stand on the losses' pages."""
+    rows = [
+        (
+            mark(one.contender),
+            "the interpreter" if one.interpreted else one.device,
+            f"{one.comparisons:,}",
+            Cell(f"{one.failed:,}", tone="bad" if one.failed else ""),
+            Cell(units.digits3(one.worst), href=places.get(one.where, "")),
+            f"{one.not_run:,}",
+            Cell(one.reason if one.not_run else "", tone="quiet"),
+        )
+        for one in found.rightness
+    ]
+    if not rows:
+        return [Text("Agreement was not measured in this run.")]
+    columns = (
+        "contender", "computed by", "comparisons", "failed", "worst multiple of eager's error",
+        "not run", "why",
+    )  # fmt: skip
+    links = tuple(
+        Link(loss, f"losses/{slug(loss)}.html#agreement")
+        for loss in dict.fromkeys(best.loss for best in found.bests)
+    )
+    return [
+        Text("Values and gradients against the float64 reference of the same definition."),
+        table(columns, rows, numeric=columns[2:6]),
+        Links(links, "By variant and dtype:"),
     ]
 
 

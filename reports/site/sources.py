@@ -86,8 +86,7 @@ def find(root: Path) -> Published:
             f"published records: expected {loading.FILES[1]} in a folder of {root}; there is none: "
             "measure with: marginbench run --rigorous"
         )
-    made = [_folders(found) for found in (machines, quality, gate)]
-    return Published(root, *made, tuple(left_out))
+    return Published(root, _folders(machines), _folders(quality), _folders(gate), tuple(left_out))
 
 
 def _inside(root: Path, names: tuple[str, ...], left_out: list[str]) -> list[tuple[Path, Path]]:

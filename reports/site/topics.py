@@ -106,9 +106,9 @@ def placed(blocks: Sequence[Block], prefix: str) -> list[Block]:
 
     def change(block: Block) -> Block:
         if isinstance(block, Text):
-            kind = "label" if block.kind == "heading" else block.kind
-            anchor = f"{prefix}-{block.anchor}" if block.anchor else ""
-            return replace(block, kind=kind, anchor=anchor)
+            if block.anchor:
+                block = replace(block, anchor=f"{prefix}-{block.anchor}")
+            return replace(block, kind="label") if block.kind == "heading" else block
         if isinstance(block, Table):
             rows = tuple(tuple(map(cell, row)) for row in block.rows)
             anchors = tuple(f"{prefix}-{one}" if one else "" for one in block.anchors)

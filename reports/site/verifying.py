@@ -7,7 +7,6 @@ manifest, but for its declared fields. Nothing that is committed is touched.
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -203,5 +202,6 @@ def _lines(then: bytes, now: bytes) -> list[str]:
 
 def _around(text: str, other: str) -> str:
     """The part of a line where it departs from the other."""
-    start = len(os.path.commonprefix((text, other)))
+    pairs = enumerate(zip(text, other, strict=False))
+    start = next((at for at, (a, b) in pairs if a != b), min(len(text), len(other)))
     return repr(text[max(0, start - 20) : start + 60])
