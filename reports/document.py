@@ -17,9 +17,9 @@ Tone = Literal["", "good", "bad", "quiet", "strong"]
 @dataclass(frozen=True)
 class Cell:
     """``link`` is an anchor inside the page, ``href`` an address outside it; ``record`` is the id
-    of the case whose record the figure rests on. ``code`` sets it as typed text; ``mark`` is the name
-    of a contender whose colour and marker stand in front; ``sort`` is what a column is sorted by
-    where that is not the text."""
+    of the case whose record the figure rests on. ``code`` sets it as typed text; ``mark`` is the
+    name of a contender whose colour and marker stand in front; ``sort`` is what a column is sorted
+    by where that is not the text."""
 
     text: str
     tone: Tone = ""

@@ -12,7 +12,7 @@ from ..document import Block, Details, Document, Fact, Link, Links, Section, Tex
 from ..sections.context import slug
 from ..sections.losses import definition
 from . import snippets, static_facts, topics
-from .machines import FOOTER, Made, ranking
+from .machines import CRITERION, FOOTER, Made, ranking
 
 INLINE_BYTES = 1_100_000
 
@@ -161,7 +161,7 @@ def _ranks(loss: str, made: Sequence[Made]) -> list[Block]:
         if ranks:
             blocks.append(Text(f"Over all cases: {one.summary.title}", "heading"))
             blocks += ranking(ranks)
-    return blocks
+    return [Text(CRITERION, "note"), *blocks] if blocks else []
 
 
 def _code(loss: Loss) -> list[Block]:
