@@ -35,7 +35,9 @@ def documents(loss: str, made: Sequence[Made]) -> dict[str, Document]:
     has a page of its own."""
     declared = catalogue.get(loss) if loss in catalogue.names() else None
     measured = [one for one in made if loss in one.losses]
-    inline, apart, taken = [], [], 0
+    inline: list[Made] = []
+    apart: list[Made] = []
+    taken = 0
     for one in measured:
         size = sum(map(topics.figures, one.losses[loss].values()))
         fits = not inline or taken + size <= INLINE_BYTES
