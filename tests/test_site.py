@@ -7,6 +7,7 @@ import json
 import lzma
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from click.testing import CliRunner
 
 from benchmarks.records import RecordError
 from marginbench import cli
+from reports.document import Document, Figure, Link, Section, table
 from reports.site import building, loading, rendering, sources, verifying
+from reports.style import Looks
 from tests.page_reader import Page
 from tests.synthetic_run import BATCH, HEAD, Maker
 
@@ -260,15 +263,17 @@ def test_a_missing_machine_file_is_told(tmp_path: Path):
 
 
 def test_a_page_that_is_too_large_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch):
-    from reports.document import Document, Section, table
-    from reports.style import Looks
-
     rows = [(str(n), "x" * 50) for n in range(2000)]
     made = Document("t", "s", "l", [], [], [Section("a", "A", [table(("n", "x"), rows)])])
     frame = rendering.Frame((), Looks(()))
     monkeypatch.setattr(rendering, "MOST_BYTES", 60_000)
     text = rendering.page(made, "x.html", frame)
     assert len(text.encode()) <= 60_000 and "The first 400 of 2,000 rows" in text
+    figure = Figure("f", "F", "c", "what it shows", f"<svg>{'x' * 70_000}</svg>", 5, table(("n",), [("1",)]),
+                    files=(Link("drawing", "f.svg"),))  # fmt: skip
+    drawn = replace(made, sections=[Section("a", "A", [figure])])
+    text = rendering.page(drawn, "x.html", frame)
+    assert '<img src="f.svg" alt="what it shows"' in text and "<svg>" not in text
     monkeypatch.setattr(rendering, "MOST_BYTES", 100)
     with pytest.raises(rendering.TooLarge):
         rendering.page(made, "x.html", frame)

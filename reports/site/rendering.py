@@ -18,8 +18,10 @@ from .context import relative
 MOST_BYTES = 2_000_000
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 STYLE, SCRIPT = "assets/style.css", "assets/interactive.js"
-# A table is cut to the first of these under which its page is small enough.
-ROWS = (1000, 400, 150, 60, 20)
+# How many rows a table may have, and whether large drawings stand in files of their own: the first
+# of these under which the page is small enough.
+LIMITS = ((1000, False), (400, False), (150, False), (150, True), (60, True), (20, True))
+LARGE_DRAWING = 20_000
 
 
 class TooLarge(Exception):
@@ -39,8 +41,8 @@ def page(document: Document, path: str, frame: Frame) -> str:
     change = functools.partial(_addressed, page=path)
     sections = sorting.sections(document.sections, change)
     size = 0
-    for rows in ROWS:
-        cut = functools.partial(_cut, most=rows)
+    for rows, apart in LIMITS:
+        cut = functools.partial(_cut, most=rows, apart=apart)
         made = replace(document, sections=sorting.sections(sections, cut))
         text = _template("page.html").render(
             document=made, looks=frame.looks, nav=_nav(frame.nav, path),
@@ -103,7 +105,9 @@ def _cell(cell: Cell, page: str) -> Cell:
     return replace(cell, href=relative(cell.href, page)) if cell.href else cell
 
 
-def _cut(block: Block, most: int) -> Block:
+def _cut(block: Block, most: int, apart: bool) -> Block:
+    if isinstance(block, Figure) and apart and block.files and len(block.svg) > LARGE_DRAWING:
+        return replace(block, svg="")
     if isinstance(block, Table) and len(block.rows) > most:
         said = f"the first {most:,} of {len(block.rows):,} rows; all are in the records"
         caption = f"{block.caption} ({said})" if block.caption else said.capitalize()
