@@ -269,8 +269,9 @@ def test_a_page_that_is_too_large_is_cut_and_says_so(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(rendering, "MOST_BYTES", 60_000)
     text = rendering.page(made, "x.html", frame)
     assert len(text.encode()) <= 60_000 and "The first 400 of 2,000 rows" in text
-    figure = Figure("f", "F", "c", "what it shows", f"<svg>{'x' * 70_000}</svg>", 5, table(("n",), [("1",)]),
-                    files=(Link("drawing", "f.svg"),))  # fmt: skip
+    svg = f"<svg>{'x' * 70_000}</svg>"
+    data, files = table(("n",), [("1",)]), (Link("drawing", "f.svg"),)
+    figure = Figure("f", "F", "c", "what it shows", svg, 5, data, files=files)
     drawn = replace(made, sections=[Section("a", "A", [figure])])
     text = rendering.page(drawn, "x.html", frame)
     assert '<img src="f.svg" alt="what it shows"' in text and "<svg>" not in text
