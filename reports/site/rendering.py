@@ -9,6 +9,8 @@ from pathlib import Path
 
 import jinja2
 
+from benchmarks.records import RecordError
+
 from .. import pages
 from ..document import Block, Cell, Document, Figure, Link, Links, Table
 from ..style import Looks
@@ -24,7 +26,7 @@ LIMITS = ((1000, False), (400, False), (150, False), (150, True), (60, True), (2
 LARGE_DRAWING = 20_000
 
 
-class TooLarge(Exception):
+class TooLarge(RecordError):
     """A page that is beyond the limit however much is left out."""
 
 
