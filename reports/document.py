@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,31 +16,57 @@ Tone = Literal["", "good", "bad", "quiet", "strong"]
 
 @dataclass(frozen=True)
 class Cell:
-    """``link`` is an anchor inside the page; ``code`` sets it as typed text; ``mark`` is the name
-    of a contender whose colour and marker stand in front."""
+    """``link`` is an anchor inside the page, ``href`` an address outside it; ``record`` is the id
+    of the case whose record the figure rests on. ``code`` sets it as typed text; ``mark`` is the
+    name of a contender whose colour and marker stand in front; ``sort`` is what a column is sorted
+    by where that is not the text."""
 
     text: str
     tone: Tone = ""
     link: str = ""
     code: bool = False
     mark: str = ""
+    href: str = ""
+    record: str = ""
+    sort: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """``numeric`` columns are set flush right; ``anchors`` gives rows an id to be linked to."""
+    """``numeric`` columns are set flush right; ``anchors`` gives rows an id to be linked to;
+    ``filters`` says of a column (by index) what its texts are, so that a script may offer a choice
+    of them."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     caption: str = ""
     numeric: frozenset[int] = frozenset()
     anchors: tuple[str, ...] = ()
+    filters: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Link:
+    """An address relative to the page, and what is there."""
+
+    label: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Links:
+    items: tuple[Link, ...]
+    label: str = ""
 
 
 @dataclass(frozen=True)
 class Figure:
     """``svg`` is one <svg> element whose ids all begin with ``name``; ``alt`` says what it shows
-    to whoever can't see it; ``data`` is the table behind it. ``width``: inches as drawn."""
+    to whoever can't see it; ``data`` is the table behind it. ``width``: inches as drawn.
+
+    ``cases`` and ``metrics`` say which results it was drawn from; ``files`` lie beside it, to be
+    downloaded, the drawing last. Where ``svg`` is empty the page shows that file.
+    """
 
     name: str
     title: str
@@ -49,12 +75,15 @@ class Figure:
     svg: str
     width: float
     data: Table
+    cases: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    files: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True)
 class Text:
     text: str
-    kind: Literal["plain", "warning", "note", "code", "heading", "label"] = "plain"
+    kind: Literal["plain", "warning", "note", "code", "heading", "label", "answer"] = "plain"
     anchor: str = ""
 
 
@@ -75,7 +104,7 @@ class Details:
     open: bool = False
 
 
-Block = Table | Figure | Text | Equation | Details
+Block = Table | Figure | Text | Equation | Details | Links
 
 
 @dataclass(frozen=True)

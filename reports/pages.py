@@ -12,7 +12,13 @@ from .style import Looks, plain
 
 def render(document: Document, looks: Looks) -> str:
     """Everything that came from a record is escaped; only our own drawings are not."""
-    environment = jinja2.Environment(
+    template = environment().get_template("page.html")
+    return template.render(document=document, looks=looks) + "\n"
+
+
+def environment() -> jinja2.Environment:
+    """How every page is written: escaped, and nothing that is undefined."""
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("reports"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -20,10 +26,9 @@ def render(document: Document, looks: Looks) -> str:
         lstrip_blocks=True,
         finalize=lambda value: plain_text(value) if isinstance(value, str) else value,
     )
-    environment.filters["drawing"] = Markup
-    environment.filters["kind"] = kind
-    template = environment.get_template("page.html")
-    return template.render(document=document, looks=looks) + "\n"
+    made.filters["drawing"] = Markup
+    made.filters["kind"] = kind
+    return made
 
 
 def plain_text(value: str) -> str:

@@ -1,0 +1,63 @@
+"""Training quality and the gate's trial on the site; and that verify knows their pages."""
+
+from __future__ import annotations
+
+import lzma
+import shutil
+from pathlib import Path
+
+import pytest
+
+from reports.quality.build import build as build_quality
+from reports.site import building, verifying
+from tests import synthetic_quality
+from tests.page_reader import Page
+
+TRIAL = Path(__file__).resolve().parent.parent / "reports/published/gate-trust/xeon-2-cores"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("published")
+    shutil.copytree(TRIAL, folder / "gate-trust" / "xeon-2-cores")
+    quality = folder / "quality" / "small"
+    maker = synthetic_quality.Maker(seeds=(0, 1), images=20, identities=3)
+    synthetic_quality.write(quality, maker.lines())
+    plain = quality / "records.jsonl"
+    (quality / "records.jsonl.xz").write_bytes(lzma.compress(plain.read_bytes()))
+    plain.unlink()
+    with synthetic_quality.one_claim():
+        build_quality(quality)
+        building.build(folder, folder / "site")
+        yield folder
+
+
+def test_the_first_page_says_which_loss_and_links_to_all_of_it(root: Path):
+    page = Page((root / "site/index.html").read_text())
+    assert "Which loss gave the best embeddings" in page.seen
+    assert "No run of the suites is published yet" in page.seen
+    hrefs = {at.get("href", "") for at in page.named("a")}
+    assert {"quality/small.html", "gate.html"} <= hrefs
+    assert any(href.startswith("quality/small.html#") for href in hrefs)
+
+
+def test_a_training_page_and_the_trials_stand_with_their_records(root: Path):
+    page = Page((root / "site/quality/small.html").read_text())
+    assert "marginbench quality again records.jsonl.xz NAME" in page.seen
+    trial = Page((root / "site/gate.html").read_text())
+    assert "met" in trial.seen and "marginbench verify reports/published/gate-trust" in trial.seen
+    copied = root / "site/gate/xeon-2-cores"
+    for name in ("index.html", "trust.jsonl.xz", "figures/found.svg"):
+        assert (copied / name).read_bytes() == (TRIAL / name).read_bytes()
+
+
+def test_a_quality_page_is_verified_against_its_records(root: Path):
+    found = verifying.verify([root / "quality"])
+    assert [(one.kind, one.state, one.findings) for one in found] == [("quality run", "same", ())]
+    path = root / "quality" / "small" / "summary.json"
+    before = path.read_text()
+    path.write_text(before.replace("0.", "1.", 1))
+    try:
+        assert verifying.exit_code(verifying.verify([root / "quality" / "small"])) == 1
+    finally:
+        path.write_text(before)
