@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,28 +17,29 @@ Tone = Literal["", "good", "bad", "quiet", "strong"]
 @dataclass(frozen=True)
 class Cell:
     """``link`` is an anchor inside the page; ``code`` sets it as typed text; ``mark`` is the name
-    of a contender whose colour and marker stand in front; ``sort`` is what it is worth when its
-    table is sorted, where the text does not begin with that (`sorting.key`)."""
+    of a contender whose colour and marker stand in front; ``sort`` is the figure that a column is
+    sorted by where the text does not begin with it (`sorting.key`)."""
 
     text: str
     tone: Tone = ""
     link: str = ""
     code: bool = False
     mark: str = ""
-    sort: float | None = None
+    sort: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
     """``numeric`` columns are set flush right; ``anchors`` gives rows an id to be linked to;
-    ``filters`` are columns whose rows can be picked by value, beside those that `pages` finds."""
+    ``filters`` says of a column (by index) what its texts are, so that a script may offer a choice
+    of them; `pages` finds more."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     caption: str = ""
     numeric: frozenset[int] = frozenset()
     anchors: tuple[str, ...] = ()
-    filters: frozenset[int] = frozenset()
+    filters: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,14 +128,12 @@ def table(
     caption: str = "",
     numeric: Sequence[str] = (),
     anchors: Sequence[str] = (),
-    filters: Sequence[str] = (),
 ) -> Table:
-    """A table whose rows hold strings and cells; ``numeric`` and ``filters`` name columns."""
+    """A table whose rows hold strings and cells; ``numeric`` names columns."""
     return Table(
         columns=tuple(columns),
         rows=tuple(tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows),
         caption=caption,
         numeric=frozenset(columns.index(name) for name in numeric),
         anchors=tuple(anchors),
-        filters=frozenset(columns.index(name) for name in filters),
     )

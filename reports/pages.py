@@ -1,6 +1,6 @@
 """The page: one HTML file that needs nothing else, neither network nor script.
 
-Its own small script (``templates/page.js``) sorts and filters tables and picks what figures show.
+Its own small script (``templates/interactive.js``) sorts and filters tables and picks what figures show.
 A content security policy allows that script and no other, and no request to anywhere.
 """
 
@@ -38,7 +38,7 @@ def render(document: Document, looks: Looks) -> str:
 def environment() -> jinja2.Environment:
     """What the page's templates are drawn with: escaping, our filters, nothing undefined."""
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.PackageLoader("reports"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -55,7 +55,7 @@ def environment() -> jinja2.Environment:
 @functools.cache
 def script() -> Markup:
     """Our own script, as it stands inside its element."""
-    return Markup((TEMPLATES / "page.js").read_text(encoding="utf-8"))
+    return Markup((TEMPLATES / "interactive.js").read_text(encoding="utf-8"))
 
 
 def policy() -> str:
@@ -69,17 +69,18 @@ def policy() -> str:
 
 def worth(cell: model.Cell) -> str:
     """What the cell is worth in sorting, where its text does not say so itself."""
-    return sorting.attribute(cell.text) if cell.sort is None else f"{cell.sort:.6g}"
+    return cell.sort or sorting.attribute(cell.text)
 
 
-def filtered(made: model.Table, column: int) -> bool:
-    """Whether the reader picks rows by this column's values."""
+def filtered(made: model.Table, column: int) -> str:
+    """What the reader picks rows by in this column; empty where there is nothing to pick."""
+    name = made.columns[column]
     if column in made.filters:
-        return True
-    if len(made.rows) < _FEWEST_ROWS or made.columns[column] not in _FILTERS:
-        return False
+        return made.filters[column]
+    if len(made.rows) < _FEWEST_ROWS or name not in _FILTERS:
+        return ""
     values = {row[column].text for row in made.rows if column < len(row)}
-    return 1 < len(values) <= _MOST_VALUES
+    return name if 1 < len(values) <= _MOST_VALUES else ""
 
 
 def plain_text(value: str) -> str:

@@ -2,7 +2,7 @@
 
 Matplotlib writes an artist's gid as the id of its group. A gid that begins as here becomes an
 attribute of the group (``data-contender``, ``data-key``, ``data-axes``, ``data-tick``), which
-``templates/page.js`` goes by; a drawing says the same without any.
+``templates/interactive.js`` goes by; a drawing says the same without any.
 """
 
 from __future__ import annotations

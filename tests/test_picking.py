@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 
 import pytest
@@ -41,7 +42,7 @@ def page(*tables: document.Table) -> Page:
 
 
 def rows(*values: str) -> list[tuple]:
-    return [(value, Cell("1 ms"), Cell("n", sort=2.5)) for value in values]
+    return [(value, Cell("1 ms"), Cell("n", sort="2.5")) for value in values]
 
 
 def test_columns_with_few_values_are_marked_for_filtering():
@@ -52,7 +53,7 @@ def test_columns_with_few_values_are_marked_for_filtering():
     for values in ("aaaaaaaa", "abcdefghijklmnopqrstuvwxyz", "ab"):
         assert not any("data-filter" in th for th in page(document.table(columns, rows(*values)))
                        .named("th"))  # fmt: skip
-    asked = document.table(columns, rows("a", "b"), filters=("note",))
+    asked = replace(document.table(columns, rows("a", "b")), filters={2: "note"})
     assert [("data-filter" in th) for th in page(asked).named("th")] == [False, False, True]
     assert [td.get("data-sort") for td in page(asked).named("td")][:3] == [None, "0.001", "2.5"]
 
