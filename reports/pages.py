@@ -1,6 +1,7 @@
 """The page: one HTML file that needs nothing else, neither network nor script.
 
-Its own small script (``templates/interactive.js``) sorts and filters tables and picks what figures show.
+Its own small script (``templates/interactive.js``) sorts and filters tables and picks what figures
+show.
 A content security policy allows that script and no other, and no request to anywhere.
 """
 

@@ -107,10 +107,10 @@ def _part(before: Sequence[Run], base: Side, side: Side, asked: Asked) -> Part:
 
 def _how(base: int, candidate: int, sd: float) -> str:
     return (
-        f"{base} against {candidate} processes. Two processes of identical code are taken to differ "
-        f"by {sd:.1%} (standard deviation of the log ratio), which no number of rounds averages "
-        f"away; the intervals know it and hold together with {LEVEL:.0%}. Runs of other times on a "
-        "loaded machine differ by more: several runs a side tell how far, and narrow the intervals."
+        f"{base} against {candidate} processes. Two processes of identical code are taken to "
+        f"differ by {sd:.1%} (standard deviation of the log ratio), which no number of rounds "
+        f"averages away; the intervals know it and hold together with {LEVEL:.0%}. Runs of other "
+        "times on a loaded machine differ by more: several runs a side tell how far, and narrow the intervals."
     )
 
 
@@ -138,15 +138,15 @@ def _with_reason(verdict: Verdict, before: Sequence[Run], after: Sequence[Run]) 
 
 def exit_code(part: Part) -> int:
     """A regression outweighs what was not compared."""
-    states = [verdict.state for _, verdict in part.timed]
-    others = [one.state for one in part.differences]
+    states: list[str] = [verdict.state for _, verdict in part.timed]
+    others: list[str] = [one.state for one in part.differences]
     if "SLOWER" in states or any(state in exact.FAILS for state in others):
         return REGRESSION
     if any(one.state == "WORSE" for one in part.qualities):
         return REGRESSION
     open_ones = [s for s in states if s not in ("FASTER", "EQUIVALENT", "NEW")]
     open_ones += [s for s in others if s in exact.OPEN]
-    open_ones += [one for one in part.qualities if one.state == "UNDECIDED"]
+    open_ones += [one.state for one in part.qualities if one.state == "UNDECIDED"]
     compared = [s for s in states if s != "NEW"] + [s for s in others if s != "NEW"]
     if part.barred or open_ones or not (compared or part.qualities):
         return NOT_COMPARED

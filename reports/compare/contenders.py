@@ -68,7 +68,6 @@ def exact(run: Run, base: str, candidate: str) -> list[Difference]:
             continue
         before = run.exact.get(Key(key.case, base, key.metric, key.of))
         if before is not None:
-            found.append(
-                Difference(key, state(key, before.value, after.value), before.value, after.value)
-            )
+            moved = state(key, before.value, after.value)
+            found.append(Difference(key, moved, before.value, after.value))
     return found

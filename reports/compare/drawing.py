@@ -20,7 +20,7 @@ _FILL = {"SLOWER": "full", "FASTER": "full"}
 def forest(
     name: str, title: str, rows: Sequence[tuple[Key, Verdict]], looks: Looks, data: document.Table
 ) -> document.Figure:
-    """One row a figure: the candidate's time over the base's. Filled where the interval leaves 1."""
+    """One row a figure: the candidate's time over the base's; filled where it surely changed."""
     shown = [(key, verdict) for key, verdict in rows if not math.isnan(verdict.ratio)][:MOST]
     with style.drawing():
         drawn = style.figure(WIDTH, 0.9 + 0.2 * len(shown))
@@ -47,8 +47,10 @@ def forest(
                 f"{verdict.high:.3g})" for key, verdict in shown]  # fmt: skip
         alt = f"Ratios of times with their intervals, by what changed most. {'; '.join(told)}."
         svg = style.to_svg(drawn, name, title, alt)
-    caption = "Right of the line is slower than the base. Hollow: the interval holds 1, or all of " \
-              "it lies within what matters."  # fmt: skip
+    caption = (
+        "Right of the line is slower than the base. Hollow: the interval holds 1, or all of it "
+        "lies within what matters."
+    )
     if len(rows) > len(shown):
         caption += f" The {len(shown)} that changed most; the table has all."
     return document.Figure(name, title, caption, alt, svg, WIDTH, data)

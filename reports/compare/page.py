@@ -1,4 +1,4 @@
-"""A comparison as a page: times by what changed most, exact figures, errors, what training came to."""
+"""A comparison as a page: times by what changed most, exact figures, errors, trained networks."""
 
 from __future__ import annotations
 
@@ -144,8 +144,8 @@ def _sections(part: Part, number: int, looks: Looks) -> list[Section]:
             "of the code, the versions or the machine."))))  # fmt: skip
     if _errors(part):
         found.append(Section(f"errors{tail}", f"Errors{of}", _differences(_errors(part), (
-            "Against the float64 reference. What fails is what was within its bound (at most twice "
-            "eager's error) and is no longer; a change within it is neither better nor worse."))))  # fmt: skip
+            "Against the float64 reference. What fails is what was within its bound (at most "
+            "twice eager's error) and is no longer; a change within it is neither."))))  # fmt: skip
     if part.qualities:
         found.append(Section(f"quality{tail}", f"Training quality{of}", _qualities(part)))
     return found
@@ -175,9 +175,7 @@ def _times(part: Part, tail: str, looks: Looks) -> list[Block]:
     if len(rows) > MOST_ROWS:
         blocks.append(Text(f"{len(rows) - MOST_ROWS:,} that changed least are left out.", "note"))
     if part.not_run:
-        blocks.append(
-            Text(f"{units.plural(part.not_run, 'time')} were run on neither side.", "note")
-        )
+        blocks.append(Text(f"{units.plural(part.not_run, 'figure')}: run on neither side.", "note"))
     return blocks
 
 
@@ -236,8 +234,10 @@ def _qualities(part: Part) -> list[Block]:
     ]  # fmt: skip
     columns = ("arm", "metric", "verdict", "base", "difference", "95% interval",
                "p, after Holm", "seeds")  # fmt: skip
-    about = ("Differences by seed: equal seeds start from equal networks and see equal batches. "
-             "Better or worse is what Student's paired test finds after Holm's correction.")  # fmt: skip
+    about = (
+        "Differences by seed: equal seeds start from equal networks and see equal batches. "
+        "Better or worse is what Student's paired test finds after Holm's correction."
+    )
     numeric = ("base", "difference", "p, after Holm", "seeds")
     return [Text(about), document.table(columns, body, numeric=numeric)]
 
@@ -254,7 +254,7 @@ def _provenance(made: Comparison) -> Section:
             machine += f", {gpu}" if gpu and gpu != "none" else ""
             rows.append((name, Cell(str(run.path), code=True), machine, str(torch or "unknown"),
                          Cell(", ".join(c[:12] for c in run.commits), code=True),
-                         "uncommitted changes" if run.dirty else "clean", run.measured_at))  # fmt: skip
+                         "uncommitted" if run.dirty else "clean", run.measured_at))  # fmt: skip
     columns = ("side", "records", "machine", "torch", "commit", "tree", "last session began")
     blocks: list[Block] = [document.table(columns, rows)]
     if made.command:
