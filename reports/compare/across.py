@@ -110,7 +110,8 @@ def _how(base: int, candidate: int, sd: float) -> str:
         f"{base} against {candidate} processes. Two processes of identical code are taken to "
         f"differ by {sd:.1%} (standard deviation of the log ratio), which no number of rounds "
         f"averages away; the intervals know it and hold together with {LEVEL:.0%}. Runs of other "
-        "times on a loaded machine differ by more: several runs a side tell how far, and narrow the intervals."
+        "times on a loaded machine differ by more: several runs a side tell how far, and narrow "
+        "the intervals."
     )
 
 
