@@ -33,7 +33,7 @@ FONTS := aoyagi-kouzan-t aoyagi-soseki arphic-bkai00mp arphic-bsmi00lp arphic-gb
   yozvox-yozfont-standard-kana
 DATA_PACKAGES := dataset-fashion-mnist fontconfig $(FONTS:%=fonts-%)
 
-.PHONY: help pdf chromium bench bench-fast quality quality-full ui gate gate-trust test static sanitize mutants lint format report history list data doctor lock clean
+.PHONY: help pdf chromium bench bench-fast quality quality-full ui publish verify gate gate-trust test static sanitize mutants lint format report history list data doctor lock clean
 
 help:  ## list the targets, a line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,12 @@ quality-full: $(VENV)/.bench  ## glyphs and fashion, claims in full (long); ARGS
 
 ui: $(VENV)/.bench  ## MLflow's pages on the newest quality run; ARGS=FOLDER for another
 	$(BIN)/marginbench quality ui $(ARGS)
+
+publish: $(VENV)/.bench  ## the site from all committed records, reports/published/site
+	$(BIN)/marginbench publish $(ARGS)
+
+verify: $(VENV)/.bench  ## is every published page and figure what its records say
+	$(BIN)/marginbench verify $(ARGS)
 
 gate: $(VENV)/.bench  ## slower, larger or wrong? against BASE=<revision>, or where the branch left main
 	$(BIN)/marginbench gate $(if $(BASE),--base $(BASE)) $(ARGS)

@@ -20,6 +20,7 @@ from rich.table import Table
 from reports import commands as reading
 from reports.gate import commands as gating
 from reports.quality import commands as quality
+from reports.site import commands as site
 
 if TYPE_CHECKING:
     from suites.cases import Case
@@ -62,6 +63,8 @@ def cli() -> None:
       marginbench quality run       train with every loss, test the papers' claims (minutes)
       marginbench gate              slower, larger or wrong? against where the branch left main
       marginbench compare A.json B.json            pytest-benchmark's files, base and candidate
+      marginbench publish           the site of reports/published, from its records
+      marginbench verify            is every published page what its records say
       marginbench history           every metric over the commits, with what changed
       marginbench static            are the kernels compiled as pinned; needs no GPU
       marginbench sanitize          does no kernel leave its tensors; needs no GPU
@@ -286,6 +289,7 @@ def sanitize(only: str) -> None:
 reading.register(cli)
 gating.register(cli)
 quality.register(cli)
+site.register(cli)
 
 
 def _fail(message: str) -> NoReturn:

@@ -22,13 +22,13 @@ RECORDS = "records.jsonl"
 PAGE = "index.html"
 
 
-def build(run_dir: Path) -> Path:
-    """Writes the report into ``run_dir`` and returns the page's path.
+def build(run_dir: Path, out: Path | None = None) -> Path:
+    """Writes the report into ``out``, by default ``run_dir``, and returns the page's path.
 
     Raises `benchmarks.records.RecordError` where the record file is missing, cut off, or not one
     of ours; nothing is written then. Each file is replaced as a whole or not at all.
     """
-    records = reading.load(run_dir / RECORDS)
+    records, out = reading.load(_file(run_dir)), out or run_dir
     looks = Looks(records.contenders())
     context = Context(records, looks, resume=f"marginbench run --resume {_told(run_dir)}")
     made = document(context)
@@ -39,11 +39,17 @@ def build(run_dir: Path) -> Path:
         "report.md": tables.markdown(made),
         PAGE: pages.render(made, looks),
     }
-    for stale in set((run_dir / "figures").glob("*.svg")) - {run_dir / name for name in outputs}:
+    for stale in set((out / "figures").glob("*.svg")) - {out / name for name in outputs}:
         stale.unlink()
     for name, text in outputs.items():
-        files.write(run_dir / name, text)
-    return run_dir / PAGE
+        files.write(out / name, text)
+    return out / PAGE
+
+
+def _file(run_dir: Path) -> Path:
+    """The record file as it is, or compressed by xz where only that is there."""
+    packed = run_dir / f"{RECORDS}.xz"
+    return packed if packed.is_file() and not (run_dir / RECORDS).exists() else run_dir / RECORDS
 
 
 def summary_table(run_dir: Path) -> list[tuple[str, str, str, str]]:

@@ -16,12 +16,13 @@ from .statistics import Interval
 @dataclass(frozen=True)
 class Comparison:
     """How one contender does in one pass of a case. ``ratio`` is eager's time over its own: above
-    1 is faster; None where either was not timed."""
+    1 is faster; None where either was not timed. ``case``: the id of the case."""
 
     contender: str
     time: Interval
     ratio: Interval | None
     wrong: bool
+    case: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def compare(measured: Measured, metric: str) -> list[Comparison]:
         if time is None:
             continue
         against = ratio(measured, metric, BASE, name) if name != BASE else None
-        rows.append(Comparison(name, time, against, measured.is_wrong(name)))
+        rows.append(Comparison(name, time, against, measured.is_wrong(name), measured.case.id))
     return rows
 
 

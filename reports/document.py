@@ -16,15 +16,18 @@ Tone = Literal["", "good", "bad", "quiet", "strong"]
 
 @dataclass(frozen=True)
 class Cell:
-    """``link`` is an anchor inside the page; ``code`` sets it as typed text; ``mark`` is the name
-    of a contender whose colour and marker stand in front; ``sort`` is the figure that a column is
-    sorted by where the text does not begin with it (`sorting.key`)."""
+    """``link`` is an anchor inside the page, ``href`` an address outside it; ``record`` is the id
+    of the case whose record the figure rests on. ``code`` sets it as typed text; ``mark`` is the
+    name of a contender whose colour and marker stand in front; ``sort`` is the figure that a column
+    is sorted by where the text does not begin with it (`sorting.key`)."""
 
     text: str
     tone: Tone = ""
     link: str = ""
     code: bool = False
     mark: str = ""
+    href: str = ""
+    record: str = ""
     sort: str = ""
 
 
@@ -43,9 +46,27 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Link:
+    """An address relative to the page, and what is there."""
+
+    label: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Links:
+    items: tuple[Link, ...]
+    label: str = ""
+
+
+@dataclass(frozen=True)
 class Figure:
     """``svg`` is one <svg> element whose ids all begin with ``name``; ``alt`` says what it shows
-    to whoever can't see it; ``data`` is the table behind it. ``width``: inches as drawn."""
+    to whoever can't see it; ``data`` is the table behind it. ``width``: inches as drawn.
+
+    ``cases`` and ``metrics`` say which results it was drawn from; ``files`` lie beside it, to be
+    downloaded.
+    """
 
     name: str
     title: str
@@ -54,12 +75,15 @@ class Figure:
     svg: str
     width: float
     data: Table
+    cases: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    files: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True)
 class Text:
     text: str
-    kind: Literal["plain", "warning", "note", "code", "heading", "label"] = "plain"
+    kind: Literal["plain", "warning", "note", "code", "heading", "label", "answer"] = "plain"
     anchor: str = ""
 
 
@@ -80,7 +104,7 @@ class Details:
     open: bool = False
 
 
-Block = Table | Figure | Text | Equation | Details
+Block = Table | Figure | Text | Equation | Details | Links
 
 
 @dataclass(frozen=True)

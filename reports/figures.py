@@ -14,7 +14,7 @@ from matplotlib import ticker
 from . import document, picking, style, units
 from .comparison import Comparison
 from .document import Cell
-from .scaling import SYMBOL, Panel
+from .scaling import SYMBOL, WORDS, Panel
 from .statistics import Interval
 from .style import Looks, short
 
@@ -38,7 +38,7 @@ def scaling(name: str, title: str, panels: Sequence[Panel], looks: Looks) -> doc
             _scaling_panel(axis, panels[index], looks)
             below = index + columns >= len(panels)
             if below:
-                axis.set_xlabel(f"{panels[index].axis} ({SYMBOL[panels[index].axis]})")
+                axis.set_xlabel(f"{WORDS[panels[index].axis]} ({SYMBOL[panels[index].axis]})")
                 axis.xaxis.set_tick_params(labelbottom=True)
             if index % columns == 0:
                 axis.set_ylabel("peak memory (bytes)" if memory else "median time (seconds)")
@@ -48,6 +48,10 @@ def scaling(name: str, title: str, panels: Sequence[Panel], looks: Looks) -> doc
     return document.Figure(
         name=name, title=title, caption=_scaling_caption(panels, memory), alt=alt, svg=svg,
         width=width, data=_scaling_table(panels, memory),
+        cases=tuple(dict.fromkeys(
+            case for panel in panels for line in panel.lines for case in line.cases.values()
+        )),
+        metrics=tuple(dict.fromkeys(panel.metric for panel in panels)),
     )  # fmt: skip
 
 
@@ -114,8 +118,8 @@ def _scaling_caption(panels: Sequence[Panel], memory: bool) -> str:
     what = "Peak of live bytes beyond the inputs" if memory else _timed(panels)
     axis = panels[0].axis
     return (
-        f"{what}, against {axis}; both axes logarithmic, axes shared. The legend gives the fitted "
-        f"exponent: {SYMBOL[axis]}^2 means four times as much for twice the {axis}."
+        f"{what}, against {WORDS[axis]}; both axes logarithmic, axes shared. The legend gives the "
+        f"fitted exponent: {SYMBOL[axis]}^2 means four times as much for twice the {WORDS[axis]}."
     )
 
 
@@ -137,7 +141,7 @@ def _scaling_alt(panels: Sequence[Panel], memory: bool) -> str:
                 text += f" to {show(high.estimate)} at {last:,}"
             parts.append(text)
     what = "memory" if memory else "time"
-    return f"Line charts of {what} against {panels[0].axis}. {'; '.join(parts)}."
+    return f"Line charts of {what} against {WORDS[panels[0].axis]}. {'; '.join(parts)}."
 
 
 def _scaling_table(panels: Sequence[Panel], memory: bool) -> document.Table:
@@ -151,16 +155,23 @@ def _scaling_table(panels: Sequence[Panel], memory: bool) -> document.Table:
                     between = f"{show(point.low)} to {show(point.high)}"
                 rows.append(
                     (panel.name, Cell(line.contender, mark=line.contender), f"{size:,}",
-                     show(point.estimate), between, str(point.rounds))
+                     Cell(show(point.estimate), record=line.cases.get(size, "")), between,
+                     str(point.rounds))
                 )  # fmt: skip
-    columns = ("variant", "contender", panels[0].axis, "median", "95% interval", "rounds")
-    return document.table(columns, rows, numeric=(panels[0].axis, "median", "rounds"))
+    axis = WORDS[panels[0].axis]
+    columns = ("variant", "contender", axis, "median", "95% interval", "rounds")
+    return document.table(columns, rows, numeric=(axis, "median", "rounds"))
 
 
 def ratios(
-    name: str, title: str, rows: Sequence[tuple[str, Sequence[Comparison]]], looks: Looks
+    name: str,
+    title: str,
+    rows: Sequence[tuple[str, Sequence[Comparison]]],
+    looks: Looks,
+    metrics: tuple[str, ...] = (),
 ) -> document.Figure:
-    """Speed against eager: one row a case, one dot with its interval a contender."""
+    """Speed against eager: one row a case, one dot with its interval a contender. ``metrics``:
+    which passes were compared."""
     width = UNIT_WIDTH * COLUMNS
     with style.drawing():
         drawn = style.figure(width, 0.95 + 0.24 * len(rows))
@@ -183,7 +194,11 @@ def ratios(
         "Eager's time over the contender's, round by round: median and 95% interval. Right of the "
         "line is faster than eager. Hollow: it disagreed with the reference in that case."
     )
-    return document.Figure(name, title, caption, alt, svg, width, _ratio_table(rows))
+    made = [one for _, comparisons in rows for one in comparisons]
+    return document.Figure(
+        name, title, caption, alt, svg, width, _ratio_table(rows),
+        cases=tuple(dict.fromkeys(one.case for one in made)), metrics=metrics,
+    )  # fmt: skip
 
 
 def _ratio_dots(axis: Any, rows: Sequence[tuple[str, Sequence[Comparison]]], looks: Looks) -> None:
@@ -227,8 +242,9 @@ def _ratio_alt(rows: Sequence[tuple[str, Sequence[Comparison]]]) -> str:
 
 def _ratio_table(rows: Sequence[tuple[str, Sequence[Comparison]]]) -> document.Table:
     body = [
-        (label, Cell(one.contender, mark=one.contender), units.time(one.time.estimate),
-         _against(one.ratio), str(one.time.rounds))
+        (label, Cell(one.contender, mark=one.contender),
+         Cell(units.time(one.time.estimate), record=one.case), _against(one.ratio),
+         str(one.time.rounds))
         for label, comparisons in rows
         for one in comparisons
     ]  # fmt: skip

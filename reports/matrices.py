@@ -69,7 +69,8 @@ def _square(axis: Any, row: int, column: int, square: Square) -> None:
     failed = square.state == "worse"
     axis.text(
         column, row, short(square.text), ha="center", va="center", fontsize=7,
-        color="white" if failed else "#222222", fontweight="bold" if failed else "normal",
+        color={"worse": "white", "fine": "#222222"}.get(square.state, "#555555"),
+        fontweight="bold" if failed else "normal",
     )  # fmt: skip
 
 

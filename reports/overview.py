@@ -23,7 +23,7 @@ def document(context: Context) -> Document:
         subtitle=_subtitle(context.records),
         lead=lead(context.records),
         facts=_facts(context.records),
-        notices=_notices(context),
+        notices=notices(context),
         sections=all_sections(context),
     )
 
@@ -99,34 +99,35 @@ def _facts(records: Records) -> list[Fact]:
     ]
 
 
-def _notices(context: Context) -> list[Text]:
+def notices(context: Context) -> list[Text]:
+    """What to be wary of."""
     records = context.records
-    notices = []
+    found = []
     if not records.finished:
         done = len(records.planned) - len(records.missing)
         text = f"Incomplete run: it was stopped after {done:,} of {len(records.planned):,} cases."
-        notices.append(Text(f"{text} Complete it with: {context.resume}", kind="warning"))
+        found.append(Text(f"{text} Complete it with: {context.resume}", kind="warning"))
     if any(session.dirty for session in records.sessions):
         text = (
             "Measured with uncommitted changes in the tree: the commit does not say what was "
             "measured, and nobody else can measure it again."
         )
-        notices.append(Text(text, kind="warning"))
+        found.append(Text(text, kind="warning"))
     if len(records.machines) > 1:
         text = (
             f"The run was measured on {len(records.machines)} machines. Times are compared only "
             "within one of them; cases say which."
         )
-        notices.append(Text(text, kind="warning"))
+        found.append(Text(text, kind="warning"))
     commits = dict.fromkeys(session.commit for session in records.sessions)
     if len(commits) > 1:
         text = f"The run was measured at {len(commits)} commits: {', '.join(commits)}."
-        notices.append(Text(text, kind="warning"))
+        found.append(Text(text, kind="warning"))
     for name in failed_folders(records):
         text = f"kernels/{name} could not be imported, so nothing of it was measured."
-        notices.append(Text(text, kind="warning"))
+        found.append(Text(text, kind="warning"))
     failed = len(failures(records)) + sum(t.status == "worse" for t in records.trainings)
     if failed:
         text = f"{units.plural(failed, 'result')} ran and failed: see Agreement and Training."
-        notices.append(Text(text, kind="warning"))
-    return notices
+        found.append(Text(text, kind="warning"))
+    return found

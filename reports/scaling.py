@@ -1,9 +1,10 @@
-"""Which cases lie on one line: the same in everything but the batch, or the number of classes."""
+"""Which cases lie on one line: the same in everything but the batch, the dimension or the number
+of classes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from . import statistics
@@ -11,17 +12,21 @@ from .comparison import main_pass
 from .reading import Measured, Records
 from .statistics import Growth, Interval
 
-AXES = ("batch", "classes")
-SYMBOL = {"batch": "B", "classes": "C"}
+AXES = ("batch", "dim", "classes")
+SYMBOL = {"batch": "B", "dim": "D", "classes": "C"}
+# As it is written in a sentence.
+WORDS = {"batch": "batch", "dim": "dimension", "classes": "classes"}
 
 
 @dataclass(frozen=True)
 class Line:
-    """One contender over the sizes: each size's median with its interval, and the fit."""
+    """One contender over the sizes: each size's median with its interval, the fit, and the id of
+    the case that each size was measured in."""
 
     contender: str
     points: dict[int, Interval]
     growth: Growth | None
+    cases: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,11 @@ def _line_key(measured: Measured, axis: str) -> tuple[object, ...] | None:
     case = measured.case
     common = (
         case.loss, case.variant, case.variant_version, case.family, case.dtype, case.device,
-        case.data, case.seed, measured.machine, case.dim,
+        case.data, case.seed, measured.machine,
     )  # fmt: skip
+    if axis == "dim":
+        return (*common, case.batch, 0 if case.family == "rows" else case.classes)
+    common = (*common, case.dim)
     if axis == "classes":
         return None if case.family == "rows" else (*common, case.batch)
     if case.family == "batch":
@@ -68,6 +76,8 @@ def _fixed(measured: Measured, axis: str) -> str:
     case = measured.case
     if axis == "classes":
         return f"B={case.batch:,}, D={case.dim:,}"
+    if axis == "dim":
+        return f"B={case.batch:,}" + (f", C={case.classes:,}" if case.family != "rows" else "")
     if case.family == "head":
         return f"D={case.dim:,}, C={case.classes:,}"
     if case.family == "batch":
@@ -99,6 +109,7 @@ def _lines(group: list[Measured], axis: str, metric: str) -> Iterator[Line]:
     for contender in contenders:
         rounds: dict[float, list[float]] = {}
         points: dict[int, Interval] = {}
+        ids: dict[int, str] = {}
         for measured in group:
             figure = measured.figure(contender, metric)
             if figure is None:
@@ -107,6 +118,6 @@ def _lines(group: list[Measured], axis: str, metric: str) -> Iterator[Line]:
             interval = statistics.median_interval(taken)
             if interval is not None:
                 size = getattr(measured.case, axis)
-                rounds[size], points[size] = taken, interval
+                rounds[size], points[size], ids[size] = taken, interval, measured.case.id
         if points:
-            yield Line(contender, dict(sorted(points.items())), statistics.growth(rounds))
+            yield Line(contender, dict(sorted(points.items())), statistics.growth(rounds), ids)

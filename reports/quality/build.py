@@ -23,13 +23,13 @@ from .summary import summary
 PAGE, MARKDOWN, SUMMARY = "index.html", "report.md", "summary.json"
 
 
-def build(run_dir: Path) -> Path:
-    """Writes the page into ``run_dir``, beside the record, and returns its path.
+def build(run_dir: Path, out: Path | None = None) -> Path:
+    """Writes the page into ``out``, by default beside the record, and returns its path.
 
     Raises `benchmarks.records.RecordError` where the record is missing, cut off or not one of
     ours; nothing is written then. Each file is replaced as a whole or not at all.
     """
-    quality = reading.read(run_dir)
+    quality, out = reading.read(run_dir), out or run_dir
     claims = judging.known()
     judged = judging.judge(quality, claims)
     looks = LossLooks(quality.labels())
@@ -40,11 +40,11 @@ def build(run_dir: Path) -> Path:
         MARKDOWN: tables.markdown(made),
         PAGE: pages.render(made, looks),
     }
-    for stale in set((run_dir / "figures").glob("*.svg")) - {run_dir / name for name in outputs}:
+    for stale in set((out / "figures").glob("*.svg")) - {out / name for name in outputs}:
         stale.unlink()
     for name, text in outputs.items():
-        files.write(run_dir / name, text)
-    return run_dir / PAGE
+        files.write(out / name, text)
+    return out / PAGE
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmarks.metrics import METRICS
 from benchmarks.records import Result
 
 from .. import units
-from ..agreement import Verdict, failures, quantity, verdicts
+from ..agreement import ERRORS, Verdict, failures, quantity, verdicts
 from ..document import Block, Cell, Figure, Section, Table, Text, Tone, table
 from ..matrices import Square, matrix
 from ..reading import BASE
@@ -83,9 +85,13 @@ def _figure(context: Context, title: str, found: list[Verdict]) -> Figure:
         for v in found
     }
     name = f"agreement-{title.lower()}"
-    return matrix(
+    made = matrix(
         name, f"{title} against the reference", _CAPTION, rows, columns, squares, _data(found)
     )
+    known = {(v.loss, v.variant) for v in found}
+    cases = (m.case for m in context.records.cases if m.of_metric(*ERRORS))
+    ids = tuple(case.id for case in cases if (case.loss, case.variant) in known)
+    return replace(made, cases=ids, metrics=ERRORS)
 
 
 def _square(verdict: Verdict) -> Square:
@@ -125,7 +131,8 @@ def _data(found: list[Verdict]) -> Table:
             state += " (interpreter)"
         rows.append(
             (f"{v.loss}/{v.variant}", mark(v.contender), v.dtype, Cell(state, tone=tone),
-             _power(v.worst_error), units.digits3(v.worst_multiple), _worst_at(v),
+             Cell(_power(v.worst_error), record=v.where[0].case.id if v.where else ""),
+             units.digits3(v.worst_multiple), _worst_at(v),
              f"{v.comparisons:,}")
         )  # fmt: skip
     columns = ("variant", "contender", "dtype", "verdict", "worst error", "× eager's", "worst at",

@@ -137,6 +137,7 @@ def _short(measured: Measured, main: Answer, metric: str) -> Cell:
 
 def _dots(context: Context, loss: str, cases: list[Measured]) -> list[Figure]:
     rows = []
+    passes = tuple(dict.fromkeys(main_pass(measured) for measured in cases))
     for measured in cases:
         found = [c for c in compare(measured, main_pass(measured)) if c.contender != REFERENCE]
         if any(c.ratio for c in found):
@@ -149,7 +150,7 @@ def _dots(context: Context, loss: str, cases: list[Measured]) -> list[Figure]:
         title = f"{loss}: speed relative to eager"
         if len(rows) > ROWS_PER_FIGURE:
             title += f", part {number}"
-        figures.append(ratios(name, title, part, context.looks))
+        figures.append(ratios(name, title, part, context.looks, passes))
     return figures
 
 
@@ -164,7 +165,8 @@ def _every_ratio(context: Context, cases: list[Measured]) -> Details:
                     against += " ✗ disagreed with the reference"
                 rows.append(
                     (context.case_cell(measured), PASS_NAMES[metric], mark(one.contender),
-                     units.time(one.time.estimate), _between(one.time.low, one.time.high),
+                     Cell(units.time(one.time.estimate), record=one.case),
+                     _between(one.time.low, one.time.high),
                      str(one.time.rounds), Cell(against, tone=tone))
                 )  # fmt: skip
     columns = ("case", "pass", "contender", "median", "95% interval", "rounds", "against eager")

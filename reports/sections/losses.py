@@ -50,11 +50,12 @@ def _loss(context: Context, loss: Loss, measured: bool) -> list[Block]:
         blocks.append(Text("Declared, and not part of this run.", kind="note"))
     run = {m.case.variant for m in context.records.cases if m.case.loss == loss.name}
     for variant in loss.variants:
-        blocks += _variant(loss, variant, not measured or variant.name in run)
+        blocks += definition(loss, variant, not measured or variant.name in run)
     return blocks
 
 
-def _variant(loss: Loss, variant: Variant, run: bool) -> list[Block]:
+def definition(loss: Loss, variant: Variant, run: bool) -> list[Block]:
+    """A variant in its own words: what it computes, its equation, its source, who computes it."""
     options = ", ".join(f"{key}={value}" for key, value in variant.options.items())
     facts = [f"Source: {variant.source}.", f"Definition version {variant.version}."]
     if options:

@@ -1,4 +1,4 @@
-"""2 and 3. Speed and memory against the batch and the number of classes, with growth exponents."""
+"""2 and 3. Speed and memory against batch, dimension and number of classes, with the exponents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .. import figures, units
 from ..document import Block, Cell, Details, Figure, Section, Table, Text, table
 from ..reading import BASE
-from ..scaling import AXES, SYMBOL, Panel, panels
+from ..scaling import AXES, SYMBOL, WORDS, Panel, panels
 from ..statistics import Growth
 from .context import Context, machine_name, mark, slug, unique
 
@@ -62,7 +62,7 @@ def _blocks(context: Context, memory: bool) -> list[Block]:
         found = list(panels(context.records, axis, memory))
         if not found:
             continue
-        blocks.append(Text(f"Against {axis} ({SYMBOL[axis]})", kind="heading"))
+        blocks.append(Text(f"Against {WORDS[axis]} ({SYMBOL[axis]})", kind="heading"))
         blocks.append(_fits(context, found, memory))
         blocks.append(Details("Steps between neighbouring sizes", [_steps(found, memory)]))
         blocks += _figures(context, found, memory)
@@ -87,7 +87,7 @@ def _figures(context: Context, found: list[Panel], memory: bool) -> list[Figure]
     ]
     names = unique([name for name, _, _ in pages])
     return [
-        figures.scaling(name, f"{what} against {part[0].axis}: {title}", part, context.looks)
+        figures.scaling(name, f"{what} against {WORDS[part[0].axis]}: {title}", part, context.looks)
         for name, (_, title, part) in zip(names, pages, strict=True)
     ]
 
@@ -109,7 +109,9 @@ def _fits(context: Context, found: list[Panel], memory: bool) -> Table:
     columns = ("variant", *(("dtype",) if several else ()), "fixed", "sizes", *contenders)
     what = "Memory" if memory else "Time"
     interval = "" if memory else ", with its 95% interval"
-    caption = f"{what} grows as a power of {axis}: {SYMBOL[axis]} to the exponent shown{interval}"
+    caption = (
+        f"{what} grows as a power of {WORDS[axis]}: {SYMBOL[axis]} to the exponent shown{interval}"
+    )
     return table(columns, rows, caption)
 
 
@@ -187,7 +189,8 @@ def _peaks(context: Context) -> Table:
                 share = f"{units.digits3(peak.value / base.value)}×"
             rows.append(
                 (context.case_cell(measured, loss=True), mark(contender), units.size(peak.value),
-                 f"{peak.value:,.0f}", share, units.size(reserved.value if reserved else None))
+                 Cell(f"{peak.value:,.0f}", record=measured.case.id), share,
+                 units.size(reserved.value if reserved else None))
             )  # fmt: skip
     columns = ("case", "contender", "peak", "bytes", "of eager's", "reserved by the allocator")
     return table(columns, rows, numeric=columns[2:])

@@ -33,8 +33,10 @@ _FOOTER = (
 )
 
 
-def build(folder: Path, *, replays: int = REPLAYS, intervals: int = INTERVALS) -> Path:
-    """Writes the page into ``folder``, beside the record, and returns its path.
+def build(
+    folder: Path, out: Path | None = None, *, replays: int = REPLAYS, intervals: int = INTERVALS
+) -> Path:
+    """Writes the page into ``out``, by default beside the record, and returns its path.
 
     ``replays``: whole-suite verdicts to replay; ``intervals``: trials to replay for coverage.
     Raises `benchmarks.records.RecordError` where the record is missing or damaged; nothing is
@@ -50,8 +52,8 @@ def build(folder: Path, *, replays: int = REPLAYS, intervals: int = INTERVALS) -
         PAGE: pages.render(made, Looks(())),
     }
     for name, text in outputs.items():
-        files.write(folder / name, text)
-    return folder / PAGE
+        files.write((out or folder) / name, text)
+    return (out or folder) / PAGE
 
 
 def document(found: Findings) -> Document:

@@ -1,0 +1,236 @@
+"""The questions that a newcomer comes with, answered from the records or said to be open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from .. import units
+from ..comparison import Answer
+from ..document import Block, Cell, Link, Links, Section, Text, table
+from ..sections.context import mark, slug
+from . import static_facts
+from .machines import Made
+from .others import REPRODUCE
+from .summaries import Best, Rightness
+
+BATCH, CLASSES = 512, 100_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """A timed case with the machine that it was timed on."""
+
+    made: Made
+    best: Best
+
+    @property
+    def where(self) -> str:
+        return f"{self.made.summary.title}, {self.made.summary.measured}"
+
+
+def bests(made: Sequence[Made], loss: str, device: str) -> list[Found]:
+    """Of drawn inputs."""
+    return [
+        Found(one, best)
+        for one in made
+        for best in one.summary.bests
+        if (best.loss, best.device, best.data) == (loss, device, "drawn")
+    ]
+
+
+def sections(made: Sequence[Made]) -> list[Section]:
+    return [_triplet(made), _memory(made), _right(made), _check()]
+
+
+def _nearest(found: list[Found], size: str, wanted: int) -> list[Found]:
+    """Those at the wanted size; where there are none, at the nearest that was measured."""
+    sizes = {getattr(one.best, size) for one in found}
+    if not sizes:
+        return []
+    nearest = min(sizes, key=lambda value: (abs(value - wanted), value))
+    return [one for one in found if getattr(one.best, size) == nearest]
+
+
+def _triplet(made: Sequence[Made]) -> Section:
+    title = f"Which triplet implementation should I use on CPU at batch {BATCH}?"
+    found = [
+        one for one in bests(made, "triplet", "cpu")
+        if one.best.family == "batch" and one.best.state != "nothing"
+        and not one.best.variant.startswith("mine-")
+    ]  # fmt: skip
+    found = _nearest(found, "batch", BATCH)
+    case = f"speed/triplet/batch-hard/B{BATCH}-D128-C128/float32/cpu/drawn/s0"
+    if not found:
+        return Section("triplet-on-cpu", title, _open("triplet loss on a CPU", case))
+    size = found[0].best.batch
+    said = "; ".join(dict.fromkeys(_use(one) for one in _newest(found)))
+    blocks: list[Block] = []
+    if size != BATCH:
+        blocks.append(Text(_no_such(f"batch {BATCH}", f"batch {size}", case), "warning"))
+    blocks += [Text(f"{said}.", "answer"), _table(found)]
+    return Section("triplet-on-cpu", title, blocks)
+
+
+def _newest(found: list[Found]) -> list[Found]:
+    """Of each variant and its sizes the one that was measured last; others are in the table."""
+    last: dict[tuple, Found] = {}
+    for one in found:
+        key = (one.best.variant, one.best.dim, one.best.dtype)
+        held = last.get(key)
+        if held is None or one.made.summary.measured > held.made.summary.measured:
+            last[key] = one
+    most: dict[str, Found] = {}
+    for one in last.values():
+        held = most.get(one.best.variant)
+        if held is None or one.best.classes > held.best.classes:
+            most[one.best.variant] = one
+    return list(most.values())
+
+
+def _use(one: Found) -> str:
+    best = one.best
+    if best.state == "unclear":
+        return f"for {best.variant} {' or '.join(best.leaders)}, which can't be told apart"
+    text = f"for {best.variant} {best.leaders[0]}"
+    if best.margin is not None and best.against:
+        text += f" ({units.digits3(best.margin.estimate)} times as fast as {best.against})"
+    return text
+
+
+def _table(found: list[Found]) -> Block:
+    rows = []
+    for one in found:
+        best = one.best
+        answer = Answer(best.state, "", best.leaders, best.margin, best.against)
+        by = answer.by if best.leaders else units.NOTHING
+        name = best.leaders[0] if best.state in ("winner", "alone") else ""
+        rows.append(
+            (Cell(f"{best.loss}/{best.variant}", href=_record(one)), f"{best.batch:,}",
+             f"{best.dim:,}", f"{best.classes:,}", best.dtype,
+             Cell(answer.title, tone="strong", mark=name), by, units.time(best.time_s), one.where)
+        )  # fmt: skip
+    columns = ("variant", "B", "D", "C", "dtype", "fastest", "by how much", "it takes",
+               "machine, date")  # fmt: skip
+    return table(columns, rows, numeric=("B", "D", "C", "it takes"))
+
+
+def _record(one: Found) -> str:
+    return one.made.records.get(one.best.case, "")
+
+
+def _memory(made: Sequence[Made]) -> Section:
+    title = f"How much memory does A-Softmax take at {CLASSES // 1000}k classes?"
+    found = [
+        one for device in ("cpu", "cuda") for one in bests(made, "a-softmax", device)
+        if one.best.peaks
+    ]  # fmt: skip
+    found = _nearest(found, "classes", CLASSES)
+    case = f"speed/a-softmax/m4/B512-D128-C{CLASSES}/float32/cpu/drawn/s0"
+    blocks: list[Block] = []
+    if not found:
+        blocks = _open("A-Softmax's memory", case)
+    else:
+        first = found[0].best
+        if first.classes != CLASSES:
+            blocks.append(Text(
+                _no_such(f"{CLASSES:,} classes", f"{first.classes:,} classes", case), "warning"
+            ))  # fmt: skip
+        listed = ", ".join(f"{name} {units.size(peak)}" for name, peak in first.peaks)
+        said = f"At batch {first.batch}, dimension {first.dim}, {first.dtype}, beyond the inputs"
+        blocks.append(Text(f"{said}: {listed}.", "answer"))
+        rows = [
+            (Cell(one.best.variant, href=_record(one)), f"{one.best.batch:,}", f"{one.best.dim:,}",
+             f"{one.best.classes:,}", one.best.dtype, one.best.device, mark(name),
+             units.size(peak), one.where)
+            for one in found
+            for name, peak in one.best.peaks
+        ]  # fmt: skip
+        columns = ("variant", "B", "D", "C", "dtype", "device", "contender", "peak memory",
+                   "machine, date")  # fmt: skip
+        blocks.append(table(columns, rows, numeric=("B", "D", "C", "peak memory")))
+    counted = sorted(_counted())
+    if counted:
+        text = "Counted without a GPU, what the Triton kernels allocate there, gradients included: "
+        blocks.append(Text(text + "; ".join(counted) + ".", "note"))
+    return Section("a-softmax-memory", title, blocks)
+
+
+def _counted() -> Iterator[str]:
+    for row in static_facts.exact("a-softmax"):
+        _, _, variant, shape, dtype, target = row["case"].split("/")
+        if variant == "m4" and row["metric"] == "peak_bytes" and shape.endswith(f"C{CLASSES}"):
+            yield f"{shape} in {dtype} on {target}: {units.size(row['value'])}"
+
+
+def _right(made: Sequence[Made]) -> Section:
+    title = "Is the Triton kernel right?"
+    found = [(one, r) for one in made for r in one.summary.rightness if r.contender == "triton"]
+    ran = [(one, r) for one, r in found if r.comparisons]
+    if not ran:
+        command = "marginbench run --suite agreement"
+        blocks: list[Block] = [
+            Text("No committed record says: none compared it with the reference.", "answer"),
+            Text(command, "code"),
+        ]
+        return Section("triton-right", title, blocks)
+    comparisons = sum(r.comparisons for _, r in ran)
+    failed = sum(r.failed for _, r in ran)
+    worst = max((r.worst for _, r in ran if r.worst is not None), default=None)
+    multiple = "" if worst is None else (
+        f"; at worst {units.digits3(worst)} times eager PyTorch's own error, of which twice is "
+        "allowed"
+    )  # fmt: skip
+    verdict = "Yes" if not failed else "Not everywhere"
+    said = (
+        f"{verdict}: {failed:,} of {units.plural(comparisons, 'comparison')} with the float64 "
+        f"reference failed, values and gradients{multiple}."
+    )
+    if all(r.interpreted for _, r in ran):
+        said += (
+            " All of them were computed by Triton's interpreter: that shows whether the kernels "
+            "are right, not what a GPU's arithmetic does."
+        )
+    rows = [(one.summary.title, *_rightness(one, r)) for one, r in found]
+    columns = ("machine", "computed", "comparisons", "failed", "worst multiple of eager's error",
+               "not run")  # fmt: skip
+    blocks = [Text(said, "answer"), table(columns, rows, numeric=columns[2:])]
+    names = sorted({loss for one in made for loss in one.losses})
+    links = tuple(Link(name, f"losses/{slug(name)}.html#agreement") for name in names)
+    blocks.append(Links(links, "Every variant and dtype, by loss:"))
+    return Section("triton-right", title, blocks)
+
+
+def _rightness(one: Made, found: Rightness) -> tuple[Cell | str, ...]:
+    how = "by the interpreter" if found.interpreted else f"on {found.device}"
+    if not found.comparisons:
+        how = f"not run: {found.reason}"
+    worst = Cell(units.digits3(found.worst), href=one.records.get(found.where, ""))
+    return (how, f"{found.comparisons:,}", Cell(f"{found.failed:,}", "bad" if found.failed else ""),
+            worst, f"{found.not_run:,}")  # fmt: skip
+
+
+def _check() -> Section:
+    commands = (
+        "marginbench verify reports/published     # is this site what its records say?\n"
+        "marginbench run --suite agreement        # every implementation against its definition\n"
+        "marginbench run --case CASE              # one figure again; CASE stands in its record"
+    )
+    return Section("check", "How do I check that myself?", [
+        Text(commands, "code"),
+        Links((Link("how to reproduce", REPRODUCE),), "Step by step:"),
+    ])  # fmt: skip
+
+
+def _open(what: str, case: str) -> list[Block]:
+    return [
+        Text(f"Open: no committed record has {what}. It is measured by:", "answer"),
+        Text(f"marginbench run --case {case}", "code"),
+    ]
+
+
+def _no_such(wanted: str, nearest: str, case: str) -> str:
+    return (
+        f"No committed record has {wanted}: the nearest is {nearest}, below. What was asked is "
+        f"measured by: marginbench run --case {case}"
+    )

@@ -1,0 +1,159 @@
+"""Builds the site from what is published: the same records give the same bytes.
+
+Written into a folder beside the old site and put in its place as a whole: whoever reads sees the
+old one or the new one, and a refused record leaves the old one as it is.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.records import RecordError
+from kernels import catalogue
+
+from ..document import Link
+from . import front, losses, machines, others, rendering, sources
+from .machines import Made
+from .rendering import Frame
+from .sources import Folder, Published
+from .writing import Output, digest
+
+MANIFEST = "manifest.json"
+SCHEMA_VERSION = 1
+# Which versions the drawings and pages come from: the one thing that is not the records'.
+DECLARED = ("built_with",)
+_PACKAGES = ("jinja2", "matplotlib", "numpy")
+PROCESSES = 2
+
+
+@dataclass(frozen=True)
+class Site:
+    """What was built. ``left_out``: folders without records."""
+
+    root: Path
+    pages: int
+    files: int
+    largest: tuple[str, int]
+    left_out: tuple[str, ...]
+
+
+def build(root: Path, out: Path) -> Site:
+    """``root``: the folder of published folders; ``out``: the site's.
+
+    Raises `benchmarks.records.RecordError` where a record file or what lies beside it is missing
+    or refused; ``out`` is left as it was then.
+    """
+    published = sources.find(root)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _refuse_strangers(out)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+        made = Path(folder) / "site"
+        made.mkdir()
+        written = _write(published, made)
+        _replace(made, out)
+    pages = [path for path in written if path.endswith(".html")]
+    sizes = {path: (out / path).stat().st_size for path in pages}
+    largest = max(sizes, key=lambda path: sizes[path])
+    return Site(out, len(pages), len(written), (largest, sizes[largest]), published.left_out)
+
+
+def _refuse_strangers(out: Path) -> None:
+    """Only a site, or nothing, is ever replaced."""
+    if out.exists() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise RecordError(
+            f"--out: expected a new folder or an earlier site, with its {MANIFEST}; {out} holds "
+            "something else, and is left as it is"
+        )
+
+
+def _replace(made: Path, out: Path) -> None:
+    if out.exists():
+        old = made.with_name("old")
+        out.rename(old)
+    made.chmod(0o755)
+    made.rename(out)
+
+
+def _write(published: Published, root: Path) -> dict[str, str]:
+    declared = {c.name for one in catalogue.losses() for v in one.variants for c in v.contenders}
+    looks = machines.looks([folder.records for folder in published.machines], declared)
+    frame = Frame(_nav(published), looks)
+    output = Output(root)
+    for path, text in rendering.assets().items():
+        output.write(path, text)
+    made = _machines(published.machines, frame, root)
+    for one in made:
+        output.written |= one.written
+    trained = [others.quality(folder, frame, output) for folder in published.quality]
+    trials = [others.trial(folder, output) for folder in published.gate]
+    names = losses.names(made)
+    pages = {
+        path: document for name in names for path, document in losses.documents(name, made).items()
+    }
+    pages["losses.html"] = front.losses_document(names)
+    pages[others.GATE_PAGE] = others.gate_document(trials)
+    pages[others.REPRODUCE] = others.reproduce_document(published, trials)
+    pages[front.HOME] = front.document(published, made, trained, trials, names)
+    for path, document in pages.items():
+        output.write(path, rendering.page(document, path, frame))
+    output.write(".nojekyll", "")
+    (root / MANIFEST).write_text(_manifest(published, output.written), encoding="utf-8")
+    return {**output.written, MANIFEST: ""}
+
+
+def _nav(published: Published) -> tuple[Link, ...]:
+    links = [Link("Overview", front.HOME), Link("Losses", "losses.html")]
+    facts = [(folder, sources.machine_file(folder.path)) for folder in published.machines]
+    links += [Link(machines.title_of(f, facts), machines.page_of(f)) for f, facts in facts]
+    links += [
+        Link(f"Training: {folder.shown}", others.quality_page(folder))
+        for folder in published.quality
+    ]
+    return (*links, Link("The gate", others.GATE_PAGE), Link("Reproduce", others.REPRODUCE))
+
+
+def _machines(folders: Sequence[Folder], frame: Frame, root: Path) -> list[Made]:
+    """A process for each run, as many side by side as there are cores."""
+    count = min(len(folders), PROCESSES, os.cpu_count() or 1)
+    if count < 2:
+        return [machines.build(folder, frame, root) for folder in folders]
+    with _pool(count) as pool:
+        waiting = [pool.submit(machines.build, folder, frame, root) for folder in folders]
+        return [one.result() for one in waiting]
+
+
+@contextmanager
+def _pool(count: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
+    context = multiprocessing.get_context("spawn")
+    # A new process for each run: what one has read is given back before the next.
+    pool = concurrent.futures.ProcessPoolExecutor(count, mp_context=context, max_tasks_per_child=1)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _manifest(published: Published, written: dict[str, str]) -> str:
+    """Everything that the site is made of, and all that it is, by hash."""
+    found = {
+        "schema_version": SCHEMA_VERSION,
+        "declared": list(DECLARED),
+        "built_with": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "sources": {
+            str(path.relative_to(published.root)): digest(path)
+            for folder in published.folders()
+            for path in (folder.records, folder.path / sources.MACHINE_FILE)
+            if path.is_file()
+        },
+        "files": dict(sorted(written.items())),
+    }
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"

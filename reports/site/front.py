@@ -1,0 +1,187 @@
+"""The first page: which loss, which implementation, on which machine; then what newcomers ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kernels import catalogue
+
+from .. import units
+from ..document import Block, Cell, Document, Fact, Link, Links, Section, Text, table
+from . import answers
+from .losses import page_of
+from .machines import CRITERION, FOOTER, Made
+from .others import GATE_PAGE, REPRODUCE, Trained, Trial
+from .sources import Published
+from .summaries import Rank
+
+HOME = "index.html"
+DEVICES = ("cpu", "cuda")
+
+
+def document(
+    published: Published, made: Sequence[Made], trained: Sequence[Trained],
+    trials: Sequence[Trial], losses: Sequence[str],
+) -> Document:  # fmt: skip
+    sections = [
+        Section("which", "Which implementation", _implementations(made, losses)),
+        *answers.sections(made),
+        Section("losses", "Which loss", _losses(trained)),
+        Section("machines", "Machines", _machines(published, made)),
+        Section("gate", "The gate", _gate(trials)),
+    ]
+    return Document(
+        title="MarginBench",
+        subtitle="losses of face recognition and deep metric learning: how fast, how large, how "
+        "right, and what they buy",
+        lead=_lead(made, trained),
+        facts=_facts(made, trained),
+        notices=_notices(made),
+        sections=sections,
+        footer=FOOTER,
+    )
+
+
+def _lead(made: Sequence[Made], trained: Sequence[Trained]) -> str:
+    cases = sum(one.summary.cases for one in made)
+    if not cases:
+        return "No run of the suites is published yet, so there is no implementation to recommend."
+    fine = sum(one.summary.results[0] for one in made)
+    worse = sum(one.summary.results[1] for one in made)
+    text = (
+        f"{units.plural(cases, 'case')} on {units.plural(len(made), 'machine')}: {fine:,} results "
+        f"fine, {worse:,} more wrong than allowed."
+    )
+    if trained:
+        text += f" Training: {trained[-1].lead}"
+    return text
+
+
+def _facts(made: Sequence[Made], trained: Sequence[Trained]) -> list[Fact]:
+    facts = [Fact("Losses", str(len(catalogue.names())))]
+    for one in made:
+        where = ", ".join(one.summary.devices) or "nothing timed"
+        facts.append(Fact(one.summary.title, where, one.summary.measured))
+    facts += [Fact(f"Trained on {one.title}", one.machine, one.started) for one in trained]
+    return facts
+
+
+def _notices(made: Sequence[Made]) -> list[Text]:
+    found = []
+    for one in made:
+        if one.summary.dirty:
+            found.append(f"{one.summary.title}: measured with uncommitted changes in the tree.")
+        if not one.summary.finished:
+            found.append(f"{one.summary.title}: the run was stopped before its end.")
+    if made and not any("cuda" in one.summary.devices for one in made):
+        found.append("No GPU has been measured yet: nothing here says how fast a Triton kernel is.")
+    return [Text(text, "warning") for text in found]
+
+
+def _implementations(made: Sequence[Made], losses: Sequence[str]) -> list[Block]:
+    devices = [d for d in DEVICES if any(d in one.summary.devices for one in made)]
+    rows = []
+    for loss in losses:
+        for device in devices:
+            for one in made:
+                ranks = [r for r in one.summary.ranks if (r.loss, r.device) == (loss, device)]
+                if ranks:
+                    rows.append((Cell(loss, href=page_of(loss)), device, *_first(ranks),
+                                 _memory(one, loss, device), _machine(one)))  # fmt: skip
+    if not rows:
+        return [Text("Nothing was timed beside eager PyTorch in any committed run.")]
+    columns = ("loss", "device", "fastest", "speed relative to eager", "won", "then",
+               "least memory", "machine, date")  # fmt: skip
+    return [table(columns, rows, "First place by loss and machine"), Text(CRITERION, "note")]
+
+
+def _first(ranks: list[Rank]) -> tuple[Cell | str, ...]:
+    first, rest = ranks[0], ranks[1:3]
+    then = ", ".join(f"{rank.contender} {rank.speed:.3g}×" for rank in rest) or units.NOTHING
+    name = Cell(first.contender, tone="strong", mark=first.contender)
+    span = f"{first.speed:.3g}× ({first.lowest:.3g}× to {first.highest:.3g}×)"
+    return name, span, f"{first.won} of {first.cases}", then
+
+
+def _memory(one: Made, loss: str, device: str) -> Cell:
+    """Who takes the least in the most cases."""
+    least: dict[str, int] = {}
+    cases = 0
+    for best in one.summary.bests:
+        if (best.loss, best.device) == (loss, device) and len(best.peaks) > 1:
+            cases += 1
+            name = best.peaks[0][0]
+            least[name] = least.get(name, 0) + 1
+    if not least:
+        return Cell(units.NOTHING)
+    name = max(sorted(least), key=lambda contender: least[contender])
+    return Cell(f"{name} in {least[name]} of {cases}", mark=name)
+
+
+def _machine(one: Made) -> Cell:
+    text = f"{one.summary.title}, {one.summary.measured}"
+    return Cell(text, href=f"machines/{one.summary.name}.html")
+
+
+def _losses(trained: Sequence[Trained]) -> list[Block]:
+    if not trained:
+        return [Text(
+            "Which loss gives the best embeddings takes trained networks, and no committed record "
+            "of training quality is there yet: marginbench quality run --full"
+        )]  # fmt: skip
+    blocks: list[Block] = []
+    for one in trained:
+        blocks.append(Text(f"{one.title}: {one.machine}, {one.started}", "heading"))
+        blocks += one.answer
+        blocks.append(Links((Link("all of it", f"quality/{one.name}.html"),)))
+    return blocks
+
+
+def _machines(published: Published, made: Sequence[Made]) -> list[Block]:
+    rows = [
+        (_machine(one), one.summary.about, ", ".join(one.summary.devices) or "nothing timed",
+         one.summary.preset, f"{one.summary.cases:,}", *(f"{n:,}" for n in one.summary.results),
+         Cell(one.summary.commit[:12] or "unknown", code=True))
+        for one in made
+    ]  # fmt: skip
+    columns = ("machine", "what it is", "timed on", "preset", "cases", "fine", "worse", "not run",
+               "commit")  # fmt: skip
+    if not rows:
+        return [Text("No run of the suites is published yet: marginbench run --rigorous")]
+    return [table(columns, rows, numeric=columns[4:8])]
+
+
+def _gate(trials: Sequence[Trial]) -> list[Block]:
+    if not trials:
+        return [Text("The gate's own trial is not published yet: marginbench gate-trust")]
+    parts = []
+    for one in trials:
+        met = sum(t["state"] == "met" for t in one.targets)
+        parts.append(f"{met} of {len(one.targets)} targets met on {one.title}, {one.measured}")
+    text = "Whether the regression gate can be trusted was measured too: "
+    return [
+        Text(text + "; ".join(parts) + "."),
+        Links((Link("the gate's trial", GATE_PAGE), Link("how to reproduce", REPRODUCE))),
+    ]
+
+
+def losses_document(names: Sequence[str]) -> Document:
+    """The losses, a row each."""
+    rows = []
+    for name in names:
+        known = catalogue.get(name) if name in catalogue.names() else None
+        title = known.title if known else "measured, and no longer declared"
+        variants = ", ".join(v.name for v in known.variants) if known else units.NOTHING
+        source = known.source if known else units.NOTHING
+        rows.append((Cell(name, href=page_of(name)), title, variants, source))
+    failed = [
+        Text(f"kernels/{one.name} can't be imported: {one.reason}", "warning")
+        for one in catalogue.failures()
+    ]
+    blocks: list[Block] = [table(("loss", "title", "variants", "source"), rows)]
+    return Document(
+        title="The losses", subtitle="each with its definition, figures and code",
+        lead=f"{len(names)} losses, each with its equation, its source, who computes it, how fast "
+        "and how right, and code to use it.",
+        facts=[], notices=failed, sections=[Section("all", "All losses", blocks)], footer=FOOTER,
+    )  # fmt: skip

@@ -1,0 +1,180 @@
+"""The page of a loss: what it computes, which implementation to use, how it grows, whether it is
+right, what its kernels compile to, what was not run, and code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kernels import catalogue
+from kernels.loss import Loss
+
+from ..document import Block, Details, Document, Fact, Link, Links, Section, Text, table
+from ..sections.context import slug
+from ..sections.losses import definition
+from . import snippets, static_facts, topics
+from .machines import FOOTER, Made, ranking
+
+INLINE_BYTES = 1_100_000
+
+
+def page_of(loss: str) -> str:
+    return f"losses/{slug(loss)}.html"
+
+
+def own_page_of(loss: str, machine: str) -> str:
+    return f"losses/{slug(loss)}-on-{machine}.html"
+
+
+def names(made: Sequence[Made]) -> list[str]:
+    """Every loss that is declared or was measured."""
+    return sorted({*catalogue.names(), *(loss for one in made for loss in one.losses)})
+
+
+def documents(loss: str, made: Sequence[Made]) -> dict[str, Document]:
+    """By path. Machines stand on the loss's page as long as their drawings fit; each of the others
+    has a page of its own."""
+    declared = catalogue.get(loss) if loss in catalogue.names() else None
+    measured = [one for one in made if loss in one.losses]
+    inline, apart, taken = [], [], 0
+    for one in measured:
+        size = sum(map(topics.figures, one.losses[loss].values()))
+        fits = not inline or taken + size <= INLINE_BYTES
+        (inline if fits else apart).append(one)
+        taken += size if fits else 0
+    found = {page_of(loss): _document(loss, declared, inline, apart)}
+    for one in apart:
+        path = own_page_of(loss, one.summary.name)
+        found[path] = _apart(loss, declared, one)
+    return found
+
+
+def title_of(loss: str, declared: Loss | None) -> str:
+    return declared.title if declared else loss
+
+
+def _document(
+    loss: str, declared: Loss | None, inline: Sequence[Made], apart: Sequence[Made]
+) -> Document:
+    everyone = [*inline, *apart]
+    sections = [Section("computes", "What it computes", _computes(loss, declared, everyone))]
+    for topic, title in topics.TOPICS.items():
+        blocks = _topic(topic, loss, inline)
+        if topic == "which":
+            blocks = [*_ranks(loss, everyone), *blocks]
+        sections.append(Section(topic, title, blocks))
+        if topic == "agreement" and declared:
+            compiled = static_facts.section(declared)
+            sections.append(Section("compiled", "What the Triton kernels compile to", compiled))
+    if declared:
+        sections.append(Section("code", "Code to use it", _code(declared)))
+    if apart:
+        links = tuple(Link(one.summary.title, own_page_of(loss, one.summary.name)) for one in apart)
+        sections.append(Section("machines", "On other machines", [Links(links)]))
+    return Document(
+        title=title_of(loss, declared),
+        subtitle=f"{loss}: speed, memory, agreement, code",
+        lead=_lead(loss, everyone),
+        facts=_facts(loss, declared, everyone),
+        notices=_notices(declared, everyone),
+        sections=sections,
+        footer=FOOTER,
+    )
+
+
+def _apart(loss: str, declared: Loss | None, one: Made) -> Document:
+    sections = [
+        Section(topic, title, _topic(topic, loss, [one])) for topic, title in topics.TOPICS.items()
+    ]
+    return Document(
+        title=title_of(loss, declared), subtitle=f"on {one.summary.title}", lead=_lead(loss, [one]),
+        facts=[], notices=[], sections=sections, footer=FOOTER,
+    )  # fmt: skip
+
+
+def _topic(topic: str, loss: str, made: Sequence[Made]) -> list[Block]:
+    if not made:
+        return [Text("No committed run measured this loss: marginbench run --loss " + loss)]
+    blocks: list[Block] = []
+    for one in made:
+        if len(made) > 1:
+            said = f"{one.summary.title}, {one.summary.measured}"
+            blocks.append(Text(said, "heading", anchor=f"{topic}-{one.summary.name}"))
+        blocks += one.losses[loss][topic]
+    return blocks
+
+
+def _lead(loss: str, made: Sequence[Made]) -> str:
+    """Who to use on each device, by machine."""
+    parts = []
+    for one in made:
+        for device in one.summary.devices:
+            ranks = [r for r in one.summary.ranks if (r.loss, r.device) == (loss, device)]
+            if not ranks:
+                continue
+            first = ranks[0]
+            said = f"{first.contender} is the fastest on {device} ({one.summary.title})"
+            if first.contender != "eager":
+                said += f", {first.speed:.3g} times as fast as eager PyTorch"
+            parts.append(f"{said}, over {first.cases} timed cases")
+    if not parts:
+        return "No committed run timed this loss, so there is no recommendation to give yet."
+    return f"{'; '.join(parts)}. By case it differs: see below."
+
+
+def _facts(loss: str, declared: Loss | None, made: Sequence[Made]) -> list[Fact]:
+    variants = len(declared.variants) if declared else 0
+    timed = sum(b.loss == loss and b.state != "nothing" for m in made for b in m.summary.bests)
+    facts = [Fact("Variants", str(variants)), Fact("Timed cases", f"{timed:,}")]
+    facts += [Fact("Measured on", m.summary.title, m.summary.measured) for m in made]
+    return facts
+
+
+def _notices(declared: Loss | None, made: Sequence[Made]) -> list[Text]:
+    found = []
+    if declared is None:
+        text = "Measured, and no longer declared in kernels/: there is no code to use it."
+        found.append(Text(text, "warning"))
+    for one in made:
+        if one.summary.dirty:
+            text = f"{one.summary.title}: measured with uncommitted changes in the tree."
+            found.append(Text(text, "warning"))
+    return found
+
+
+def _computes(loss: str, declared: Loss | None, made: Sequence[Made]) -> list[Block]:
+    if declared is None:
+        return [Text(f"{loss} is in the records and not in kernels/.")]
+    run = {b.variant for m in made for b in m.summary.bests if b.loss == loss}
+    blocks: list[Block] = [Text(f"Source: {declared.source}.")]
+    first, *others = declared.variants
+    blocks += definition(declared, first, not run or first.name in run)
+    if others:
+        rest = [b for v in others for b in definition(declared, v, not run or v.name in run)]
+        blocks.append(Details(f"The other variants ({len(others)})", rest))
+    return blocks
+
+
+def _ranks(loss: str, made: Sequence[Made]) -> list[Block]:
+    blocks: list[Block] = []
+    for one in made:
+        ranks = tuple(r for r in one.summary.ranks if r.loss == loss)
+        if ranks:
+            blocks.append(Text(f"Over all cases: {one.summary.title}", "heading"))
+            blocks += ranking(ranks)
+    return blocks
+
+
+def _code(loss: Loss) -> list[Block]:
+    found: Mapping[str, str] = snippets.chosen(loss)
+    blocks: list[Block] = [Text(
+        "From a clone with the package installed (pip install -e .), as it stands; a test runs "
+        "each of these. Eager runs anywhere; other implementations of the same function stand in "
+        "the comments."
+    )]  # fmt: skip
+    for number, (name, text) in enumerate(found.items()):
+        code: list[Block] = [Text(text, "code")]
+        summary = f"{loss.name}/{name}"
+        blocks.append(Details(summary, code, open=number == 0))
+    rows = [(v.name, ", ".join(c.name for c in v.contenders), v.summary) for v in loss.variants]
+    blocks.append(table(("variant", "contenders", "what it is"), rows))
+    return blocks

@@ -1,0 +1,278 @@
+"""One published run: its record pages, its figures' files, its own page, and what it says of each
+loss. This is the work of one process; only plain data goes in and out."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import units
+from ..comparison import answer
+from ..document import Block, Cell, Document, Fact, Link, Links, Section, Table, Text, table
+from ..overview import lead, machine, notices
+from ..reading import Records
+from ..sections import provenance, targets
+from ..sections.answer import timed_cases, winner_cell
+from ..sections.context import mark, slug
+from ..style import Looks
+from . import figure_files, loading, record_pages, rendering, roofline, topics
+from .context import SiteContext, numbered
+from .rendering import Frame
+from .sources import Folder, MachineFile, machine_file
+from .summaries import Rank, Summary, summary
+from .writing import Output
+
+_CONTENDER = re.compile(r'"contender":("(?:[^"\\]|\\.)*")')
+
+
+@dataclass(frozen=True)
+class Made:
+    """``losses``: by loss, by topic, blocks with addresses from the site's root. ``records``: by
+    case id where on the site its record lies; ``written``: hashes by path."""
+
+    summary: Summary
+    losses: Mapping[str, Mapping[str, list[Block]]]
+    records: Mapping[str, str]
+    written: Mapping[str, str]
+
+
+def contenders(path: Path) -> set[str]:
+    """Every contender that a record file names, without checking the file."""
+    opened = lzma.open if path.suffix == ".xz" else open
+    found: set[str] = set()
+    try:
+        with opened(path, "rt", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                found.update(_CONTENDER.findall(line))
+    except (lzma.LZMAError, EOFError):
+        pass  # told when it is read in earnest
+    return {str(json.loads(text)) for text in found}
+
+
+def page_of(folder: Folder) -> str:
+    return f"machines/{folder.name}.html"
+
+
+def title_of(folder: Folder, facts: MachineFile) -> str:
+    return facts.title or folder.shown
+
+
+def build(folder: Folder, frame: Frame, out: Path) -> Made:
+    """Writes all that lies under the folder's name. Raises RecordError as reading does."""
+    records = loading.load(folder.records)
+    facts = machine_file(folder.path)
+    context = SiteContext(
+        records, frame.looks, f"marginbench run --resume {folder.shown}", numbered(records)
+    )
+    output = Output(out)
+    whole = f"data/{folder.name}/{folder.records.name}"
+    output.copy(whole, folder.records)
+    places: dict[str, str] = {}
+    cases = [(context.anchor(m), m) for m in records.cases]
+    for page in record_pages.build(folder.name, cases, f"../../{whole}"):
+        places |= page.anchors
+        subtitle = f"records of {title_of(folder, facts)}"
+        output.write(page.path, rendering.bare(page.title, subtitle, page.body, page.path, frame))
+    rates = _rates(records, facts)
+    by_id = {m.case.id: m for m in records.cases}
+    losses: dict[str, Mapping[str, list[Block]]] = {}
+    for loss in context.losses():
+        made: dict[str, list[Block]] = {}
+        for topic, blocks in topics.of_loss(context, loss, rates, places).items():
+            at = f"figures/{folder.name}/{slug(loss)}"
+            named, files = figure_files.with_files(blocks, at, by_id, places)
+            for path, text in files.items():
+                output.write(path, text)
+            made[topic] = topics.placed(named, folder.name)
+        losses[loss] = made
+    found = summary(folder.name, title_of(folder, facts), machine(records), records)
+    path = page_of(folder)
+    document = _document(context, folder, facts, found, places, whole)
+    output.write(path, rendering.page(document, path, frame))
+    return Made(found, losses, places, output.written)
+
+
+def _rates(records: Records, facts: MachineFile) -> dict[int, Mapping[str, float]]:
+    """By machine: what its session measured, or what is said of it beside the records."""
+    found: dict[int, Mapping[str, float]] = {}
+    of_session = {s.session: s.information.get("rates") for s in records.sessions}
+    for measured in records.cases:
+        rates = of_session.get(measured.session)
+        found.setdefault(
+            measured.machine, rates if isinstance(rates, dict) and rates else facts.rates
+        )
+    return found
+
+
+def _document(
+    context: SiteContext, folder: Folder, facts: MachineFile, found: Summary,
+    places: Mapping[str, str], whole: str,
+) -> Document:  # fmt: skip
+    records = context.records
+    aims = topics.resolved(targets.section(context).blocks, context, places)
+    sections = [
+        Section("machine", "The machine", _machine(context, facts)),
+        Section("ranking", "Ranking on this machine", ranking(found.ranks)),
+        Section("targets", targets.TITLE, aims),
+        Section("agreement", "Agreement with the reference", _agreement(found, places)),
+        Section("cases", "All cases measured", _cases(context, places)),
+        Section("files", "Files", _files(whole)),
+        _provenance(context, places),
+    ]
+    return Document(
+        title=found.title,
+        subtitle=f"{found.about}; measured {found.measured}, preset {found.preset}",
+        lead=lead(records),
+        facts=_facts(found),
+        notices=notices(context),
+        sections=[one for one in sections if one.blocks],
+        footer=FOOTER,
+    )
+
+
+FOOTER = (
+    "Intervals are 95%. Times are medians over interleaved rounds, to three significant digits. "
+    "Bytes are in binary units (1 MiB = 1,048,576 bytes). A linked figure leads to its record, "
+    "with all raw rounds and the command that measures it again."
+)
+
+
+def _facts(found: Summary) -> list[Fact]:
+    fine, worse, missing = found.results
+    state = "dirty" if found.dirty else "clean"
+    return [
+        Fact("Cases", f"{found.cases:,}"),
+        Fact("Results fine", f"{fine:,}"),
+        Fact("Results worse", f"{worse:,}", "more wrong than allowed"),
+        Fact("Not run", f"{missing:,}", "each with its reason"),
+        Fact("Measured", found.measured),
+        Fact("Commit", found.commit[:12] or "unknown", state),
+    ]
+
+
+def _machine(context: SiteContext, facts: MachineFile) -> list[Block]:
+    blocks: list[Block] = []
+    if facts.description:
+        blocks.append(Text(facts.description))
+    if facts.missing:
+        blocks.append(Text(
+            "There is no machine.json beside these records: the machine is named by its folder, "
+            f"and the rates that it reaches were not measured. {roofline.NO_RATES}", "note",
+        ))  # fmt: skip
+    for number, identity in enumerate(context.records.machines, start=1):
+        several = f" {number}" if len(context.records.machines) > 1 else ""
+        caption = f"Machine{several}: what a timed comparison rests on"
+        blocks.append(table(("identity", ""), provenance.flat(identity), caption))
+    if facts.rates:
+        rows = [(name.replace("_", " "), f"{rate:.4g}") for name, rate in facts.rates.items()]
+        blocks.append(table(("measured rate", "a second"), rows, "What it reaches at most",
+                            numeric=("a second",)))  # fmt: skip
+    return blocks
+
+
+CRITERION = (
+    "Ranked by the geometric mean of the speed relative to eager PyTorch over all timed cases of "
+    "the loss that the contender got right, forward and backward together; paired round by round, "
+    "inside one session on one machine. A case is won with every 95% interval clear of 1. Memory "
+    "does not enter. Contenders that were timed in fewer cases are ranked over those."
+)
+
+
+def ranking(ranks: tuple[Rank, ...]) -> list[Block]:
+    if not ranks:
+        return [Text("Nothing was timed beside eager, so there is no ranking.")]
+    rows = []
+    place = 0
+    before = ("", "")
+    for rank in ranks:
+        place = place + 1 if (rank.loss, rank.device) == before else 1
+        before = (rank.loss, rank.device)
+        wrong = Cell(str(rank.wrong), tone="bad" if rank.wrong else "quiet")
+        rows.append(
+            (Cell(rank.loss, href=f"losses/{slug(rank.loss)}.html"), rank.device, str(place),
+             mark(rank.contender), Cell(f"{rank.speed:.3g}×", tone="strong" if place == 1 else ""),
+             f"{rank.lowest:.3g}× to {rank.highest:.3g}×", str(rank.cases), str(rank.won), wrong)
+        )  # fmt: skip
+    columns = ("loss", "device", "place", "contender", "speed relative to eager", "from, to",
+               "cases", "won", "wrong")  # fmt: skip
+    return [
+        Text(CRITERION, "note"),
+        table(columns, rows, numeric=("place", "cases", "won", "wrong")),
+    ]
+
+
+def _agreement(found: Summary, places: Mapping[str, str]) -> list[Block]:
+    """By contender; the matrices stand on the losses' pages."""
+    rows = [
+        (
+            mark(one.contender),
+            "the interpreter" if one.interpreted else one.device,
+            f"{one.comparisons:,}",
+            Cell(f"{one.failed:,}", tone="bad" if one.failed else ""),
+            Cell(units.digits3(one.worst), href=places.get(one.where, "")),
+            f"{one.not_run:,}",
+            Cell(one.reason if one.not_run else "", tone="quiet"),
+        )
+        for one in found.rightness
+    ]
+    if not rows:
+        return [Text("Agreement was not measured in this run.")]
+    columns = (
+        "contender", "computed by", "comparisons", "failed", "worst multiple of eager's error",
+        "not run", "why",
+    )  # fmt: skip
+    links = tuple(
+        Link(loss, f"losses/{slug(loss)}.html#agreement")
+        for loss in dict.fromkeys(best.loss for best in found.bests)
+    )
+    return [
+        Text("Values and gradients against the float64 reference of the same definition."),
+        table(columns, rows, numeric=columns[2:6]),
+        Links(links, "By variant and dtype:"),
+    ]
+
+
+def _cases(context: SiteContext, places: Mapping[str, str]) -> list[Block]:
+    timed = {m.case.id for m in timed_cases(context)}
+    rows: list[tuple[Cell | str, ...]] = []
+    for measured in context.records.cases:
+        case = measured.case
+        states = [result.status for result in measured.results]
+        state = f"{states.count('worse')} worse" if "worse" in states else "fine"
+        if states and set(states) == {"not_run"}:
+            state = "not run"
+        winner = winner_cell(answer(measured)) if case.id in timed else Cell("not timed", "quiet")
+        rows.append(
+            (case.suite, case.loss, Cell(case.variant, href=places.get(case.id, "")),
+             f"{case.batch:,}", f"{case.dim:,}", f"{case.classes:,}", case.dtype, case.device,
+             case.data, winner, f"{len(states):,}", Cell(state, "bad" if "worse" in state else ""))
+        )  # fmt: skip
+    columns = ("suite", "loss", "variant", "B", "D", "C", "dtype", "device", "data", "fastest",
+               "results", "status")  # fmt: skip
+    return [_table(columns, rows)] if rows else [Text("No case was measured to its end.")]
+
+
+def _table(columns: tuple[str, ...], rows: list) -> Table:
+    return table(columns, rows, numeric=("B", "D", "C", "results"))
+
+
+def _files(whole: str) -> list[Block]:
+    links = (Link(whole.rpartition("/")[2], whole),)
+    return [Links(links, "The record file as it was committed, every line of it:")]
+
+
+def _provenance(context: SiteContext, places: Mapping[str, str]) -> Section:
+    made = provenance.section(context)
+    return Section(made.name, made.title, topics.resolved(made.blocks, context, places))
+
+
+def looks(paths: list[Path], declared: set[str]) -> Looks:
+    """One look a contender over the whole site."""
+    found = set(declared)
+    for path in paths:
+        found |= contenders(path)
+    return Looks(sorted(found))

@@ -1,0 +1,222 @@
+"""Pages that are not of a run of the suites: training quality, the gate's trial, how to check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.records import RecordError
+
+from ..document import Block, Cell, Document, Fact, Link, Links, Section, Text, Tone, table
+from ..gate.trust.page import SUMMARY
+from ..quality import answer, judging, overview, published, reading
+from ..quality.looks import LossLooks
+from ..units import NOTHING
+from . import figure_files, rendering, sorting
+from .machines import FOOTER
+from .rendering import Frame
+from .sources import Folder, Published
+from .writing import Output
+
+GATE_PAGE, REPRODUCE = "gate.html", "reproduce.html"
+_TRUST_FILES = ("index.html", "report.md", SUMMARY)
+_TONES: dict[str, Tone] = {"met": "good", "missed": "bad"}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the overview says of a quality run; addresses from the site's root."""
+
+    name: str
+    title: str
+    lead: str
+    answer: list[Block]
+    machine: str
+    started: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The gate's trial: ``targets`` as its summary has them; ``page``: the whole of it."""
+
+    name: str
+    title: str
+    page: str
+    targets: list[dict[str, Any]]
+    measured: str
+    trials: int
+
+
+def quality_page(folder: Folder) -> str:
+    return f"quality/{folder.name}.html"
+
+
+def quality(folder: Folder, frame: Frame, output: Output) -> Trained:
+    """The page of a quality run, drawn from its records; raises RecordError as reading does."""
+    found = reading.read(folder.path)
+    claims = judging.known()
+    judged = judging.judge(found, claims)
+    looks = LossLooks(found.labels())
+    made = overview.document(
+        found, judged, judging.unknown(found, claims), published.known(), looks
+    )
+    whole = f"data/quality/{folder.name}/{folder.records.name}"
+    output.copy(whole, folder.records)
+    sections = []
+    for section in made.sections:
+        blocks, files = figure_files.with_files(
+            section.blocks, f"figures/quality/{folder.name}", {}, {}
+        )
+        for path, text in files.items():
+            output.write(path, text)
+        sections.append(replace(section, blocks=blocks))
+    links = Links(
+        (Link(folder.records.name, whole),), "Every training, with its epochs and series:"
+    )
+    again: list[Block] = [
+        links, Text("One row is trained again, and compared with what was recorded, by:"),
+        Text(f"marginbench quality again {found.where} NAME", "code"),
+    ]  # fmt: skip
+    sections.append(Section("files", "Files, and one row again", again))
+    document = replace(made, title=f"Training quality: {folder.shown}", sections=sections)
+    path = quality_page(folder)
+    output.write(path, rendering.page(document, path, replace(frame, looks=looks)))
+    blocks = _elsewhere(answer.section(found, list(judged)).blocks, path)
+    session = found.records.sessions[-1]
+    machines = dict.fromkeys(t.provenance.machine for t in found.trainings)
+    return Trained(
+        folder.name, folder.shown, made.lead, blocks, " and ".join(machines) or "unknown machine",
+        session.started_at[:10],
+    )  # fmt: skip
+
+
+def _elsewhere(blocks: Sequence[Block], path: str) -> list[Block]:
+    """Blocks of that page as they stand on another one."""
+
+    def change(block: Block) -> Block:
+        if not hasattr(block, "rows"):
+            return block
+        rows = tuple(
+            tuple(replace(c, link="", href=f"{path}#{c.link}") if c.link else c for c in row)
+            for row in block.rows
+        )
+        return replace(block, rows=rows)
+
+    return sorting.mapped(blocks, change)
+
+
+def trial(folder: Folder, output: Output) -> Trial:
+    """The committed page of a trial, with what it lies beside: `marginbench verify` works it out
+    again, which takes a minute. Raises RecordError where the page or its summary is missing."""
+    stem = f"gate/{folder.name}"
+    for name in _TRUST_FILES:
+        path = folder.path / name
+        if not path.is_file():
+            raise RecordError(
+                f"gate's trial: expected {name} in {folder.path}; it is not there: marginbench "
+                f"gate-trust --page-only --out {folder.path}"
+            )
+        output.copy(f"{stem}/{name}", path)
+    for path in sorted((folder.path / "figures").glob("*.svg")):
+        output.copy(f"{stem}/figures/{path.name}", path)
+    output.copy(f"{stem}/{folder.records.name}", folder.records)
+    try:
+        found = json.loads((folder.path / SUMMARY).read_text(encoding="utf-8"))
+        sessions, targets, trials = found["sessions"], found["targets"], found["trials"]
+        return Trial(folder.name, folder.shown, f"{stem}/index.html", list(targets),
+                     str(sessions[-1]["started_at"])[:10], int(trials))  # fmt: skip
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise RecordError(f"gate's trial: {folder.path / SUMMARY} is damaged: {error!r}") from None
+
+
+def gate_document(trials: Sequence[Trial]) -> Document:
+    sections = []
+    for one in trials:
+        rows = [
+            (str(t["name"]), str(t["asked"]), str(t["measured"]),
+             Cell(str(t["state"]), tone=_TONES.get(str(t["state"]), "quiet")),
+             str(t.get("open") or NOTHING))
+            for t in one.targets
+        ]  # fmt: skip
+        columns = ("target", "asked", "measured", "state", "left open")
+        text = f"The whole trial, {one.trials:,} verdicts with every leg, measured {one.measured}:"
+        blocks: list[Block] = [
+            table(columns, rows), Links((Link("the trial's page", one.page),), text),
+            Text("That page is worked out again from its record, and compared, by:"),
+            Text(f"marginbench verify reports/published/gate-trust/{one.title}", "code"),
+        ]  # fmt: skip
+        sections.append(Section(f"gate-{one.name}", f"On {one.title}", blocks))
+    met = sum(t["state"] == "met" for one in trials for t in one.targets)
+    whole = sum(len(one.targets) for one in trials)
+    lead = (
+        f"Of {whole} targets that the gate set itself, {met} are met. The gate says whether a "
+        "change made a loss slower, larger or wrong; its own false alarms and misses were measured "
+        "by running unchanged code against itself and by planting slow-downs."
+    )
+    if not trials:
+        lead = "The gate's own trial was not published yet: marginbench gate-trust"
+    return Document(
+        title="Can the gate be trusted?", subtitle="the regression gate, measured itself",
+        lead=lead, facts=[], notices=[], sections=sections, footer=FOOTER,
+    )  # fmt: skip
+
+
+_STEPS = (
+    ("Look at what is committed", "No install beyond the package: works this site out again from "
+     "the committed records and says whether it is what you read.",
+     "marginbench verify reports/published"),
+    ("Is it right?", "Every kernel against its float64 reference: values and gradients, in "
+     "Triton's interpreter where there is no GPU, compiled where there is one.",
+     "marginbench run --suite agreement\nmake test\nmake sanitize"),
+    ("Measure one figure again", "Each linked figure leads to its record, where its command "
+     "stands; it names the one case, such as:",
+     "marginbench run --case speed/triplet/batch-hard/B512-D128-C128/float32/cpu/drawn/s0"),
+    ("Measure all of it", "A rigorous run takes up to two hours on two cores; a fast one a minute.",
+     "make bench ARGS=--rigorous"),
+    ("Train again", "The tables of training quality, and one row of them.",
+     "marginbench quality run\nmarginbench quality again RECORDS NAME"),
+    ("What the kernels compile to", "Needs no GPU.", "marginbench static"),
+    ("Publish", "Put the record file into a folder of its own under reports/published, compressed, "
+     "and build the site.",
+     "xz -k reports/out/RUN/records.jsonl\nmarginbench publish\nmarginbench verify"
+     " reports/published"),
+)  # fmt: skip
+
+
+def reproduce_document(published: Published, trials: Sequence[Trial]) -> Document:
+    sections: list[Section] = []
+    for number, (title, text, command) in enumerate(_STEPS, start=1):
+        sections.append(Section(f"step-{number}", title, [Text(text), Text(command, "code")]))
+    rows = [
+        (kind, folder.shown, Cell(folder.records.name, code=True), f"{_size(folder.records):,}")
+        for kind, folders in (("run", published.machines), ("quality", published.quality),
+                              ("gate's trial", published.gate))
+        for folder in folders
+    ]  # fmt: skip
+    blocks: list[Block] = [
+        table(("kind", "folder", "file", "bytes"), rows, "What this site is made of",
+              numeric=("bytes",)),
+        Text("manifest.json names each of these with its SHA-256, and each file of the site with "
+             "its own; what was built with which versions is its declared field, all else comes "
+             "from the records alone."),
+    ]  # fmt: skip
+    if published.left_out:
+        said = ", ".join(published.left_out)
+        blocks.append(Text(f"Folders without records, which are left out: {said}.", "note"))
+    sections.append(Section("sources", "What it is made of", blocks))
+    lead = (
+        "Every figure here comes from a committed record with all its raw rounds. A time measured "
+        "again differs by what machines differ by: compare ratios inside one session, never times "
+        "across machines. Exact figures (bytes, counts, what kernels compile to) repeat exactly."
+    )
+    return Document(
+        title="How do I check that myself?", subtitle="commands, from a clone", lead=lead,
+        facts=[Fact("Record files", str(len(rows)))], notices=[], sections=sections, footer=FOOTER,
+    )  # fmt: skip
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size

@@ -1,0 +1,174 @@
+"""The records as pages: each case with every result, all its raw rounds, and its command.
+
+Cases of a loss stand on numbered pages, each well under the size that a page may have. Written
+without a template: there are tens of thousands of results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from markupsafe import escape
+
+from benchmarks.metrics import METRICS
+from benchmarks.records import Result
+
+from .. import units
+from ..agreement import ERRORS
+from ..pages import plain_text
+from ..reading import Measured
+from ..sections.context import slug
+from ..sections.provenance import flat
+
+PAGE_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class RecordPage:
+    """``path`` from the site's root; ``anchors``: by case id where on the site its record is."""
+
+    path: str
+    title: str
+    body: str
+    anchors: dict[str, str]
+
+
+def build(machine: str, cases: list[tuple[str, Measured]], whole: str) -> Iterator[RecordPage]:
+    """``cases``: anchor and case; ``whole``: where the machine's record file lies, as the pages
+    write it."""
+    losses = dict.fromkeys(measured.case.loss for _, measured in cases)
+    names = {loss: slug(loss) for loss in losses}
+    for loss in losses:
+        of_loss = [(anchor, m) for anchor, m in cases if m.case.loss == loss]
+        yield from _pages(f"records/{machine}/{names[loss]}", loss, of_loss, whole)
+
+
+def _pages(
+    stem: str, loss: str, cases: list[tuple[str, Measured]], whole: str
+) -> Iterator[RecordPage]:
+    parts: list[list[tuple[str, str, str]]] = [[]]
+    size = 0
+    for anchor, measured in cases:
+        text = _case(anchor, measured)
+        length = len(text.encode())
+        if parts[-1] and size + length > PAGE_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append((anchor, measured.case.id, text))
+        size += length
+    for number, part in enumerate(parts, start=1):
+        path = f"{stem}-{number}.html"
+        links = " ".join(
+            f"<b>{n}</b>" if n == number else
+            f'<a href="{stem.rpartition("/")[2]}-{n}.html">{n}</a>'
+            for n in range(1, len(parts) + 1)
+        )  # fmt: skip
+        intro = (
+            "<p>Every result of these cases as it was recorded: status, value and all raw rounds "
+            "in the order taken. Round k of two contenders of a case was taken back to back. The "
+            f'file itself: <a href="{_text(whole)}">{_text(whole.rpartition("/")[2])}</a>.</p>'
+        )
+        if len(parts) > 1:
+            intro += f"<p>Pages: {links}</p>"
+        rows = "".join(
+            f'<li><a href="#{anchor}">{_text(case)}</a></li>' for anchor, case, _ in part
+        )
+        listed = (
+            f"<details><summary>Cases on this page ({len(part)})</summary><ul>{rows}</ul></details>"
+        )
+        body = intro + listed + "".join(text for _, _, text in part)
+        anchors = {case: f"{path}#{anchor}" for anchor, case, _ in part}
+        title = loss if len(parts) == 1 else f"{loss}, page {number} of {len(parts)}"
+        yield RecordPage(path, title, body, anchors)
+
+
+def _text(value: object) -> str:
+    return str(escape(plain_text(str(value))))
+
+
+def _case(anchor: str, measured: Measured) -> str:
+    commands: dict[str, list[str]] = {}
+    for result in measured.results:
+        names = commands.setdefault(result.provenance.command, [])
+        if result.contender not in names:
+            names.append(result.contender)
+    first = measured.results[0].provenance
+    state = "with uncommitted changes" if first.dirty else "clean"
+    out = [
+        f'<section id="{anchor}"><h2>{_text(measured.case.id)}</h2>',
+        f"<p>{_text(measured.size)}, {_text(measured.case.dtype)}, definition version "
+        f"{measured.case.variant_version}. {_text(first.measured_at)}, commit "
+        f"<code>{_text(first.commit)}</code> ({state}), {_text(first.machine)}.</p>",
+        "<p>Measured again by:</p>",
+    ]
+    for command, names in commands.items():
+        out.append(f"<pre><code># {_text(', '.join(names))}\n{_text(command)}</code></pre>")
+    out.append('<div class="table" tabindex="0" role="region" aria-label="results"><table>')
+    out.append(
+        '<thead><tr><th scope="col" data-filter="contender">contender</th>'
+        '<th scope="col" data-filter="metric">metric</th><th scope="col">of</th>'
+        '<th scope="col" data-filter="status">status</th><th scope="col" class="number">value</th>'
+        '<th scope="col">rounds, protocol</th></tr></thead><tbody>'
+    )
+    out += _rows(measured)
+    out.append("</tbody></table></div></section>\n")
+    return "".join(out)
+
+
+def _rows(measured: Measured) -> Iterator[str]:
+    """Errors of one contender together, for there are many and they have no rounds."""
+    errors: dict[tuple[str, str, str], list[Result]] = {}
+    for result in measured.results:
+        if result.metric in ERRORS and result.status == "ok":
+            errors.setdefault((result.contender, result.metric, _protocol(result)), []).append(
+                result
+            )
+        else:
+            yield _row(result)
+    for (contender, metric, protocol), found in errors.items():
+        listed = "; ".join(f"{_of(one) or 'value'} {one.value!r}" for one in found)
+        worst = max(one.value or 0.0 for one in found)
+        yield (
+            f"<tr><td>{_text(contender)}</td><td>{_text(metric)}</td>"
+            f'<td class="long">{_text(listed)}</td><td>ok</td>'
+            f'<td class="number" data-sort="{worst!r}">{units.digits3(worst)} at most</td>'
+            f"<td>{protocol}</td></tr>"
+        )
+
+
+def _row(result: Result) -> str:
+    metric = METRICS.get(result.metric)
+    value = units.value(result.value, metric.unit if metric else "1")
+    sort = "" if result.value is None else f' data-sort="{result.value!r}"'
+    status = result.status.replace("_", " ")
+    if result.reason:
+        status += f": {result.reason}"
+    tone = {"worse": ' class="bad"', "not_run": ' class="quiet long"'}.get(result.status, "")
+    return (
+        f"<tr><td>{_text(result.contender)}</td><td>{_text(result.metric)}</td>"
+        f"<td>{_text(_of(result))}</td><td{tone}>{_text(status)}</td>"
+        f'<td class="number"{sort}>{_text(value)}</td>'
+        f'<td class="rounds">{_rounds(result)}{_protocol(result)}</td></tr>'
+    )
+
+
+def _rounds(result: Result) -> str:
+    if not result.rounds:
+        return ""
+    raw = " ".join(map(repr, result.rounds))
+    return (
+        f"<details><summary>{units.plural(len(result.rounds), 'round')}</summary>"
+        f"<code>{raw}</code></details>"
+    )
+
+
+def _of(result: Result) -> str:
+    return " ".join(value for _, value in sorted(result.of.items()))
+
+
+def _protocol(result: Result) -> str:
+    if not result.protocol:
+        return ""
+    said = "; ".join(f"{name}: {value}" for name, value in flat(result.protocol))
+    return f"<details><summary>protocol</summary>{_text(said)}</details>"

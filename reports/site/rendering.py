@@ -1,0 +1,111 @@
+"""From a document to a page of the site: addresses relative, tables sortable, within the size."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jinja2
+
+from .. import pages
+from ..document import Block, Cell, Document, Figure, Link, Links, Table
+from ..style import Looks
+from . import sorting, theme
+from .context import relative
+
+MOST_BYTES = 2_000_000
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+STYLE, SCRIPT = "assets/style.css", "assets/interactive.js"
+# A table is cut to the first of these under which its page is small enough.
+ROWS = (1000, 400, 150, 60, 20)
+
+
+class TooLarge(Exception):
+    """A page that is beyond the limit however much is left out."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What all pages share: their navigation, and how contenders look."""
+
+    nav: tuple[Link, ...]
+    looks: Looks
+
+
+def page(document: Document, path: str, frame: Frame) -> str:
+    """``path`` from the site's root. Raises `TooLarge`."""
+    change = functools.partial(_addressed, page=path)
+    sections = sorting.sections(document.sections, change)
+    size = 0
+    for rows in ROWS:
+        cut = functools.partial(_cut, most=rows)
+        made = replace(document, sections=sorting.sections(sections, cut))
+        text = _template("page.html").render(
+            document=made, looks=frame.looks, nav=_nav(frame.nav, path),
+            root="../" * path.count("/"), script=has_script(),
+        )  # fmt: skip
+        size = len(text.encode())
+        if size <= MOST_BYTES:
+            return text + "\n"
+    raise TooLarge(f"{path}: expected at most {MOST_BYTES:,} bytes; it takes {size:,}")
+
+
+@functools.cache
+def _template(name: str) -> jinja2.Template:
+    return pages.environment().get_template(f"site/{name}")
+
+
+def bare(title: str, subtitle: str, body: str, path: str, frame: Frame) -> str:
+    """A page whose body is made already; ``body`` is escaped by whoever made it."""
+    return _template("bare.html").render(
+        title=title, subtitle=subtitle, body=body, nav=_nav(frame.nav, path),
+        root="../" * path.count("/"), script=has_script(),
+    ) + "\n"  # fmt: skip
+
+
+def _nav(nav: Sequence[Link], path: str) -> list[tuple[Link, bool]]:
+    return [(replace(one, href=relative(one.href, path)), one.href == path) for one in nav]
+
+
+def has_script() -> bool:
+    return (TEMPLATES / "interactive.js").is_file()
+
+
+def assets() -> dict[str, str]:
+    """What every page refers to."""
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    own = (TEMPLATES / "site" / "site.css").read_text(encoding="utf-8")
+    found = {STYLE: f"{style}{own}"}
+    if has_script():
+        found[SCRIPT] = (TEMPLATES / "interactive.js").read_text(encoding="utf-8")
+    return found
+
+
+def _addressed(block: Block, page: str) -> Block:
+    """Addresses from the site's root as the page writes them, and what tables are sorted by."""
+    if isinstance(block, Table):
+        rows = tuple(tuple(_cell(cell, page) for cell in row) for row in block.rows)
+        return sorting.table(replace(block, rows=rows))
+    if isinstance(block, Figure):
+        return replace(theme.themed(block), files=_links(block.files, page))
+    if isinstance(block, Links):
+        return replace(block, items=_links(block.items, page))
+    return block
+
+
+def _links(items: Sequence[Link], page: str) -> tuple[Link, ...]:
+    return tuple(replace(one, href=relative(one.href, page)) for one in items)
+
+
+def _cell(cell: Cell, page: str) -> Cell:
+    return replace(cell, href=relative(cell.href, page)) if cell.href else cell
+
+
+def _cut(block: Block, most: int) -> Block:
+    if isinstance(block, Table) and len(block.rows) > most:
+        said = f"the first {most:,} of {len(block.rows):,} rows; all are in the records"
+        caption = f"{block.caption} ({said})" if block.caption else said.capitalize()
+        return replace(block, rows=block.rows[:most], anchors=block.anchors[:most], caption=caption)
+    return block

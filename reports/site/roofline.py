@@ -1,0 +1,193 @@
+"""How near a contender comes to what the machine can do at most.
+
+A case's cost model says how many bytes and operations it takes at least; over the measured time
+that is a rate. The roof is what the machine was measured to reach: its bandwidth times the
+intensity, and its rate of matrix products. Without measured rates there is no roof, and none is
+taken from a data sheet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kernels import catalogue
+from kernels.loss import Cost, Shape
+
+from .. import document, statistics, style, units
+from ..comparison import main_pass
+from ..document import Cell
+from ..predicted import ITEMSIZE
+from ..reading import REFERENCE, Measured
+from ..sections.context import mark, slug
+from ..statistics import Interval
+from ..style import Looks, short
+
+WIDTH, HEIGHT = 8.6, 4.4
+NO_RATES = (
+    "There is no roof in this figure: the bandwidth and the matrix rate of this machine were not "
+    "measured. python -m benchmarks.rates measures them."
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """``intensity``: operations a byte at least; ``rate``: operations a second, with its interval;
+    ``share`` of the roof, None where there is none."""
+
+    measured: Measured
+    contender: str
+    intensity: float
+    rate: Interval
+    share: float | None
+    time: Interval
+
+
+def points(cases: Sequence[Measured], rates_of: Mapping[int, Mapping[str, float]]) -> list[Point]:
+    """``rates_of``: measured rates by machine. The float64 reference is left out."""
+    found = []
+    for measured in cases:
+        cost = _cost(measured)
+        metric = main_pass(measured)
+        if cost is None or metric == "backward_time_s":
+            continue
+        whole = metric == "both_time_s"
+        flops = cost.forward_flops + cost.backward_flops * whole
+        read = cost.forward_bytes + cost.backward_bytes * whole
+        if not flops or not read:
+            continue
+        roof = _roof(measured, rates_of.get(measured.machine, {}), flops / read)
+        for contender in measured.contenders():
+            figure = measured.figure(contender, metric)
+            if figure is None or contender == REFERENCE:
+                continue
+            time = statistics.median_interval(figure.rounds or [figure.value or 0.0])
+            if time is None:
+                continue
+            rate = _times(time.inverse, flops)
+            share = rate.estimate / roof if roof else None
+            found.append(Point(measured, contender, flops / read, rate, share, time))
+    return found
+
+
+def _times(one: Interval, factor: float) -> Interval:
+    low, high = (None if end is None else end * factor for end in (one.low, one.high))
+    return Interval(one.estimate * factor, low, high, one.rounds)
+
+
+def _cost(measured: Measured) -> Cost | None:
+    """None where the records hold another version of the definition, or one that is gone."""
+    case = measured.case
+    if case.loss not in catalogue.names() or case.dtype not in ITEMSIZE:
+        return None
+    variants = {v.name: v for v in catalogue.get(case.loss).variants}
+    variant = variants.get(case.variant)
+    if variant is None or variant.version != case.variant_version:
+        return None
+    return variant.cost(Shape(case.batch, case.dim, case.classes), ITEMSIZE[case.dtype])
+
+
+def _roof(measured: Measured, rates: Mapping[str, float], intensity: float) -> float | None:
+    bandwidth = rates.get("bytes_per_s")
+    products = rates.get(f"flops_per_s_{measured.case.dtype}")
+    if not bandwidth or not products:
+        return None
+    return min(products, bandwidth * intensity)
+
+
+def figure(
+    loss: str, found: Sequence[Point], rates: Mapping[str, float], looks: Looks
+) -> document.Figure:
+    title = f"{loss}: roofline"
+    name = slug("roofline", loss)
+    with style.drawing():
+        drawn = style.figure(WIDTH, HEIGHT)
+        axis = drawn.subplots()
+        for contender in looks.order:
+            _dots(axis, [p for p in found if p.contender == contender], looks, contender)
+        _roofs(axis, found, rates)
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.set_xlabel("arithmetic intensity at least (operations per byte)")
+        axis.set_ylabel("rate reached (operations per second)")
+        axis.yaxis.set_major_formatter(lambda value, _: _rate(value))
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        drawn.legend(loc="outside right upper")
+        alt = _alt(loss, found)
+        svg = style.to_svg(drawn, name, title, alt)
+    caption = (
+        "Operations that a case takes at least, over the measured median time, with its 95% "
+        "interval; both axes logarithmic. What a contender computes beyond the least lowers it."
+    )
+    if not rates:
+        caption = f"{caption} {NO_RATES}"
+    ids = tuple(dict.fromkeys(p.measured.case.id for p in found))
+    metrics = tuple(dict.fromkeys(main_pass(p.measured) for p in found))
+    return document.Figure(
+        name, title, caption, alt, svg, WIDTH, _table(found), cases=ids, metrics=metrics
+    )
+
+
+def _dots(axis: Any, found: Sequence[Point], looks: Looks, contender: str) -> None:
+    if not found:
+        return
+    look = looks[contender]
+    for one in found:
+        ends = (one.rate.low or one.rate.estimate, one.rate.high or one.rate.estimate)
+        axis.plot([one.intensity] * 2, ends, color=look.colour, linewidth=0.9)
+    axis.plot(
+        [p.intensity for p in found], [p.rate.estimate for p in found], linestyle="none",
+        marker=look.marker, color=look.colour, label=short(contender, 28),
+    )  # fmt: skip
+
+
+def _roofs(axis: Any, found: Sequence[Point], rates: Mapping[str, float]) -> None:
+    bandwidth = rates.get("bytes_per_s")
+    if not bandwidth:
+        return
+    low = min(p.intensity for p in found) / 1.5
+    high = max(p.intensity for p in found) * 1.5
+    for dtype in dict.fromkeys(p.measured.case.dtype for p in found):
+        products = rates.get(f"flops_per_s_{dtype}")
+        if not products:
+            continue
+        knee = min(max(products / bandwidth, low), high)
+        x = [low, knee, high]
+        y = [min(products, bandwidth * value) for value in x]
+        axis.plot(x, y, color="#555555", linewidth=1.4, linestyle=(0, (6, 2)),
+                  label=f"measured roof, {dtype}")  # fmt: skip
+
+
+def _rate(value: float) -> str:
+    for step, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= step:
+            return f"{value / step:g} {unit}op/s"
+    return f"{value:g} op/s"
+
+
+def _alt(loss: str, found: Sequence[Point]) -> str:
+    best: dict[str, Point] = {}
+    for one in found:
+        held = best.get(one.contender)
+        if held is None or one.rate.estimate > held.rate.estimate:
+            best[one.contender] = one
+    parts = [
+        f"{name} reaches at most {units.digits3(p.rate.estimate / 1e9)} billion operations a "
+        f"second ({p.measured.case.variant}, {p.measured.size})"
+        for name, p in best.items()
+    ]
+    return f"Scatter of the rate reached against arithmetic intensity, {loss}. {'; '.join(parts)}."
+
+
+def _table(found: Sequence[Point]) -> document.Table:
+    rows = [
+        (p.measured.case.variant, p.measured.size, p.measured.case.dtype, mark(p.contender),
+         f"{p.intensity:.3g}", Cell(units.time(p.time.estimate), record=p.measured.case.id),
+         f"{units.digits3(p.rate.estimate / 1e9)}",
+         units.NOTHING if p.share is None else f"{p.share:.1%}")
+        for p in found
+    ]  # fmt: skip
+    columns = ("variant", "size", "dtype", "contender", "operations per byte", "median time",
+               "billion operations per s", "of the roof")  # fmt: skip
+    return document.table(columns, rows, numeric=columns[4:])

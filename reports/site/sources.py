@@ -1,0 +1,138 @@
+"""What is published: folders of records, each with what they are and where they lie.
+
+::
+
+    published/<machine>/records.jsonl.xz          a run of the suites; machine.json beside it
+    published/quality/<name>/records.jsonl.xz     a run of training quality
+    published/gate-trust/<name>/trust.jsonl.xz    the gate's own trial, with its page
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.records import RecordError
+
+from ..sections.context import slug, unique
+from . import loading
+
+SITE, QUALITY, GATE = "site", "quality", "gate-trust"
+MACHINE_FILE = "machine.json"
+_FIELDS = {"schema_version", "title", "description", "rates", "measured"}
+
+
+class NothingPublished(RecordError):
+    """There is no record to make a site of."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One published folder: ``name`` is an id and a file's name, ``shown`` the folder's own."""
+
+    name: str
+    shown: str
+    path: Path
+    records: Path
+
+
+@dataclass(frozen=True)
+class Published:
+    """``left_out``: folders that hold no records, and files that are not looked at."""
+
+    root: Path
+    machines: tuple[Folder, ...]
+    quality: tuple[Folder, ...]
+    gate: tuple[Folder, ...]
+    left_out: tuple[str, ...] = ()
+
+    def folders(self) -> tuple[Folder, ...]:
+        return (*self.machines, *self.quality, *self.gate)
+
+
+@dataclass(frozen=True)
+class MachineFile:
+    """What is said of a machine beside its records. ``rates``: bytes and operations a second that
+    it was measured to reach; ``measured``: when, how, with the rounds. ``missing``: there is no
+    such file."""
+
+    title: str = ""
+    description: str = ""
+    rates: Mapping[str, float] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    missing: bool = False
+
+
+def find(root: Path) -> Published:
+    """Raises RecordError where the folder is missing, and `NothingPublished` where it is empty."""
+    if not root.is_dir():
+        raise RecordError(f"published records: expected a folder; {root} is not there")
+    machines, left_out = [], []
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        if folder.name in (SITE, QUALITY, GATE) or folder.name.startswith("."):
+            continue
+        records = loading.find(folder)
+        if records:
+            machines.append((folder, records))
+        else:
+            left_out.append(folder.name)
+    quality = _inside(root / QUALITY, loading.FILES, left_out)
+    gate = _inside(root / GATE, ("trust.jsonl", "trust.jsonl.xz"), left_out)
+    if not machines and not quality and not gate:
+        raise NothingPublished(
+            f"published records: expected {loading.FILES[1]} in a folder of {root}; there is none: "
+            "measure with: marginbench run --rigorous"
+        )
+    return Published(root, _folders(machines), _folders(quality), _folders(gate), tuple(left_out))
+
+
+def _inside(root: Path, names: tuple[str, ...], left_out: list[str]) -> list[tuple[Path, Path]]:
+    found = []
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        files = [folder / name for name in names if (folder / name).is_file()]
+        if files:
+            found.append((folder, files[-1]))
+        elif folder.is_dir():
+            left_out.append(f"{root.name}/{folder.name}")
+    return found
+
+
+def _folders(found: list[tuple[Path, Path]]) -> tuple[Folder, ...]:
+    names = unique([slug(folder.name) for folder, _ in found])
+    return tuple(
+        Folder(name, folder.name, folder, records)
+        for name, (folder, records) in zip(names, found, strict=True)
+    )
+
+
+def machine_file(folder: Path) -> MachineFile:
+    """Raises RecordError where the file is there and is not one of ours."""
+    path = folder / MACHINE_FILE
+    if not path.is_file():
+        return MachineFile(missing=True)
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecordError(f"machine file: {path}: expected JSON; {error}") from None
+    if not isinstance(facts, dict) or facts.get("schema_version") != 1:
+        got = facts.get("schema_version") if isinstance(facts, dict) else type(facts).__name__
+        raise RecordError(f"machine file: {path}: expected schema version 1; got {got!r}")
+    unknown = sorted(set(facts) - _FIELDS)
+    if unknown:
+        raise RecordError(
+            f"machine file: {path}: expected {', '.join(sorted(_FIELDS))}; got {unknown[0]}"
+        )
+    rates = facts.get("rates", {})
+    if not isinstance(rates, dict) or not all(_positive(rate) for rate in rates.values()):
+        raise RecordError(f"machine file: {path}: rates: expected numbers above 0 by name")
+    return MachineFile(
+        str(facts.get("title", "")), str(facts.get("description", "")), rates,
+        facts.get("measured", {}) if isinstance(facts.get("measured", {}), dict) else {},
+    )  # fmt: skip
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0

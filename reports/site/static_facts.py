@@ -1,0 +1,168 @@
+"""What a loss's Triton kernels compile to, for each target, from the pinned files: no GPU needed.
+
+Which kernels are a loss's own is read from the imports of its folder, followed through
+kernels/machines; nothing is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import pins
+from kernels.loss import Loss
+
+from .. import units
+from ..document import Block, Cell, Details, Table, Text, table
+
+KERNELS = Path(pins.__file__).resolve().parent.parent / "kernels"
+_INTRO = (
+    "Every Triton kernel is compiled ahead of time with the very arguments that its launcher "
+    "passes, for four targets, without a GPU; the facts are pinned in benchmarks/pinned and a "
+    "change of any of them fails. Ranges are over the dtypes and tiles that are compiled. "
+    "Spilled: bytes a thread keeps outside its registers. Programs: how many a processor holds at "
+    "once. Measured again by: marginbench static"
+)
+
+
+def section(loss: Loss) -> list[Block]:
+    path = newest("triton")
+    if path is None:
+        return [Text("Nothing is pinned: marginbench static --pin")]
+    modules = _modules(_folder(loss))
+    rows = [row for row in _rows(path) if row["kernel"].rpartition(".")[0] in modules]
+    if not rows:
+        return [Text("No Triton kernel of this loss is pinned.")]
+    version = path.stem.removeprefix("triton-")
+    blocks: list[Block] = [
+        Text(_INTRO), _summary(rows, version), Details(f"Each compiled kernel ({len(rows)} rows)",
+                                                       [_every(rows)]),
+    ]  # fmt: skip
+    counted = exact(loss.name)
+    if counted:
+        columns = ("case", "contender", "metric", "counted")
+        text = "Counted without a GPU, for sm_90: what a call launches and allocates there"
+        listed = table(columns, [_counted(row) for row in counted], text, numeric=("counted",))
+        blocks.append(Details(f"{text} ({len(counted)} rows)", [listed]))
+    return blocks
+
+
+def newest(stem: str) -> Path | None:
+    """The pins of the newest version."""
+    found = sorted(pins.FOLDER.glob(f"{stem}-*.jsonl"), key=lambda path: _version(path.stem))
+    return found[-1] if found else None
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text))
+
+
+@functools.cache
+def _rows(path: Path) -> tuple[pins.Row, ...]:
+    return tuple(pins.read(path))
+
+
+@functools.cache
+def _exact() -> tuple[dict, ...]:
+    path = newest("exact-torch")
+    return tuple(map(json.loads, path.read_text().splitlines())) if path else ()
+
+
+def exact(loss: str) -> list[dict]:
+    """Exact figures of a loss on sm_90: case, contender, metric, value."""
+    return [
+        row for row in _exact()
+        if row["case"].startswith(f"exact/{loss}/") and row["case"].endswith("/sm_90")
+    ]  # fmt: skip
+
+
+def _counted(row: dict) -> tuple[Cell | str, ...]:
+    value = row["value"]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    text = units.size(value) if number and row["metric"].endswith("bytes") else str(value)
+    return (row["case"].removeprefix("exact/"), Cell(row["contender"], mark=row["contender"]),
+            row["metric"].replace("_", " "),
+            Cell(text, sort=str(value) if number else ""))  # fmt: skip
+
+
+def _folder(loss: Loss) -> str:
+    return loss.package.rpartition(".")[2]
+
+
+@functools.cache
+def _modules(folder: str) -> frozenset[str]:
+    """The modules under kernels/ that a loss's folder imports, itself or by another, dotted."""
+    found: set[str] = set()
+    waiting = [f"{folder}.{path.stem}" for path in (KERNELS / folder).glob("*.py")]
+    while waiting:
+        module = waiting.pop()
+        path = KERNELS / f"{module.replace('.', '/')}.py"
+        if module in found or not path.is_file():
+            continue
+        found.add(module)
+        waiting += _imports(module, path)
+    return frozenset(found)
+
+
+def _imports(module: str, path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = module.split(".")[: -node.level] if node.level < 2 + module.count(".") else []
+            start = ".".join((*base, *([node.module] if node.module else [])))
+            yield start
+            yield from (f"{start}.{alias.name}".lstrip(".") for alias in node.names)
+
+
+def _summary(rows: Sequence[pins.Row], version: str) -> Table:
+    groups: dict[tuple[str, str], list[pins.Row]] = {}
+    for row in rows:
+        groups.setdefault((row["kernel"], row["target"]), []).append(row)
+    made = []
+    for (kernel, target), found in sorted(groups.items()):
+        compiled = [row for row in found if "error" not in row]
+        spilled = [row["stack_bytes"] + row["local_bytes"] for row in compiled]
+        wrong = sorted({rule for row in found for rule in pins.broken(row)})
+        made.append(
+            (Cell(kernel, code=True), target, ", ".join(sorted({row["dtype"] for row in found})),
+             _range([row["registers"] for row in compiled]), _range(spilled),
+             _range([row["shared_bytes"] for row in compiled]),
+             _range([row["programs"] for row in compiled]), _products(target, compiled),
+             _range([row["instructions"] for row in compiled]),
+             Cell("; ".join(wrong) or "none", tone="quiet" if not wrong else "bad"))
+        )  # fmt: skip
+    columns = ("kernel", "target", "dtypes", "registers", "spilled (bytes)",
+               "shared memory (bytes)", "programs", "tensor cores", "instructions",
+               "rules broken")  # fmt: skip
+    caption = f"By kernel and target, compiled by Triton {version}"
+    return table(columns, made, caption, numeric=(*columns[3:7], "instructions"))
+
+
+def _range(values: Sequence[int]) -> str:
+    if not values:
+        return units.NOTHING
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _products(target: str, rows: Sequence[pins.Row]) -> str:
+    name = pins.PRODUCTS[target]
+    multiplies = [row for row in rows if row["products"]]
+    used = sum(bool(row["classes"].get(name)) for row in multiplies)
+    return f"{name} in {used} of {len(multiplies)}" if multiplies else "no product"
+
+
+def _every(rows: Sequence[pins.Row]) -> Table:
+    made = [
+        (Cell(row["kernel"], code=True), row["target"], row["dtype"],
+         "yes" if row["aligned"] else "no", Cell(pins.short(row["arguments"]), code=True),
+         *(f"{row.get(name, '–')}" for name in ("registers", "stack_bytes", "shared_bytes",
+                                                "programs", "instructions")))
+        for row in rows
+    ]  # fmt: skip
+    columns = ("kernel", "target", "dtype", "aligned", "arguments", "registers", "stack (bytes)",
+               "shared (bytes)", "programs", "instructions")  # fmt: skip
+    return table(columns, made, numeric=columns[5:])
