@@ -8,6 +8,8 @@ PYTHON ?= python3
 PIP_ARGS ?=
 # Passed to marginbench run, for instance ARGS="--fast --loss triplet".
 ARGS ?=
+# Of what `make picture` takes the README's picture.
+PAGE ?= reports/published/site/index.html
 # What `make gate` compares with.
 BASE ?=
 COMMA := ,
@@ -33,7 +35,7 @@ FONTS := aoyagi-kouzan-t aoyagi-soseki arphic-bkai00mp arphic-bsmi00lp arphic-gb
   yozvox-yozfont-standard-kana
 DATA_PACKAGES := dataset-fashion-mnist fontconfig $(FONTS:%=fonts-%)
 
-.PHONY: help pdf chromium bench bench-fast quality quality-full ui publish verify gate gate-trust test static sanitize mutants lint format report history list data doctor lock clean
+.PHONY: help pdf picture chromium bench bench-fast quality quality-full ui publish verify gate gate-trust test static sanitize mutants lint format report history list data doctor lock clean
 
 help:  ## list the targets, a line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +82,9 @@ list: $(VENV)/.bench  ## losses, contenders and suites
 data:  ## install Fashion-MNIST and the fonts of the glyphs (Debian; asks sudo if not root)
 	@echo "apt-get install $(DATA_PACKAGES)"
 	$(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $(DATA_PACKAGES)
+
+picture: $(VENV)/.bench  ## the README's picture, of PAGE; needs Chromium
+	$(BIN)/python -m reports.pdf $(PAGE) reports/published/report.png
 
 chromium:  ## install Chromium for page tests and PDF (Debian; asks sudo if not root)
 	$(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends chromium fonts-dejavu-core

@@ -5,6 +5,7 @@ Skipped, with what to install, where Playwright or Chromium is missing; CI has b
 
 from __future__ import annotations
 
+import lzma
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from click.testing import CliRunner
 import marginbench
 from reports import pdf
 from reports.build import build
+from reports.site import building
 
 __all__ = ["browser"]  # a fixture
 pytestmark = pytest.mark.browser
@@ -49,12 +51,23 @@ def _compare(folder: Path) -> Path:
     return folder / "index.html"
 
 
+def _site(folder: Path) -> Path:
+    run = _run(folder / "box")
+    packed = lzma.compress((run / "records.jsonl").read_bytes())
+    (run / "records.jsonl").unlink()
+    (run / "records.jsonl.xz").write_bytes(packed)
+    building.build(folder, folder / "site")
+    return folder / "site"
+
+
 MADE: dict[str, Callable[[Path], Path]] = {
-    "bench": _bench, "quality": _quality, "compare": _compare,
+    "bench": _bench, "quality": _quality, "compare": _compare, "site": _site,
 }  # fmt: skip
 # Of the site, whose pages share their templates: the first of each folder is looked at closely.
 CLOSELY = list({Path(name).parent: name for name in reversed(SITE)}.values())
-NAMES = [*MADE, TRUST, *CLOSELY]
+# A word of a made page, and of a folder which of its files.
+NAMES = ["bench", "quality", "compare", "site index.html", "site losses/*.html",
+         "site machines/*.html", TRUST, *CLOSELY]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -64,11 +77,12 @@ def page_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     built: dict[str, Path] = {}
 
     def at(name: str) -> Path:
-        if name not in MADE:
+        word, _, inside = name.partition(" ")
+        if word not in MADE:
             return PUBLISHED / name
-        if name not in built:
-            built[name] = MADE[name](tmp_path_factory.mktemp(name))
-        return built[name]
+        if word not in built:
+            built[word] = MADE[word](tmp_path_factory.mktemp(word))
+        return min(built[word].glob(inside)) if inside else built[word]
 
     return at
 
