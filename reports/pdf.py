@@ -43,8 +43,8 @@ def picture(page: Path, out: Path) -> Path:
 
 
 def _made(page: Path, out: Path, *arguments: str) -> Path:
-    """Nothing of the page reaches a network: it asks for nothing, and the browser's own requests are
-    switched off. The browser runs with a profile of its own, which is deleted."""
+    """Nothing reaches a network: the page asks for nothing, and the browser's own requests are
+    switched off. It runs with a profile of its own, which is deleted."""
     browser = chromium()
     if browser is None:
         raise NoPdf(f"{out.name} needs Chromium, and none is found: {MEND}")
