@@ -58,7 +58,7 @@ def _line_key(measured: Measured, axis: str) -> tuple[object, ...] | None:
     """What a line's cases share. Over the batch, a batch loss keeps its samples per class and a
     head its classes; independent rows have no use for classes."""
     case = measured.case
-    common = (
+    common: tuple[object, ...] = (
         case.loss, case.variant, case.variant_version, case.family, case.dtype, case.device,
         case.data, case.seed, measured.machine,
     )  # fmt: skip

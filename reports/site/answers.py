@@ -91,8 +91,8 @@ def _newest(found: list[Found]) -> list[Found]:
 def _use(one: Found) -> str:
     best = one.best
     if best.state == "unclear":
-        return f"for {best.variant} {' or '.join(best.leaders)}, which can't be told apart"
-    text = f"for {best.variant} {best.leaders[0]}"
+        return f"{best.variant}: {' or '.join(best.leaders)}, which can't be told apart"
+    text = f"{best.variant}: {best.leaders[0]}"
     if best.margin is not None and best.against:
         text += f" ({units.digits3(best.margin.estimate)} times as fast as {best.against})"
     return text

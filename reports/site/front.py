@@ -48,13 +48,35 @@ def _lead(made: Sequence[Made], trained: Sequence[Trained]) -> str:
         return "No run of the suites is published yet, so there is no implementation to recommend."
     fine = sum(one.summary.results[0] for one in made)
     worse = sum(one.summary.results[1] for one in made)
-    text = (
+    text = _fastest(made) + (
         f"{units.plural(cases, 'case')} on {units.plural(len(made), 'machine')}: {fine:,} results "
         f"fine, {worse:,} more wrong than allowed."
     )
     if trained:
         text += f" Training: {trained[-1].lead}"
     return text
+
+
+def _fastest(made: Sequence[Made]) -> str:
+    """Who is first for which losses, on each device: by the machine that was measured last."""
+    parts = []
+    for device in DEVICES:
+        there = [one for one in made if device in one.summary.devices]
+        if not there:
+            continue
+        last = max(there, key=lambda one: (one.summary.measured, len(one.summary.ranks)))
+        first: dict[str, str] = {}
+        for rank in last.summary.ranks:
+            if rank.device == device:
+                first.setdefault(rank.loss, rank.contender)
+        by_name: dict[str, list[str]] = {}
+        for loss, name in first.items():
+            by_name.setdefault(name, []).append(loss)
+        said = "; ".join(f"{name} for {', '.join(losses)}" for name, losses in by_name.items())
+        if said:
+            where = f"{last.summary.title}, {last.summary.measured}"
+            parts.append(f"Fastest on {device} ({where}): {said}. ")
+    return "".join(parts)
 
 
 def _facts(made: Sequence[Made], trained: Sequence[Trained]) -> list[Fact]:

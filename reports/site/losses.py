@@ -12,7 +12,7 @@ from ..document import Block, Details, Document, Fact, Link, Links, Section, Tex
 from ..sections.context import slug
 from ..sections.losses import definition
 from . import snippets, static_facts, topics
-from .machines import FOOTER, Made, ranking
+from .machines import CRITERION, FOOTER, Made, ranking
 
 INLINE_BYTES = 1_100_000
 
@@ -35,7 +35,9 @@ def documents(loss: str, made: Sequence[Made]) -> dict[str, Document]:
     has a page of its own."""
     declared = catalogue.get(loss) if loss in catalogue.names() else None
     measured = [one for one in made if loss in one.losses]
-    inline, apart, taken = [], [], 0
+    inline: list[Made] = []
+    apart: list[Made] = []
+    taken = 0
     for one in measured:
         size = sum(map(topics.figures, one.losses[loss].values()))
         fits = not inline or taken + size <= INLINE_BYTES
@@ -161,7 +163,7 @@ def _ranks(loss: str, made: Sequence[Made]) -> list[Block]:
         if ranks:
             blocks.append(Text(f"Over all cases: {one.summary.title}", "heading"))
             blocks += ranking(ranks)
-    return blocks
+    return [Text(CRITERION, "note"), *blocks] if blocks else []
 
 
 def _code(loss: Loss) -> list[Block]:

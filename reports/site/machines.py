@@ -116,7 +116,9 @@ def _document(
     aims = topics.resolved(targets.section(context).blocks, context, places)
     sections = [
         Section("machine", "The machine", _machine(context, facts)),
-        Section("ranking", "Ranking on this machine", ranking(found.ranks)),
+        Section(
+            "ranking", "Ranking on this machine", [Text(CRITERION, "note"), *ranking(found.ranks)]
+        ),
         Section("targets", targets.TITLE, aims),
         Section("agreement", "Agreement with the reference", _agreement(found, places)),
         Section("cases", "All cases measured", _cases(context, places)),
@@ -199,10 +201,7 @@ def ranking(ranks: tuple[Rank, ...]) -> list[Block]:
         )  # fmt: skip
     columns = ("loss", "device", "place", "contender", "speed relative to eager", "from, to",
                "cases", "won", "wrong")  # fmt: skip
-    return [
-        Text(CRITERION, "note"),
-        table(columns, rows, numeric=("place", "cases", "won", "wrong")),
-    ]
+    return [table(columns, rows, numeric=("place", "cases", "won", "wrong"))]
 
 
 def _agreement(found: Summary, places: Mapping[str, str]) -> list[Block]:

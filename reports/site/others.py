@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.records import RecordError
 
-from ..document import Block, Cell, Document, Fact, Link, Links, Section, Text, Tone, table
+from ..document import Block, Cell, Document, Fact, Link, Links, Section, Table, Text, Tone, table
 from ..gate.trust.page import SUMMARY
 from ..quality import answer, judging, overview, published, reading
 from ..quality.looks import LossLooks
@@ -97,7 +97,7 @@ def _elsewhere(blocks: Sequence[Block], path: str) -> list[Block]:
     """Blocks of that page as they stand on another one."""
 
     def change(block: Block) -> Block:
-        if not hasattr(block, "rows"):
+        if not isinstance(block, Table):
             return block
         rows = tuple(
             tuple(replace(c, link="", href=f"{path}#{c.link}") if c.link else c for c in row)
