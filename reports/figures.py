@@ -185,8 +185,10 @@ def ratios(
         axis.set_xlabel("speed relative to eager (×)    ← slower · faster →")
         handles, labels = axis.get_legend_handles_labels()
         seen = dict(zip(labels, handles, strict=True))
-        made = drawn.legend(seen.values(), seen.keys(), loc="outside upper right", ncols=len(seen))
-        picking.legend(made, list(dict.fromkeys(c.contender for _, row in rows for c in row
+        legend = drawn.legend(
+            seen.values(), seen.keys(), loc="outside upper right", ncols=len(seen)
+        )
+        picking.legend(legend, list(dict.fromkeys(c.contender for _, row in rows for c in row
                                                 if c.ratio is not None)))  # fmt: skip
         alt = _ratio_alt(rows)
         svg = style.to_svg(drawn, name, title, alt)
