@@ -8,6 +8,8 @@ PYTHON ?= python3
 PIP_ARGS ?=
 # Passed to marginbench run, for instance ARGS="--fast --loss triplet".
 ARGS ?=
+# Of what `make picture` takes the README's picture.
+PAGE ?= reports/published/site/index.html
 # What `make gate` compares with.
 BASE ?=
 COMMA := ,
@@ -33,7 +35,7 @@ FONTS := aoyagi-kouzan-t aoyagi-soseki arphic-bkai00mp arphic-bsmi00lp arphic-gb
   yozvox-yozfont-standard-kana
 DATA_PACKAGES := dataset-fashion-mnist fontconfig $(FONTS:%=fonts-%)
 
-.PHONY: help bench bench-fast quality quality-full ui publish verify gate gate-trust test static sanitize mutants lint format report history list data doctor lock clean
+.PHONY: help pdf picture chromium bench bench-fast quality quality-full ui publish verify gate gate-trust test static sanitize mutants lint format report history list data doctor lock clean
 
 help:  ## list the targets, a line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +70,9 @@ gate-trust: $(VENV)/.bench  ## measure the gate itself: false alarms, power, int
 report: $(VENV)/.bench  ## draw the newest run's report again from its records
 	$(BIN)/marginbench report $(ARGS)
 
+pdf: $(VENV)/.bench  ## the same, and as report.pdf; needs Chromium (make chromium)
+	$(BIN)/marginbench report --pdf $(ARGS)
+
 history: $(VENV)/.history  ## every metric over the commits from stored records, changes marked
 	$(BIN)/marginbench history $(ARGS)
 
@@ -78,11 +83,17 @@ data:  ## install Fashion-MNIST and the fonts of the glyphs (Debian; asks sudo i
 	@echo "apt-get install $(DATA_PACKAGES)"
 	$(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $(DATA_PACKAGES)
 
+picture: $(VENV)/.bench  ## the README's picture, of PAGE; needs Chromium
+	$(BIN)/python -m reports.pdf $(PAGE) reports/published/report.png
+
+chromium:  ## install Chromium for page tests and PDF (Debian; asks sudo if not root)
+	$(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends chromium fonts-dejavu-core
+
 doctor: $(VENV)/.bench  ## what this machine can measure, and why not
 	$(BIN)/marginbench doctor $(ARGS)
 
 test: $(VENV)/.test  ## install what the tests need and run them
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -rs $(ARGS)
 
 static: $(VENV)/.test  ## are the kernels compiled as pinned; ARGS=--pin pins what they are now
 	$(BIN)/marginbench static $(ARGS)
@@ -126,11 +137,11 @@ $(VENV)/.history: pyproject.toml requirements.lock | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml requirements.lock | $(VENV)/bin/python
-	$(INSTALL) --editable '.[quality,$(PEERS),history,test]'
+	$(INSTALL) --editable '.[quality,$(PEERS),history,test,pages]'
 	@touch $@
 
 $(VENV)/.lint: pyproject.toml requirements.lock | $(VENV)/bin/python
-	$(INSTALL) --editable '.[quality,peers,history,test,lint]'
+	$(INSTALL) --editable '.[quality,peers,history,test,pages,lint]'
 	@touch $@
 
 $(VENV)/.lock: pyproject.toml | $(VENV)/bin/python

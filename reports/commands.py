@@ -39,7 +39,8 @@ class Share(click.ParamType):
 
 @click.command()
 @click.argument("run_dir", required=False, type=click.Path(path_type=Path))
-def report(run_dir: Path | None) -> None:
+@click.option("--pdf", "as_pdf", is_flag=True, help="Print report.pdf too; needs Chromium.")
+def report(run_dir: Path | None, as_pdf: bool) -> None:
     """Draw a run's report again from its records (by default the newest run's)."""
     from .build import build
 
@@ -48,7 +49,17 @@ def report(run_dir: Path | None) -> None:
         if not runs:
             _fail(f"RUN_DIR: expected a run under {RUNS}; there is none yet: marginbench run", 1)
         run_dir = runs[-1]
-    click.echo(f"report: {build(run_dir)}")
+    page = build(run_dir)
+    click.echo(f"report: {page}")
+    if not as_pdf:
+        return
+    from . import pdf
+
+    try:
+        made = pdf.write(page, page.with_name("report.pdf"))
+    except pdf.NoPdf as error:
+        _fail(str(error), NOT_POSSIBLE)
+    click.echo(f"PDF:    {made} ({made.stat().st_size / 2**20:.1f} MiB)")
 
 
 @click.command()
@@ -103,46 +114,47 @@ def _show(made: Any) -> None:
 
 
 @click.command()
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True))
-@click.option("--base", multiple=True, type=click.Path(path_type=Path, exists=True),
-              help="A file of the base; repeat it for more processes.")  # fmt: skip
-@click.option("--candidate", multiple=True, type=click.Path(path_type=Path, exists=True),
-              help="A file of the candidate; repeat it for more processes.")  # fmt: skip
+@click.argument("files", nargs=-1)
+@click.option("--base", multiple=True, help="A run or file of the base; repeat it for more.")
+@click.option("--candidate", multiple=True,
+              help="A run or file of the candidate; repeat it for more processes.")  # fmt: skip
+@click.option("--contender", "contenders", multiple=True,
+              help="Only this one; two inside one run compare them.")  # fmt: skip
 @click.option("--smallest-effect", type=Share(), default=0.03, show_default="3%",
               help="The least difference that matters.")  # fmt: skip
 @click.option("--process-sd", type=Share(), default=0.031, show_default="3.1%",
               help="How far two processes of identical code differ.")  # fmt: skip
 @click.option("--across-machines", is_flag=True, help="Compare even if machine or versions differ.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False),
+              help="Where the page goes.  [default: reports/out/compare]")  # fmt: skip
 def compare(
-    files: tuple[Path, ...],
-    base: tuple[Path, ...],
-    candidate: tuple[Path, ...],
+    files: tuple[str, ...],
+    base: tuple[str, ...],
+    candidate: tuple[str, ...],
+    contenders: tuple[str, ...],
     smallest_effect: float,
     process_sd: float,
     across_machines: bool,
+    out: Path | None,
 ) -> None:
-    """Compare pytest-benchmark's JSON files: BASE.json CANDIDATE.json.
+    """Compare runs, commits, machines, torch versions or contenders: BASE CANDIDATE...
 
-    Each file is one process, and two processes of identical code differ by 3.1%, however many
-    rounds they take; by more if they ran at other times on a loaded machine. So two files show a
-    difference of some 6% and more, seldom that there is none. More files a side (--base,
-    --candidate) narrow the interval, and tell how far processes really differ here.
+    Each is a run's folder or records.jsonl; or stored runs: a revision, commit:REVISION,
+    torch:VERSION, machine:WORDS; or a JSON file of pytest-benchmark. With two --contender and one
+    run, the second is compared with the first inside it.
+
+    Each run is one process, and two processes of identical code differ by 3.1%, however many
+    rounds they take; by more if they ran at other times on a loaded machine. So two runs show a
+    difference of some 6% and more, seldom that there is none. More runs a side (--base,
+    --candidate) narrow the interval, and tell how far processes really differ here. Exact figures
+    (bytes, counts) are compared exactly. Times of two machines are not compared unless asked.
 
     Exit codes: 0 no regression, 1 a regression, 2 usage, 3 not compared or not decided.
     """
-    from .compare.command import run
-    from .compare.ratios import Rule
+    from .compare.choosing import choose
 
-    if files and (base or candidate):
-        raise click.UsageError("expected two files, or --base and --candidate; got both")
-    if files:
-        if len(files) != 2:
-            raise click.UsageError(f"expected BASE.json CANDIDATE.json; got {len(files)} files")
-        base, candidate = files[:1], files[1:]
-    if not base or not candidate:
-        raise click.UsageError("expected two files, or --base and --candidate each at least once")
-    rule = Rule(process_sd, smallest_effect)
-    sys.exit(run(base, candidate, rule, across_machines=across_machines, tell=click.echo))
+    sys.exit(choose(files, base, candidate, contenders, (process_sd, smallest_effect),
+                    across_machines, out))  # fmt: skip
 
 
 def register(cli: click.Group) -> None:

@@ -18,8 +18,8 @@ Tone = Literal["", "good", "bad", "quiet", "strong"]
 class Cell:
     """``link`` is an anchor inside the page, ``href`` an address outside it; ``record`` is the id
     of the case whose record the figure rests on. ``code`` sets it as typed text; ``mark`` is the
-    name of a contender whose colour and marker stand in front; ``sort`` is what a column is sorted
-    by where that is not the text."""
+    name of a contender whose colour and marker stand in front; ``sort`` is the figure that a column
+    is sorted by where the text does not begin with it (`sorting.key`)."""
 
     text: str
     tone: Tone = ""
@@ -35,7 +35,7 @@ class Cell:
 class Table:
     """``numeric`` columns are set flush right; ``anchors`` gives rows an id to be linked to;
     ``filters`` says of a column (by index) what its texts are, so that a script may offer a choice
-    of them."""
+    of them; `pages` finds more."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]

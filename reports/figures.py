@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib import ticker
 
-from . import document, style, units
+from . import document, picking, style, units
 from .comparison import Comparison
 from .document import Cell
 from .scaling import SYMBOL, WORDS, Panel
@@ -56,7 +56,8 @@ def scaling(name: str, title: str, panels: Sequence[Panel], looks: Looks) -> doc
 
 
 def _scaling_panel(axis: Any, panel: Panel, looks: Looks) -> None:
-    for line in sorted(panel.lines, key=lambda line: looks.order.index(line.contender)):
+    lines = sorted(panel.lines, key=lambda line: looks.order.index(line.contender))
+    for line in lines:
         look = looks[line.contender]
         x, middles = list(line.points), list(line.points.values())
         y = [point.estimate for point in middles]
@@ -65,12 +66,14 @@ def _scaling_panel(axis: Any, panel: Panel, looks: Looks) -> None:
         label = short(line.contender, 28)
         if line.growth is not None:
             label += f"  {SYMBOL[panel.axis]}^{line.growth.exponent.estimate:.2f}"
-        axis.errorbar(
+        bars = axis.errorbar(
             x, y, yerr=[low, high], color=look.colour, marker=look.marker, linestyle=look.line,
             label=label, elinewidth=0.8, markeredgewidth=1.0,
         )  # fmt: skip
+        picking.series(list(bars), line.contender)
     axis.set_title(f"{short(panel.name, 44)}\n{panel.fixed}", loc="left")
-    axis.legend(loc="upper left", handlelength=2.6, borderaxespad=0.1, labelspacing=0.25)
+    made = axis.legend(loc="upper left", handlelength=2.6, borderaxespad=0.1, labelspacing=0.25)
+    picking.legend(made, [line.contender for line in lines])
 
 
 def _size_ticks(axis: Any, panels: Sequence[Panel], memory: bool) -> None:
@@ -174,7 +177,7 @@ def ratios(
         drawn = style.figure(width, 0.95 + 0.24 * len(rows))
         axis = drawn.subplots()
         _ratio_dots(axis, rows, looks)
-        axis.axvline(1, color="#000000", linewidth=1)
+        picking.series(axis.axvline(1, color="#000000", linewidth=1), "")
         axis.set_yticks(range(len(rows)), [short(label) for label, _ in rows])
         axis.set_ylim(len(rows) - 0.4, -0.6)
         axis.grid(axis="y", linestyle=(0, (1, 3)))
@@ -182,7 +185,11 @@ def ratios(
         axis.set_xlabel("speed relative to eager (×)    ← slower · faster →")
         handles, labels = axis.get_legend_handles_labels()
         seen = dict(zip(labels, handles, strict=True))
-        drawn.legend(seen.values(), seen.keys(), loc="outside upper right", ncols=len(seen))
+        legend = drawn.legend(
+            seen.values(), seen.keys(), loc="outside upper right", ncols=len(seen)
+        )
+        picking.legend(legend, list(dict.fromkeys(c.contender for _, row in rows for c in row
+                                                if c.ratio is not None)))  # fmt: skip
         alt = _ratio_alt(rows)
         svg = style.to_svg(drawn, name, title, alt)
     caption = (
@@ -204,12 +211,13 @@ def _ratio_dots(axis: Any, rows: Sequence[tuple[str, Sequence[Comparison]]], loo
             look, middle = looks[one.contender], one.ratio.estimate
             y = row + 0.2 * (place - (len(shown) - 1) / 2)
             ends = (one.ratio.low or middle, one.ratio.high or middle)
-            axis.plot(ends, (y, y), color=look.colour, linewidth=1.6, solid_capstyle="butt")
-            axis.plot(
+            bar = axis.plot(ends, (y, y), color=look.colour, linewidth=1.6, solid_capstyle="butt")
+            dot = axis.plot(
                 [middle], [y], marker=look.marker, color=look.colour, linestyle="none",
                 markerfacecolor="white" if one.wrong else look.colour,
                 label=short(one.contender, 28),
             )  # fmt: skip
+            picking.series([bar, dot], one.contender)
 
 
 def _ratio_ticks(axis: Any, rows: Sequence[tuple[str, Sequence[Comparison]]]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib import ticker
 from matplotlib.patches import Rectangle
 
-from . import document, style
+from . import document, picking, style
 from .style import BAD, Looks, short
 
 
@@ -174,11 +174,12 @@ def curves(
 
 def _curve(axis: Any, curve: Curve, looks: Looks) -> None:
     look = looks[curve.contender]
-    axis.plot(
+    drawn = axis.plot(
         curve.epochs, curve.values, color=look.colour, marker=look.marker, linestyle=look.line,
         markersize=3, linewidth=1.1, label=short(curve.contender, 28),
         markevery=max(1, len(curve.values) // 8),
     )  # fmt: skip
+    picking.series(drawn, curve.contender)
 
 
 def finals(

@@ -1,23 +1,43 @@
-"""The page: one HTML file that needs nothing else, neither network nor script."""
+"""The page: one HTML file that needs nothing else, neither network nor script.
+
+Its own small script (``templates/interactive.js``) sorts and filters tables and picks what figures
+show.
+A content security policy allows that script and no other, and no request to anywhere.
+"""
 
 from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
 from . import document as model
+from . import sorting
 from .document import Document
 from .style import Looks, plain
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+# Columns that people narrow a table down by, where it has a few values and many rows.
+_FILTERS = frozenset({
+    "arm", "case", "claim", "contender", "dataset", "device", "division", "dtype", "fastest",
+    "implementation", "kernel", "loss", "machine", "metric", "reduction", "state", "status",
+    "suite", "target", "variant", "verdict",
+})  # fmt: skip
+_FEWEST_ROWS, _MOST_VALUES = 8, 24
 
 
 def render(document: Document, looks: Looks) -> str:
     """Everything that came from a record is escaped; only our own drawings are not."""
     template = environment().get_template("page.html")
-    return template.render(document=document, looks=looks) + "\n"
+    return template.render(document=document, looks=looks, script=script(), policy=policy()) + "\n"
 
 
 def environment() -> jinja2.Environment:
-    """How every page is written: escaped, and nothing that is undefined."""
+    """What the page's templates are drawn with: escaping, our filters, nothing undefined."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("reports"),
         autoescape=True,
@@ -28,7 +48,40 @@ def environment() -> jinja2.Environment:
     )
     made.filters["drawing"] = Markup
     made.filters["kind"] = kind
+    made.filters["worth"] = worth
+    made.filters["filtered"] = filtered
     return made
+
+
+@functools.cache
+def script() -> Markup:
+    """Our own script, as it stands inside its element."""
+    return Markup((TEMPLATES / "interactive.js").read_text(encoding="utf-8"))
+
+
+def policy() -> str:
+    """Only our script runs, and nothing is loaded from anywhere but beside the page."""
+    digest = base64.b64encode(hashlib.sha256(script().encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        "img-src 'self' data: file:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def worth(cell: model.Cell) -> str:
+    """What the cell is worth in sorting, where its text does not say so itself."""
+    return cell.sort or sorting.attribute(cell.text)
+
+
+def filtered(made: model.Table, column: int) -> str:
+    """What the reader picks rows by in this column; empty where there is nothing to pick."""
+    name = made.columns[column]
+    if column in made.filters:
+        return made.filters[column]
+    if len(made.rows) < _FEWEST_ROWS or name not in _FILTERS:
+        return ""
+    values = {row[column].text for row in made.rows if column < len(row)}
+    return name if 1 < len(values) <= _MOST_VALUES else ""
 
 
 def plain_text(value: str) -> str:

@@ -19,6 +19,8 @@ import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from . import picking
+
 # Nothing here goes through pyplot: no window, no state left behind.
 RC: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -149,10 +151,11 @@ def to_svg(drawn: Figure, name: str, title: str, alt: str) -> str:
     if engine is not None:
         engine.execute(drawn)
         drawn.set_layout_engine("none")
+    picking.axes(drawn)
     buffer = io.StringIO()
     drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    text = _NEEDLESS.sub("", text[text.index("<svg") :])
+    text = _NEEDLESS.sub("", picking.attributes(text[text.index("<svg") :]))
     text = _NUMBERS.sub(lambda m: f'{m[1]}="{_short(m[2])}"', text)
     text = _ID.sub(lambda m: f"{m[1]}{name}-", text)
     text = text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")

@@ -31,7 +31,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag, f"</{tag}> at {self.getpos()}"
 
     def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] not in ("style",):
+        if not self.open or self.open[-1] not in ("style", "script"):
             self.text.append(data)
 
     @property

@@ -13,7 +13,8 @@ from reports.quality import commands as training
 
 OPTIONS = {
     "compare": {
-        "--across-machines", "--base", "--candidate", "--process-sd", "--smallest-effect", "files",
+        "--across-machines", "--base", "--candidate", "--contender", "--out", "--process-sd",
+        "--smallest-effect", "files",
     },
     "doctor": {"--json"},
     "history": {"--out", "folders"},
@@ -24,7 +25,7 @@ OPTIONS = {
     "gate-trust": {"--smoke", "--quiet-only", "--seed", "--out", "--page-only"},
     "list": {"--json"},
     "quality": set(),
-    "report": {"run_dir"},
+    "report": {"--pdf", "run_dir"},
     "run": {
         "--case", "--contender", "--device", "--fast", "--loss", "--out", "--resume",
         "--rigorous", "--seed", "--suite",

@@ -194,10 +194,11 @@ def test_a_file_that_holds_nothing_to_compare_is_3(tmp_path: Path, text: str, sa
     assert code == 3 and says in output and "not compared: " in output
 
 
-def test_a_folder_of_records_is_not_compared_yet(tmp_path: Path):
+def test_a_file_and_a_run_are_not_compared(tmp_path: Path):
     (tmp_path / "records.jsonl").write_text("")
-    code, output = call(save(tmp_path / "a.json", benchmark()), str(tmp_path))
-    assert code == 3 and "expected pytest-benchmark's JSON; got records of MarginBench" in output
+    a = save(tmp_path / "a.json", benchmark())
+    code, output = call(a, str(tmp_path), "--out", str(tmp_path / "page"))
+    assert code == 3 and "expected a run's folder or its records.jsonl" in output
 
 
 @pytest.mark.parametrize(

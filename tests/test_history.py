@@ -201,7 +201,7 @@ def test_the_page_and_the_table_name_the_commits_around_the_change(tmp_path: Pat
     assert "not read: " in output and "cut" in output
     page = Page((tmp_path / "out" / "index.html").read_text())
     assert name_of(12)[:12] in page.seen and "Not read: " in page.seen
-    assert not page.named("script") and page.named("svg")
+    assert page.named("script") == [{}] and page.named("svg")
     figures = sorted((tmp_path / "out" / "figures").glob("*.svg"))
     assert [figure.stem for figure in figures] == [
         f"{metric}-softmax-linear-v1" for metric in ("both-time-s", "peak-bytes", "relative-error")

@@ -1,4 +1,6 @@
-"""Compares two measurements of the same benchmarks: ``marginbench compare A.json B.json``.
+"""Compares measurements: ``marginbench compare A B``.
 
-A kind of file is a loader in `loading`; what is compared is the same for each.
+`loading` reads pytest-benchmark's files and `runs` our records; `sides` says what a word stands
+for; `ratios` judges times by the spread between processes, `contenders` inside one, `exact` what is
+no time; `command` and `across` tell it, `page` writes it down.
 """

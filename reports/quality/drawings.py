@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib import ticker
 
-from .. import document, style
+from .. import document, picking, style
 from ..document import Cell, table
 from ..style import Looks
 from . import clouds, numbers
@@ -37,7 +37,7 @@ def dots(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Looks
                 middle = numbers.over_seeds(values)
                 if middle is None:
                     continue
-                _dot(axis, row, list(values.values()), middle, looks[group.label])
+                _dot(axis, row, list(values.values()), middle, group.label, looks)
                 told = numbers.estimate(metric, middle)
                 parts.append(f"{group.label} {numbers.title(metric, False)} {told}")
                 body.append((Cell(group.label, mark=group.label), numbers.title(metric), told,
@@ -56,15 +56,17 @@ def dots(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Looks
     return document.Figure(name, title, caption, alt, svg, WIDTH, table(columns, body))
 
 
-def _dot(axis: Any, row: int, values: list[float], middle: Any, look: Any) -> None:
-    axis.plot(values, [row - 0.17] * len(values), linestyle="none", marker=look.marker,
+def _dot(axis: Any, row: int, values: list[float], middle: Any, label: str, looks: Looks) -> None:
+    look = looks[label]
+    drawn = axis.plot(values, [row - 0.17] * len(values), linestyle="none", marker=look.marker,
               color=look.colour, markerfacecolor="none", markersize=3.6,
               markeredgewidth=0.7)  # fmt: skip
     if middle.low is not None:
-        axis.plot([middle.low, middle.high], [row + 0.12] * 2, color=look.colour, linewidth=1.6,
-                  solid_capstyle="butt")  # fmt: skip
-    axis.plot([middle.mean], [row + 0.12], linestyle="none", marker=look.marker, color=look.colour,
-              markersize=5)  # fmt: skip
+        drawn += axis.plot([middle.low, middle.high], [row + 0.12] * 2, color=look.colour,
+                           linewidth=1.6, solid_capstyle="butt")  # fmt: skip
+    drawn += axis.plot([middle.mean], [row + 0.12], linestyle="none", marker=look.marker,
+                       color=look.colour, markersize=5)  # fmt: skip
+    picking.series(drawn, label)
 
 
 def _listed(metric: str, values: dict[int, float]) -> str:
@@ -96,7 +98,8 @@ def curves(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Loo
         shown_lines = [pair for axis in axes
                        for pair in zip(*axis.get_legend_handles_labels(), strict=True)]  # fmt: skip
         handles = {text: line for line, text in shown_lines}
-        drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+        made = drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+        picking.legend(made, list(dict.fromkeys(label for _, label, _ in drawn_rows)))
         title = "Learning curves"
         ends = [f"{label} ends at {numbers.title(metric, False)} "
                 f"{numbers.estimate(metric, points[-1][1])}"
@@ -133,8 +136,10 @@ def _by_epoch(group: Group, metric: str) -> list[tuple[float, Any]]:
 def _curve(axis: Any, label: str, points: list[tuple[float, Any]], looks: Looks) -> None:
     look = looks[label]
     x, middles = [epoch for epoch, _ in points], [middle for _, middle in points]
-    axis.plot(x, [m.mean for m in middles], color=look.colour, marker=look.marker, markersize=3,
-              linestyle=look.line, linewidth=1.1, label=short(label))  # fmt: skip
+    drawn = axis.plot(x, [m.mean for m in middles], color=look.colour, marker=look.marker,
+                      markersize=3, linestyle=look.line, linewidth=1.1,
+                      label=short(label))  # fmt: skip
     if all(m.low is not None for m in middles):
-        axis.fill_between(x, [m.low for m in middles], [m.high for m in middles],
-                          color=look.colour, alpha=0.12, linewidth=0)  # fmt: skip
+        drawn += [axis.fill_between(x, [m.low for m in middles], [m.high for m in middles],
+                                    color=look.colour, alpha=0.12, linewidth=0)]  # fmt: skip
+    picking.series(drawn, label)

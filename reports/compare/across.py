@@ -1,0 +1,195 @@
+"""Runs against runs, or two contenders inside one: what is said, written, and the exit code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .. import reading
+from . import contenders, exact, page
+from .command import FINE, NOT_COMPARED, REGRESSION
+from .loading import NotComparable
+from .page import Comparison, Part
+from .ratios import LEVEL, Rule, Verdict, compare, differences, once_each
+from .runs import Key, Run, file_of, load
+from .sides import Side
+
+_MOST_LINES = 20
+_VERSION = "version of "
+
+
+@dataclass(frozen=True)
+class Asked:
+    """``contenders``: only these. ``across``: compare times although the machines differ."""
+
+    rule: Rule
+    across: bool = False
+    contenders: tuple[str, ...] = ()
+    command: str = ""
+
+
+def run(
+    base: Side, candidates: Sequence[Side], asked: Asked, out: Path, tell: Callable[[str], None]
+) -> int:
+    """Compares each candidate with the base, writes the page; exit code 0, 1 or 3."""
+    try:
+        before = [load(path) for path in base.paths]
+        parts = [_part(before, base, side, asked) for side in candidates]
+    except NotComparable as error:
+        tell(f"not compared: {error}")
+        return NOT_COMPARED
+    title = f"{', '.join(side.label for side in candidates)} against {base.label}"
+    made = Comparison(title, base.label, before, parts, asked.command)
+    _finish(made, out, tell)
+    return max((exit_code(part) for part in parts), key=_gravity)
+
+
+def inside(side: Side, asked: Asked, out: Path, tell: Callable[[str], None]) -> int:
+    """The second contender against the first, in one run. Slower is an answer and no failure:
+    0 where something was compared, else 3."""
+    first, second = asked.contenders
+    try:
+        (one,) = (load(path) for path in side.paths)
+    except NotComparable as error:
+        tell(f"not compared: {error}")
+        return NOT_COMPARED
+    file = file_of(side.paths[0])
+    assert file is not None, "it was loaded"
+    timed = contenders.timed(reading.load(file), first, second, asked.rule)
+    found = contenders.exact(one, first, second)
+    how = ("Both ran in one process, round by round back to back: each ratio is the median over "
+           f"its rounds with its own 95% interval. Of {len(timed)} times some "
+           f"{math.ceil(0.05 * len(timed))} would leave 1 were both equally fast.")  # fmt: skip
+    part = Part(second, timed, found, runs=(one,), how=how)
+    title = f"{second} against {first} in {side.label}"
+    _finish(Comparison(title, first, (one,), (part,), asked.command), out, tell)
+    if not any(not math.isnan(verdict.ratio) for _, verdict in timed) and not found:
+        tell(f"not compared: {side.label} has no figure of both {first} and {second}")
+        return NOT_COMPARED
+    return FINE
+
+
+def _part(before: Sequence[Run], base: Side, side: Side, asked: Asked) -> Part:
+    after = [load(path) for path in side.paths]
+    keep = set(asked.contenders)
+    before, after = ([_only(run, keep) for run in runs] for runs in (before, after))
+    once_each([run.timed for run in (*before, *after)])
+    found = exact.figures(before, after)
+    qualities = exact.qualities(before, after)
+    notices = [f"{run.path} was measured with uncommitted changes." for run in after if run.dirty]
+    differ = differences([run.timed for run in (*before, *after)])
+    barred = ""
+    if differ:
+        machine = [one for one in differ if not one.startswith(_VERSION)]
+        versions_asked = {base.by, side.by} == {"torch"}
+        said = "the machines differ" if machine else "the versions differ"
+        notices.insert(0, f"{side.label}: {said}: {'; '.join(differ)}.")
+        if asked.across or (versions_asked and not machine):
+            what = "machines" if machine else "versions"
+            notices.insert(1, f"Times are compared because that was asked for: a ratio is one of "
+                              f"{what} as well as of code.")  # fmt: skip
+        else:
+            barred = (f"{said}, so their times say nothing of the code; --across-machines compares "
+                      "them all the same")  # fmt: skip
+    timed: list[tuple[Key, Verdict]] = []
+    how = ""
+    if not barred:
+        verdicts, sd = compare([r.timed for r in before], [r.timed for r in after], asked.rule)
+        keys = {name: key for run in (*before, *after) for name, key in run.keys.items()}
+        timed = [(keys[v.name], _with_reason(v, before, after)) for v in verdicts]
+        how = _how(len(before), len(after), sd)
+    neither = set.intersection(*(set(run.not_run) for run in (*before, *after)))
+    return Part(side.label, timed, found, qualities, after, notices, barred, how, len(neither))
+
+
+def _how(base: int, candidate: int, sd: float) -> str:
+    return (
+        f"{base} against {candidate} processes. Two processes of identical code are taken to "
+        f"differ by {sd:.1%} (standard deviation of the log ratio), which no number of rounds "
+        f"averages away; the intervals know it and hold together with {LEVEL:.0%}. Runs of other "
+        "times on a loaded machine differ by more: several runs a side tell how far, and narrow "
+        "the intervals."
+    )
+
+
+def _only(run: Run, keep: set[str]) -> Run:
+    if not keep:
+        return run
+    timings = {n: t for n, t in run.timed.timings.items() if run.keys[n].contender in keep}
+    return replace(
+        run,
+        timed=replace(run.timed, timings=timings),
+        exact={key: one for key, one in run.exact.items() if key.contender in keep},
+        trained={k: v for k, v in run.trained.items() if k[0].split(" ")[-1] in keep},
+        not_run={n: r for n, r in run.not_run.items() if run.keys[n].contender in keep},
+    )
+
+
+def _with_reason(verdict: Verdict, before: Sequence[Run], after: Sequence[Run]) -> Verdict:
+    """What was not run says why."""
+    runs = {"VANISHED": after, "NEW": before}.get(verdict.state, ())
+    reason = next((r.not_run[verdict.name] for r in runs if verdict.name in r.not_run), "")
+    if not reason:
+        return verdict
+    return replace(verdict, reason=f"{verdict.reason}: not run: {reason}")
+
+
+def exit_code(part: Part) -> int:
+    """A regression outweighs what was not compared."""
+    states: list[str] = [verdict.state for _, verdict in part.timed]
+    others: list[str] = [one.state for one in part.differences]
+    if "SLOWER" in states or any(state in exact.FAILS for state in others):
+        return REGRESSION
+    if any(one.state == "WORSE" for one in part.qualities):
+        return REGRESSION
+    open_ones = [s for s in states if s not in ("FASTER", "EQUIVALENT", "NEW")]
+    open_ones += [s for s in others if s in exact.OPEN]
+    open_ones += [one.state for one in part.qualities if one.state == "UNDECIDED"]
+    compared = [s for s in states if s != "NEW"] + [s for s in others if s != "NEW"]
+    if part.barred or open_ones or not (compared or part.qualities):
+        return NOT_COMPARED
+    return FINE
+
+
+def _gravity(code: int) -> int:
+    return {FINE: 0, NOT_COMPARED: 1, REGRESSION: 2}[code]
+
+
+def _finish(made: Comparison, out: Path, tell: Callable[[str], None]) -> None:
+    for part in made.parts:
+        for notice in part.notices:
+            tell(notice)
+        if part.barred:
+            tell(f"{part.label}: times are not compared: {part.barred}")
+        _show(part)
+        tell(f"{part.label} against {made.base}: {page.told(part)}")
+    tell(f"comparison: {page.write(made, out)}")
+
+
+def _show(part: Part) -> None:
+    """What changed most, as a table."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    rows: list[tuple[Any, ...]] = [
+        (verdict.state.lower(), key.name, f"{verdict.ratio:.3f}",
+         f"{verdict.low:.3f} to {verdict.high:.3f}")
+        for key, verdict in page.changed_most(part.timed)[:_MOST_LINES]
+        if not math.isnan(verdict.ratio)
+    ]  # fmt: skip
+    rows += [
+        (one.state.lower(), one.key.name, page.ratio_text(one.ratio), "exact")
+        for one in sorted(part.differences, key=page.by_size)
+        if one.state in (*exact.FAILS, "BETTER")
+    ][:_MOST_LINES]
+    if not rows:
+        return
+    table = Table("verdict", "figure", "ratio", "interval", title=f"{part.label}: most first")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console()
+    (console if console.is_terminal else Console(width=160)).print(table)

@@ -1,0 +1,88 @@
+"""What the words of ``marginbench compare`` stand for: files and folders, or runs in the store.
+
+``commit:REVISION``, ``torch:VERSION`` and ``machine:WORDS`` choose the stored runs of a commit, a
+version of torch, or a machine (by its CPU or GPU); a word that is no path is tried as a revision.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .runs import NAMES
+
+KINDS = ("commit", "torch", "machine")
+
+
+class Unknown(Exception):
+    """A word that stands for nothing; says what was expected."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """``paths``: each one process. ``by``: what chose them, empty where they were named."""
+
+    label: str
+    paths: tuple[Path, ...]
+    by: str = ""
+
+
+def resolve(word: str, store: Sequence[Path], root: Path) -> Side:
+    """Raises Unknown. ``root`` is the clone whose revisions are meant."""
+    path = Path(word)
+    if path.exists():
+        return Side(word, (path,))
+    kind, _, value = word.partition(":")
+    if kind not in KINDS or not value:
+        kind, value = "commit", word
+    commit = _commit(value, root) if kind == "commit" else ""
+    if kind == "commit" and not commit:
+        raise Unknown(f"expected a file, a run's folder, a revision, or one of "
+                      f"{', '.join(f'{k}:...' for k in KINDS)}; got {word}")  # fmt: skip
+    found = [file for file, first in _stored(store) if _fits(first, kind, commit or value)]
+    if not found:
+        where = ", ".join(map(str, store))
+        raise Unknown(f"{word}: expected a run of it under {where}; there is none")
+    return Side(word, tuple(found), kind)
+
+
+def _fits(first: dict[str, Any], kind: str, value: str) -> bool:
+    if kind == "commit":
+        return first["commit"] == value and not first["dirty"]
+    identity = first["identity"]
+    if kind == "torch":
+        return str(identity.get("versions", {}).get("torch", "")).split("+")[0] == value
+    told = f"{identity.get('cpu', '')} {identity.get('gpu', '')}".lower()
+    return value.lower() in told
+
+
+def _commit(value: str, root: Path) -> str:
+    command = ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "--end-of-options",
+               f"{value}^{{commit}}"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _stored(store: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Record files with their first line, which is their session."""
+    for folder in store:
+        for name in NAMES:
+            for file in sorted(folder.rglob(name)):
+                first = _first(file)
+                if first.get("kind") == "session" and isinstance(first.get("identity"), dict):
+                    yield file, first
+
+
+def _first(file: Path) -> dict[str, Any]:
+    opener = lzma.open if file.suffix == ".xz" else open
+    try:
+        with opener(file, "rt", encoding="utf-8") as lines:
+            found = json.loads(lines.readline())
+    except (OSError, ValueError, EOFError, lzma.LZMAError):
+        return {}
+    return found if isinstance(found, dict) else {}

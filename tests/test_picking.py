@@ -1,0 +1,92 @@
+"""What a page's script goes by: sort keys, columns to filter by, series and axes of drawings."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html import unescape
+
+import pytest
+from page_reader import Page
+
+from reports import document, pages, picking, style
+from reports.document import Cell, Section
+from reports.sorting import attribute, key
+from reports.style import Looks
+
+
+@pytest.mark.parametrize(
+    ("text", "worth"),
+    [
+        ("900 µs", 9e-4), ("1.20 ms", 1.2e-3), ("12,345", 12345.0), ("0.5%", 0.005),
+        ("1.5 GiB", 1.5 * 2**30), ("512 B", 512.0), ("−0.5", -0.5), ("1e-7", 1e-7),
+        ("1.90× faster [1.80, 2.00]", 1.9), ("2.00× slower [1.9, 2.1]", 0.5),
+        ("1.02× as fast [0.97, 1.07]", 1.02), ("10k", 1e4), ("3.1e-7 (interpreter)", 3.1e-7),
+        ("–", None), ("", None), ("compiled", None), ("2026-01-01", None), ("512 rows", None),
+        ("B=512", None), ("1.2.3", None), ("0x10", None),
+    ],
+)  # fmt: skip
+def test_a_cell_is_worth_the_figure_it_begins_with(text: str, worth: float | None):
+    assert key(text) == (worth if worth is None else pytest.approx(worth))
+
+
+def test_what_says_itself_is_not_said_twice():
+    assert attribute("12,345") == attribute("-0.5") == attribute("words") == ""
+    assert attribute("900 µs") == "0.0009"
+
+
+def page(*tables: document.Table) -> Page:
+    made = document.Document("t", "s", "l", [], [], [Section("x", "X", tables)])
+    return Page(pages.render(made, Looks([])))
+
+
+def rows(*values: str) -> list[tuple]:
+    return [(value, Cell("1 ms"), Cell("n", sort="2.5")) for value in values]
+
+
+def test_columns_with_few_values_are_marked_for_filtering():
+    columns = ("loss", "time", "note")
+    few = document.table(columns, rows(*"abababab"))
+    assert [("data-filter" in th) for th in page(few).named("th")] == [True, False, False]
+    # One value, many values or few rows: nothing to pick.
+    for values in ("aaaaaaaa", "abcdefghijklmnopqrstuvwxyz", "ab"):
+        assert not any("data-filter" in th for th in page(document.table(columns, rows(*values)))
+                       .named("th"))  # fmt: skip
+    asked = replace(document.table(columns, rows("a", "b")), filters={2: "note"})
+    assert [("data-filter" in th) for th in page(asked).named("th")] == [False, False, True]
+    assert [td.get("data-sort") for td in page(asked).named("td")][:3] == [None, "0.001", "2.5"]
+
+
+def test_only_our_own_script_may_run_and_nothing_is_fetched():
+    policy = next(m["content"] for m in page().named("meta") if "http-equiv" in m)
+    assert "default-src 'none'" in policy and "http:" not in policy and "https:" not in policy
+    assert re.search(r"script-src 'sha256-[A-Za-z0-9+/=]{44}';", policy)
+
+
+def drawn(contender: str = "eager", scale: str = "log") -> str:
+    with style.drawing():
+        made = style.figure(3, 2)
+        axis = made.subplots()
+        axis.set_yscale(scale)
+        bars = axis.errorbar([1.0, 2.0], [1.0, 10.0], yerr=[0.1, 0.2], label=contender)
+        picking.series(list(bars), contender)
+        picking.legend(axis.legend(), [contender])
+        return style.to_svg(made, "name", "title", "alt")
+
+
+def test_series_and_axes_are_named_in_the_drawing():
+    svg = drawn()
+    assert svg.count('data-contender="eager"') == 2 and svg.count('data-key="eager"') == 2
+    (axes,) = re.findall(r'data-axes="([^"]*)"', svg)
+    ((name, (start, end, low, high)),) = json.loads(unescape(axes)).items()
+    assert name == "y" and start > end and 0 < low < 1.0 and high > 10.0
+    assert 'data-tick="y"' in svg and svg.count("<g id=") == 0
+    linear = drawn(scale="linear")
+    assert "data-axes" not in linear and "data-tick" not in linear
+
+
+def test_a_hostile_name_stays_inside_its_attribute():
+    name = "\"><script>alert(1)</script>&'%22"
+    found = [a["data-contender"] for tag, a in Page(drawn(name)).tags if "data-contender" in a]
+    assert found == [name] * 2
