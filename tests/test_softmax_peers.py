@@ -119,7 +119,9 @@ def test_the_library_is_handed_the_loss(variant, contender, reduction, seed, mon
     torch.testing.assert_close(got, wanted)
 
 
-@pytest.mark.parametrize(("path", "name", "stand_in"), FUNCTIONS, ids=lambda x: str(x)[:40])
+@pytest.mark.parametrize(
+    ("path", "name", "stand_in"), FUNCTIONS, ids=lambda x: getattr(x, "__name__", x)
+)
 def test_the_stand_ins_have_the_libraries_own_parameters(path: str, name: str, stand_in):
     """Read from the source: importing one of them takes a GPU's libraries."""
     top, *below = path.split(".")

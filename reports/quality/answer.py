@@ -112,12 +112,13 @@ def lead(quality: Quality, judged: list[Judged]) -> str:
         parts.append(f"{dataset} ({division}): {_told(one)}.")
     if not parts:
         parts.append("No loss has been trained to its end yet.")
-    if judged:
-        counts = [one.verdict.outcome for one in judged]
+    tried = [one for one in judged if one.trainings]
+    if tried:
+        counts = [one.verdict.outcome for one in tried]
         words = [f"{counts.count(word)} {word}" for word in TONES]
-        on = scope(training for one in judged for training in one.trainings)
-        tried = f", tried on {on}" if on else ""
-        parts.append(f"Of {len(judged)} claims of the papers: {', '.join(words)}{tried}.")
+        on = scope(training for one in tried for training in one.trainings)
+        of = f"Of {len(tried)} of the papers' claims, tried on {on}"
+        parts.append(f"{of}: {', '.join(words)}.")
     return " ".join(parts)
 
 
