@@ -71,6 +71,7 @@ def test_fashion_closed_trains_all_ten(fashion_files: Path):
         ("train-labels-idx1-ubyte", idx(np.full(40, 10)), "labels 0 to 9; got 10"),
         ("t10k-labels-idx1-ubyte.gz", gzip.compress(idx(np.zeros(20)))[:-9], "a whole gzip file"),
     ],
+    ids=range(8),
 )
 def test_damaged_idx_files_are_named(fashion_files: Path, name: str, content: bytes, message: str):
     (fashion_files / name).write_bytes(content)
