@@ -237,13 +237,12 @@ class Run:
 
 
 def load(path: Path) -> Run:
-    """Reads a record file; raises RecordError where it is missing, cut off, damaged or no evidence:
-    a dry run's, which measured tiny shapes to try a session out."""
+    """Reads a record file; raises RecordError where it is missing, cut off, damaged or, as a dry
+    run's is (tiny shapes, to try a session out), no evidence."""
     return measured(arrange(read_lines(path)), path)
 
 
 def measured(run: Run, path: Path) -> Run:
-    """The run as it is; raises RecordError for a dry run's."""
     if any(session.information.get("dry_run") for session in run.sessions):
         raise RecordError(
             f"records: expected a measured run; {path} is a dry run's, which is no evidence; "
