@@ -68,7 +68,8 @@ def _fastest(made: Sequence[Made]) -> str:
         first: dict[str, str] = {}
         for rank in last.summary.ranks:
             if rank.device == device:
-                first.setdefault(rank.loss, rank.contender)
+                # First by its mean, but ahead in no case: that names nobody.
+                first.setdefault(rank.loss, rank.contender if rank.won else "no clear winner")
         by_name: dict[str, list[str]] = {}
         for loss, name in first.items():
             by_name.setdefault(name, []).append(loss)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from kernels import catalogue
 from kernels.loss import Loss
 
+from .. import units
 from ..document import Block, Details, Document, Fact, Link, Links, Section, Text, table
 from ..sections.context import slug
 from ..sections.losses import definition
@@ -114,10 +115,12 @@ def _lead(loss: str, made: Sequence[Made]) -> str:
             if not ranks:
                 continue
             first = ranks[0]
-            said = f"{first.contender} is the fastest on {device} ({one.summary.title})"
+            said = f"{first.contender} ranks first on {device} ({one.summary.title})"
             if first.contender != "eager":
                 said += f", {first.speed:.3g} times as fast as eager PyTorch"
-            parts.append(f"{said}, over {first.cases} timed cases")
+            parts.append(
+                f"{said}, over {units.plural(first.cases, 'timed case')}, {first.won} won clearly"
+            )
     if not parts:
         return "No committed run timed this loss, so there is no recommendation to give yet."
     return f"{'; '.join(parts)}. By case it differs: see below."
