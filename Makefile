@@ -10,6 +10,8 @@ PIP_ARGS ?=
 ARGS ?=
 # Of what `make picture` takes the README's picture.
 PAGE ?= reports/published/site/index.html
+# How many processes run the tests side by side; each takes about 1 GB.
+TEST_WORKERS ?= 2
 # What `make gate` compares with.
 BASE ?=
 COMMA := ,
@@ -93,7 +95,7 @@ doctor: $(VENV)/.bench  ## what this machine can measure, and why not
 	$(BIN)/marginbench doctor $(ARGS)
 
 test: $(VENV)/.test  ## install what the tests need and run them
-	$(BIN)/python -m pytest -rs $(ARGS)
+	$(BIN)/python -m pytest -rs -n $(TEST_WORKERS) --dist loadfile $(ARGS)
 
 static: $(VENV)/.test  ## are the kernels compiled as pinned; ARGS=--pin pins what they are now
 	$(BIN)/marginbench static $(ARGS)

@@ -85,7 +85,11 @@ def violations(page: Any) -> list[str]:
     """What axe-core finds that is serious or critical, each with the first place of it."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    found = (
+        Axe()
+        .run(page, options={"resultTypes": ["violations"], "preload": False})
+        .response["violations"]
+    )
     return [
         f"{one['impact']} {one['id']} x{len(one['nodes'])}: {one['nodes'][0]['html'][:200]} "
         f"{one['nodes'][0].get('failureSummary', '')[:300]}"

@@ -24,6 +24,7 @@ OPTIONS = {
     },
     "gate-trust": {"--smoke", "--quiet-only", "--seed", "--out", "--page-only"},
     "list": {"--json"},
+    "publish": {"--out", "--records"},
     "quality": set(),
     "report": {"--pdf", "run_dir"},
     "run": {
@@ -32,6 +33,7 @@ OPTIONS = {
     },
     "sanitize": {"--only"},
     "static": {"--kernel", "--pin", "--target"},
+    "verify": {"folders"},
 }  # fmt: skip
 
 QUALITY_OPTIONS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -265,7 +266,11 @@ def test_what_pytest_benchmark_writes_is_read(tmp_path: Path):
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path),
         f"--benchmark-json={tmp_path / 'a.json'}", str(tmp_path),
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    # Where the tests run side by side, pytest-benchmark would take itself for a part of that.
+    alone = {name: value for name, value in os.environ.items() if "XDIST" not in name}
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, env=alone
+    )
     assert done.returncode == 0, done.stdout
     measured = load(tmp_path / "a.json")
     assert list(measured.timings) == [f"test_it.py::test_sum[{n}]" for n in (10, 20)]

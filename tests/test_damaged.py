@@ -282,7 +282,7 @@ def test_a_report_that_finds_no_room_leaves_the_old_one(
     def full(self: Path, *_: object, **__: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     code, output = told("report", str(run))
     assert code == 1 and "error: disk full: " in output and str(run) in output
     monkeypatch.undo()

@@ -150,13 +150,13 @@ def test_the_file_is_never_half_written(tmp_path: Path, now: list[ExactRow], mon
     _check(tmp_path, pin=True)
     path = next(tmp_path.iterdir())
     before = path.read_bytes()
-    writing = Path.write_text
+    writing = Path.write_bytes
 
-    def full(self: Path, text: str, **given: str) -> int:
-        writing(self, text[: len(text) // 2], **given)
+    def full(self: Path, content: bytes) -> int:
+        writing(self, content[: len(content) // 2])
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         _check(tmp_path, pin=True)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

@@ -264,11 +264,11 @@ def test_a_file_that_can_not_be_written_leaves_the_old_one(tmp_path, monkeypatch
     write.write_all(tmp_path)
     before = (tmp_path / "summary.md").read_text()
 
-    def full(path, text, encoding=None):
+    def full(path, content):
         path.touch()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         write.write_all(tmp_path)
     assert (tmp_path / "summary.md").read_text() == before
