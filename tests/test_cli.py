@@ -42,6 +42,9 @@ QUALITY_OPTIONS = {
     "import": {"--store", "source"},
     "list": {"--json"},
     "publish": {"--store", "run_dir", "target"},
+    "recipe": {
+        "--backbone", "--dataset", "--device", "--epochs", "--no-mlflow", "--out", "--seed", "name",
+    },
     "report": {"run_dir"},
     "run": {
         "--claim", "--contender", "--dataset", "--device", "--division", "--full", "--loss",
