@@ -7,6 +7,7 @@ Triton's interpreter where there is no GPU; the same seed draws the same example
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -59,6 +60,10 @@ def _for_all(loss: Loss, variant: Variant, check: Check, device: str, seed: int,
     )
     @hypothesis.given(shape=SHAPES, dtype=DTYPES, draw=strategies.integers(0, 2**20))
     def holds(shape: Shape, dtype: str, draw: int) -> None:
+        if variant.unit_embeddings and shape.dim == 1:
+            # The unit sphere of one dimension is two points: which of equals is taken is a rule of
+            # order, not a property.
+            shape = dataclasses.replace(shape, dim=2)
         check(function, _decided(loss, variant, shape, dtype, device, draw), variant.options)
 
     holds()
