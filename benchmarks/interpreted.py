@@ -151,7 +151,7 @@ class Interpreter:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self._lines = queue.SimpleQueue()
-        threading.Thread(target=_read, args=(self._child, self._lines), daemon=True).start()
+        threading.Thread(target=hear, args=(self._child, self._lines), daemon=True).start()
 
     def _send_next(self) -> None:
         if self._current is not None or not self._waiting:
@@ -197,7 +197,8 @@ class Interpreter:
         return Answer(case, names, reason=reason)
 
 
-def _read(child: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) -> None:
+def hear(child: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) -> None:
+    """Every line that the child prints, then None at its end: for a thread of its own."""
     assert child.stdout is not None
     with contextlib.suppress(ValueError, OSError):  # closed while it was waiting
         for line in child.stdout:

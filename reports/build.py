@@ -10,16 +10,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import files
-
-from . import comparison, pages, reading, tables, units
+from . import comparison, output, reading, tables, units
 from .overview import document
 from .reading import Records
 from .sections.context import Context
 from .style import Looks
 
 RECORDS = "records.jsonl"
-PAGE = "index.html"
 
 
 def build(run_dir: Path, out: Path | None = None) -> Path:
@@ -31,19 +28,7 @@ def build(run_dir: Path, out: Path | None = None) -> Path:
     records, out = reading.load(_file(run_dir)), out or run_dir
     looks = Looks(records.contenders())
     context = Context(records, looks, resume=f"marginbench run --resume {_told(run_dir)}")
-    made = document(context)
-    figures = made.figures()
-    outputs = {
-        **{f"figures/{figure.name}.svg": figure.svg + "\n" for figure in figures},
-        "results.csv": tables.results_csv(records),
-        "report.md": tables.markdown(made),
-        PAGE: pages.render(made, looks),
-    }
-    for stale in set((out / "figures").glob("*.svg")) - {out / name for name in outputs}:
-        stale.unlink()
-    for name, text in outputs.items():
-        files.write(out / name, text)
-    return out / PAGE
+    return output.write(out, document(context), looks, {"results.csv": tables.results_csv(records)})
 
 
 def _file(run_dir: Path) -> Path:

@@ -24,6 +24,7 @@ from typing import Any
 
 from suites.cases import Case
 
+from ..interpreted import hear
 from ..machine import ROOT
 from .journal import NO_TIME
 
@@ -225,7 +226,7 @@ class _Slot:
                 start_new_session=True,
             )  # fmt: skip
         self.child, self.lines = child, queue.SimpleQueue()
-        threading.Thread(target=_read, args=(child, self.lines), daemon=True).start()
+        threading.Thread(target=hear, args=(child, self.lines), daemon=True).start()
 
     def _leave(self) -> None:
         """Has the child end by itself: a checker tells what it found when it does."""
@@ -250,14 +251,6 @@ class _Slot:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
-
-
-def _read(child: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) -> None:
-    assert child.stdout is not None
-    with contextlib.suppress(ValueError, OSError):  # closed while it was waiting
-        for line in child.stdout:
-            lines.put(line)
-    lines.put(None)
 
 
 def plain(case: Case) -> dict[str, Any]:

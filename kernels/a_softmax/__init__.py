@@ -101,7 +101,7 @@ def _released_schedule(step: float) -> dict[str, float]:
     the plain cosine, is reached at iteration 1,658. Pressed into a short run, lambda falls before
     the network tells classes apart, and with a thousand of them the embeddings shrink to
     nothing."""
-    return {"annealing": max(5.0, 1_000 / (1 + 0.12 * step))}
+    return {"annealing": max(5.0, _RELEASED["base"] / (1 + _RELEASED["gamma"] * step))}
 
 
 LOSS = Loss(

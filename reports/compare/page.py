@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import files
 from benchmarks.metrics import METRICS
 
-from .. import document, pages, tables, units
+from .. import document, output, units
 from ..document import Block, Cell, Document, Fact, Section, Text, Tone
 from ..style import Looks
 from . import drawing
@@ -19,7 +18,6 @@ from .exact import FAILS, OPEN, Difference, Quality
 from .ratios import Verdict
 from .runs import Key, Run
 
-PAGE, MARKDOWN = "index.html", "report.md"
 MOST_ROWS = 1500
 _TONES: dict[str, Tone] = {
     "SLOWER": "bad", "WORSE": "bad", "WRONG": "bad", "VANISHED": "bad", "INVALID": "bad",
@@ -95,22 +93,12 @@ def _errors(part: Part) -> list[Difference]:
     return [one for one in part.differences if METRICS[one.key.metric].kind == "error"]
 
 
-def write(made: Comparison, folder: Path) -> Path:
+def write(made: Comparison, out: Path) -> Path:
     """Writes the page, its Markdown twin and its figures; the page's path."""
     contenders = [key.contender for part in made.parts for key, _ in part.timed]
     contenders += [one.key.contender for part in made.parts for one in part.differences]
     looks = Looks(contenders)
-    drawn = draw(made, looks)
-    outputs = {
-        **{f"figures/{figure.name}.svg": figure.svg + "\n" for figure in drawn.figures()},
-        MARKDOWN: tables.markdown(drawn),
-        PAGE: pages.render(drawn, looks),
-    }
-    for stale in set((folder / "figures").glob("*.svg")) - {folder / name for name in outputs}:
-        stale.unlink()
-    for name, text in outputs.items():
-        files.write(folder / name, text)
-    return folder / PAGE
+    return output.write(out, draw(made, looks), looks, {})
 
 
 def draw(made: Comparison, looks: Looks) -> Document:

@@ -12,15 +12,13 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import files
-
-from .. import pages, tables
+from .. import output
 from . import judging, published, reading
 from .looks import LossLooks
 from .overview import document
 from .summary import summary
 
-PAGE, MARKDOWN, SUMMARY = "index.html", "report.md", "summary.json"
+SUMMARY = "summary.json"
 
 
 def build(run_dir: Path, out: Path | None = None) -> Path:
@@ -34,17 +32,8 @@ def build(run_dir: Path, out: Path | None = None) -> Path:
     judged = judging.judge(quality, claims)
     looks = LossLooks(quality.labels())
     made = document(quality, judged, judging.unknown(quality, claims), published.known(), looks)
-    outputs = {
-        **{f"figures/{figure.name}.svg": figure.svg + "\n" for figure in made.figures()},
-        SUMMARY: json.dumps(summary(quality, judged), indent=1, allow_nan=False) + "\n",
-        MARKDOWN: tables.markdown(made),
-        PAGE: pages.render(made, looks),
-    }
-    for stale in set((out / "figures").glob("*.svg")) - {out / name for name in outputs}:
-        stale.unlink()
-    for name, text in outputs.items():
-        files.write(out / name, text)
-    return out / PAGE
+    told = json.dumps(summary(quality, judged), indent=1, allow_nan=False) + "\n"
+    return output.write(out, made, looks, {SUMMARY: told})
 
 
 if __name__ == "__main__":

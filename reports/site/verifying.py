@@ -136,7 +136,8 @@ def _quality(path: Path, made: Path) -> bool:
 
 def _run(path: Path, made: Path) -> bool:
     """A run's own report where it was committed; else the records are read, every line."""
-    from ..build import PAGE, build
+    from ..build import build
+    from ..output import PAGE
 
     records = loading.find(path)
     assert records is not None

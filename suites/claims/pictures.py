@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .claim import Line, Panel, Plot, Trained
 from .judging import Arms
@@ -25,19 +25,26 @@ def clouds(training: Trained, prefix: str = "seen_") -> tuple[Line, ...]:
     )
 
 
+def _panels(
+    arms: Arms, names: Sequence[str], drawn: Callable[[Trained], tuple[Line, ...]]
+) -> tuple[Panel, ...]:
+    """One for each arm whose lowest seed has what is drawn."""
+    found = ((arm, training) for arm in names if (training := arms.first(arm)))
+    return tuple(
+        Panel(f"{arm}, seed {training.seed}", lines)
+        for arm, training in found
+        if (lines := drawn(training))
+    )
+
+
 def embeddings(arms: Arms, names: Sequence[str], name: str, title: str) -> list[Plot]:
     """A panel of clouds for each arm, from its lowest seed; no plot if none has the series."""
-    panels = []
-    for arm in names:
-        training = arms.first(arm)
-        lines = clouds(training) if training else ()
-        if training and lines:
-            panels.append(Panel(f"{arm}, seed {training.seed}", lines))
+    panels = _panels(arms, names, clouds)
     if not panels:
         return []
     return [
         Plot(
-            name, title, "scatter", "first coordinate", "second coordinate", tuple(panels),
+            name, title, "scatter", "first coordinate", "second coordinate", panels,
             f"{title}: a cloud of points for each identity, one panel for each of "
             f"{len(panels)} networks.",
             "One network each (the lowest seed), images that were not trained on.",
@@ -58,17 +65,12 @@ def histograms(training: Trained, prefix: str = "seen_") -> tuple[Line, ...]:
 
 def distances(arms: Arms, names: Sequence[str], name: str, title: str) -> list[Plot]:
     """A panel of distance histograms for each arm, from its lowest seed."""
-    panels = []
-    for arm in names:
-        training = arms.first(arm)
-        lines = histograms(training) if training else ()
-        if training and lines:
-            panels.append(Panel(f"{arm}, seed {training.seed}", lines))
+    panels = _panels(arms, names, histograms)
     if not panels:
         return []
     return [
         Plot(
-            name, title, "steps", "Euclidean distance", "share of the pairs", tuple(panels),
+            name, title, "steps", "Euclidean distance", "share of the pairs", panels,
             f"{title}: histograms of the distances of pairs of the same and of different "
             f"identities, one panel for each of {len(panels)} networks.",
             "One network each (the lowest seed), images that were not trained on.",

@@ -15,9 +15,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import files
-
-from ... import pages, tables, units
+from ... import output, units
 from ...document import Document, Fact, Text
 from ...style import Looks
 from . import false_alarms as alarming
@@ -26,7 +24,7 @@ from .findings import INTERVALS, REPLAYS, WANTED, Findings, Target, findings, ta
 from .reading import Trust
 from .shares import Share, percent
 
-PAGE, MARKDOWN, SUMMARY = "index.html", "report.md", "summary.json"
+SUMMARY = "summary.json"
 _FOOTER = (
     "Intervals of shares are exact (Clopper and Pearson), 95%. The same tables are in report.md, "
     "the figures in summary.json, every leg in trust.jsonl."
@@ -45,15 +43,8 @@ def build(
     trust = reading.read(reading.find(folder))
     found = findings(trust, replays=replays, intervals=intervals)
     made, reached = document(found), targets(found)
-    outputs = {
-        **{f"figures/{figure.name}.svg": figure.svg + "\n" for figure in made.figures()},
-        SUMMARY: json.dumps(summary(found, reached), indent=1, allow_nan=False) + "\n",
-        MARKDOWN: tables.markdown(made),
-        PAGE: pages.render(made, Looks(())),
-    }
-    for name, text in outputs.items():
-        files.write((out or folder) / name, text)
-    return (out or folder) / PAGE
+    told = json.dumps(summary(found, reached), indent=1, allow_nan=False) + "\n"
+    return output.write(out or folder, made, Looks(()), {SUMMARY: told})
 
 
 def document(found: Findings) -> Document:
