@@ -117,14 +117,17 @@ NULLS = (zeros, constant, level, left_over, half_left_over)
 
 
 def _subject(loss, variant, dtype: str, seed: int) -> tuple[Subject, Inputs, Inputs]:
-    """The subject, its inputs, and those of an earlier call: of another seed and three times as
-    long, for two draws of one kind may well come to the same mean in half precision."""
+    """The subject, its inputs, and those of an earlier call: of another seed and at least three
+    times as long, for two draws of one kind may well come to the same mean in half precision."""
     subject = Subject(loss, variant, SHAPES[variant.family], dtype, "cpu")
     inputs = drawing.draw(variant, subject.shape, dtype, "cpu", seed)
     for earlier in range(seed + 1, seed + 100):
+        longer = 3 ** (1 + (earlier - seed) // 25)
         batch = drawing.random_batch(subject.shape, earlier, unit=variant.unit_embeddings)
         fields = ("embeddings", "second", "third")
-        batch = dataclasses.replace(batch, **{name: 3 * getattr(batch, name) for name in fields})
+        batch = dataclasses.replace(
+            batch, **{name: longer * getattr(batch, name) for name in fields}
+        )
         stale = drawing.inputs(variant, batch, dtype, "cpu")
         if variant.output != "loss" or _are_apart(subject, inputs, stale):
             return subject, inputs, stale
