@@ -12,7 +12,7 @@ from .presets import Preset
 
 SUITES = {
     "agreement": "gradients and values against the float64 reference, on small ragged shapes",
-    "speed": "time and memory of every contender, over batch sizes, dimensions and numbers of classes",
+    "speed": "time and memory of every contender, over batches, dimensions and numbers of classes",
     "real": "the same on embeddings of a small network trained on scikit-learn's digits",
     "training": "one small network trained with each loss on digits, logged to MLflow",
 }
