@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 _FOOTER = (
@@ -161,3 +161,22 @@ def table(
         numeric=frozenset(columns.index(name) for name in numeric),
         anchors=tuple(anchors),
     )
+
+
+def mapped(blocks: Sequence[Block], change: Callable[[Block], Block]) -> list[Block]:
+    """Every block changed, also those inside others; a figure's own table too."""
+    made: list[Block] = []
+    for block in blocks:
+        if isinstance(block, Details):
+            block = replace(block, blocks=mapped(block.blocks, change))
+        elif isinstance(block, Figure):
+            data = change(block.data)
+            assert isinstance(data, Table)
+            block = replace(block, data=data)
+        made.append(change(block))
+    return made
+
+
+def changed(sections: Sequence[Section], change: Callable[[Block], Block]) -> list[Section]:
+    """Every block of every section changed."""
+    return [replace(section, blocks=mapped(section.blocks, change)) for section in sections]

@@ -25,7 +25,7 @@ _REPLACED = (
     (r"\\(?:le)(?![a-z])", r"\\leq"),
     (r"\\(?:ge)(?![a-z])", r"\\geq"),
 )
-_CODES = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C"}
+_CODES = {Path.MOVETO: "m", Path.LINETO: "l", Path.CURVE3: "q", Path.CURVE4: "c"}
 
 
 def equation(latex: str) -> Equation:
@@ -59,18 +59,27 @@ def _svg(latex: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{label}" '
         f'viewBox="0 0 {width:.1f} {height:.1f}" width="{width:.0f}" height="{height:.0f}">'
-        f'<path fill="currentColor" d="{_commands(path, 1 - left, top + 1)}"/></svg>'
+        f'<path fill="currentColor" transform="scale(.1)" '
+        f'd="{_commands(path, 1 - left, top + 1)}"/></svg>'
     )
 
 
 def _commands(path: Path, right: float, down: float) -> str:
+    """In tenths of a pixel from point to point, which is half as long as where each point lies."""
     parts = []
+    x = y = start_x = start_y = 0
     for vertices, code in path.iter_segments(simplify=False, curves=True):
         if code == Path.CLOSEPOLY:
-            parts.append("Z")
+            x, y = start_x, start_y
+            parts.append("z")
             continue
-        points = " ".join(
-            f"{right + x:.1f} {down - y:.1f}" for x, y in vertices.reshape(-1, 2).tolist()
-        )
-        parts.append(_CODES[code] + points)
+        points = [
+            (round(10 * (right + across)), round(10 * (down - up)))
+            for across, up in vertices.reshape(-1, 2).tolist()
+        ]
+        numbers = " ".join(f"{a - x} {b - y}" for a, b in points)
+        parts.append(_CODES[code] + numbers.replace(" -", "-"))
+        x, y = points[-1]
+        if code == Path.MOVETO:
+            start_x, start_y = x, y
     return "".join(parts)

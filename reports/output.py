@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks import files
 
-from . import pages, tables
+from . import fitting, pages, tables
 from .document import Document
 from .style import Looks
 
@@ -23,10 +24,15 @@ def write(folder: Path, made: Document, looks: Looks, beside: Mapping[str, str])
         **{f"figures/{figure.name}.svg": figure.svg + "\n" for figure in made.figures()},
         **beside,
         MARKDOWN: tables.markdown(made),
-        PAGE: pages.render(made, looks),
+        PAGE: _page(made, looks),
     }
     for stale in set((folder / "figures").glob("*.svg")) - {folder / name for name in outputs}:
         stale.unlink()
     for name, text in outputs.items():
         files.write(folder / name, text)
     return folder / PAGE
+
+
+def _page(made: Document, looks: Looks) -> str:
+    render = functools.partial(pages.render, looks=looks)
+    return fitting.fitted(made, render, PAGE, f"all are in {MARKDOWN}", figures="figures")

@@ -16,6 +16,7 @@ from html import escape
 from typing import Any
 
 import matplotlib
+from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -93,14 +94,26 @@ class Looks:
         others = sorted(set(contenders) - set(_KNOWN))
         spare = {name: _SPARE[i % len(_SPARE)] for i, name in enumerate(others)}
         self._looks = {**_KNOWN, **spare}
-        rank = list(self._looks)
-        self.order = sorted(set(contenders), key=rank.index)
+        self.order = sorted(set(contenders), key=self.place)
 
     def __getitem__(self, contender: str) -> Look:
         return self._looks[contender]
 
     def __contains__(self, contender: str) -> bool:
         return contender in self._looks
+
+    def place(self, contender: str) -> int:
+        return list(self._looks).index(contender)
+
+    def styles(self) -> Markup:
+        """A style for the mark of each (``.m0``, ``.m1``, ...), said once a page. Readers of the
+        screen are not read the mark, for the name follows it."""
+        marks = (
+            f'.m{place}::before {{ color: {self[name].ink}; content: "{self[name].glyph}"; '
+            f'content: "{self[name].glyph}" / ""; }}\n'
+            for place, name in enumerate(self._looks)
+        )
+        return Markup("".join(marks))
 
 
 @contextmanager
@@ -134,6 +147,9 @@ def short(text: str, most: int = 60) -> str:
 _NUMBERS = re.compile(r'(?<= )(d|x|y|points)="([^"]*)"')
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 _ID = re.compile(r'(\bid="|url\(#|href="#)')
+_GROUP = re.compile(r"<g(?: [^>]*)?(?<!/)>|</g>")
+# Said once, of the whole drawing.
+_FONT = "font-family: 'DejaVu Sans'; "
 # What matplotlib writes and a page has no use for: prolog, metadata, a style sheet that would
 # reach the whole page, ids of groups, rotations by nothing, indentation.
 _NEEDLESS = re.compile(
@@ -158,8 +174,7 @@ def to_svg(drawn: Figure, name: str, title: str, alt: str) -> str:
     text = _NEEDLESS.sub("", picking.attributes(text[text.index("<svg") :]))
     text = _NUMBERS.sub(lambda m: f'{m[1]}="{_short(m[2])}"', text)
     text = _ID.sub(lambda m: f"{m[1]}{name}-", text)
-    text = text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
-    text = re.sub(r">\s+<", "><", text)
+    text = _without_bare_groups(re.sub(r">\s+<", "><", text.replace(_FONT, "")))
     head, _, rest = text.partition(">")
     head = re.sub(r' (?:width|height)="[^"]*"', "", head)
     label = f'role="img" aria-labelledby="{name}-title {name}-desc"'
@@ -167,8 +182,22 @@ def to_svg(drawn: Figure, name: str, title: str, alt: str) -> str:
         f'<title id="{name}-title">{escape(plain(title))}</title>'
         f'<desc id="{name}-desc">{escape(plain(alt))}</desc>'
     )
-    shape = 'style="stroke-linejoin: round; stroke-linecap: butt"'
+    font = "font-family: 'DejaVu Sans', Verdana, sans-serif"
+    shape = f'style="stroke-linejoin: round; stroke-linecap: butt; {font}"'
     return f"{head} {label} {shape}>{inside}{rest.strip()}"
+
+
+def _without_bare_groups(text: str) -> str:
+    """Groups that say nothing of what is in them are most of a drawing's tags."""
+    said: list[bool] = []
+
+    def kept(tag: re.Match[str]) -> str:
+        if tag[0] == "</g>":
+            return "</g>" if said.pop() else ""
+        said.append(tag[0] != "<g>")
+        return tag[0] if said[-1] else ""
+
+    return _GROUP.sub(kept, text)
 
 
 def _short(numbers: str) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from kernels import catalogue
-from reports.site.rendering import MOST_BYTES
+from reports.fitting import MOST_BYTES
 from tests.synthetic_run import BATCH, HEAD, Maker
 
 SECONDS, BYTES = 60, 10**9

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from benchmarks.records import RecordError
 from marginbench import cli
+from reports import fitting
 from reports.document import Document, Figure, Link, Section, table
 from reports.site import building, loading, rendering, sources, verifying
 from reports.style import Looks
@@ -156,10 +157,12 @@ def test_tables_say_what_they_are_sorted_and_filtered_by(pages: dict[str, Page])
                for at in page.named("td") if "data-sort" in at)  # fmt: skip
 
 
-def test_a_contender_looks_the_same_on_every_page(pages: dict[str, Page]):
+def test_a_contender_looks_the_same_on_every_page(root: Path, pages: dict[str, Page]):
+    looks = Looks(())
     for path in ("index.html", "losses/triplet.html", "machines/evil.html"):
-        marks = [at["style"] for at in pages[path].named("span") if "style" in at]
-        assert "color: #E69F00" in marks and "color: currentColor" in marks, path
+        marks = {at["class"] for at in pages[path].named("i")}
+        assert {f"mark m{looks.place(name)}" for name in ("eager", "compiled")} <= marks, path
+        assert str(looks.styles()) in (root / "site" / path).read_text(), path
 
 
 def test_the_same_records_give_the_same_bytes_and_any_change_is_found(root: Path):
@@ -266,7 +269,7 @@ def test_a_page_that_is_too_large_is_cut_and_says_so(monkeypatch: pytest.MonkeyP
     rows = [(str(n), "x" * 50) for n in range(2000)]
     made = Document("t", "s", "l", [], [], [Section("a", "A", [table(("n", "x"), rows)])])
     frame = rendering.Frame((), Looks(()))
-    monkeypatch.setattr(rendering, "MOST_BYTES", 60_000)
+    monkeypatch.setattr(fitting, "MOST_BYTES", 60_000)
     text = rendering.page(made, "x.html", frame)
     assert len(text.encode()) <= 60_000 and "The first 400 of 2,000 rows" in text
     svg = f"<svg>{'x' * 70_000}</svg>"
@@ -275,6 +278,6 @@ def test_a_page_that_is_too_large_is_cut_and_says_so(monkeypatch: pytest.MonkeyP
     drawn = replace(made, sections=[Section("a", "A", [figure])])
     text = rendering.page(drawn, "x.html", frame)
     assert '<img src="f.svg" alt="what it shows"' in text and "<svg>" not in text
-    monkeypatch.setattr(rendering, "MOST_BYTES", 100)
-    with pytest.raises(rendering.TooLarge):
+    monkeypatch.setattr(fitting, "MOST_BYTES", 100)
+    with pytest.raises(fitting.TooLarge):
         rendering.page(made, "x.html", frame)

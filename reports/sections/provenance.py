@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from benchmarks.metrics import METRICS
 from benchmarks.records import Result
@@ -15,6 +15,7 @@ from .context import Context, machine_name, mark
 
 TITLE = "Provenance"
 FEW = 30
+_CONTENDER = " --contender "
 # Metrics that have a place of their own on the page.
 SHOWN = {
     *PASSES, "first_call_s", "peak_bytes", "peak_reserved_bytes", "relative_error",
@@ -179,18 +180,29 @@ def _figure(result: Result) -> str:
 def _commands(context: Context) -> Details:
     rows, anchors = [], []
     for measured in context.records.cases:
-        contenders: dict[str, list[str]] = {}
-        for result in measured.results:
-            together = contenders.setdefault(result.provenance.command, [])
-            if result.contender not in together:
-                together.append(result.contender)
-        for number, (command, names) in enumerate(contenders.items()):
-            # The first row of a case is what the rest of the page links to.
-            anchors.append(context.anchor(measured) if number == 0 else "")
-            rows.append(
-                (Cell(measured.case.id, code=True), ", ".join(names), Cell(command, code=True))
-            )
-    columns = ("case", "contenders", "command that measures it again")
+        # The rest of the page links to a case's first row.
+        anchor = context.anchor(measured)
+        for command, names in commands(measured.results):
+            anchors.append(anchor)
+            rows.append((", ".join(names), Cell(command, code=True)))
+            anchor = ""
+    columns = ("contenders", "command that measures them again")
     made = table(columns, rows, anchors=anchors)
     cases = units.plural(len(context.records.cases), "case")
     return Details(f"Commands: each row can be measured again ({cases})", [made])
+
+
+def commands(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
+    """What measures a case again, and whom: commands that differ in the contenders alone are one,
+    of all that ran. It names the case."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    ran = [result for result in results if result.status != "not_run"] or results
+    for result in ran:
+        command, _, named = result.provenance.command.partition(_CONTENDER)
+        measured, asked = found.setdefault(command, ([], []))
+        measured += [result.contender] * (result.contender not in measured)
+        asked += [name for name in named.split(",") if name and name not in asked]
+    return [
+        (f"{command}{_CONTENDER}{','.join(asked)}" if asked else command, measured)
+        for command, (measured, asked) in found.items()
+    ]

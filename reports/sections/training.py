@@ -97,9 +97,8 @@ def _figures(context: Context, ran: list[Training]) -> list[Figure]:
     by_metric = {metric: found for metric, found in by_metric.items() if found}
     made = []
     if by_metric:
-        made.append(
-            curves("training-curves", "Training curves", by_metric, context.looks, _epochs(ran))
-        )
+        data = _epochs(ran, list(by_metric))
+        made.append(curves("training-curves", "Training curves", by_metric, context.looks, data))
     return [*made, *_finals(context, ran)]
 
 
@@ -148,9 +147,7 @@ def _number(epoch: Mapping[str, float | None], place: int) -> float:
     return float(place if number is None else number)
 
 
-def _epochs(ran: list[Training]) -> Table:
-    names = list(dict.fromkeys(n for one in ran for epoch in one.epochs for n in epoch))
-    names = [name for name in names if name != EPOCH]
+def _epochs(ran: list[Training], names: list[str]) -> Table:
     rows = []
     for one in ran:
         for number, epoch in enumerate(one.epochs):

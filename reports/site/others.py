@@ -10,12 +10,25 @@ from typing import Any
 
 from benchmarks.records import RecordError
 
-from ..document import Block, Cell, Document, Fact, Link, Links, Section, Table, Text, Tone, table
+from ..document import (
+    Block,
+    Cell,
+    Document,
+    Fact,
+    Link,
+    Links,
+    Section,
+    Table,
+    Text,
+    Tone,
+    mapped,
+    table,
+)
 from ..gate.trust.page import SUMMARY
 from ..quality import answer, judging, overview, published, reading
 from ..quality.looks import LossLooks
 from ..units import NOTHING
-from . import figure_files, rendering, sorting
+from . import figure_files, rendering
 from .machines import FOOTER
 from .rendering import Frame
 from .sources import Folder, Published
@@ -105,7 +118,7 @@ def _elsewhere(blocks: Sequence[Block], path: str) -> list[Block]:
         )
         return replace(block, rows=rows)
 
-    return sorting.mapped(blocks, change)
+    return mapped(blocks, change)
 
 
 def trial(folder: Folder, output: Output) -> Trial:

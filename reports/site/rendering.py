@@ -9,25 +9,14 @@ from pathlib import Path
 
 import jinja2
 
-from benchmarks.records import RecordError
-
-from .. import pages
-from ..document import Block, Cell, Document, Figure, Link, Links, Table
+from .. import fitting, pages
+from ..document import Block, Cell, Document, Figure, Link, Links, Table, changed
 from ..style import Looks
 from . import sorting, theme
 from .context import relative
 
-MOST_BYTES = 2_000_000
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 STYLE, SCRIPT = "assets/style.css", "assets/interactive.js"
-# How many rows a table may have, and whether large drawings stand in files of their own: the first
-# of these under which the page is small enough.
-LIMITS = ((1000, False), (400, False), (150, False), (150, True), (60, True), (20, True))
-LARGE_DRAWING = 20_000
-
-
-class TooLarge(RecordError):
-    """A page that is beyond the limit however much is left out."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +28,17 @@ class Frame:
 
 
 def page(document: Document, path: str, frame: Frame) -> str:
-    """``path`` from the site's root. Raises `TooLarge`."""
+    """``path`` from the site's root. Raises `reports.fitting.TooLarge`."""
     change = functools.partial(_addressed, page=path)
-    sections = sorting.sections(document.sections, change)
-    size = 0
-    for rows, apart in LIMITS:
-        cut = functools.partial(_cut, most=rows, apart=apart)
-        made = replace(document, sections=sorting.sections(sections, cut))
-        text = _template("page.html").render(
+
+    def render(made: Document) -> str:
+        return _template("page.html").render(
             document=made, looks=frame.looks, nav=_nav(frame.nav, path),
             root="../" * path.count("/"), script=has_script(),
-        )  # fmt: skip
-        size = len(text.encode())
-        if size <= MOST_BYTES:
-            return text + "\n"
-    raise TooLarge(f"{path}: expected at most {MOST_BYTES:,} bytes; it takes {size:,}")
+        ) + "\n"  # fmt: skip
+
+    made = replace(document, sections=changed(document.sections, change))
+    return fitting.fitted(made, render, path, "all are in the records")
 
 
 @functools.cache
@@ -105,13 +90,3 @@ def _links(items: Sequence[Link], page: str) -> tuple[Link, ...]:
 
 def _cell(cell: Cell, page: str) -> Cell:
     return replace(cell, href=relative(cell.href, page)) if cell.href else cell
-
-
-def _cut(block: Block, most: int, apart: bool) -> Block:
-    if isinstance(block, Figure) and apart and block.files and len(block.svg) > LARGE_DRAWING:
-        return replace(block, svg="")
-    if isinstance(block, Table) and len(block.rows) > most:
-        said = f"the first {most:,} of {len(block.rows):,} rows; all are in the records"
-        caption = f"{block.caption} ({said})" if block.caption else said.capitalize()
-        return replace(block, rows=block.rows[:most], anchors=block.anchors[:most], caption=caption)
-    return block

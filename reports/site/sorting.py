@@ -4,10 +4,9 @@ name something are marked. What the page says does not change, and it needs no s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ..document import Block, Cell, Details, Figure, Section, Table
+from ..document import Cell, Table
 
 _UNITS = {
     "ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "s": 1.0,
@@ -50,21 +49,3 @@ def _cell(cell: Cell) -> Cell:
         return cell
     value = number(cell.text)
     return cell if value is None else replace(cell, sort=f"{value:.6g}")
-
-
-def mapped(blocks: Sequence[Block], change: Callable[[Block], Block]) -> list[Block]:
-    """Every block changed, also those inside others; a figure's own table too."""
-    made: list[Block] = []
-    for block in blocks:
-        if isinstance(block, Details):
-            block = replace(block, blocks=mapped(block.blocks, change))
-        elif isinstance(block, Figure):
-            data = change(block.data)
-            assert isinstance(data, Table)
-            block = replace(block, data=data)
-        made.append(change(block))
-    return made
-
-
-def sections(found: Sequence[Section], change: Callable[[Block], Block]) -> list[Section]:
-    return [replace(section, blocks=mapped(section.blocks, change)) for section in found]

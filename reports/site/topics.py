@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..document import Block, Cell, Details, Figure, Link, Links, Section, Table, Text
+from ..document import Block, Cell, Details, Figure, Link, Links, Section, Table, Text, mapped
 from ..sections import agreement, answer, mining, missing, real, scaling
-from . import roofline, sorting, theme
+from . import roofline, theme
 from .context import SiteContext
 
 Rates = Mapping[int, Mapping[str, float]]
@@ -97,7 +97,7 @@ def resolved(
             return replace(one, href=at, link="", record="")
         return replace(one, link="", record="") if case else one
 
-    return sorting.mapped(blocks, change)
+    return mapped(blocks, change)
 
 
 def placed(blocks: Sequence[Block], prefix: str) -> list[Block]:
@@ -120,7 +120,7 @@ def placed(blocks: Sequence[Block], prefix: str) -> list[Block]:
     def cell(one: Cell) -> Cell:
         return replace(one, link=f"{prefix}-{one.link}") if one.link else one
 
-    return sorting.mapped(blocks, change)
+    return mapped(blocks, change)
 
 
 def figures(blocks: Sequence[Block]) -> int:
