@@ -149,7 +149,7 @@ _LONG = re.compile(r"-?\d+\.\d{3,}")
 _ID = re.compile(r'(\bid="|url\(#|href="#)')
 _GROUP = re.compile(r"<g(?: [^>]*)?(?<!/)>|</g>")
 # Said once, of the whole drawing.
-_FONT = "font-family: 'DejaVu Sans'; "
+_FONT = re.compile(r"font-family: 'DejaVu Sans'(?:; )?")
 # What matplotlib writes and a page has no use for: prolog, metadata, a style sheet that would
 # reach the whole page, ids of groups, rotations by nothing, indentation.
 _NEEDLESS = re.compile(
@@ -174,7 +174,7 @@ def to_svg(drawn: Figure, name: str, title: str, alt: str) -> str:
     text = _NEEDLESS.sub("", picking.attributes(text[text.index("<svg") :]))
     text = _NUMBERS.sub(lambda m: f'{m[1]}="{_short(m[2])}"', text)
     text = _ID.sub(lambda m: f"{m[1]}{name}-", text)
-    text = _without_bare_groups(re.sub(r">\s+<", "><", text.replace(_FONT, "")))
+    text = _without_bare_groups(re.sub(r">\s+<", "><", _FONT.sub("", text)))
     head, _, rest = text.partition(">")
     head = re.sub(r' (?:width|height)="[^"]*"', "", head)
     label = f'role="img" aria-labelledby="{name}-title {name}-desc"'
