@@ -119,11 +119,17 @@ def _implementations(made: Sequence[Made], losses: Sequence[str]) -> list[Block]
 
 
 def _first(ranks: list[Rank]) -> tuple[Cell | str, ...]:
-    first, rest = ranks[0], ranks[1:3]
-    then = ", ".join(f"{rank.contender} {rank.speed:.3g}×" for rank in rest) or units.NOTHING
+    first, rest = ranks[0], ranks[1:4]
+    then = ", ".join(
+        f"{rank.contender} {rank.speed:.3g}×"
+        + ("" if rank.ranked else f" (in {rank.cases} of {first.cases})")
+        for rank in rest
+    )
     name = Cell(first.contender, tone="strong", mark=first.contender)
-    span = f"{first.speed:.3g}× ({first.lowest:.3g}× to {first.highest:.3g}×)"
-    return name, span, f"{first.won} of {first.cases}", then
+    span = f"{first.speed:.3g}×"
+    if first.lowest != first.highest:
+        span += f" ({first.lowest:.3g}× to {first.highest:.3g}×)"
+    return name, span, f"{first.won} of {first.cases}", then or units.NOTHING
 
 
 def _memory(one: Made, loss: str, device: str) -> Cell:

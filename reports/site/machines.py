@@ -180,7 +180,8 @@ CRITERION = (
     "Ranked by the geometric mean of the speed relative to eager PyTorch over all timed cases of "
     "the loss that the contender got right, forward and backward together; paired round by round, "
     "inside one session on one machine. A case is won with every 95% interval clear of 1. Memory "
-    "does not enter. Contenders that were timed in fewer cases are ranked over those."
+    "does not enter. Contenders that were timed in fewer cases are ranked over those; in less "
+    "than half of a loss's cases, they have no place and come last."
 )
 
 
@@ -193,9 +194,10 @@ def ranking(ranks: tuple[Rank, ...]) -> list[Block]:
     for rank in ranks:
         place = place + 1 if (rank.loss, rank.device) == before else 1
         before = (rank.loss, rank.device)
+        said = str(place) if rank.ranked else units.NOTHING
         wrong = Cell(str(rank.wrong), tone="bad" if rank.wrong else "quiet")
         rows.append(
-            (Cell(rank.loss, href=f"losses/{slug(rank.loss)}.html"), rank.device, str(place),
+            (Cell(rank.loss, href=f"losses/{slug(rank.loss)}.html"), rank.device, said,
              mark(rank.contender), Cell(f"{rank.speed:.3g}×", tone="strong" if place == 1 else ""),
              f"{rank.lowest:.3g}× to {rank.highest:.3g}×", str(rank.cases), str(rank.won), wrong)
         )  # fmt: skip

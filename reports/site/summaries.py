@@ -38,7 +38,9 @@ class Best:
 @dataclass(frozen=True)
 class Rank:
     """A contender of a loss on a device. ``speed``: geometric mean over ``cases`` of its speed
-    relative to eager, of the cases that it got right; ``wrong``: cases that it did not."""
+    relative to eager, of the cases that it got right; ``wrong``: cases that it did not.
+    ``ranked``: it was timed in at least half of the loss's cases; one that was not says too little
+    of the loss to come before one that was."""
 
     loss: str
     device: str
@@ -49,6 +51,7 @@ class Rank:
     cases: int
     won: int
     wrong: int
+    ranked: bool = True
 
 
 @dataclass(frozen=True)
@@ -140,13 +143,19 @@ def _ranks(records: Records) -> list[Rank]:
                 kept["speeds"].append(speed)
             if one.contender == winner:
                 kept["won"].append(1)
+    timed = {key: len(kept["speeds"]) + len(kept["wrong"]) for key, kept in found.items()}
     ranks = [
         Rank(*key, _mean(kept["speeds"]), min(kept["speeds"]), max(kept["speeds"]),
-             len(kept["speeds"]), len(kept["won"]), len(kept["wrong"]))
+             len(kept["speeds"]), len(kept["won"]), len(kept["wrong"]),
+             2 * timed[key] >= timed.get((*key[:2], BASE), 0))
         for key, kept in found.items()
         if kept["speeds"]
     ]  # fmt: skip
-    return sorted(ranks, key=lambda rank: (rank.loss, rank.device, -rank.speed, rank.contender))
+    return sorted(ranks, key=_place)
+
+
+def _place(rank: Rank) -> tuple[object, ...]:
+    return rank.loss, rank.device, not rank.ranked, -rank.speed, rank.contender
 
 
 def _mean(speeds: list[float]) -> float:

@@ -1,0 +1,42 @@
+"""Who is first for a loss: by all that was timed of it, not by the one case that suits a rival."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.records import Line
+from reports import reading
+from reports.site import summaries
+from tests.synthetic_run import BATCH, Maker, write
+
+SIZES = BATCH[:4]
+
+
+def _ranks(folder: Path, timed_in: int) -> dict[str, summaries.Rank]:
+    """Of a loss in four sizes, of which the fastest contender, compiled, was timed in some."""
+    maker = Maker(0, rounds=12, losses=(("triplet", "batch-hard", "batch", SIZES),))
+    small = {f"B{batch}-" for batch, _, _ in SIZES[:timed_in]}
+
+    def is_kept(line: Line) -> bool:
+        case = getattr(line, "case", None)
+        if getattr(line, "contender", "") != "compiled" or case is None or case.suite != "speed":
+            return not (case and getattr(line, "kind", "") == "result" and case.suite == "real")
+        return any(f"/{size}" in case.id for size in small)
+
+    write(folder, [line for line in maker.lines() if is_kept(line)])
+    found = summaries.summary("m", "M", "", reading.load(folder / "records.jsonl")).ranks
+    return {rank.contender: rank for rank in found}
+
+
+@pytest.mark.parametrize("timed_in", [1, 2, 4])
+def test_first_is_who_was_timed_in_at_least_half_of_the_cases(tmp_path: Path, timed_in: int):
+    ranks = _ranks(tmp_path, timed_in)
+    assert ranks["compiled"].speed > 1.5 and ranks["compiled"].cases == timed_in
+    assert ranks["eager"].cases == len(SIZES) and ranks["eager"].ranked
+    order = [name for name in ranks if name in ("eager", "compiled")]
+    if timed_in * 2 >= len(SIZES):
+        assert ranks["compiled"].ranked and order == ["compiled", "eager"]
+    else:
+        assert not ranks["compiled"].ranked and list(ranks)[-1] == "compiled"
