@@ -70,6 +70,9 @@ def test_an_unfinished_dirty_run_says_so(tmp_path: Path):
     page = report(tmp_path, [session([trained[0].name, "closed/later"], dirty=True), *trained])
     assert "Incomplete run: 1 of 2 planned trainings are missing" in page.seen
     assert "closed/later" in page.seen and "uncommitted changes" in page.seen
+    # The page knows one claim, and names those that nothing was trained for in a sentence.
+    assert "Claims that this run did not try: " in page.seen
+    assert "What the papers say, and what came out" not in page.seen
 
 
 def test_nothing_trained_is_an_honest_page(tmp_path: Path):

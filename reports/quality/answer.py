@@ -24,16 +24,19 @@ def section(quality: Quality, judged: list[Judged]) -> Section:
     else:
         blocks.append(Text("No loss was trained to its end in the closed or the open division, so "
                            "there is nothing to compare yet."))  # fmt: skip
+    tried = [one for one in judged if one.trainings]
     verdicts: list[tuple[Cell | str, ...]] = [
         (str(one.claim.number), Cell(one.verdict.outcome, tone=TONES[one.verdict.outcome]),
-         Cell(one.claim.title, link=one.anchor), scope(one.trainings) or "nothing",
-         one.verdict.reason)
-        for one in judged
+         Cell(one.claim.title, link=one.anchor), scope(one.trainings), one.verdict.reason)
+        for one in tried
     ]  # fmt: skip
     if verdicts:
         caption = "What the papers say, and what came out"
         made = table(("", "verdict", "claim", "tried on", "why"), verdicts, caption)
         blocks += [made, Text(SCOPE, "note")]
+    left = ", ".join(str(one.claim.number) for one in judged if one not in tried)
+    if left:
+        blocks.append(Text(f"Claims that this run did not try: {left}.", "note"))
     return Section("answer", TITLE, blocks)
 
 
