@@ -60,7 +60,8 @@ def _made(page: Path, out: Path, *arguments: str) -> Path:
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise NoPdf(f"{browser} did not print {page}: {error}") from None
-        if not made.is_file():
+        # One that fails may leave a file behind: cut short, or empty.
+        if done.returncode or not made.is_file() or not made.stat().st_size:
             said = done.stderr.strip().splitlines() or ["it said nothing"]
             raise NoPdf(f"{browser} did not print {page} (exit code {done.returncode}): {said[-1]}")
         from benchmarks import files

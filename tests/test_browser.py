@@ -17,7 +17,6 @@ from browser import PHONE, browser, chromium, opened, pages_and_texts, violation
 from click.testing import CliRunner
 
 import marginbench
-from reports import pdf
 from reports.build import build
 from reports.site import building
 
@@ -180,10 +179,3 @@ def test_it_prints(browser: Any, page_at: Any, name: str):
     with opened(browser, page_at(name)) as found:
         pages, shown = pages_and_texts(found.page.pdf(format="A4"))
     assert 2 <= pages <= 60 and shown > 100
-
-
-def test_a_report_without_chromium_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setenv(pdf.VARIABLE, "/nowhere/chromium")
-    found = CliRunner().invoke(marginbench.cli, ["report", str(_run(tmp_path)), "--pdf"])
-    assert found.exit_code == 3 and "apt-get install chromium" in found.output
-    assert (tmp_path / "index.html").is_file() and not (tmp_path / "report.pdf").exists()
