@@ -5,13 +5,17 @@ Where either is missing the tests that ask for it are skipped, and say what to i
 
 from __future__ import annotations
 
+import functools
+import http.server
 import re
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -55,16 +59,38 @@ def browser() -> Iterator[Any]:
         launched.close()
 
 
+class _Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Nothing among the tests' own lines."""
+
+
 @contextmanager
-def opened(browser: Any, path: Path, **options: Any) -> Iterator[Opened]:
-    """The page at ``path``, in a context of its own; every request but of files is refused."""
+def served(folder: Path) -> Iterator[str]:
+    """The folder over HTTP on this machine; gives its address, which ends in a slash."""
+    handler = functools.partial(_Silent, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def opened(browser: Any, page: Path | str, **options: Any) -> Iterator[Opened]:
+    """A file, or an address under what `served` gives, in a context of its own; every request but
+    of files, or of that server, is refused."""
+    address = page if isinstance(page, str) else page.resolve().as_uri()
+    allowed = "file://" if address.startswith("file://") else urljoin(address, "/")
     context = browser.new_context(**{"viewport": DESK, **options})
     context.set_default_timeout(20_000)
     found = Opened(context.new_page())
 
     def answer(route: Any) -> None:
         url = route.request.url
-        if url.startswith(("file://", "data:")):
+        if url.startswith((allowed, "data:")):
             route.continue_()
             return
         found.outside.append(url)
@@ -75,7 +101,7 @@ def opened(browser: Any, path: Path, **options: Any) -> Iterator[Opened]:
     found.page.on("pageerror", lambda error: found.complaints.append(f"error: {error}"))
     found.page.on("requestfailed", lambda asked: found.complaints.append(f"failed: {asked.url}"))
     try:
-        found.page.goto(path.resolve().as_uri())
+        found.page.goto(address)
         yield found
     finally:
         context.close()

@@ -6,14 +6,16 @@ Skipped, with what to install, where Playwright or Chromium is missing; CI has b
 from __future__ import annotations
 
 import lzma
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import synthetic_quality
 import synthetic_run
-from browser import PHONE, browser, chromium, opened, pages_and_texts, violations
+from browser import PHONE, browser, chromium, opened, pages_and_texts, served, violations
 from click.testing import CliRunner
 
 import marginbench
@@ -179,3 +181,58 @@ def test_it_prints(browser: Any, page_at: Any, name: str):
     with opened(browser, page_at(name)) as found:
         pages, shown = pages_and_texts(found.page.pdf(format="A4"))
     assert 2 <= pages <= 60 and shown > 100
+
+
+# Ways into a page for a script of somebody else's, each of which would leave its name.
+INJECTED = {
+    "inline": "<script>document.body.dataset.inline = 1</script>",
+    "handler": "<img src='data:,' alt='' onerror='document.body.dataset.handler = 1'>",
+    "data": "<script src='data:text/javascript,document.body.dataset.data = 1'></script>",
+    "frame": "<iframe srcdoc='<script>parent.document.body.dataset.frame = 1</script>'></iframe>",
+}
+POLICY = re.compile(r"<meta http-equiv=.Content-Security-Policy.[^>]*>")
+
+
+@contextmanager
+def _injected(page: Path, with_policy: bool) -> Iterator[Path]:
+    """A page of the site that holds what was never ours, beside it, for its script and style."""
+    text = page.read_text()
+    assert len(POLICY.findall(text)) == 1
+    made = page.with_name("injected.html")
+    made.write_text((text if with_policy else POLICY.sub("", text)).replace(
+        "<header>", "".join(INJECTED.values()) + "<header>", 1))  # fmt: skip
+    try:
+        yield made
+    finally:
+        made.unlink()
+
+
+@pytest.mark.parametrize("way", ["file", "http"])
+def test_only_the_sites_own_script_and_style_are_used(browser: Any, page_at: Any, way: str):
+    page, ran = page_at("site machines/*.html"), "Object.keys(document.body.dataset)"
+    with ExitStack() as stack:
+        at: Path | str = stack.enter_context(_injected(page, with_policy=True))
+        if way == "http":
+            at = stack.enter_context(served(page.parent.parent)) + "machines/injected.html"
+        found = stack.enter_context(opened(browser, at))
+        found.page.wait_for_load_state()
+        assert found.page.evaluate(ran) == [] and not found.outside
+        assert all("Content Security Policy" in said for said in found.complaints)
+        assert (
+            found.page.locator(".skip").evaluate("e => getComputedStyle(e).position") == "absolute"
+        )
+        tools = found.page.locator(".tools:has(input[type=search]):visible").first
+        table = tools.locator("xpath=following-sibling::div[1]")
+        table.locator("button.sort").first.click()
+        assert table.locator("th").first.get_attribute("aria-sort") == "ascending"
+        assert table.locator("tbody tr:visible").count()
+        tools.locator("input").fill("nothing has this")
+        assert not table.locator("tbody tr:visible").count()
+
+
+def test_without_the_policy_whatever_is_injected_runs(browser: Any, page_at: Any):
+    """So that the test above would see it run."""
+    page = page_at("site machines/*.html")
+    with _injected(page, with_policy=False) as bad, opened(browser, bad) as found:
+        found.page.wait_for_load_state()
+        assert set(found.page.evaluate("Object.keys(document.body.dataset)")) == set(INJECTED)

@@ -145,6 +145,7 @@ def test_hostile_text_is_text(root: Path, pages: dict[str, Page]):
         assert "\x07" not in text, path
     for page in pages.values():
         assert not [at for tag, at in page.tags if tag == "script" and not at.get("src")]
+        assert "Content-Security-Policy" in {at.get("http-equiv") for at in page.named("meta")}
     assert '<script>alert("x")</script>' in pages["machines/evil.html"].seen
 
 
