@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.records import RecordError
 from reports.quality.build import build as build_quality
-from reports.site import building, verifying
+from reports.site import building, others, verifying
 from tests import synthetic_quality
 from tests.page_reader import Page
 
@@ -47,8 +48,27 @@ def test_a_training_page_and_the_trials_stand_with_their_records(root: Path):
     trial = Page((root / "site/gate.html").read_text())
     assert "met" in trial.seen and "marginbench verify reports/published/gate-trust" in trial.seen
     copied = root / "site/gate/xeon-2-cores"
-    for name in ("index.html", "trust.jsonl.xz", "figures/found.svg"):
+    for name in ("report.md", "trust.jsonl.xz", "figures/found.svg"):
         assert (copied / name).read_bytes() == (TRIAL / name).read_bytes()
+
+
+def test_the_trials_page_leads_back_and_is_else_what_is_committed(root: Path):
+    copied = root / "site/gate/xeon-2-cores/index.html"
+    text = copied.read_bytes().decode()
+    assert text.replace(others.WAY_BACK, "").encode() == (TRIAL / "index.html").read_bytes()
+    page = Page(text)
+    back = [at["href"] for at in page.named("a") if not at["href"].startswith("#")]
+    assert [(copied.parent / href).resolve().relative_to(root / "site").as_posix()
+            for href in back[:2]] == ["index.html", "gate.html"]  # fmt: skip
+    tags = [(tag, at.get("class")) for tag, at in page.tags]
+    assert tags.index(("a", "skip")) < tags.index(("nav", None)) < tags.index(("header", None))
+
+
+def test_a_trials_page_that_is_none_is_refused(root: Path, tmp_path: Path):
+    path = tmp_path / "index.html"
+    path.write_text("<html><body>not ours</body></html>")
+    with pytest.raises(RecordError, match=r"expected one <header> in .*gate-trust --page-only"):
+        others._with_way_back(path)
 
 
 def test_a_quality_page_is_verified_against_its_records(root: Path):

@@ -35,7 +35,14 @@ from .sources import Folder, Published
 from .writing import Output
 
 GATE_PAGE, REPRODUCE = "gate.html", "reproduce.html"
-_TRUST_FILES = ("index.html", "report.md", SUMMARY)
+_TRUST_PAGE = "index.html"
+_TRUST_FILES = ("report.md", SUMMARY)
+# What the site adds to the trial's own page, which knows of no site, and where.
+WAY_BACK = (
+    '<nav aria-label="Site"><a href="../../index.html">Overview</a> · '
+    f'<a href="../../{GATE_PAGE}">The gate</a></nav>\n'
+)
+_BEFORE = "<header>\n"
 _TONES: dict[str, Tone] = {"met": "good", "missed": "bad"}
 
 
@@ -123,26 +130,42 @@ def _elsewhere(blocks: Sequence[Block], path: str) -> list[Block]:
 
 def trial(folder: Folder, output: Output) -> Trial:
     """The committed page of a trial, with what it lies beside: `marginbench verify` works it out
-    again, which takes a minute. Raises RecordError where the page or its summary is missing."""
+    again, which takes a minute. All is copied byte for byte, but for `WAY_BACK` in the page.
+    Raises RecordError where the page or its summary is missing or damaged."""
     stem = f"gate/{folder.name}"
-    for name in _TRUST_FILES:
+    for name in (_TRUST_PAGE, *_TRUST_FILES):
         path = folder.path / name
         if not path.is_file():
             raise RecordError(
                 f"gate's trial: expected {name} in {folder.path}; it is not there: marginbench "
                 f"gate-trust --page-only --out {folder.path}"
             )
-        output.copy(f"{stem}/{name}", path)
+        if name != _TRUST_PAGE:
+            output.copy(f"{stem}/{name}", path)
+    output.write(f"{stem}/{_TRUST_PAGE}", _with_way_back(folder.path / _TRUST_PAGE))
     for path in sorted((folder.path / "figures").glob("*.svg")):
         output.copy(f"{stem}/figures/{path.name}", path)
     output.copy(f"{stem}/{folder.records.name}", folder.records)
     try:
         found = json.loads((folder.path / SUMMARY).read_text(encoding="utf-8"))
         sessions, targets, trials = found["sessions"], found["targets"], found["trials"]
-        return Trial(folder.name, folder.shown, f"{stem}/index.html", list(targets),
+        return Trial(folder.name, folder.shown, f"{stem}/{_TRUST_PAGE}", list(targets),
                      str(sessions[-1]["started_at"])[:10], int(trials))  # fmt: skip
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise RecordError(f"gate's trial: {folder.path / SUMMARY} is damaged: {error!r}") from None
+
+
+def _with_way_back(path: Path) -> str:
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError:
+        text = ""
+    if text.count(_BEFORE) != 1:
+        raise RecordError(
+            f"gate's trial: expected one {_BEFORE.strip()} in {path}; got {text.count(_BEFORE)}: "
+            f"marginbench gate-trust --page-only --out {path.parent}"
+        )
+    return text.replace(_BEFORE, WAY_BACK + _BEFORE)
 
 
 def gate_document(trials: Sequence[Trial]) -> Document:
@@ -158,7 +181,8 @@ def gate_document(trials: Sequence[Trial]) -> Document:
         text = f"The whole trial, {one.trials:,} verdicts with every leg, measured {one.measured}:"
         blocks: list[Block] = [
             table(columns, rows), Links((Link("the trial's page", one.page),), text),
-            Text("That page is worked out again from its record, and compared, by:"),
+            Text("That page, but for its line that leads back here, is worked out again from its "
+                 "record, and compared, by:"),
             Text(f"marginbench verify reports/published/gate-trust/{one.title}", "code"),
         ]  # fmt: skip
         sections.append(Section(f"gate-{one.name}", f"On {one.title}", blocks))
