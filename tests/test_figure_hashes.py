@@ -1,0 +1,201 @@
+"""Figures are drawn as they were pinned: the SHA-256 of each drawing, of data written out here.
+
+Drawings repeat to the byte with one matplotlib and one FreeType, and differ with another, so the
+pins in figure_hashes.json are kept by both. Where a drawing was changed on purpose, or matplotlib
+was: look at it, then ``python -m tests.test_figure_hashes --pin``, which pins them for the versions
+that are installed and leaves the other versions' pins, and ``--draw FOLDER`` writes them as SVG.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import pytest
+from matplotlib import ft2font
+
+from benchmarks.records import CaseKey
+from reports import document, figures, matrices
+from reports.comparison import Comparison
+from reports.document import Figure
+from reports.matrices import Square
+from reports.quality import pictures
+from reports.quality.looks import LossLooks
+from reports.quality.reading import Group
+from reports.reading import Measured
+from reports.scaling import Line, Panel
+from reports.site import roofline, theme
+from reports.statistics import Growth, Interval
+from reports.style import Looks
+from tests import synthetic_run
+
+ROOT = Path(__file__).resolve().parent.parent
+PINS = Path(__file__).with_name("figure_hashes.json")
+VERSIONS = f"matplotlib {matplotlib.__version__}, FreeType {ft2font.__freetype_version__}"
+MEND = "python -m tests.test_figure_hashes --pin"
+LOOKS = Looks(("reference", "eager", "compiled", "triton", "somebody's own"))
+NO_DATA = document.table(("n",), ())
+SIZES = (128, 256, 512, 1024)
+SPEED = {"eager": 1.0, "compiled": 2.0, "somebody's own": 0.5}
+
+
+def interval(value: float, spread: float = 0.25) -> Interval:
+    """Powers of two where they can be, so that no rounding depends on the machine."""
+    return Interval(value, value * (1 - spread), value * (1 + spread), 12)
+
+
+def panel(variant: str, metric: str = "both_time_s", unit: float = 2.0**-27) -> Panel:
+    lines = tuple(
+        Line(name, {b: interval(unit * b * b / speed) for b in SIZES},
+             Growth(interval(2.0, 0.125), unit, tuple(map(float, SIZES)), (2.0, 2.0)))
+        for name, speed in SPEED.items()
+    )  # fmt: skip
+    alone = Line("triton", {512: Interval(unit * 2**16, None, None, 1)}, None)
+    return Panel("triplet", variant, "batch", metric, "float32", "cpu", "drawn", 0, "batch",
+                 "D=128, 4 a class", (*lines, alone))  # fmt: skip
+
+
+def growth() -> Figure:
+    panels = [panel("batch-all"), panel("batch-hard", unit=2.0**-30)]
+    return figures.scaling("growth", "Speed against batch", panels, LOOKS)
+
+
+def memory() -> Figure:
+    return figures.scaling("memory", "Memory", [panel("batch-all", "peak_bytes", 4.0)], LOOKS)
+
+
+def growth_on_the_site() -> Figure:
+    return theme.themed(growth())
+
+
+def ratios() -> Figure:
+    def row(scale: float) -> list[Comparison]:
+        return [Comparison(name, interval(1 / speed), interval(speed * scale), wrong=scale > 1)
+                for name, speed in SPEED.items()]  # fmt: skip
+
+    return figures.ratios("ratios", "Speed", [("B=512", row(1.0)), ("B=1,024", row(4.0))], LOOKS)
+
+
+def agreement() -> Figure:
+    squares = {
+        (0, 0): Square("1.0", "fine", 1.0), (0, 1): Square("1.4", "fine", 1.4, interpreted=True),
+        (0, 2): Square("1.9", "fine", 1.9), (1, 0): Square("✗ 7.3", "worse", 7.3),
+        (1, 1): Square("not run", "not_run"), (1, 2): Square("–", "absent"),
+    }  # fmt: skip
+    columns = [("eager", "float32"), ("triton", "float32"), ("triton", "bfloat16")]
+    rows = ["softmax/linear", "triplet/batch-all"]
+    return matrices.matrix("agreement", "Agreement", "", rows, columns, squares, NO_DATA)
+
+
+def roof() -> Figure:
+    case = CaseKey(suite="speed", loss="triplet", variant="batch-all", variant_version=1,
+                   family="batch", batch=512, dim=128, classes=128, dtype="float32", device="cpu",
+                   data="drawn", seed=0)  # fmt: skip
+    measured = Measured(case, "s1", 0, ())
+    points = [
+        roofline.Point(measured, name, intensity, interval(2.0**30 * speed), None, interval(0.5))
+        for name, speed in SPEED.items()
+        for intensity in (0.5, 64.0)
+    ]
+    rates = {"bytes_per_s": 2.0**33, "flops_per_s_float32": 2.0**36}
+    return roofline.figure("triplet", points, rates, LOOKS)
+
+
+def groups() -> list[Group]:
+    """Two losses, the second of which keeps identities twice as far apart."""
+    made = next(synthetic_run.Maker().trainings())
+    found = []
+    for place, label in enumerate(("softmax/linear", "triplet/batch-hard"), start=1):
+        image = range(48)
+        series = {
+            "roc_far": [2.0**-k for k in range(14, -1, -1)],
+            "roc_tar": [(k / 14) ** (1 / (2 * place)) for k in range(15)],
+            "distance_edges": [k / 8 for k in range(17)],
+            "positive_distance_share": [1 / 8] * 8 + [0.0] * 8,
+            "negative_distance_share": [0.0] * (4 * place) + [1 / 8] * 8 + [0.0] * (8 - 4 * place),
+            "embedding_1": [place * (i % 4) + (i % 5) / 8 for i in image],
+            "embedding_2": [place * (i % 4 % 2) + (i % 7) / 8 for i in image],
+            "embedding_identity": [float(i % 4) for i in image],
+        }
+        found.append(Group(label, (made.model_copy(update={"series": series}),)))
+    return found
+
+
+def losses() -> LossLooks:
+    return LossLooks([group.label for group in groups()])
+
+
+def roc() -> Figure | None:
+    return pictures.roc("roc", groups(), "", losses())
+
+
+def embeddings() -> Figure | None:
+    return pictures.embeddings("embeddings", groups(), "", losses())
+
+
+def distances() -> Figure | None:
+    return pictures.distances("distances", groups(), "")
+
+
+DRAWN: dict[str, Callable[[], Figure | None]] = {
+    one.__name__: one
+    for one in (growth, growth_on_the_site, memory, ratios, agreement, roof, roc, embeddings,
+                distances)
+}  # fmt: skip
+
+
+def svg(name: str) -> str:
+    made = DRAWN[name]()
+    assert made is not None
+    return made.svg
+
+
+def fingerprint(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def pins() -> dict[str, dict[str, str]]:
+    return json.loads(PINS.read_text())
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_it_is_drawn_as_pinned(name: str, tmp_path: Path):
+    if VERSIONS not in pins():
+        pytest.skip(f"no drawings are pinned for {VERSIONS}, only for {', '.join(pins())}: {MEND}")
+    drawn = svg(name)
+    assert drawn == svg(name), "not even the same twice"
+    (tmp_path / f"{name}.svg").write_text(drawn)
+    assert fingerprint(drawn) == pins()[VERSIONS].get(name), (
+        f"{tmp_path / name}.svg is not as pinned; if it is as it should be: {MEND}"
+    )
+
+
+def test_the_locked_matplotlib_is_pinned_for_all_that_is_drawn():
+    """Else a new lock would turn every test above into a skip."""
+    locked = re.search(r"^matplotlib==(.+)$", (ROOT / "requirements.lock").read_text(), re.M)
+    assert locked and any(key.startswith(f"matplotlib {locked[1]},") for key in pins()), MEND
+    assert all(set(names) == set(DRAWN) for names in pins().values()), MEND
+
+
+def main(arguments: list[str]) -> str | None:
+    """Returns what is wrong with the arguments."""
+    if arguments == ["--pin"]:
+        found = {**pins(), VERSIONS: {name: fingerprint(svg(name)) for name in DRAWN}}
+        PINS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    elif arguments[:1] == ["--draw"] and len(arguments) == 2:
+        folder = Path(arguments[1])
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in DRAWN:
+            (folder / f"{name}.svg").write_text(svg(name))
+    else:
+        return f"expected --pin or --draw FOLDER; got {' '.join(arguments) or 'nothing'}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
