@@ -87,9 +87,11 @@ def _headings(axis: Any, rows: Sequence[str], columns: Sequence[tuple[str, str]]
     for contender in contenders:
         places = [i for i, (name, _) in enumerate(columns) if name == contender]
         heading = "\n".join(textwrap.wrap(short(contender), 11 * len(places), max_lines=3))
-        axis.text(
-            (places[0] + places[-1]) / 2, -1.35, heading, ha="center", va="bottom", fontsize=8,
-            fontweight="bold",
+        # In points above the axes: in rows, which are tall where there are few, it would leave the
+        # drawing.
+        axis.annotate(
+            heading, ((places[0] + places[-1]) / 2, 1), (0, 14), ("data", "axes fraction"),
+            "offset points", ha="center", va="bottom", fontsize=8, fontweight="bold",
         )  # fmt: skip
         if places[0]:
             axis.axvline(places[0] - 0.5, color="#555555", linewidth=0.8)

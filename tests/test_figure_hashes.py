@@ -182,6 +182,16 @@ def test_the_locked_matplotlib_is_pinned_for_all_that_is_drawn():
     assert all(set(names) == set(DRAWN) for names in pins().values()), MEND
 
 
+@pytest.mark.parametrize("count", [1, 2, 20])
+def test_names_over_a_matrix_stand_inside_it_however_few_rows_it_has(count: int):
+    squares = {(row, 0): Square("1.0", "fine", 1.0) for row in range(count)}
+    rows = [f"softmax/{row}" for row in range(count)]
+    columns = [("pytorch-metric-learning", "float32")]
+    made = matrices.matrix("agreement", "Agreement", "", rows, columns, squares, NO_DATA).svg
+    tops = re.findall(r'translate\(\S+ (\S+)\)[^>]*>pytorch-<|y="(\S+)"[^>]*>pytorch-<', made)
+    assert tops and all(float(a or b) > 6 for a, b in tops), "in points; 8 is the letters' size"
+
+
 def main(arguments: list[str]) -> str | None:
     """Returns what is wrong with the arguments."""
     if arguments == ["--pin"]:
