@@ -15,7 +15,7 @@ from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 VARIABLE = "MARGINBENCH_CHROMIUM"
-MEND = f"install one (Debian: apt-get install chromium) or name it in {VARIABLE}"
+MEND = f"make chromium (Debian: apt-get install chromium), or name one in {VARIABLE}"
 TIMEOUT_S = 180
 PICTURE = "1200,860"
 

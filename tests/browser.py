@@ -21,7 +21,8 @@ import pytest
 
 from reports import pdf
 
-NEEDS = "a browser: apt-get install chromium; pip install -c requirements.lock -e '.[pages]'"
+NEEDS_CHROMIUM = "needs Chromium: make chromium, or: apt-get install chromium"
+NEEDS_PAGES = "needs the extra pages: make test, or: pip install -c requirements.lock -e '.[pages]'"
 ARGUMENTS = [
     "--no-sandbox", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run", "--disable-gpu",
@@ -41,16 +42,16 @@ class Opened:
 
 def chromium() -> str:
     """Its path; skips the test where there is none."""
-    pytest.importorskip("playwright", reason=f"needs {NEEDS}")
     path = pdf.chromium()
     if path is None:
-        pytest.skip(f"needs {NEEDS}")
+        pytest.skip(NEEDS_CHROMIUM)
     return path
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     path = chromium()
+    pytest.importorskip("playwright", reason=NEEDS_PAGES)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -109,6 +110,7 @@ def opened(browser: Any, page: Path | str, **options: Any) -> Iterator[Opened]:
 
 def violations(page: Any) -> list[str]:
     """What axe-core finds that is serious or critical, each with the first place of it."""
+    pytest.importorskip("axe_playwright_python", reason=NEEDS_PAGES)
     from axe_playwright_python.sync_playwright import Axe
 
     found = (

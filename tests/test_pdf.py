@@ -5,16 +5,21 @@ What a browser can do wrong is tried with scripts in its place; one test needs a
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import synthetic_run
-from browser import chromium, pages_and_texts
+from browser import NEEDS_CHROMIUM, chromium, pages_and_texts
 from click.testing import CliRunner, Result
 
 import marginbench
 from reports import pdf
 
+ROOT = Path(__file__).resolve().parent.parent
 TIMED = sum(len(shapes) + 1 for *_, shapes in synthetic_run.LOSSES[2:3])
 ANSWER = f"Fastest, of {TIMED} timed cases: compiled in {TIMED}."
 # What stands in Chromium's place, and what the reader is told of it.
@@ -68,7 +73,8 @@ def test_the_printed_report_holds_the_answer(run: Path):
 def test_without_chromium_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, run: Path):
     monkeypatch.setenv(pdf.VARIABLE, "/nowhere/chromium")
     said = refused(report(run), run)
-    assert "apt-get install chromium" in said and pdf.VARIABLE in said
+    for mend in ("make chromium", "apt-get install chromium", pdf.VARIABLE):
+        assert mend in said
 
 
 def test_without_a_browser_on_the_path_it_says_so_too(monkeypatch: pytest.MonkeyPatch, run: Path):
@@ -98,3 +104,25 @@ def test_an_earlier_pdf_outlives_a_chromium_that_fails(
     monkeypatch.setenv(pdf.VARIABLE, "/bin/false")
     assert report(run).exit_code == 3
     assert (run / "report.pdf").read_bytes() == b"%PDF-1.4 of before"
+
+
+def test_without_chromium_page_tests_are_skipped_and_say_what_to_install():
+    """All of them: none fails, none errs, none passes without having looked."""
+    words = [
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-rA",
+        "-o",
+        "addopts=",
+        "tests/test_browser.py",
+    ]
+    where = {**os.environ, pdf.VARIABLE: "/nowhere/chromium", "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env=where, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    told = [line for line in done.stdout.splitlines() if line.startswith("SKIPPED")]
+    assert told and all(NEEDS_CHROMIUM in line for line in told)
+    assert re.search(r"=+ \d+ skipped in ", done.stdout) and "make chromium" in NEEDS_CHROMIUM
