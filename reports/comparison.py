@@ -32,7 +32,8 @@ class Answer:
     ``state``: ``winner`` (one contender ahead of each other one, every interval apart from 1),
     ``unclear`` (``leaders`` are those that can't be told apart), ``alone`` (only one was timed) or
     ``nothing``. ``margin`` is the winner's speed over eager, or eager's over the next where eager
-    wins. ``against`` names whom the margin is measured against.
+    wins. ``against`` names whom the margin is measured against. ``few``: those among the leaders
+    that are behind, but were timed in too few rounds for an interval to say so.
     """
 
     state: str
@@ -41,6 +42,12 @@ class Answer:
     margin: Interval | None = None
     against: str = ""
     excluded: tuple[str, ...] = ()
+    few: tuple[str, ...] = ()
+
+    @property
+    def close(self) -> tuple[str, ...]:
+        """The leaders whose rounds were enough to tell them apart, and did not."""
+        return tuple(name for name in self.leaders if name not in self.few)
 
     @property
     def title(self) -> str:
@@ -48,7 +55,9 @@ class Answer:
             return self.leaders[0]
         if self.state == "alone":
             return f"only {self.leaders[0]} was timed"
-        return "no clear winner" if self.state == "unclear" else "not timed"
+        if self.state != "unclear":
+            return "not timed"
+        return "no clear winner" if len(self.close) > 1 else "too few rounds to tell"
 
     @property
     def by(self) -> str:
@@ -57,7 +66,14 @@ class Answer:
             return units.NOTHING
         if self.state == "winner":
             return f"{units.speed(self.margin)} than {self.against}"
-        return f"{self.leaders[0]}: {units.speed(self.margin)} against {self.against}"
+        return f"{self.named}, against {self.against}"
+
+    @property
+    def named(self) -> str:
+        """Who leads where nobody wins, by how much, and of whom too little is known."""
+        text = f"{' or '.join(self.close)}: {units.speed(self.margin)}"
+        unknown = [name for name in self.few if name != self.against]
+        return text + (f"; too few rounds of {', '.join(unknown)}" if unknown else "")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -113,8 +129,9 @@ def answer(measured: Measured, metric: str | None = None) -> Answer:
     leads = {name: ratio(measured, metric, name, first) for name in others}
     close = [name for name, lead in leads.items() if lead is None or not _ahead(lead)]
     against = BASE if BASE in others else others[0]
+    few = tuple(name for name in close if (lead := leads[name]) and lead.low is None)
     state = "unclear" if close else "winner"
-    return Answer(state, metric, (first, *close), leads[against], against, wrong)
+    return Answer(state, metric, (first, *close), leads[against], against, wrong, few)
 
 
 def _ahead(lead: Interval) -> bool:

@@ -210,6 +210,20 @@ def test_few_rounds_name_no_winner():
     assert answer_of(few).state == "unclear"
 
 
+def test_who_was_timed_too_seldom_is_not_said_to_be_level():
+    rounds = times(eager=1, slow=0.01)
+    rounds["slow"] = rounds["slow"][:2]
+    one = answer_of(rounds)
+    assert (one.leaders, one.close, one.title) == (
+        ("eager", "slow"), ("eager",), "too few rounds to tell",
+    )  # fmt: skip
+    assert one.named.startswith("eager: ") and "faster (no interval" in one.named
+    beside = answer_of({**times(eager=1, tiled=2), "slow": rounds["slow"]})
+    assert beside.named.startswith("tiled: ") and "too few rounds of slow" in beside.named
+    level = answer_of({**times(eager=1, tiled=1.001), "slow": rounds["slow"]})
+    assert level.title == "no clear winner" and set(level.close) == {"eager", "tiled"}
+
+
 def test_fast_and_wrong_does_not_win():
     maker = Maker()
     wrong = maker.result(CASE, "triton", "relative_error", status="worse", value=0.3, reason="bad")

@@ -100,16 +100,14 @@ def winner_cell(one: Answer) -> Cell:
     if one.state == "winner":
         return Cell(one.title, tone="strong", mark=one.leaders[0])
     if one.state == "unclear":
-        return Cell("no clear winner", tone="quiet")
+        return Cell(one.title, tone="quiet")
     if one.state == "nothing":
         return Cell("✗ none was right", tone="bad")
     return Cell(one.title, tone="quiet")
 
 
 def _by(one: Answer) -> Cell:
-    text = units.speed(one.margin)
-    if one.state == "unclear":
-        text = f"{' or '.join(one.leaders)}: {text}"
+    text = one.named if one.state == "unclear" else units.speed(one.margin)
     if one.excluded and one.state != "nothing":
         text += f" (wrong, so out of the running: {', '.join(one.excluded)})"
     return Cell(text, tone="" if one.state == "winner" else "quiet")

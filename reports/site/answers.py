@@ -90,11 +90,14 @@ def _newest(found: list[Found]) -> list[Found]:
 
 def _use(one: Found) -> str:
     best = one.best
-    if best.state == "unclear":
-        return f"{best.variant}: {' or '.join(best.leaders)}, which can't be told apart"
+    close = [name for name in best.leaders if name not in best.few]
+    if len(close) > 1:
+        return f"{best.variant}: {' or '.join(close)}, which can't be told apart"
     text = f"{best.variant}: {best.leaders[0]}"
     if best.margin is not None and best.against:
         text += f" ({units.digits3(best.margin.estimate)} times as fast as {best.against})"
+    if best.few:
+        text += f", with too few rounds of {', '.join(best.few)} for an interval"
     return text
 
 
@@ -102,13 +105,14 @@ def _table(found: list[Found]) -> Block:
     rows = []
     for one in found:
         best = one.best
-        answer = Answer(best.state, "", best.leaders, best.margin, best.against)
+        answer = Answer(best.state, "", best.leaders, best.margin, best.against, few=best.few)
         by = answer.by if best.leaders else units.NOTHING
         name = best.leaders[0] if best.state in ("winner", "alone") else ""
         rows.append(
             (Cell(f"{best.loss}/{best.variant}", href=_record(one)), f"{best.batch:,}",
              f"{best.dim:,}", f"{best.classes:,}", best.dtype,
-             Cell(answer.title, tone="strong", mark=name), by, units.time(best.time_s), one.where)
+             Cell(answer.title, tone="strong", mark=name), Cell(by, href=_record(one)),
+             Cell(units.time(best.time_s), href=_record(one)), one.where)
         )  # fmt: skip
     columns = ("variant", "B", "D", "C", "dtype", "fastest", "by how much", "it takes",
                "machine, date")  # fmt: skip
@@ -142,7 +146,7 @@ def _memory(made: Sequence[Made]) -> Section:
         rows = [
             (Cell(one.best.variant, href=_record(one)), f"{one.best.batch:,}", f"{one.best.dim:,}",
              f"{one.best.classes:,}", one.best.dtype, one.best.device, mark(name),
-             units.size(peak), one.where)
+             Cell(units.size(peak), href=_record(one)), one.where)
             for one in found
             for name, peak in one.best.peaks
         ]  # fmt: skip

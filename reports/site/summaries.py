@@ -29,6 +29,7 @@ class Best:
     data: str
     state: str
     leaders: tuple[str, ...]
+    few: tuple[str, ...]
     against: str
     margin: Interval | None
     time_s: float | None
@@ -117,8 +118,9 @@ def _best(measured: Measured) -> Best:
     ]  # fmt: skip
     return Best(
         case.id, case.loss, case.variant, case.family, case.batch, case.dim, case.classes,
-        case.dtype, case.device, case.data, one.state, one.leaders, one.against, one.margin,
-        leader.value if leader else None, tuple(sorted(peaks, key=lambda peak: peak[1])),
+        case.dtype, case.device, case.data, one.state, one.leaders, one.few, one.against,
+        one.margin, leader.value if leader else None,
+        tuple(sorted(peaks, key=lambda peak: peak[1])),
     )  # fmt: skip
 
 
