@@ -20,7 +20,7 @@ import pytest
 from matplotlib import ft2font
 
 from benchmarks.records import CaseKey
-from reports import document, figures, matrices
+from reports import document, figures, matrices, style
 from reports.comparison import Comparison
 from reports.document import Figure
 from reports.matrices import Square
@@ -180,6 +180,22 @@ def test_the_locked_matplotlib_is_pinned_for_all_that_is_drawn():
     locked = re.search(r"^matplotlib==(.+)$", (ROOT / "requirements.lock").read_text(), re.M)
     assert locked and any(key.startswith(f"matplotlib {locked[1]},") for key in pins()), MEND
     assert all(set(names) == set(DRAWN) for names in pins().values()), MEND
+
+
+@pytest.mark.parametrize("name", sorted(set(DRAWN) - {"agreement", "ratios"}))
+def test_every_axis_says_what_it_shows(name: str, monkeypatch: pytest.MonkeyPatch):
+    """But where a row or a column has a name of its own: matrices and ratio plots."""
+    made = []
+    figure = style.figure
+    monkeypatch.setattr(style, "figure", lambda *size: made.append(figure(*size)) or made[-1])
+    svg(name)
+    assert made
+    for drawn in made:
+        for axis in (one for one in drawn.axes if one.axison):
+            place = axis.get_subplotspec()
+            assert axis.get_xlabel() or drawn.get_supxlabel(), name
+            first = place.is_first_col()
+            assert axis.get_ylabel() or drawn.get_supylabel() or not first, name
 
 
 @pytest.mark.parametrize("count", [1, 2, 20])

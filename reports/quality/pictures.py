@@ -21,18 +21,20 @@ from .looks import ticks
 from .reading import Group, series
 
 COLUMNS = 4
+_AXES = ("first axis (embedding's own units)", "second axis (the same)")
 MOST_RATES = 41
 
 
 def _panels(
     name: str, title: str, found: Sequence[tuple[Group, Any]], height: float,
-    draw: Callable[[Any, int, Any], None], after: Callable[[Any], None] = lambda drawn: None,
+    draw: Callable[[Any, int, Any], None], labels: tuple[str, str],
+    after: Callable[[Any], None] = lambda drawn: None,
 ) -> tuple[Any, float]:  # fmt: skip
-    """Small multiples, one panel an arm."""
+    """Small multiples, one panel an arm. ``labels``: of all their x and y axes."""
     columns = 3 if len(found) in (5, 6, 9) else min(COLUMNS, len(found))
     rows = math.ceil(len(found) / columns)
     width = 0.3 + 2.35 * max(2, columns)
-    drawn = style.figure(width, 0.2 + height * rows)
+    drawn = style.figure(width, 0.45 + height * rows)
     axes = drawn.subplots(rows, columns, squeeze=False).flat
     for index, axis in enumerate(axes):
         if index >= len(found):
@@ -41,6 +43,8 @@ def _panels(
         group, values = found[index]
         axis.set_title(short(group.label, 30), loc="left")
         draw(axis, index, values)
+    drawn.supxlabel(labels[0], fontsize="medium")
+    drawn.supylabel(labels[1], fontsize="medium")
     after(drawn)
     return drawn, width
 
@@ -61,7 +65,7 @@ def embeddings(name: str, found: Sequence[Group], prefix: str, looks: Looks) -> 
             ticks(axis.xaxis, 3)
             ticks(axis.yaxis, 3)
 
-        drawn, width = _panels(name, title, panels, 2.45, frame, clouds.settle)
+        drawn, width = _panels(name, title, panels, 2.45, frame, _AXES, clouds.settle)
         for axis, (_, (xs, ys, identities)) in zip(drawn.axes, panels, strict=False):
             keep = clouds.chosen(len(xs), len(panels))
             x, y, kinds = (np.asarray(values)[keep] for values in (xs, ys, identities))
@@ -159,7 +163,6 @@ def distances(name: str, found: Sequence[Group], prefix: str) -> Drawn:
         axis.stairs(same, edges, color="#0072B2", fill=True, alpha=0.15)
         axis.stairs(other, edges, color="#D55E00", linewidth=1.2, linestyle=(0, (3, 1.5)),
                     label="different identities")  # fmt: skip
-        axis.set_xlabel("distance")
         ticks(axis.xaxis, 4)
         ticks(axis.yaxis, 4)
         overlap = sum(min(a, b) for a, b in zip(same, other, strict=True))
@@ -169,9 +172,10 @@ def distances(name: str, found: Sequence[Group], prefix: str) -> Drawn:
 
     with style.drawing():
         title = "Distances between embeddings"
-        drawn, width = _panels(name, title, panels, 1.75, draw)
+        labels = ("Euclidean distance (embedding's own units)", "share of pairs in a bin")
+        drawn, width = _panels(name, title, panels, 1.75, draw, labels)
         shown = drawn.axes[0].get_legend_handles_labels()
-        drawn.legend(*shown, loc="outside lower center", ncols=2)
+        drawn.legend(*shown, loc="outside upper right", ncols=2)
         alt = "Histograms of distances, one panel a loss. " + "; ".join(
             f"{row[0].text}: mean {row[1]} inside an identity, {row[2]} between two, overlap "
             f"{row[3]}" for row in body) + "."  # fmt: skip
