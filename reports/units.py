@@ -52,6 +52,14 @@ def size(number: float | None) -> str:
     return f"{number:.0f} B"
 
 
+def decimal(rate: float) -> str:
+    """A rate up to where its unit's own letter begins: '24.1 G'."""
+    for step, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if rate >= step * 0.9995:
+            return f"{digits3(rate / step)} {letter}"
+    return f"{digits3(rate)} "
+
+
 def count(number: float) -> str:
     """A size on an axis: 64, 16384, 10k, 1M."""
     for step, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):

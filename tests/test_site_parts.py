@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
+import benchmarks.records
 from kernels import catalogue
-from reports.site import snippets, sorting, static_facts
+from reports import units
+from reports.reading import arrange
+from reports.site import loading, machine_facts, others, snippets, sorting, sources, static_facts
 from reports.site.context import relative
+from reports.site.sources import MachineFile
+from tests.synthetic_run import BATCH, Maker, write
 
 VARIANTS = [(loss.name, v.name) for loss in catalogue.losses() for v in loss.variants]
 
@@ -60,3 +68,36 @@ def test_every_loss_finds_its_compiled_kernels(loss: str):
     assert not others
     heads = {"machines.linear_lse_forward.stream"} <= found
     assert heads == (loss in ("softmax", "a-softmax", "center"))
+
+
+@pytest.mark.parametrize(
+    ("rate", "shown"),
+    [(24_094_550_180.8, "24.1 G"), (999.96e9, "1.00 T"), (5e3, "5.00 k"), (12.0, "12.0 ")],
+)
+def test_rates_stand_in_decimal_units(rate: float, shown: str):
+    assert units.decimal(rate) == shown
+
+
+def test_rates_of_another_machine_are_left_out():
+    maker = Maker(losses=(("triplet", "batch-hard", "batch", BATCH[:1]),))
+    records = arrange(benchmarks.records.arrange(maker.lines()), Path("records.jsonl"))
+    (name,) = {result.provenance.machine for _, result in records.results()}
+    for measured, kept in (({}, True), ({"machine": name}, True), ({"machine": "another"}, False)):
+        facts = MachineFile(rates={"bytes_per_s": 1e10}, measured=measured)
+        found = machine_facts.of_this(facts, records)
+        assert (bool(found.rates), found.foreign) == (kept, "" if kept else "another")
+
+
+def test_publishing_as_it_is_told_makes_a_folder_that_publish_finds(tmp_path: Path):
+    """The steps before `marginbench publish`, but for the minute of measuring rates."""
+    (text,) = (command for title, _, command in others._STEPS if title == "Publish")
+    lines = text.splitlines()
+    steps = [one for one in lines if one.split()[0] in ("mkdir", "xz")]
+    assert lines[-2] == "marginbench publish" and len(steps) == 2
+    (tmp_path / "reports/published").mkdir(parents=True)
+    maker = Maker(losses=(("triplet", "batch-hard", "batch", BATCH[:1]),))
+    write(tmp_path / "reports/out/RUN", maker.lines())
+    subprocess.run("\n".join(steps), shell=True, check=True, cwd=tmp_path)
+    found = sources.find(tmp_path / "reports/published")
+    assert [one.shown for one in found.machines] == ["NAME"]
+    assert loading.load(found.machines[0].records).cases

@@ -19,10 +19,10 @@ from ..sections import provenance, targets
 from ..sections.answer import timed_cases, winner_cell
 from ..sections.context import mark, slug
 from ..style import Looks
-from . import figure_files, loading, record_pages, rendering, roofline, topics
+from . import figure_files, loading, machine_facts, record_pages, rendering, topics
 from .context import SiteContext, numbered
 from .rendering import Frame
-from .sources import Folder, MachineFile, machine_file
+from .sources import MACHINE_FILE, Folder, MachineFile, machine_file
 from .summaries import Rank, Summary, summary
 from .writing import Output
 
@@ -64,13 +64,15 @@ def title_of(folder: Folder, facts: MachineFile) -> str:
 def build(folder: Folder, frame: Frame, out: Path) -> Made:
     """Writes all that lies under the folder's name. Raises RecordError as reading does."""
     records = loading.load(folder.records)
-    facts = machine_file(folder.path)
+    facts = machine_facts.of_this(machine_file(folder.path), records)
     context = SiteContext(
         records, frame.looks, f"marginbench run --resume {folder.shown}", numbered(records)
     )
     output = Output(out)
     whole = f"data/{folder.name}/{folder.records.name}"
     output.copy(whole, folder.records)
+    if not facts.missing:
+        output.copy(machine_facts.place(folder), folder.path / MACHINE_FILE)
     places: dict[str, str] = {}
     cases = [(context.anchor(m), m) for m in records.cases]
     for page in record_pages.build(folder.name, cases, f"../../{whole}"):
@@ -115,7 +117,7 @@ def _document(
     records = context.records
     aims = topics.resolved(targets.section(context).blocks, context, places)
     sections = [
-        Section("machine", "The machine", _machine(context, facts)),
+        Section("machine", "The machine", machine_facts.blocks(context, folder, facts)),
         Section(
             "ranking", "Ranking on this machine", [Text(CRITERION, "note"), *ranking(found.ranks)]
         ),
@@ -154,26 +156,6 @@ def _facts(found: Summary) -> list[Fact]:
         Fact("Measured", found.measured),
         Fact("Commit", found.commit[:12] or "unknown", state),
     ]
-
-
-def _machine(context: SiteContext, facts: MachineFile) -> list[Block]:
-    blocks: list[Block] = []
-    if facts.description:
-        blocks.append(Text(facts.description))
-    if facts.missing:
-        blocks.append(Text(
-            "There is no machine.json beside these records: the machine is named by its folder, "
-            f"and the rates that it reaches were not measured. {roofline.NO_RATES}", "note",
-        ))  # fmt: skip
-    for number, identity in enumerate(context.records.machines, start=1):
-        several = f" {number}" if len(context.records.machines) > 1 else ""
-        caption = f"Machine{several}: what a timed comparison rests on"
-        blocks.append(table(("identity", ""), provenance.flat(identity), caption))
-    if facts.rates:
-        rows = [(name.replace("_", " "), f"{rate:.4g}") for name, rate in facts.rates.items()]
-        blocks.append(table(("measured rate", "a second"), rows, "What it reaches at most",
-                            numeric=("a second",)))  # fmt: skip
-    return blocks
 
 
 CRITERION = (

@@ -202,8 +202,11 @@ def gate_document(trials: Sequence[Trial]) -> Document:
 
 
 _STEPS = (
-    ("Look at what is committed", "No install beyond the package: works this site out again from "
-     "the committed records and says whether it is what you read.",
+    ("Install", "From the root of a clone; make installs into .venv what requirements.lock pins. "
+     "The other commands are typed there too.",
+     "make .venv/.bench\n. .venv/bin/activate"),
+    ("Look at what is committed", "Nothing is measured: works this site out again from the "
+     "committed records and says whether it is what you read.",
      "marginbench verify reports/published"),
     ("Is it right?", "Every kernel against its float64 reference: values and gradients, in "
      "Triton's interpreter where there is no GPU, compiled where there is one.",
@@ -216,10 +219,13 @@ _STEPS = (
     ("Train again", "The tables of training quality, and one row of them.",
      "marginbench quality run\nmarginbench quality again RECORDS NAME"),
     ("What the kernels compile to", "Needs no GPU.", "marginbench static"),
-    ("Publish", "Put the record file into a folder of its own under reports/published, compressed, "
-     "and build the site.",
-     "xz -k reports/out/RUN/records.jsonl\nmarginbench publish\nmarginbench verify"
-     " reports/published"),
+    ("Publish", "A finished run's records go into a folder of their own under reports/published; "
+     "beside them machine.json, with the rates that the roofline is drawn from, measured on the "
+     "same machine. Then the site is built.",
+     "mkdir reports/published/NAME\n"
+     "xz -c reports/out/RUN/records.jsonl > reports/published/NAME/records.jsonl.xz\n"
+     "python -m benchmarks.rates reports/published/NAME\n"
+     "marginbench publish\nmarginbench verify reports/published"),
 )  # fmt: skip
 
 

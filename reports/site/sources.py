@@ -57,13 +57,14 @@ class Published:
 class MachineFile:
     """What is said of a machine beside its records. ``rates``: bytes and operations a second that
     it was measured to reach; ``measured``: when, how, with the rounds. ``missing``: there is no
-    such file."""
+    such file; ``foreign``: the other machine that the rates were measured on."""
 
     title: str = ""
     description: str = ""
     rates: Mapping[str, float] = field(default_factory=dict)
     measured: Mapping[str, Any] = field(default_factory=dict)
     missing: bool = False
+    foreign: str = ""
 
 
 def find(root: Path) -> Published:
