@@ -183,6 +183,27 @@ def test_it_prints(browser: Any, page_at: Any, name: str):
     assert 2 <= pages <= 60 and shown > 100
 
 
+# A4 less the margins that the style sets, in CSS pixels.
+PAPER = {"width": 703, "height": 1017}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["bench", "compare", "site index.html", "site losses/*.html"])
+def test_nothing_is_cut_off_on_paper_or_is_dark_there(
+    browser: Any, page_at: Any, name: str, scheme: str
+):
+    with opened(browser, page_at(name), viewport=PAPER) as found:
+        found.page.emulate_media(media="print", color_scheme=scheme)
+        wide = found.page.evaluate(
+            "() => [...document.querySelectorAll('body *')].filter(one =>"
+            " one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 1)"
+            ".map(one => one.outerHTML.slice(0, 120))"
+        )
+        assert wide == []
+        marks = "() => getComputedStyle(document.querySelector('.mark')).filter"
+        assert found.page.evaluate(marks) == "none"
+
+
 # Ways into a page for a script of somebody else's, each of which would leave its name.
 INJECTED = {
     "inline": "<script>document.body.dataset.inline = 1</script>",
