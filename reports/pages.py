@@ -10,13 +10,14 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
 from . import document as model
-from . import sorting
+from . import sorting, theme
 from .document import Document
 from .style import Looks, plain
 
@@ -32,6 +33,7 @@ _FEWEST_ROWS, _MOST_VALUES = 8, 24
 
 def render(document: Document, looks: Looks) -> str:
     """Everything that came from a record is escaped; only our own drawings are not."""
+    document = replace(document, sections=model.changed(document.sections, theme.block))
     template = environment().get_template("page.html")
     return template.render(document=document, looks=looks, script=script(), policy=policy()) + "\n"
 

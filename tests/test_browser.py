@@ -19,6 +19,7 @@ from browser import PHONE, browser, chromium, opened, pages_and_texts, served, v
 from click.testing import CliRunner
 
 import marginbench
+from reports import theme
 from reports.build import build
 from reports.site import building
 
@@ -181,6 +182,25 @@ def test_it_prints(browser: Any, page_at: Any, name: str):
     with opened(browser, page_at(name)) as found:
         pages, shown = pages_and_texts(found.page.pdf(format="A4"))
     assert 2 <= pages <= 60 and shown > 100
+
+
+@pytest.mark.parametrize("name", ["bench", "quality", "compare", "site losses/triplet.html"])
+def test_figures_are_dark_where_the_page_is(browser: Any, page_at: Any, name: str):
+    """Paper, words and axes of a drawing have the page's colours, not those they were drawn in."""
+    with opened(browser, page_at(name), color_scheme="dark") as found:
+        papers, inks = found.page.evaluate(
+            "() => ['.panel', '.panel svg text, .panel svg path'].map((what, index) =>"
+            " [...new Set([...document.querySelectorAll(what)].flatMap(one => {"
+            " const own = getComputedStyle(one);"
+            " return index ? [own.fill, own.stroke] : [own.backgroundColor] }))])"
+        )
+        drawn = {_rgb(colour) for colour in theme.OURS}
+        assert papers == ["rgb(29, 32, 35)"] and inks and not drawn & set(inks)
+
+
+def _rgb(colour: str) -> str:
+    """#ffffff as a browser says it."""
+    return f"rgb({', '.join(str(value) for value in bytes.fromhex(colour[1:]))})"
 
 
 # A4 less the margins that the style sets, in CSS pixels.

@@ -20,7 +20,7 @@ import pytest
 from matplotlib import ft2font
 
 from benchmarks.records import CaseKey
-from reports import document, figures, matrices, style
+from reports import document, figures, matrices, style, theme
 from reports.comparison import Comparison
 from reports.document import Figure
 from reports.matrices import Square
@@ -29,7 +29,7 @@ from reports.quality.looks import LossLooks
 from reports.quality.reading import Group
 from reports.reading import Measured
 from reports.scaling import Line, Panel
-from reports.site import roofline, theme
+from reports.site import roofline
 from reports.statistics import Growth, Interval
 from reports.style import Looks
 from tests import synthetic_run

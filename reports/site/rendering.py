@@ -9,10 +9,10 @@ from pathlib import Path
 
 import jinja2
 
-from .. import fitting, pages
+from .. import fitting, pages, theme
 from ..document import Block, Cell, Document, Figure, Link, Links, Table, changed
 from ..style import Looks
-from . import sorting, theme
+from . import sorting
 from .context import relative
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"

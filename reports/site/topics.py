@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from .. import theme
 from ..document import Block, Cell, Details, Figure, Link, Links, Section, Table, Text, mapped
 from ..sections import agreement, answer, mining, missing, real, scaling
-from . import roofline, theme
+from . import roofline
 from .context import SiteContext
 
 Rates = Mapping[int, Mapping[str, float]]

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..document import Figure
+from .document import Block, Figure
 
 # Colours of the drawing that stand for the page's own; what carries a contender stays as it is.
-_OURS = {
-    "#ffffff": "var(--card, #ffffff)",
-    "#000000": "var(--ink, #000000)",
-    "#333333": "var(--ink, #333333)",
-    "#555555": "var(--soft, #555555)",
-    "#dddddd": "var(--line, #dddddd)",
+OURS = {
+    "#ffffff": "var(--card)",
+    "#000000": "var(--ink)",
+    "#333333": "var(--ink)",
+    "#555555": "var(--soft)",
+    "#dddddd": "var(--line)",
 }
+
+
+def block(made: Block) -> Block:
+    """The block; themed where it is a figure."""
+    return themed(made) if isinstance(made, Figure) else made
 
 
 def themed(figure: Figure) -> Figure:
     svg = figure.svg
-    for colour, ours in _OURS.items():
+    for colour, ours in OURS.items():
         for kind in ("fill", "stroke"):
             svg = svg.replace(f"{kind}: {colour}", f"{kind}: {ours}")
     return replace(figure, svg=svg)
