@@ -16,6 +16,7 @@ from .reading import Records
 from .sections.context import Context
 from .style import Looks
 
+ROOT = Path(__file__).resolve().parent.parent
 RECORDS = "records.jsonl"
 
 
@@ -63,10 +64,10 @@ def _summary(records: Records) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _told(run_dir: Path) -> str:
-    """The folder as the user would type it: short where it lies where runs lie."""
-    if run_dir.resolve().parts[-3:-1] == ("reports", "out"):
-        return f"reports/out/{run_dir.resolve().name}"
-    return str(run_dir)
+    """The folder from the root of the clone, so that the page does not depend on how it was typed;
+    one that lies elsewhere as it was."""
+    absolute = run_dir.resolve()
+    return str(absolute.relative_to(ROOT)) if absolute.is_relative_to(ROOT) else str(run_dir)
 
 
 if __name__ == "__main__":

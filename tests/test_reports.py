@@ -205,6 +205,19 @@ def test_an_incomplete_run_says_so_and_how_to_complete_it(tmp_path: Path):
     assert "uncommitted changes" in page.seen
 
 
+def test_an_incomplete_run_in_the_clone_is_named_from_its_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """However the folder was typed: else verify finds a difference where there is none."""
+    monkeypatch.setattr("reports.build.ROOT", tmp_path)
+    folder = tmp_path / "reports/published/half"
+    write(folder, list(Maker(losses=LOSSES[1:2]).lines())[:12])
+    texts = [build(folder).read_text()]
+    monkeypatch.chdir(folder)
+    texts.append(build(Path()).read_text())
+    assert texts[0] == texts[1] and "run --resume reports/published/half" in texts[0]
+
+
 def test_a_complete_clean_run_is_not_warned_of(page: Page):
     assert "stopped after" not in page.seen and "uncommitted" not in page.seen
 
