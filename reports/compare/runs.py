@@ -141,7 +141,8 @@ def _timing(case: MeasuredCase, result: Result) -> Timing:
     error = math.log(middle.high / middle.low) / (2 * _QUANTILE)
     ways = tuple((name, str(result.protocol.get(name))) for name in _WAYS)
     version = ("version of the variant", result.case.variant_version)
-    return Timing(math.log(middle.estimate), error, options=(version, *ways))
+    return Timing(math.log(middle.estimate), error, "", (version, *ways), case.case.id,
+                  result.contender)  # fmt: skip
 
 
 def _trained(trainings: tuple[Training, ...]) -> dict[tuple[str, str], dict[int, float]]:
