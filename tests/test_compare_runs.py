@@ -198,3 +198,13 @@ def test_words_choose_stored_runs(tmp_path: Path):
     for word in ("torch:1.0", "machine:H100", "no-such-revision", "HEAD"):
         with pytest.raises(sides.Unknown):
             sides.resolve(word, store, root)
+
+
+def test_what_is_measured_once_a_process_is_not_compared(tmp_path: Path):
+    """A first call has one round by design; as a row that can't be judged it would forbid exit 0."""
+    made = lines()
+    once = [one for one in made if isinstance(one, Result) and one.metric == "first_call_s"]
+    assert once and all(one.rounds == [one.value] for one in once)
+    loaded = load(write(tmp_path, made))
+    assert loaded.timed.timings and not any(key.metric == "first_call_s"
+                                            for key in loaded.keys.values())  # fmt: skip

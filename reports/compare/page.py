@@ -168,6 +168,9 @@ def _times(part: Part, tail: str, looks: Looks) -> list[Block]:
     blocks.append(data)
     if len(rows) > MOST_ROWS:
         blocks.append(Text(f"{len(rows) - MOST_ROWS:,} that changed least are left out.", "note"))
+    blocks.append(
+        Text("What a first call took is measured once a process, and not compared.", "note")
+    )
     if part.not_run:
         blocks.append(Text(f"{units.plural(part.not_run, 'figure')}: run on neither side.", "note"))
     return blocks
