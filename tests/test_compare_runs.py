@@ -201,7 +201,7 @@ def test_words_choose_stored_runs(tmp_path: Path):
 
 
 def test_what_is_measured_once_a_process_is_not_compared(tmp_path: Path):
-    """A first call has one round by design; as a row that can't be judged it would forbid exit 0."""
+    """A first call has one round by design; as a row that can't be judged no run would exit 0."""
     made = lines()
     once = [one for one in made if isinstance(one, Result) and one.metric == "first_call_s"]
     assert once and all(one.rounds == [one.value] for one in once)
