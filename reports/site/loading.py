@@ -3,7 +3,6 @@ share (case, provenance, protocol) is kept once."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,8 @@ def _shared(lines: Iterable[Line]) -> Iterator[Line]:
             fields["case"] = kept.setdefault(line.case, line.case)
             fields["provenance"] = kept.setdefault(_of(line.provenance), line.provenance)
             for name in ("protocol", "of"):
-                key = (name, json.dumps(fields[name], sort_keys=True))
+                # As it is written: what differs in the order of its entries is kept twice.
+                key = (name, repr(fields[name]))
                 fields[name] = kept.setdefault(key, fields[name])
         yield line
 
