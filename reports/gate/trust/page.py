@@ -18,8 +18,8 @@ from typing import Any
 from ... import output, units
 from ...document import Document, Fact, Text
 from ...style import Looks
-from . import false_alarms as alarming
 from . import SUMMARY, reading, sections
+from . import false_alarms as alarming
 from .findings import INTERVALS, REPLAYS, WANTED, Findings, Target, findings, targets
 from .reading import Trust
 from .shares import Share, percent
