@@ -28,6 +28,8 @@ _FILTERS = frozenset({
     "suite", "target", "variant", "verdict",
 })  # fmt: skip
 _FEWEST_ROWS, _MOST_VALUES = 8, 24
+# Texts of more characters than this break over lines.
+_LONG = 48
 
 
 def render(document: Document, looks: Looks) -> str:
@@ -49,6 +51,7 @@ def environment() -> jinja2.Environment:
     made.filters["drawing"] = Markup
     made.filters["kind"] = kind
     made.filters["worth"] = worth
+    made.filters["classes"] = classes
     made.filters["filtered"] = filtered
     return made
 
@@ -71,6 +74,12 @@ def policy() -> str:
 def worth(cell: model.Cell) -> str:
     """What the cell is worth in sorting, where its text does not say so itself."""
     return cell.sort or sorting.attribute(cell.text)
+
+
+def classes(cell: model.Cell, number: bool) -> str:
+    """How the cell is set. In Python, for a page has tens of thousands of them."""
+    long = len(cell.text) > _LONG and not cell.code
+    return " ".join(filter(None, (cell.tone, "number" if number else "", "long" if long else "")))
 
 
 def filtered(made: model.Table, column: int) -> str:

@@ -61,6 +61,7 @@ def title_of(folder: Folder, facts: MachineFile) -> str:
     return facts.title or folder.shown
 
 
+@loading.seldom_collected()
 def build(folder: Folder, frame: Frame, out: Path) -> Made:
     """Writes all that lies under the folder's name. Raises RecordError as reading does."""
     records = loading.load(folder.records)

@@ -24,7 +24,7 @@ from ..document import (
     mapped,
     table,
 )
-from ..gate.trust.page import SUMMARY
+from ..gate.trust import SUMMARY
 from ..quality import answer, judging, overview, published, reading
 from ..quality.looks import LossLooks
 from ..units import NOTHING
