@@ -55,7 +55,9 @@ def lead(records: Records) -> str:
     parts = [f"{name} in {number}" for name, number in wins.most_common()]
     rest = Counter(one.state for _, one in answers)
     if rest["unclear"]:
-        parts.append(f"no clear winner in {rest['unclear']}")
+        short = sum(one.is_short_of_rounds for _, one in answers)
+        why = f" ({short} of them for want of rounds)" if short else ""
+        parts.append(f"no clear winner in {rest['unclear']}{why}")
     if rest["alone"]:
         parts.append(f"nothing to compare with in {rest['alone']}")
     sentence = f"Fastest, of {units.plural(total, 'timed case')}: {'; '.join(parts)}."

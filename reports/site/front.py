@@ -10,7 +10,7 @@ from .. import units
 from ..document import Block, Cell, Document, Fact, Link, Links, Section, Text, table
 from . import answers
 from .losses import page_of
-from .machines import CRITERION, FOOTER, Made
+from .machines import CRITERION, FOOTER, Made, span
 from .others import GATE_PAGE, REPRODUCE, Trained, Trial
 from .sources import Published
 from .summaries import Rank
@@ -76,7 +76,7 @@ def _fastest(made: Sequence[Made]) -> str:
         said = "; ".join(f"{name} for {', '.join(losses)}" for name, losses in by_name.items())
         if said:
             where = f"{last.summary.title}, {last.summary.measured}"
-            parts.append(f"Fastest on {device} ({where}): {said}. ")
+            parts.append(f"Fastest on {device} by the mean over cases ({where}): {said}. ")
     return "".join(parts)
 
 
@@ -113,8 +113,8 @@ def _implementations(made: Sequence[Made], losses: Sequence[str]) -> list[Block]
                                  _memory(one, loss, device), _machine(one)))  # fmt: skip
     if not rows:
         return [Text("Nothing was timed beside eager PyTorch in any committed run.")]
-    columns = ("loss", "device", "fastest", "speed relative to eager", "won", "then",
-               "least memory", "machine, date")  # fmt: skip
+    columns = ("loss", "device", "first by the mean", "speed relative to eager",
+               "won, of cases with a rival", "then", "least memory", "machine, date")  # fmt: skip
     return [table(columns, rows, "First place by loss and machine"), Text(CRITERION, "note")]
 
 
@@ -126,10 +126,8 @@ def _first(ranks: list[Rank]) -> tuple[Cell | str, ...]:
         for rank in rest
     )
     name = Cell(first.contender, tone="strong", mark=first.contender)
-    span = f"{first.speed:.3g}×"
-    if first.lowest != first.highest:
-        span += f" ({first.lowest:.3g}× to {first.highest:.3g}×)"
-    return name, span, f"{first.won} of {first.cases}", then or units.NOTHING
+    speed = f"{first.speed:.3g}×" + (f" ({span(first)})" if span(first) else "")
+    return name, speed, f"{first.won} of {first.rivals}", then or units.NOTHING
 
 
 def _memory(one: Made, loss: str, device: str) -> Cell:

@@ -119,7 +119,8 @@ def _lead(loss: str, made: Sequence[Made]) -> str:
             if first.contender != "eager":
                 said += f", {first.speed:.3g} times as fast as eager PyTorch"
             parts.append(
-                f"{said}, over {units.plural(first.cases, 'timed case')}, {first.won} won clearly"
+                f"{said}, over {units.plural(first.cases, 'timed case')}; of the {first.rivals} "
+                f"with a rival it won {first.won} clearly"
             )
     if not parts:
         return "No committed run timed this loss, so there is no recommendation to give yet."
