@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -33,16 +33,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """``numeric`` columns are set flush right; ``anchors`` gives rows an id to be linked to;
-    ``filters`` says of a column (by index) what its texts are, so that a script may offer a choice
-    of them; `pages` finds more."""
+    """``numeric`` columns are set flush right; ``anchors`` gives rows an id to be linked to."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     caption: str = ""
     numeric: frozenset[int] = frozenset()
     anchors: tuple[str, ...] = ()
-    filters: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

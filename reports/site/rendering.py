@@ -1,4 +1,4 @@
-"""From a document to a page of the site: addresses relative, tables sortable, within the size."""
+"""From a document to a page of the site: addresses relative, within the size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jinja2
 from .. import fitting, pages
 from ..document import Block, Cell, Document, Figure, Link, Links, Table, changed
 from ..style import Looks
-from . import sorting, theme
+from . import theme
 from .context import relative
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
@@ -73,10 +73,10 @@ def assets() -> dict[str, str]:
 
 
 def _addressed(block: Block, page: str) -> Block:
-    """Addresses from the site's root as the page writes them, and what tables are sorted by."""
+    """Addresses from the site's root as the page writes them."""
     if isinstance(block, Table):
         rows = tuple(tuple(_cell(cell, page) for cell in row) for row in block.rows)
-        return sorting.table(replace(block, rows=rows))
+        return replace(block, rows=rows)
     if isinstance(block, Figure):
         return replace(theme.themed(block), files=_links(block.files, page))
     if isinstance(block, Links):
