@@ -69,7 +69,8 @@ def report(run_dir: Path | None, as_pdf: bool) -> None:
 def history(folders: tuple[Path, ...], out: Path | None) -> None:
     """Draw each metric over the commits, and mark where its level changes.
 
-    Reads every records.jsonl under FOLDERS, by default the stored runs' and the published ones.
+    Reads every records.jsonl, also compressed (.xz), under FOLDERS: by default the stored runs'
+    and the published ones'.
     Times stand in one series only if one machine with one torch and triton took them. It informs
     and gates nothing: exit code 0 whatever it finds, 3 where there is nothing to read.
     """
