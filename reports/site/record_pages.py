@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from benchmarks.metrics import METRICS
 from benchmarks.records import Result
@@ -30,7 +30,7 @@ class RecordPage:
 
     path: str
     title: str
-    body: str
+    body: Markup
     anchors: dict[str, str]
 
 
@@ -80,7 +80,7 @@ def _pages(
         body = intro + listed + "".join(text for _, _, text in part)
         anchors = {case: f"{path}#{anchor}" for anchor, case, _ in part}
         title = loss if len(parts) == 1 else f"{loss}, page {number} of {len(parts)}"
-        yield RecordPage(path, title, body, anchors)
+        yield RecordPage(path, title, Markup(body), anchors)
 
 
 def _text(value: object) -> str:
