@@ -6,11 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-_FOOTER = (
-    "Intervals are 95%. Times are medians over interleaved rounds, to three significant digits. "
-    "Bytes are in binary units (1 MiB = 1,048,576 bytes). The same tables are in report.md, every "
-    "result in results.csv, the raw rounds in records.jsonl."
-)
 Tone = Literal["", "good", "bad", "quiet", "strong"]
 
 
@@ -128,7 +123,7 @@ class Document:
     facts: Sequence[Fact]
     notices: Sequence[Text]
     sections: Sequence[Section] = field(default_factory=tuple)
-    footer: str = _FOOTER
+    footer: str = ""
 
     def figures(self) -> list[Figure]:
         return [b for s in self.sections for b in _walk(s.blocks) if isinstance(b, Figure)]

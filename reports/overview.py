@@ -14,6 +14,14 @@ from .sections.context import Context
 from .sections.losses import failed_folders
 
 TITLE = "MarginBench"
+FIGURES = (
+    "Intervals are 95%. Times are medians over interleaved rounds, to three significant digits. "
+    "Bytes are in binary units (1 MiB = 1,048,576 bytes)."
+)
+_FOOTER = (
+    f"{FIGURES} The same tables are in report.md, every result in results.csv, the raw rounds in "
+    "records.jsonl."
+)
 
 
 def document(context: Context) -> Document:
@@ -25,6 +33,7 @@ def document(context: Context) -> Document:
         facts=_facts(context.records),
         notices=notices(context),
         sections=all_sections(context),
+        footer=_FOOTER,
     )
 
 

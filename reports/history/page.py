@@ -21,6 +21,10 @@ _ABOUT = (
     "Runs of different days are compared here, so a change can be the machine's as well as the "
     "code's. It informs; what a change costs is measured by base against candidate in one session."
 )
+_FOOTER = (
+    "A point is the median where a commit was measured more than once. Bytes are in binary units "
+    "(1 MiB = 1,048,576 bytes). Series of two commits or more are drawn."
+)
 
 
 @dataclass(frozen=True)
@@ -135,4 +139,5 @@ def _document(
         ],
         notices=notices,
         sections=sections,
+        footer=_FOOTER,
     )

@@ -45,8 +45,3 @@ def _loss(case_id: str) -> str:
     """A case's id is suite/loss/variant/..."""
     parts = case_id.split("/")
     return parts[1] if len(parts) > 2 else ""
-
-
-def numbered(records: Records) -> dict[str, int]:
-    ids = dict.fromkeys(measured.case.id for measured in records.cases)
-    return {name: number for number, name in enumerate(ids, start=1)}

@@ -13,15 +13,15 @@ from pathlib import Path
 from .. import units
 from ..comparison import answer
 from ..document import Block, Cell, Document, Fact, Link, Links, Section, Table, Text, table
-from ..overview import lead, machine, notices
+from ..overview import FIGURES, lead, machine, notices
 from ..reading import BASE, Records
 from ..sections import provenance, targets
 from ..sections.agreement import ALLOWED
 from ..sections.answer import timed_cases, winner_cell
-from ..sections.context import mark, slug
+from ..sections.context import mark, numbered, slug
 from ..style import Looks
 from . import figure_files, loading, record_pages, rendering, roofline, topics
-from .context import SiteContext, numbered
+from .context import SiteContext
 from .rendering import Frame
 from .sources import Folder, MachineFile, machine_file
 from .summaries import Rank, Summary, summary
@@ -139,9 +139,8 @@ def _document(
 
 
 FOOTER = (
-    "Intervals are 95%. Times are medians over interleaved rounds, to three significant digits. "
-    "Bytes are in binary units (1 MiB = 1,048,576 bytes). A linked figure leads to its record, "
-    "with all raw rounds and the command that measures it again."
+    f"{FIGURES} A linked figure leads to its record, with all raw rounds and the command that "
+    "measures it again."
 )
 
 
