@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.records import RecordError
 
+from ..gate.trust.reading import FILES as TRUST_FILES
 from ..sections.context import slug, unique
 from . import loading
 
@@ -80,7 +81,7 @@ def find(root: Path) -> Published:
         else:
             left_out.append(folder.name)
     quality = _inside(root / QUALITY, loading.FILES, left_out)
-    gate = _inside(root / GATE, ("trust.jsonl", "trust.jsonl.xz"), left_out)
+    gate = _inside(root / GATE, TRUST_FILES, left_out)
     if not machines and not quality and not gate:
         raise NothingPublished(
             f"published records: expected {loading.FILES[1]} in a folder of {root}; there is none: "
