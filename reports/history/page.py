@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .. import document, pages, units
 from ..document import Cell, Document, Fact, Section, Text
+from ..sections.context import slug
 from ..style import Looks
 from . import commits, drawing
 from .changes import Change, changes
@@ -40,8 +41,8 @@ class Row:
         key, at, ratio = self.series.key, self.change.at, self.change.ratio
         return (
             key.metric, key.case, key.contender, self.series.commits[at - 1][:12],
-            self.series.commits[at][:12], drawing.value(key.metric, self.change.before),
-            drawing.value(key.metric, self.change.after),
+            self.series.commits[at][:12], units.figure(key.metric, self.change.before),
+            units.figure(key.metric, self.change.after),
             units.NOTHING if ratio is None else f"{ratio:.3g}×",
         )  # fmt: skip
 
@@ -107,12 +108,12 @@ def _sections(
         for _, group in groupby(of_metric, lambda one: (one.key.machine, one.key.family)):
             together = list(group)
             key = together[0].key
-            name = drawing.slug(metric, key.family)
+            name = slug(metric, key.family)
             while name in names:
                 name += "-x"
             names.add(name)
             blocks.append(drawing.figure(name, together, found, order, looks))
-        yield Section(drawing.slug(metric), metric, blocks)
+        yield Section(slug(metric), metric, blocks)
 
 
 def _place(one: Series) -> tuple[str, str, str, str, str]:

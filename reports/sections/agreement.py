@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.metrics import METRICS
 from benchmarks.records import Result
 
 from .. import units
@@ -72,8 +71,7 @@ def _what(result: Result) -> str:
 
 
 def _value(result: Result) -> str:
-    metric = METRICS.get(result.metric)
-    text = units.value(result.value, metric.unit if metric else "1")
+    text = units.figure(result.metric, result.value)
     return f"{text}×" if result.metric == "error_over_eager" and result.value is not None else text
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from benchmarks.metrics import METRICS
 from benchmarks.records import Result
 
 from .. import units
@@ -138,8 +137,7 @@ def _rows(measured: Measured) -> Iterator[str]:
 
 
 def _row(result: Result) -> str:
-    metric = METRICS.get(result.metric)
-    value = units.value(result.value, metric.unit if metric else "1")
+    value = units.figure(result.metric, result.value)
     sort = "" if result.value is None else f' data-sort="{result.value!r}"'
     status = result.status.replace("_", " ")
     if result.reason:
