@@ -25,7 +25,7 @@ from ..document import (
     table,
 )
 from ..gate.trust import SUMMARY
-from ..quality import answer, judging, overview, published, reading
+from ..quality import answer, judging, overview, reading
 from ..quality.looks import LossLooks
 from ..units import NOTHING
 from . import figure_files, rendering
@@ -77,12 +77,9 @@ def quality_page(folder: Folder) -> str:
 def quality(folder: Folder, frame: Frame, output: Output) -> Trained:
     """The page of a quality run, drawn from its records; raises RecordError as reading does."""
     found = reading.read(folder.path)
-    claims = judging.known()
-    judged = judging.judge(found, claims)
+    judged = judging.judge(found)
     looks = LossLooks(found.labels())
-    made = overview.document(
-        found, judged, judging.unknown(found, claims), published.known(), looks
-    )
+    made = overview.document(found, judged, looks)
     whole = f"data/quality/{folder.name}/{folder.records.name}"
     output.copy(whole, folder.records)
     sections = []
