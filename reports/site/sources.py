@@ -13,7 +13,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from benchmarks.records import RecordError
 
@@ -23,6 +22,7 @@ from . import loading
 
 SITE, QUALITY, GATE = "site", "quality", "gate-trust"
 MACHINE_FILE = "machine.json"
+# "measured" tells whoever reads the file when and how the rates were taken; no page shows it.
 _FIELDS = {"schema_version", "title", "description", "rates", "measured"}
 
 
@@ -57,13 +57,11 @@ class Published:
 @dataclass(frozen=True)
 class MachineFile:
     """What is said of a machine beside its records. ``rates``: bytes and operations a second that
-    it was measured to reach; ``measured``: when, how, with the rounds. ``missing``: there is no
-    such file."""
+    it was measured to reach. ``missing``: there is no such file."""
 
     title: str = ""
     description: str = ""
     rates: Mapping[str, float] = field(default_factory=dict)
-    measured: Mapping[str, Any] = field(default_factory=dict)
     missing: bool = False
 
 
@@ -129,10 +127,7 @@ def machine_file(folder: Path) -> MachineFile:
     rates = facts.get("rates", {})
     if not isinstance(rates, dict) or not all(_positive(rate) for rate in rates.values()):
         raise RecordError(f"machine file: {path}: rates: expected numbers above 0 by name")
-    return MachineFile(
-        str(facts.get("title", "")), str(facts.get("description", "")), rates,
-        facts.get("measured", {}) if isinstance(facts.get("measured", {}), dict) else {},
-    )  # fmt: skip
+    return MachineFile(str(facts.get("title", "")), str(facts.get("description", "")), rates)
 
 
 def _positive(value: object) -> bool:
