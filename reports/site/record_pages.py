@@ -18,7 +18,7 @@ from ..agreement import ERRORS
 from ..pages import plain_text
 from ..reading import Measured
 from ..sections.context import slug
-from ..sections.provenance import flat
+from ..sections.provenance import commands, flat
 
 PAGE_BYTES = 1_000_000
 
@@ -87,11 +87,6 @@ def _text(value: object) -> str:
 
 
 def _case(anchor: str, measured: Measured) -> str:
-    commands: dict[str, list[str]] = {}
-    for result in measured.results:
-        names = commands.setdefault(result.provenance.command, [])
-        if result.contender not in names:
-            names.append(result.contender)
     first = measured.results[0].provenance
     state = "with uncommitted changes" if first.dirty else "clean"
     out = [
@@ -101,7 +96,7 @@ def _case(anchor: str, measured: Measured) -> str:
         f"<code>{_text(first.commit)}</code> ({state}), {_text(first.machine)}.</p>",
         "<p>Measured again by:</p>",
     ]
-    for command, names in commands.items():
+    for command, names in commands(measured.results):
         out.append(f"<pre><code># {_text(', '.join(names))}\n{_text(command)}</code></pre>")
     out.append('<div class="table" tabindex="0" role="region" aria-label="results"><table>')
     out.append(
