@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from .. import units
 from ..comparison import Answer
 from ..document import Block, Cell, Link, Links, Section, Text, table
-from ..sections.context import mark, slug
+from ..sections.context import mark
 from . import static_facts
+from .context import loss_page
 from .machines import Made
 from .others import REPRODUCE
 from .summaries import Best, Rightness
@@ -214,7 +215,7 @@ def _right(made: Sequence[Made]) -> Section:
                "not run")  # fmt: skip
     blocks = [Text(said, "answer"), table(columns, rows, numeric=columns[2:])]
     names = sorted({loss for one in made for loss in one.losses})
-    links = tuple(Link(name, f"losses/{slug(name)}.html#agreement") for name in names)
+    links = tuple(Link(name, f"{loss_page(name)}#agreement") for name in names)
     blocks.append(Links(links, "Every variant and dtype, by loss:"))
     return Section("triton-right", title, blocks)
 

@@ -1,4 +1,4 @@
-"""Where things lie on the site, and what sections are given there."""
+"""Where pages lie on the site, as paths from its root, and what sections are given there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..reading import Measured, Records
-from ..sections.context import Context
+from ..sections.context import Context, slug
+
+
+def loss_page(loss: str) -> str:
+    return f"losses/{slug(loss)}.html"
+
+
+def machine_page(name: str) -> str:
+    return f"machines/{name}.html"
+
+
+def quality_page(name: str) -> str:
+    return f"quality/{name}.html"
 
 
 def relative(target: str, page: str) -> str:

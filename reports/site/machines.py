@@ -13,18 +13,19 @@ from pathlib import Path
 from .. import units
 from ..comparison import answer
 from ..document import Block, Cell, Document, Fact, Link, Links, Section, Table, Text, table
-from ..overview import FIGURES, lead, machine, notices
-from ..reading import BASE, Records
+from ..overview import lead, machine, notices
+from ..reading import Records
 from ..sections import provenance, targets
 from ..sections.agreement import ALLOWED
 from ..sections.answer import timed_cases, winner_cell
 from ..sections.context import mark, numbered, slug
 from ..style import Looks
 from . import figure_files, loading, record_pages, rendering, roofline, topics
-from .context import SiteContext
+from .context import SiteContext, loss_page, machine_page
+from .ranking import CRITERION, ranking
 from .rendering import Frame
 from .sources import Folder, MachineFile, machine_file
-from .summaries import Rank, Summary, summary
+from .summaries import Summary, summary
 from .writing import Output
 
 _CONTENDER = re.compile(r'"contender":("(?:[^"\\]|\\.)*")')
@@ -52,10 +53,6 @@ def contenders(path: Path) -> set[str]:
     except (lzma.LZMAError, EOFError):
         pass  # told when it is read in earnest
     return {str(json.loads(text)) for text in found}
-
-
-def page_of(folder: Folder) -> str:
-    return f"machines/{folder.name}.html"
 
 
 def title_of(folder: Folder, facts: MachineFile) -> str:
@@ -92,7 +89,7 @@ def build(folder: Folder, frame: Frame, out: Path) -> Made:
             made[topic] = topics.placed(named, folder.name)
         losses[loss] = made
     found = summary(folder.name, title_of(folder, facts), machine(records), records)
-    path = page_of(folder)
+    path = machine_page(folder.name)
     document = _document(context, folder, facts, found, places, whole)
     output.write(path, rendering.page(document, path, frame))
     return Made(found, losses, places, output.written)
@@ -134,14 +131,8 @@ def _document(
         facts=_facts(found),
         notices=notices(context),
         sections=[one for one in sections if one.blocks],
-        footer=FOOTER,
+        footer=rendering.FOOTER,
     )
-
-
-FOOTER = (
-    f"{FIGURES} A linked figure leads to its record, with all raw rounds and the command that "
-    "measures it again."
-)
 
 
 def _facts(found: Summary) -> list[Fact]:
@@ -177,45 +168,6 @@ def _machine(context: SiteContext, facts: MachineFile) -> list[Block]:
     return blocks
 
 
-CRITERION = (
-    "Ranked by the geometric mean of the speed relative to eager PyTorch over all timed cases of "
-    "the loss that the contender got right, forward and backward together (a mining rule and an "
-    "update have no backward); paired round by round, inside one session on one machine. First by "
-    "the mean is not fastest in every case. A case is won with every 95% interval clear of 1; a "
-    "case without a rival can't be won, and isn't counted among those. Memory "
-    "does not enter. Contenders that were timed in fewer cases are ranked over those; in less "
-    "than half of a loss's cases, they have no place and come last."
-)
-
-
-def ranking(ranks: tuple[Rank, ...]) -> list[Block]:
-    if not ranks:
-        return [Text("Nothing was timed beside eager, so there is no ranking.")]
-    rows = []
-    place = 0
-    before = ("", "")
-    for rank in ranks:
-        place = place + 1 if (rank.loss, rank.device) == before else 1
-        before = (rank.loss, rank.device)
-        said = str(place) if rank.ranked else units.NOTHING
-        wrong = Cell(str(rank.wrong), tone="bad" if rank.wrong else "quiet")
-        rows.append(
-            (Cell(rank.loss, href=f"losses/{slug(rank.loss)}.html"), rank.device, said,
-             mark(rank.contender), Cell(f"{rank.speed:.3g}×", tone="strong" if place == 1 else ""),
-             span(rank) or units.NOTHING, str(rank.cases), str(rank.rivals), str(rank.won), wrong)
-        )  # fmt: skip
-    columns = ("loss", "device", "place", "contender", "speed relative to eager", "from, to",
-               "cases", "with a rival", "won", "wrong")  # fmt: skip
-    return [table(columns, rows, numeric=("place", "cases", "with a rival", "won", "wrong"))]
-
-
-def span(rank: Rank) -> str:
-    """From its slowest case to its fastest; empty where that says no more than the mean."""
-    if rank.contender == BASE or rank.cases < 2:
-        return ""
-    return f"{rank.lowest:.3g}× to {rank.highest:.3g}×"
-
-
 def _agreement(found: Summary, places: Mapping[str, str]) -> list[Block]:
     """By contender; the matrices stand on the losses' pages."""
     rows = [
@@ -237,7 +189,7 @@ def _agreement(found: Summary, places: Mapping[str, str]) -> list[Block]:
         "not run", "why",
     )  # fmt: skip
     links = tuple(
-        Link(loss, f"losses/{slug(loss)}.html#agreement")
+        Link(loss, f"{loss_page(loss)}#agreement")
         for loss in dict.fromkeys(best.loss for best in found.bests)
     )
     return [

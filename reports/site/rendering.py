@@ -11,10 +11,15 @@ from markupsafe import Markup
 
 from .. import fitting, pages
 from ..document import Block, Cell, Document, Figure, Link, Links, Table, changed
+from ..overview import FIGURES
 from ..style import Looks
 from . import theme
 from .context import relative
 
+FOOTER = (
+    f"{FIGURES} A linked figure leads to its record, with all raw rounds and the command that "
+    "measures it again."
+)
 STYLE, SCRIPT = "assets/style.css", "assets/interactive.js"
 
 
