@@ -47,6 +47,8 @@ class Link:
 
 @dataclass(frozen=True)
 class Links:
+    """A line of links; ``label`` stands in front."""
+
     items: tuple[Link, ...]
     label: str = ""
 
@@ -74,6 +76,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Text:
+    """A paragraph, or by ``kind`` a heading inside a section ("heading", and "label" below it),
+    typed text ("code"), what to be wary of ("warning"), an aside ("note"), or the sentence that
+    answers a section's question ("answer"). ``anchor`` is an id to be linked to."""
+
     text: str
     kind: Literal["plain", "warning", "note", "code", "heading", "label", "answer"] = "plain"
     anchor: str = ""
@@ -89,7 +95,7 @@ class Equation:
 
 @dataclass(frozen=True)
 class Details:
-    """Folded away until asked for."""
+    """Folded away until asked for, but where ``open``."""
 
     summary: str
     blocks: Sequence[Block]
@@ -101,6 +107,8 @@ Block = Table | Figure | Text | Equation | Details | Links
 
 @dataclass(frozen=True)
 class Section:
+    """``name`` is the id that the page's contents lead to, its own on the page."""
+
     name: str
     title: str
     blocks: Sequence[Block]
@@ -117,6 +125,9 @@ class Fact:
 
 @dataclass(frozen=True)
 class Document:
+    """A whole page: ``lead`` is its answer in a few sentences, ``notices`` what to be wary of; both
+    stand above the sections."""
+
     title: str
     subtitle: str
     lead: str
