@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.records import RecordError
 
-from ..gate.trust.reading import FILES as TRUST_FILES
+from ..gate.trust import FILES as TRUST_FILES
 from ..sections.context import slug, unique
 from . import loading
 
