@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.records import Line
 from reports import reading
-from reports.site import machines, summaries
+from reports.site import ranking, summaries
 from tests.synthetic_run import BATCH, Maker, write
 
 SIZES = BATCH[:4]
@@ -58,7 +58,7 @@ def test_a_case_without_a_rival_is_none_that_could_be_won(tmp_path: Path):
     found = summaries.summary("m", "M", "", reading.load(tmp_path / "records.jsonl"))
     eager = next(rank for rank in found.ranks if rank.contender == "eager")
     assert 0 < eager.rivals < eager.cases
-    assert machines.span(eager) == ""
+    assert ranking.span(eager) == ""
     one = next(rank for rank in found.ranks if rank.contender == "compiled")
-    assert machines.span(one).endswith("×")
-    assert machines.span(replace(one, cases=1)) == ""
+    assert ranking.span(one).endswith("×")
+    assert ranking.span(replace(one, cases=1)) == ""
