@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from .. import document, pages, units
+from .. import document, output, units
 from ..document import Cell, Document, Fact, Section, Text
 from ..sections.context import slug
 from ..style import Looks
@@ -16,7 +15,6 @@ from . import commits, drawing
 from .changes import Change, changes
 from .gathering import Gathered, Series, gather
 
-PAGE = "index.html"
 COLUMNS = ("metric", "case", "contender", "before", "after", "from", "to", "ratio")
 _ABOUT = (
     "Runs of different days are compared here, so a change can be the machine's as well as the "
@@ -59,12 +57,10 @@ class History:
 
 
 def build(paths: Sequence[Path], out_dir: Path, root: Path) -> History:
-    """Reads the record files, writes the page and figures/*.svg into ``out_dir``.
+    """Reads the record files, writes page, report.md and figures/*.svg into ``out_dir``.
 
     ``root`` is the clone whose log orders the commits. Raises ImportError without ruptures.
     """
-    from benchmarks.files import write
-
     gathered = gather(paths)
     order = commits.ordered(gathered.measured_at, commits.log(root))
     everything = gathered.series(order)
@@ -76,13 +72,8 @@ def build(paths: Sequence[Path], out_dir: Path, root: Path) -> History:
     looks = Looks([one.key.contender for one in series])
     sections = list(_sections(series, found, order, looks, rows))
     made = _document(gathered, order, sections, len(rows))
-    shutil.rmtree(out_dir / "figures", ignore_errors=True)
-    for figure in made.figures():
-        write(out_dir / "figures" / f"{figure.name}.svg", figure.svg + "\n")
-    write(out_dir / PAGE, pages.render(made, looks))
-    return History(
-        out_dir / PAGE, gathered, len(series), len(everything) - len(series), tuple(rows)
-    )
+    page = output.write(out_dir, made, looks, {})
+    return History(page, gathered, len(series), len(everything) - len(series), tuple(rows))
 
 
 def _size(row: Row) -> float:
