@@ -69,7 +69,8 @@ def report(run_dir: Path | None, as_pdf: bool) -> None:
 def history(folders: tuple[Path, ...], out: Path | None) -> None:
     """Draw each metric over the commits, and mark where its level changes.
 
-    Reads every records.jsonl under FOLDERS, by default the stored runs' and the published ones.
+    Reads every records.jsonl, also compressed (.xz), under FOLDERS: by default the stored runs'
+    and the published ones'.
     Times stand in one series only if one machine with one torch and triton took them. It informs
     and gates nothing: exit code 0 whatever it finds, 3 where there is nothing to read.
     """
@@ -144,10 +145,11 @@ def compare(
     run, the second is compared with the first inside it.
 
     Each run is one process, and two processes of identical code differ by 3.1%, however many
-    rounds they take; by more if they ran at other times on a loaded machine. So two runs show a
-    difference of some 6% and more, seldom that there is none. More runs a side (--base,
-    --candidate) narrow the interval, and tell how far processes really differ here. Exact figures
-    (bytes, counts) are compared exactly. Times of two machines are not compared unless asked.
+    rounds they take; by more where their times are seen to scatter more. What all times moved by
+    together can be the machine's: with one run a side, slower is what is so beyond that too, and
+    a change to everything is not decided. More runs a side (--base, --candidate) tell the
+    machine's part and narrow the interval. Exact figures (bytes, counts) are compared exactly.
+    Times of two machines are not compared unless asked.
 
     Exit codes: 0 no regression, 1 a regression, 2 usage, 3 not compared or not decided.
     """

@@ -30,10 +30,10 @@ class Answer:
     """The outcome of a case in one pass.
 
     ``state``: ``winner`` (one contender ahead of each other one, every interval apart from 1),
-    ``unclear`` (``leaders`` are those that can't be told apart), ``alone`` (only one was timed) or
-    ``nothing``. ``margin`` is the winner's speed over eager, or eager's over the next where eager
-    wins. ``against`` names whom the margin is measured against. ``few``: those among the leaders
-    that are behind, but were timed in too few rounds for an interval to say so.
+    ``unclear`` (``leaders`` are those that can't be told apart; ``scarce`` those that share too few
+    rounds with the first for an interval, however far behind), ``alone`` (only one was timed) or
+    ``nothing``. ``margin`` is the first's speed over eager, or eager's over the next where eager
+    is first. ``against`` names whom the margin is measured against.
     """
 
     state: str
@@ -42,12 +42,7 @@ class Answer:
     margin: Interval | None = None
     against: str = ""
     excluded: tuple[str, ...] = ()
-    few: tuple[str, ...] = ()
-
-    @property
-    def close(self) -> tuple[str, ...]:
-        """The leaders whose rounds were enough to tell them apart, and did not."""
-        return tuple(name for name in self.leaders if name not in self.few)
+    scarce: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -55,9 +50,14 @@ class Answer:
             return self.leaders[0]
         if self.state == "alone":
             return f"only {self.leaders[0]} was timed"
-        if self.state != "unclear":
-            return "not timed"
-        return "no clear winner" if len(self.close) > 1 else "too few rounds to tell"
+        if self.state == "unclear":
+            return "too few rounds to tell" if self.is_short_of_rounds else "no clear winner"
+        return "not timed"
+
+    @property
+    def is_short_of_rounds(self) -> bool:
+        """Nobody is level with the first: only rounds are missing to say so."""
+        return self.state == "unclear" and len(self.leaders) == 1
 
     @property
     def by(self) -> str:
@@ -66,14 +66,8 @@ class Answer:
             return units.NOTHING
         if self.state == "winner":
             return f"{units.speed(self.margin)} than {self.against}"
-        return f"{self.named}, against {self.against}"
-
-    @property
-    def named(self) -> str:
-        """Who leads where nobody wins, by how much, and of whom too little is known."""
-        text = f"{' or '.join(self.close)}: {units.speed(self.margin)}"
-        unknown = [name for name in self.few if name != self.against]
-        return text + (f"; too few rounds of {', '.join(unknown)}" if unknown else "")
+        text = f"{' or '.join(self.leaders)}: {units.speed(self.margin)} against {self.against}"
+        return f"{text}; too few rounds of {', '.join(self.scarce)}" if self.scarce else text
 
 
 @functools.lru_cache(maxsize=4096)
@@ -127,15 +121,12 @@ def answer(measured: Measured, metric: str | None = None) -> Answer:
     first = _fastest(measured, metric, [row.contender for row in able])
     others = [row.contender for row in able if row.contender != first]
     leads = {name: ratio(measured, metric, name, first) for name in others}
-    close = [name for name, lead in leads.items() if lead is None or not _ahead(lead)]
+    ends = {name: lead.low if lead else None for name, lead in leads.items()}
+    close = [name for name, low in ends.items() if low is not None and low <= 1]
+    scarce = tuple(name for name, low in ends.items() if low is None)
     against = BASE if BASE in others else others[0]
-    few = tuple(name for name in close if (lead := leads[name]) and lead.low is None)
-    state = "unclear" if close else "winner"
-    return Answer(state, metric, (first, *close), leads[against], against, wrong, few)
-
-
-def _ahead(lead: Interval) -> bool:
-    return lead.low is not None and lead.low > 1
+    state = "unclear" if close or scarce else "winner"
+    return Answer(state, metric, (first, *close), leads[against], against, wrong, scarce)
 
 
 def _fastest(measured: Measured, metric: str, names: list[str]) -> str:

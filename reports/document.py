@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-_FOOTER = (
-    "Intervals are 95%. Times are medians over interleaved rounds, to three significant digits. "
-    "Bytes are in binary units (1 MiB = 1,048,576 bytes). The same tables are in report.md, every "
-    "result in results.csv, the raw rounds in records.jsonl."
-)
 Tone = Literal["", "good", "bad", "quiet", "strong"]
 
 
@@ -33,16 +28,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """``numeric`` columns are set flush right; ``anchors`` gives rows an id to be linked to;
-    ``filters`` says of a column (by index) what its texts are, so that a script may offer a choice
-    of them; `pages` finds more."""
+    """``numeric`` columns are set flush right; ``anchors`` gives rows an id to be linked to."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     caption: str = ""
     numeric: frozenset[int] = frozenset()
     anchors: tuple[str, ...] = ()
-    filters: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,6 +47,8 @@ class Link:
 
 @dataclass(frozen=True)
 class Links:
+    """A line of links; ``label`` stands in front."""
+
     items: tuple[Link, ...]
     label: str = ""
 
@@ -82,6 +76,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Text:
+    """A paragraph, or by ``kind`` a heading inside a section ("heading", and "label" below it),
+    typed text ("code"), what to be wary of ("warning"), an aside ("note"), or the sentence that
+    answers a section's question ("answer"). ``anchor`` is an id to be linked to."""
+
     text: str
     kind: Literal["plain", "warning", "note", "code", "heading", "label", "answer"] = "plain"
     anchor: str = ""
@@ -97,7 +95,7 @@ class Equation:
 
 @dataclass(frozen=True)
 class Details:
-    """Folded away until asked for."""
+    """Folded away until asked for, but where ``open``."""
 
     summary: str
     blocks: Sequence[Block]
@@ -109,6 +107,8 @@ Block = Table | Figure | Text | Equation | Details | Links
 
 @dataclass(frozen=True)
 class Section:
+    """``name`` is the id that the page's contents lead to, its own on the page."""
+
     name: str
     title: str
     blocks: Sequence[Block]
@@ -125,13 +125,16 @@ class Fact:
 
 @dataclass(frozen=True)
 class Document:
+    """A whole page: ``lead`` is its answer in a few sentences, ``notices`` what to be wary of; both
+    stand above the sections."""
+
     title: str
     subtitle: str
     lead: str
     facts: Sequence[Fact]
     notices: Sequence[Text]
     sections: Sequence[Section] = field(default_factory=tuple)
-    footer: str = _FOOTER
+    footer: str = ""
 
     def figures(self) -> list[Figure]:
         return [b for s in self.sections for b in _walk(s.blocks) if isinstance(b, Figure)]

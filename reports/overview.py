@@ -14,6 +14,14 @@ from .sections.context import Context
 from .sections.losses import failed_folders
 
 TITLE = "MarginBench"
+FIGURES = (
+    "Intervals are 95%. Times are medians over interleaved rounds, to three significant digits. "
+    "Bytes are in binary units (1 MiB = 1,048,576 bytes)."
+)
+_FOOTER = (
+    f"{FIGURES} The same tables are in report.md, every result in results.csv, the raw rounds in "
+    "records.jsonl."
+)
 
 
 def document(context: Context) -> Document:
@@ -25,6 +33,7 @@ def document(context: Context) -> Document:
         facts=_facts(context.records),
         notices=notices(context),
         sections=all_sections(context),
+        footer=_FOOTER,
     )
 
 
@@ -55,7 +64,9 @@ def lead(records: Records) -> str:
     parts = [f"{name} in {number}" for name, number in wins.most_common()]
     rest = Counter(one.state for _, one in answers)
     if rest["unclear"]:
-        parts.append(f"no clear winner in {rest['unclear']}")
+        short = sum(one.is_short_of_rounds for _, one in answers)
+        why = f" ({short} of them for want of rounds)" if short else ""
+        parts.append(f"no clear winner in {rest['unclear']}{why}")
     if rest["alone"]:
         parts.append(f"nothing to compare with in {rest['alone']}")
     sentence = f"Fastest, of {units.plural(total, 'timed case')}: {'; '.join(parts)}."

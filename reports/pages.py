@@ -25,10 +25,12 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 # Columns that people narrow a table down by, where it has a few values and many rows.
 _FILTERS = frozenset({
     "arm", "case", "claim", "contender", "dataset", "device", "division", "dtype", "fastest",
-    "implementation", "kernel", "loss", "machine", "metric", "reduction", "state", "status",
+    "implementation", "kernel", "loss", "machine", "metric", "pass", "reduction", "state", "status",
     "suite", "target", "variant", "verdict",
 })  # fmt: skip
 _FEWEST_ROWS, _MOST_VALUES = 8, 24
+# Texts of more characters than this break over lines.
+_LONG = 48
 
 
 def render(document: Document, looks: Looks) -> str:
@@ -51,6 +53,7 @@ def environment() -> jinja2.Environment:
     made.filters["drawing"] = Markup
     made.filters["kind"] = kind
     made.filters["worth"] = worth
+    made.filters["classes"] = classes
     made.filters["filtered"] = filtered
     return made
 
@@ -75,15 +78,18 @@ def worth(cell: model.Cell) -> str:
     return cell.sort or sorting.attribute(cell.text)
 
 
-def filtered(made: model.Table, column: int) -> str:
-    """What the reader picks rows by in this column; empty where there is nothing to pick."""
-    name = made.columns[column]
-    if column in made.filters:
-        return made.filters[column]
-    if len(made.rows) < _FEWEST_ROWS or name not in _FILTERS:
-        return ""
+def classes(cell: model.Cell, number: bool) -> str:
+    """How the cell is set. In Python, for a page has tens of thousands of them."""
+    long = len(cell.text) > _LONG and not cell.code
+    return " ".join(filter(None, (cell.tone, "number" if number else "", "long" if long else "")))
+
+
+def filtered(made: model.Table, column: int) -> bool:
+    """Whether the reader is offered a choice of this column's texts to pick rows by."""
+    if len(made.rows) < _FEWEST_ROWS or made.columns[column] not in _FILTERS:
+        return False
     values = {row[column].text for row in made.rows if column < len(row)}
-    return name if 1 < len(values) <= _MOST_VALUES else ""
+    return 1 < len(values) <= _MOST_VALUES
 
 
 def plain_text(value: str) -> str:

@@ -6,6 +6,7 @@ measured again); here its results are put together by case, in the order of the 
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -39,10 +40,18 @@ class Measured:
             if result.metric in metrics and contender in (None, result.contender)
         ]
 
+    @functools.cached_property
+    def _by_name(self) -> Mapping[tuple[str, str], list[Result]]:
+        """By contender and metric: `figure` is asked for far more often than there are results."""
+        found: dict[tuple[str, str], list[Result]] = {}
+        for result in self.results:
+            found.setdefault((result.contender, result.metric), []).append(result)
+        return found
+
     def figure(self, contender: str, metric: str) -> Result | None:
         """The measured result that the report rests on: interleaved, never the interpreter's, and
         not one whose check failed."""
-        for result in self.of_metric(metric, contender=contender):
+        for result in self._by_name.get((contender, metric), ()):
             usable = result.status == "ok" and (result.rounds or result.value is not None)
             if usable and is_interleaved(result) and not is_interpreted(result):
                 return result

@@ -10,10 +10,11 @@ _FACTORS = {
     "B": 1.0, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40,
     "kB": 1e3, "MB": 1e6, "GB": 1e9, "k": 1e3, "M": 1e6, "G": 1e9,
 }  # fmt: skip
-# A figure, its unit, and then only what says how sure or whose it is.
+# A figure, its unit, and then only what says how sure or whose it is. "3 of 9" and "3 to 9" begin
+# with a figure too: a column holds them beside a lone 9, and they would come last.
 _FIGURE = re.compile(
-    r"(?:about |≤ |< |> |≥ |~ )?([-−+]?(?:\d[\d,]*)?\.?\d+(?:e[-+]?\d+)?) ?([A-Za-zµ%×°]*)"
-    r"(?P<rest>$| .*|[,;(\[].*)",
+    r"(?:about |≤ |< |> |≥ |~ )?([-−+]?(?:\d[\d,]*)?\.?\d+(?:e[-+]?\d+)?)"
+    r" ?((?!of |to )[A-Za-zµ%×°]*)(?P<rest>$| .*|[,;(\[].*)",
     re.DOTALL,
 )
 _PLAIN = re.compile(r"[-+]?(?:\d[\d,]*)?\.?\d+(?:e[-+]?\d+)?")

@@ -166,7 +166,7 @@ def to_svg(drawn: Figure, name: str, title: str, alt: str) -> str:
     engine = drawn.get_layout_engine()
     if engine is not None:
         engine.execute(drawn)
-        drawn.set_layout_engine("none")
+        drawn.set_layout_engine(None)
     picking.axes(drawn)
     buffer = io.StringIO()
     drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})

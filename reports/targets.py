@@ -89,10 +89,12 @@ def _absent(target: Target, records: Records) -> str:
         if stops:
             return f"{name}: {stops}"
     if target.device not in {measured.case.device for measured in records.cases}:
-        for measured, result in records.results():
-            same = (measured.case.loss, measured.case.variant) == (target.loss, target.variant)
-            if same and result.contender in _names(target) and result.reason.startswith("needs "):
-                return result.reason
+        for measured in records.cases:
+            if (measured.case.loss, measured.case.variant) != (target.loss, target.variant):
+                continue
+            for result in measured.results:
+                if result.contender in _names(target) and result.reason.startswith("needs "):
+                    return result.reason
         if target.device == "cuda":
             return "needs CUDA: this run was measured on the CPU alone"
         return f"this run has no case on {target.device}"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+from benchmarks.metrics import METRICS
+
 from .statistics import Interval
 
 NOTHING = "–"
@@ -77,6 +79,12 @@ def value(number: float | None, unit: str) -> str:
     if unit == "count":
         return NOTHING if number is None else f"{number:,.0f}"
     return digits3(number)
+
+
+def figure(metric: str, number: float | None) -> str:
+    """A figure in the unit of its metric; of a metric that is not known, the bare number."""
+    known = METRICS.get(metric)
+    return value(number, known.unit if known else "1")
 
 
 def bounds(interval: Interval) -> str:

@@ -118,6 +118,13 @@ def test_it_says_the_same_without_script(browser: Any, page_at: Any, name: str):
         assert not found.complaints
 
 
+def test_an_address_that_is_cut_short_breaks_nothing(browser: Any, page_at: Any):
+    with opened(browser, page_at("bench")) as found:
+        found.page.evaluate("location.hash = '#%E0%A4%A'")
+        found.page.evaluate("location.hash = '#answer'")
+        assert not found.complaints
+
+
 def test_a_table_sorts_by_figures_with_the_keyboard(browser: Any, page_at: Any):
     with opened(browser, page_at("bench")) as found:
         table = found.page.locator("table:has(th:has-text('eager takes'))").first

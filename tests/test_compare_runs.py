@@ -112,6 +112,19 @@ def test_times_of_another_machine_are_refused_and_exact_figures_are_not(base: Pa
     assert "a ratio is one of machines as well as of code" in page.seen
 
 
+def test_a_machine_that_drifted_is_told_and_no_regression(base: Path, tmp_path: Path):
+    """Everything 30% slower, and many times void: the table still shows what moved most."""
+    drifted = [_times(one, 1.3) if _timed(one) else one for one in lines(1)]
+    void = [changed(one, value=one.rounds[0], rounds=one.rounds[:1])
+            if _timed(one) and one.contender == "compiled" else one for one in drifted]  # fmt: skip
+    code, output, page = call(tmp_path / "page", base, write(tmp_path / "b", void))
+    assert code == 3 and page is not None and "most first" in output
+    for text in (" ".join(output.split()), page.seen):
+        assert "times as long as" in text and "one run a side does not tell which" in text
+    assert "Dashed: what all times moved by" in page.seen
+    assert "it can be the machine's" in page.seen
+
+
 def test_two_contenders_inside_one_run(base: Path, tmp_path: Path):
     code, output, page = call(tmp_path / "page", base, "--contender", "eager",
                               "--contender", "compiled")  # fmt: skip
@@ -129,7 +142,8 @@ def test_two_contenders_inside_one_run(base: Path, tmp_path: Path):
 def test_one_contender_of_two_runs(base: Path, tmp_path: Path):
     other = write(tmp_path / "b", slowed(lines(1), 2.0, "compiled"))
     code, output, _ = call(tmp_path / "page", base, other, "--contender", "eager")
-    assert "slower" not in output and "compiled" not in output and code == 3
+    assert code == 3 and "│ slower" not in output and "compiled" not in output
+    assert " slower" not in output.split("times: ")[1]
     assert call(tmp_path / "page", base, other, "--contender", "compiled")[0] == 1
 
 
@@ -184,3 +198,13 @@ def test_words_choose_stored_runs(tmp_path: Path):
     for word in ("torch:1.0", "machine:H100", "no-such-revision", "HEAD"):
         with pytest.raises(sides.Unknown):
             sides.resolve(word, store, root)
+
+
+def test_what_is_measured_once_a_process_is_not_compared(tmp_path: Path):
+    """A first call has one round by design; as a row that can't be judged no run would exit 0."""
+    made = lines()
+    once = [one for one in made if isinstance(one, Result) and one.metric == "first_call_s"]
+    assert once and all(one.rounds == [one.value] for one in once)
+    loaded = load(write(tmp_path, made))
+    assert loaded.timed.timings and not any(key.metric == "first_call_s"
+                                            for key in loaded.keys.values())  # fmt: skip

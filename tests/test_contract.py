@@ -250,3 +250,23 @@ def test_unknown_reduction_is_named(loss: Loss, variant: Variant, seed: int):
         with pytest.raises(InputError, match="reduction: expected one of none, sum, mean"):
             function(**inputs.tensors, **variant.options, reduction="median")
         assert name
+
+
+@pytest.mark.parametrize(
+    ("loss", "variant", "forward", "backward"),
+    [
+        ("softmax", "linear", 2 * 64 * 96 * 32, 4 * 64 * 96 * 32),
+        ("contrastive", "pairs", 3 * 64 * 32, 3 * 64 * 32),
+        ("contrastive", "all-pairs", 64 * 63 * 32, 2 * 64 * 64 * 32),
+        ("triplet", "batch-all", 64 * 63 * 32, 2 * 64 * 64 * 32),
+        ("triplet", "batch-hard", 64 * 63 * 32, 6 * 64 * 32),
+        ("center", "term", 3 * 64 * 32, 2 * 64 * 32),
+        # 64 sums, and at most 64 of the 96 centers to move.
+        ("center", "update", 64 * 32 + 3 * 64 * 32, 0),
+    ],
+)
+def test_the_least_operations_hold_no_product_made_again(
+    loss: str, variant: str, forward: int, backward: int
+):
+    cost = catalogue.get(loss).variant(variant).cost(Shape(64, 32, 96), 4)
+    assert (cost.forward_flops, cost.backward_flops) == (forward, backward)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
@@ -143,6 +144,19 @@ def test_a_commit_measured_twice_is_one_point_and_an_error_is_its_largest(tmp_pa
     gathered = gathering.gather(gathering.files([tmp_path]))
     found = {one.key.metric: one.values for one in gathered.series(["a" * 40])}
     assert found == {"both_time_s": (2e-3,), "peak_bytes": (4096.0,), "relative_error": (1e-7,)}
+
+
+def test_a_published_run_is_read_and_its_copy_is_not(tmp_path: Path):
+    plain = store(tmp_path / "out", 1, 1e-3) / "records.jsonl"
+    for name in ("published/m", "published/site/data/m"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "records.jsonl.xz").write_bytes(lzma.compress(plain.read_bytes()))
+    assert gathering.files([tmp_path / "published"]) == [tmp_path / "published/m/records.jsonl.xz"]
+    # Beside the file that it was made from, a compressed one is the same run.
+    plain.with_suffix(".jsonl.xz").write_bytes(lzma.compress(plain.read_bytes(), preset=0))
+    assert gathering.files([tmp_path / "out"]) == [plain]
+    found = gathering.gather(gathering.files([tmp_path / "published"]))
+    assert list(found.measured_at) == [name_of(1)] and not found.refused
 
 
 def test_uncommitted_changes_belong_to_no_commit(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Parts of the site that stand alone: code that is shown runs, cells sort by what they say."""
+"""Parts of the site that stand alone: code that is shown runs, addresses are relative."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import benchmarks.records
 from kernels import catalogue
 from reports import units
 from reports.reading import arrange
-from reports.site import loading, machine_facts, others, snippets, sorting, sources, static_facts
+from reports.site import loading, machine_facts, others, snippets, sources, static_facts
 from reports.site.context import relative
 from reports.site.sources import MachineFile
 from tests.synthetic_run import BATCH, Maker, write
@@ -26,20 +26,6 @@ def test_the_code_that_a_page_shows_runs(loss: str, variant: str, capsys: pytest
     assert text, "there is no code for this variant"
     exec(compile(text, f"{loss}/{variant}", "exec"), {})
     assert capsys.readouterr().out.strip()
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("12.3 ms", 0.0123), ("1.50 MiB", 1.5 * 2**20), ("1,024", 1024.0),
-        ("2.50× slower [2, 3]", 0.4),
-        ("2.31× faster [2.10, 2.55]", 2.31), ("12.5%", 0.125), ("3e-7", 3e-7), ("–", None),
-        ("triton", None), ("3 of 9", 3.0), ("-0.5", -0.5), ("2026-01-01", None), ("1.2x", None),
-    ],
-)  # fmt: skip
-def test_cells_are_sorted_by_the_figure_that_they_begin_with(text: str, value: float | None):
-    found = sorting.number(text)
-    assert found == (value if value is None else pytest.approx(value))
 
 
 @pytest.mark.parametrize(

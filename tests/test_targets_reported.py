@@ -154,8 +154,15 @@ def test_a_met_target_stands_on_the_page_with_its_figure(tmp_path: Path):
     build(write(tmp_path, lines(target, {"eager": rounds(2.0), "triton": rounds(1.0)})))
     page = Page((tmp_path / "index.html").read_text())
     assert "1 met, 0 missed, 0 unclear" in page.seen and "✓ met" in page.seen
-    assert "2.00× [" in page.seen
+    assert "2.00× as fast [" in page.seen
     assert "this run has no such case: marginbench run --case speed/softmax/no-bias" in page.seen
+
+
+def test_a_target_on_the_time_shows_the_time_and_not_the_speed(tmp_path: Path):
+    target = next(one for one in TARGETS if one.kind == "speed" and one.bound < 1)
+    build(write(tmp_path, lines(target, {"eager": rounds(2.0), "tiled": rounds(1.0)})))
+    seen = Page((tmp_path / "index.html").read_text()).seen
+    assert "at most 1.1× the time of eager" in seen and "0.500× the time [" in seen
 
 
 def test_the_bound_is_the_longer_of_memory_and_products():

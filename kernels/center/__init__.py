@@ -60,7 +60,8 @@ def _update_cost(shape: Shape, itemsize: int) -> Cost:
     return Cost(
         forward_bytes=(b * d + 2 * c * d) * itemsize + 8 * b,
         backward_bytes=0,
-        forward_flops=b * d + 3 * c * d,
+        # A sum a class that is there, and its center moved: the others are copied.
+        forward_flops=b * d + 3 * min(b, c) * d,
         backward_flops=0,
     )
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import reading
-from . import contenders, exact, page
+from . import contenders, exact, page, shift
 from .command import FINE, NOT_COMPARED, REGRESSION
 from .loading import NotComparable
 from .page import Comparison, Part
-from .ratios import LEVEL, Rule, Verdict, compare, differences, once_each
-from .runs import Key, Run, file_of, load
+from .ratios import LEVEL, Found, Rule, Verdict, compare, differences, once_each
+from .runs import Run, file_of, load
 from .sides import Side
 
 _MOST_LINES = 20
@@ -74,9 +74,11 @@ def inside(side: Side, asked: Asked, out: Path, tell: Callable[[str], None]) -> 
 
 def _part(before: Sequence[Run], base: Side, side: Side, asked: Asked) -> Part:
     after = [load(path) for path in side.paths]
+    # Contenders that were not asked for are not judged, but tell what the machine did.
+    times = [run.timed for run in before], [run.timed for run in after]
     keep = set(asked.contenders)
     before, after = ([_only(run, keep) for run in runs] for runs in (before, after))
-    once_each([run.timed for run in (*before, *after)])
+    once_each([*times[0], *times[1]])
     found = exact.figures(before, after)
     qualities = exact.qualities(before, after)
     notices = [f"{run.path} was measured with uncommitted changes." for run in after if run.dirty]
@@ -94,25 +96,31 @@ def _part(before: Sequence[Run], base: Side, side: Side, asked: Asked) -> Part:
         else:
             barred = (f"{said}, so their times say nothing of the code; --across-machines compares "
                       "them all the same")  # fmt: skip
-    timed: list[tuple[Key, Verdict]] = []
-    how = ""
-    if not barred:
-        verdicts, sd = compare([r.timed for r in before], [r.timed for r in after], asked.rule)
-        keys = {name: key for run in (*before, *after) for name, key in run.keys.items()}
-        timed = [(keys[v.name], _with_reason(v, before, after)) for v in verdicts]
-        how = _how(len(before), len(after), sd)
     neither = set.intersection(*(set(run.not_run) for run in (*before, *after)))
-    return Part(side.label, timed, found, qualities, after, notices, barred, how, len(neither))
+    part = Part(side.label, (), found, qualities, after, notices, barred, not_run=len(neither))
+    if barred:
+        return part
+    only = {name for run in (*before, *after) for name in run.timed.timings}
+    judged = compare(*times, asked.rule, only)
+    keys = {name: key for run in (*before, *after) for name, key in run.keys.items()}
+    timed = [(keys[v.name], _with_reason(v, before, after)) for v in judged.verdicts]
+    moved = shift.told(judged.shift, base.label, side.label)
+    how = _how(len(before), len(after), judged)
+    return replace(part, timed=timed, how=how, shift=moved, log_shift=judged.shift.log_ratio)
 
 
-def _how(base: int, candidate: int, sd: float) -> str:
-    return (
-        f"{base} against {candidate} processes. Two processes of identical code are taken to "
-        f"differ by {sd:.1%} (standard deviation of the log ratio), which no number of rounds "
-        f"averages away; the intervals know it and hold together with {LEVEL:.0%}. Runs of other "
-        "times on a loaded machine differ by more: several runs a side tell how far, and narrow "
-        "the intervals."
+def _how(base: int, candidate: int, judged: Found) -> str:
+    differ = "differ here" if judged.process_sd == judged.shift.spread else "are taken to differ"
+    told = (
+        f"{base} against {candidate} processes. Beyond that, two processes of identical code "
+        f"{differ} by {judged.process_sd:.1%} (standard deviation of the log ratio), which no "
+        "number of rounds averages away. The intervals know it, reach from all of the common "
+        f"shift being the machine's to none of it, and hold together with {LEVEL:.0%}."
     )
+    if base + candidate == 2:
+        told += (" Several runs a side, taken in turn, tell the machine's part and narrow the "
+                 "intervals.")  # fmt: skip
+    return told
 
 
 def _only(run: Run, keep: set[str]) -> Run:
@@ -165,6 +173,8 @@ def _finish(made: Comparison, out: Path, tell: Callable[[str], None]) -> None:
         if part.barred:
             tell(f"{part.label}: times are not compared: {part.barred}")
         _show(part)
+        if part.shift:
+            tell(part.shift)
         tell(f"{part.label} against {made.base}: {page.told(part)}")
     tell(f"comparison: {page.write(made, out)}")
 
@@ -178,9 +188,8 @@ def _show(part: Part) -> None:
     rows: list[tuple[Any, ...]] = [
         (verdict.state.lower(), key.name, f"{verdict.ratio:.3f}",
          f"{verdict.low:.3f} to {verdict.high:.3f}")
-        for key, verdict in page.changed_most(part.timed)[:_MOST_LINES]
-        if not math.isnan(verdict.ratio)
-    ]  # fmt: skip
+        for key, verdict in page.changed_most(part.timed) if not math.isnan(verdict.ratio)
+    ][:_MOST_LINES]  # fmt: skip
     rows += [
         (one.state.lower(), one.key.name, page.ratio_text(one.ratio), "exact")
         for one in sorted(part.differences, key=page.by_size)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from . import shift
 from .loading import NotComparable, load
 from .ratios import LEVEL, Rule, Verdict, compare, differences, once_each
 
@@ -36,11 +37,13 @@ def run(
                  "--across-machines compares them all the same")  # fmt: skip
             return NOT_COMPARED
         tell("so a ratio is one of machines as well as of code")
-    verdicts, process_sd = compare(before, after, rule)
-    for verdict in verdicts:
+    found = compare(before, after, rule)
+    for verdict in found.verdicts:
         tell(line(verdict))
-    tell(summary(verdicts, len(before), len(after), process_sd))
-    return exit_code(verdicts)
+    if found.shift.count:
+        tell(shift.told(found.shift, "the base", "the candidate"))
+    tell(summary(found.verdicts, len(before), len(after), found.process_sd))
+    return exit_code(found.verdicts)
 
 
 def exit_code(verdicts: Sequence[Verdict]) -> int:

@@ -18,9 +18,15 @@ _FILL = {"SLOWER": "full", "FASTER": "full"}
 
 
 def forest(
-    name: str, title: str, rows: Sequence[tuple[Key, Verdict]], looks: Looks, data: document.Table
+    name: str,
+    title: str,
+    rows: Sequence[tuple[Key, Verdict]],
+    looks: Looks,
+    data: document.Table,
+    log_shift: float | None = None,
 ) -> document.Figure:
-    """One row a figure: the candidate's time over the base's; filled where it surely changed."""
+    """One row a figure: the candidate's time over the base's; filled where it surely changed, and
+    a line at what all moved by together."""
     shown = [(key, verdict) for key, verdict in rows if not math.isnan(verdict.ratio)][:MOST]
     with style.drawing():
         drawn = style.figure(WIDTH, 0.9 + 0.2 * len(shown))
@@ -35,6 +41,9 @@ def forest(
             )  # fmt: skip
             picking.series(found, key.contender)
         picking.series(axis.axvline(1, color="#000000", linewidth=1), "")
+        if log_shift is not None:
+            line = axis.axvline(math.exp(log_shift), color="#000000", linewidth=1, linestyle="--")
+            picking.series(line, "")
         axis.set_yticks(range(len(shown)), [short(label(key), 70) for key, _ in shown])
         axis.set_ylim(len(shown) - 0.4, -0.6)
         axis.grid(axis="y", linestyle=(0, (1, 3)))
@@ -51,6 +60,8 @@ def forest(
         "Right of the line is slower than the base. Hollow: the interval holds 1, or all of it "
         "lies within what matters."
     )
+    if log_shift is not None:
+        caption += " Dashed: what all times moved by in the median."
     if len(rows) > len(shown):
         caption += f" The {len(shown)} that changed most; the table has all."
     return document.Figure(name, title, caption, alt, svg, WIDTH, data)
@@ -64,7 +75,8 @@ def _ticks(axis, rows: Sequence[tuple[Key, Verdict]]) -> None:
     if high / low < 4:
         axis.xaxis.set_major_locator(ticker.MaxNLocator(7, steps=[1, 2, 2.5, 5]))
     else:
-        axis.xaxis.set_major_locator(ticker.LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+        steps = (1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)
+        axis.xaxis.set_major_locator(ticker.LogLocator(base=10, subs=steps))
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
     axis.xaxis.set_minor_locator(ticker.NullLocator())
 

@@ -32,12 +32,15 @@ class NotComparable(Exception):
 @dataclass(frozen=True)
 class Timing:
     """One benchmark in one process. ``log_median``: of seconds; ``log_error``: its standard error
-    inside the process. ``problem``: why it can't be compared, empty where it can."""
+    inside the process. ``problem``: why it can't be compared, empty where it can. ``case``: whose
+    contenders were timed in the same minutes; empty where that is not known."""
 
     log_median: float = math.nan
     log_error: float = math.nan
     problem: str = ""
     options: tuple[tuple[str, Any], ...] = ()
+    case: str = ""
+    contender: str = ""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ _FOOTER = (
 @dataclass(frozen=True)
 class Part:
     """One candidate against the base. ``notices``: what a reader has to know first; ``barred``:
-    why times were not compared, empty where they were; ``how``: what the intervals rest on."""
+    why times were not compared, empty where they were; ``how``: what the intervals rest on;
+    ``shift``: what all times moved by together, in words, and ``log_shift`` as a log ratio."""
 
     label: str
     timed: Sequence[tuple[Key, Verdict]] = ()
@@ -43,6 +44,8 @@ class Part:
     barred: str = ""
     how: str = ""
     not_run: int = 0
+    shift: str = ""
+    log_shift: float | None = None
 
 
 @dataclass(frozen=True)
@@ -155,13 +158,19 @@ def _times(part: Part, tail: str, looks: Looks) -> list[Block]:
     columns = ("case", "contender", "pass", "verdict", "ratio", "interval", "why")
     data = document.table(columns, body, "Times, what changed most first", numeric=("ratio",))
     blocks: list[Block] = [Text(part.how)]
+    if part.shift:
+        blocks.insert(0, Text(part.shift))
     if any(not math.isnan(verdict.ratio) for _, verdict in rows):
         short = document.table(columns[:6], [row[:6] for row in body[: drawing.MOST]],
                                numeric=("ratio",))  # fmt: skip
-        blocks.append(drawing.forest(f"times{tail}", "Ratios of times", rows, looks, short))
+        blocks.append(drawing.forest(f"times{tail}", "Ratios of times", rows, looks, short,
+                                     part.log_shift))  # fmt: skip
     blocks.append(data)
     if len(rows) > MOST_ROWS:
         blocks.append(Text(f"{len(rows) - MOST_ROWS:,} that changed least are left out.", "note"))
+    blocks.append(
+        Text("What a first call took is measured once a process, and not compared.", "note")
+    )
     if part.not_run:
         blocks.append(Text(f"{units.plural(part.not_run, 'figure')}: run on neither side.", "note"))
     return blocks

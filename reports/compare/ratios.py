@@ -1,35 +1,43 @@
 """Ratios between processes, with an interval that knows that the process is the unit.
 
 Two processes that run identical code differ by a persistent factor (memory layout, hashing, which
-pages they got): over pairs of them the logarithm of the ratio has a standard deviation of 3.1%,
-however many rounds each has. Rounds of one process therefore say nothing about it, and an
-interval made of rounds alone is far too narrow. Here the variance of a log ratio is
+pages they got): over pairs of them the logarithm of the ratio has a standard deviation of 3.1% on a
+quiet machine, however many rounds each has. Rounds of one process therefore say nothing about it,
+and an interval made of rounds alone is far too narrow. Here the variance of a log ratio is
 
     sd^2 / 2 (1 / n + 1 / m) + mean of each side's squared standard errors / n or m
 
-with n and m processes a side; for one each it is sd^2 and the two errors. 3.1% was measured on
-pairs that ran at the same time; files that were made one after another, on a machine that others
-load, differ by more, which two files can't tell. Several files a side can: sd is then the larger
-of the one given and what the files of one side differ by. The intervals of all
-benchmarks hold together with 95% (Bonferroni): a suite of identical code is called slower in at
-most one of forty comparisons, however many benchmarks it has.
+with n and m processes a side; for one each it is sd^2 and the two errors. sd is the larger of 3.1%
+and what is seen: by how far runs of one side differ, or, with one run a side, by how far the
+benchmarks' ratios lie around their median (`shift`).
+
+What all benchmarks moved by together can be the machine's. So an interval reaches from what the
+ratio is if all of that is the machine's to what it is if none is: it is slower only if it is so
+either way, and where everything is slower nothing is decided, unless several runs a side show that
+the machine moves less.
+
+The intervals of all benchmarks hold together with 95% (Bonferroni), and what the machine explains
+does with 95% too: of comparisons of identical code at most one in twenty finds something slower,
+however many benchmarks it has.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 
+from . import shift
 from .loading import Measured, NotComparable, Timing
 
 PROCESS_SD = 0.031
 SMALLEST_EFFECT = 0.03
 LEVEL = 0.95
+_MOST_FILES = 200
 
 State = Literal["SLOWER", "FASTER", "EQUIVALENT", "UNDECIDED", "INVALID", "VANISHED", "NEW"]
 
@@ -55,31 +63,39 @@ class Rule:
     smallest_effect: float = SMALLEST_EFFECT
 
 
+@dataclass(frozen=True)
+class Found:
+    """``process_sd``: the standard deviation between two processes that the verdicts rest on."""
+
+    verdicts: list[Verdict]
+    process_sd: float
+    shift: shift.Shift
+
+
 def compare(
-    base: Sequence[Measured], candidate: Sequence[Measured], rule: Rule
-) -> tuple[list[Verdict], float]:
-    """A verdict for every benchmark of any file, in the order of the files; and the standard
-    deviation between two processes that they rest on."""
+    base: Sequence[Measured],
+    candidate: Sequence[Measured],
+    rule: Rule,
+    only: Collection[str] | None = None,
+) -> Found:
+    """A verdict for every benchmark of any file, in the order of the files. ``only``: judges these
+    alone; the others still tell what the machine did."""
     names = list(dict.fromkeys(name for one in (*base, *candidate) for name in one.timings))
     found = {name: _unusable(name, base, candidate) for name in names}
     usable = [name for name in names if found[name] is None]
-    tail = (1 - LEVEL) / max(1, len(usable)) / 2
+    moved = shift.find(usable, base, candidate)
+    judged = [name for name in names if only is None or name in only]
+    tail = (1 - LEVEL) / max(1, sum(found[name] is None for name in judged)) / 2
     quantile = NormalDist().inv_cdf(1 - tail)
-    rule = replace(rule, process_sd=max(rule.process_sd, spread(usable, base, candidate)))
+    if moved.spread > rule.process_sd:
+        quantile = shift.quantile(tail, moved.freedom)
+        rule = replace(rule, process_sd=moved.spread)
     verdicts = [
-        found[name] or _judge(name, _of(name, base), _of(name, candidate), rule, quantile)
-        for name in names
+        found[name]
+        or _judge(name, _of(name, base), _of(name, candidate), rule, quantile, moved.machine(name))
+        for name in judged
     ]
-    return verdicts, rule.process_sd
-
-
-def spread(names: Sequence[str], *sides: Sequence[Measured]) -> float:
-    """Standard deviation of the log ratio of two processes of one side, over all sides and
-    benchmarks (``names``); 0.0 where no side has two."""
-    logs = [[one.timings[name].log_median for one in side] for side in sides for name in names]
-    squares = sum(float(np.square(np.subtract(a, np.mean(a))).sum()) for a in logs)
-    freedom = sum(len(a) - 1 for a in logs)
-    return math.sqrt(2 * squares / freedom) if freedom else 0.0
+    return Found(verdicts, rule.process_sd, moved)
 
 
 def differences(files: Sequence[Measured]) -> list[str]:
@@ -129,13 +145,22 @@ def _unusable(name: str, base: Sequence[Measured], candidate: Sequence[Measured]
 
 
 def _judge(
-    name: str, base: Sequence[Timing], candidate: Sequence[Timing], rule: Rule, quantile: float
+    name: str,
+    base: Sequence[Timing],
+    candidate: Sequence[Timing],
+    rule: Rule,
+    quantile: float,
+    machine: tuple[float, float],
 ) -> Verdict:
+    """``machine``: the least and the most of the log ratio that can be the machine's."""
     middles = [float(np.mean([t.log_median for t in side])) for side in (base, candidate)]
     estimate = middles[1] - middles[0]
     half = quantile * math.sqrt(sum(_variance(side, rule) for side in (base, candidate)))
-    low, high = estimate - half, estimate + half
+    low, high = estimate - machine[1] - half, estimate - machine[0] + half
     state, reason = _state(low, high, half, rule, quantile)
+    if state == "UNDECIDED" and abs(estimate) > half:
+        way = "slower" if estimate > 0 else "faster"
+        reason = f"it is {way}, but so is what it is compared beside: it can be the machine's"
     return Verdict(name, state, reason, math.exp(estimate), math.exp(low), math.exp(high))
 
 
@@ -154,7 +179,8 @@ def _state(low: float, high: float, half: float, rule: Rule, quantile: float) ->
         return "FASTER", f"by at least {-math.expm1(high):.1%}: the whole interval lies below 1"
     # Of the process-to-process part alone, at an interval half as wide as what matters.
     files = max(2, math.ceil((2 * quantile * rule.process_sd / most) ** 2))
+    remedy = (f"about {files} processes a side would decide it" if files <= _MOST_FILES else
+              "it takes a quieter machine to decide it")  # fmt: skip
     return "UNDECIDED", (
-        f"the interval holds 1 and goes beyond {rule.smallest_effect:.1%}, at ±{half:.1%}; "
-        f"about {files} processes a side would decide it"
+        f"the interval holds 1 and goes beyond {rule.smallest_effect:.1%}, at ±{half:.1%}; {remedy}"
     )

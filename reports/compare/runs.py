@@ -20,6 +20,8 @@ NAMES = ("records.jsonl", "records.jsonl.xz")
 # How a time was taken; rounds and warm-up may differ.
 _WAYS = ("clock", "cache", "order", "synchronised")
 _QUANTILE = 1.959964
+# Taken once a process, a compilation included: no interval, so nothing to tell two runs apart by.
+_ONCE = ("first_call_s",)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def load(path: Path) -> Run:
     for case, result in records.results():
         key = Key(result.case.id, result.contender, result.metric, _of(result))
         metric = METRICS.get(result.metric)
-        if metric is None or not reading.is_interleaved(result):
+        if metric is None or result.metric in _ONCE or not reading.is_interleaved(result):
             continue
         if result.status == "not_run":
             keys[key.name] = key
@@ -141,7 +143,8 @@ def _timing(case: MeasuredCase, result: Result) -> Timing:
     error = math.log(middle.high / middle.low) / (2 * _QUANTILE)
     ways = tuple((name, str(result.protocol.get(name))) for name in _WAYS)
     version = ("version of the variant", result.case.variant_version)
-    return Timing(math.log(middle.estimate), error, options=(version, *ways))
+    return Timing(math.log(middle.estimate), error, "", (version, *ways), case.case.id,
+                  result.contender)  # fmt: skip
 
 
 def _trained(trainings: tuple[Training, ...]) -> dict[tuple[str, str], dict[int, float]]:

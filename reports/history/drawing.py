@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,18 +19,6 @@ PANEL = (3.3, 2.2)
 _LABELS = 6
 # Lines further apart than this share no linear axis; nearer, a logarithmic one has too few labels.
 _WIDE = 30.0
-
-
-def slug(*parts: str) -> str:
-    return "-".join(re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-") for part in parts)
-
-
-def value(metric: str, figure: float) -> str:
-    """A figure in its metric's unit."""
-    unit = METRICS[metric].unit
-    if unit == "s":
-        return units.time(figure)
-    return units.size(figure) if unit == "bytes" else units.digits3(figure)
 
 
 def figure(
@@ -91,7 +78,7 @@ def _panel(
     else:
         axis.set_ylim(bottom=min(0.0, *figures), top=1.15 * max(figures) or 1.0)
     metric = series[0].key.metric
-    axis.yaxis.set_major_formatter(lambda figure, _: value(metric, figure))
+    axis.yaxis.set_major_formatter(lambda figure, _: units.figure(metric, figure))
     axis.yaxis.set_minor_formatter(lambda figure, _: "")
     step = math.ceil(len(shown) / _LABELS)
     axis.set_xticks(range(0, len(shown), step), [commit[:7] for commit in shown[::step]])
@@ -114,7 +101,7 @@ def _alt(series: Sequence[Series], found: Mapping[Series, Sequence[Change]]) -> 
 def _table(series: Sequence[Series]) -> document.Table:
     rows = [
         (one.key.case, Cell(one.key.contender, mark=one.key.contender), Cell(commit, code=True),
-         value(one.key.metric, number))
+         units.figure(one.key.metric, number))
         for one in series
         for commit, number in zip(one.commits, one.values, strict=True)
     ]  # fmt: skip

@@ -7,6 +7,7 @@ measured with uncommitted changes belongs to no commit and is left out.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -70,8 +71,16 @@ class Gathered:
 
 
 def files(folders: Iterable[Path]) -> list[Path]:
-    """Every record file in the folders and below."""
-    return sorted({path for folder in folders for path in folder.rglob("records.jsonl")})
+    """Every record file in the folders and below, as it is or compressed by xz; one alone of equal
+    files, for a published site holds copies of its records."""
+    names = ("records.jsonl", "records.jsonl.xz")
+    paths = {path for folder in folders for name in names for path in folder.rglob(name)}
+    found: dict[str, Path] = {}
+    for path in sorted(paths):
+        if path.with_suffix("") not in paths:
+            with path.open("rb") as file:
+                found.setdefault(hashlib.file_digest(file, "sha256").hexdigest(), path)
+    return sorted(found.values())
 
 
 def gather(paths: Iterable[Path]) -> Gathered:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from .. import document, pages, units
+from .. import document, output, units
 from ..document import Cell, Document, Fact, Section, Text
+from ..sections.context import slug
 from ..style import Looks
 from . import commits, drawing
 from .changes import Change, changes
 from .gathering import Gathered, Series, gather
 
-PAGE = "index.html"
 COLUMNS = ("metric", "case", "contender", "before", "after", "from", "to", "ratio")
 _ABOUT = (
     "Runs of different days are compared here, so a change can be the machine's as well as the "
     "code's. It informs; what a change costs is measured by base against candidate in one session."
+)
+_FOOTER = (
+    "A point is the median where a commit was measured more than once. Bytes are in binary units "
+    "(1 MiB = 1,048,576 bytes). Series of two commits or more are drawn."
 )
 
 
@@ -36,8 +39,8 @@ class Row:
         key, at, ratio = self.series.key, self.change.at, self.change.ratio
         return (
             key.metric, key.case, key.contender, self.series.commits[at - 1][:12],
-            self.series.commits[at][:12], drawing.value(key.metric, self.change.before),
-            drawing.value(key.metric, self.change.after),
+            self.series.commits[at][:12], units.figure(key.metric, self.change.before),
+            units.figure(key.metric, self.change.after),
             units.NOTHING if ratio is None else f"{ratio:.3g}×",
         )  # fmt: skip
 
@@ -54,12 +57,10 @@ class History:
 
 
 def build(paths: Sequence[Path], out_dir: Path, root: Path) -> History:
-    """Reads the record files, writes the page and figures/*.svg into ``out_dir``.
+    """Reads the record files, writes page, report.md and figures/*.svg into ``out_dir``.
 
     ``root`` is the clone whose log orders the commits. Raises ImportError without ruptures.
     """
-    from benchmarks.files import write
-
     gathered = gather(paths)
     order = commits.ordered(gathered.measured_at, commits.log(root))
     everything = gathered.series(order)
@@ -71,13 +72,8 @@ def build(paths: Sequence[Path], out_dir: Path, root: Path) -> History:
     looks = Looks([one.key.contender for one in series])
     sections = list(_sections(series, found, order, looks, rows))
     made = _document(gathered, order, sections, len(rows))
-    shutil.rmtree(out_dir / "figures", ignore_errors=True)
-    for figure in made.figures():
-        write(out_dir / "figures" / f"{figure.name}.svg", figure.svg + "\n")
-    write(out_dir / PAGE, pages.render(made, looks))
-    return History(
-        out_dir / PAGE, gathered, len(series), len(everything) - len(series), tuple(rows)
-    )
+    page = output.write(out_dir, made, looks, {})
+    return History(page, gathered, len(series), len(everything) - len(series), tuple(rows))
 
 
 def _size(row: Row) -> float:
@@ -103,12 +99,12 @@ def _sections(
         for _, group in groupby(of_metric, lambda one: (one.key.machine, one.key.family)):
             together = list(group)
             key = together[0].key
-            name = drawing.slug(metric, key.family)
+            name = slug(metric, key.family)
             while name in names:
                 name += "-x"
             names.add(name)
             blocks.append(drawing.figure(name, together, found, order, looks))
-        yield Section(drawing.slug(metric), metric, blocks)
+        yield Section(slug(metric), metric, blocks)
 
 
 def _place(one: Series) -> tuple[str, str, str, str, str]:
@@ -135,4 +131,5 @@ def _document(
         ],
         notices=notices,
         sections=sections,
+        footer=_FOOTER,
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from suites.quality.intervals import Interval
 
 from .. import units
 from ..document import Block, Cell, Section, Text, table
 from . import divisions, numbers
 from .judging import TONES, Judged, scope
-from .reading import Quality, groups
+from .reading import Group, Quality, groups
 
 TITLE = "The answer"
 
@@ -53,9 +55,27 @@ _READ = (
 )
 
 
-def best(quality: Quality, division: str, dataset: str) -> dict | None:
-    """The arm with the highest mean, and which others it can and can't be told apart from: of
-    those of which every seed ran, and as many as of any; None where there are none."""
+@dataclass(frozen=True)
+class Best:
+    """The arm with the highest mean: ``apart`` and ``others`` are the labels that it can and can't
+    be told apart from; ``untrained``: the network before its first step, and ``gained`` the paired
+    difference from that, None where epoch 0 was not recorded."""
+
+    leader: Group
+    metric: str
+    mean: Interval
+    apart: list[str]
+    others: list[str]
+    untrained: Interval | None
+    gained: Interval | None
+
+    @property
+    def rivals(self) -> int:
+        return len(self.apart) + len(self.others)
+
+
+def best(quality: Quality, division: str, dataset: str) -> Best | None:
+    """Of the arms of which every seed ran, and as many as of any; None where there are none."""
     found = groups(quality.of_study(division, dataset))
     metric = numbers.main_metric(found)
     whole = [group for group in found if len(group.ran) == len(group.trainings)]
@@ -64,7 +84,7 @@ def best(quality: Quality, division: str, dataset: str) -> dict | None:
     ranks = numbers.ranked([group for group in whole if len(group.ran) == most], metric)
     if not ranks:
         return None
-    leader, middle = ranks[0]
+    leader, mean = ranks[0]
     pairs = [p for p in numbers.compare(found, metric) if leader.label in (p.a, p.b)]
     apart = [p.b if p.a == leader.label else p.a for p in pairs if p.told_apart]
     rest = [group.label for group, _ in ranks[1:]]
@@ -72,26 +92,23 @@ def best(quality: Quality, division: str, dataset: str) -> dict | None:
     others = [label for label in rest if label not in apart]
     before = numbers.untrained([leader])
     start = numbers.over_seeds(numbers.by_seed(before, metric)) if before else None
-    return {"leader": leader, "metric": metric, "middle": middle, "apart": apart, "others": others,
-            "untrained": start, "gained": numbers.gained(leader, metric)}  # fmt: skip
+    return Best(leader, metric, mean, apart, others, start, numbers.gained(leader, metric))
 
 
 def _row(quality: Quality, division: str, dataset: str) -> tuple[Cell | str, ...] | None:
     one = best(quality, division, dataset)
     if one is None:
         return None
-    metric, label = one["metric"], one["leader"].label
-    value = numbers.estimate(metric, one["middle"])
-    value += f", {units.plural(one['middle'].count, 'seed')}"
+    metric, label = one.metric, one.leader.label
+    value = f"{numbers.estimate(metric, one.mean)}, {units.plural(one.mean.count, 'seed')}"
     if metric != numbers.MAIN:
         value += " (seen identities)"
-    rest = len(one["apart"]) + len(one["others"])
-    apart = f"none of {rest}"
-    if one["apart"]:
-        apart = f"{len(one['apart'])} of {rest}: {', '.join(one['apart'])}"
+    apart = f"none of {one.rivals}"
+    if one.apart:
+        apart = f"{len(one.apart)} of {one.rivals}: {', '.join(one.apart)}"
     return (Cell(dataset, link=divisions.anchor(division, dataset)), division,
-            Cell(label, mark=label), value, numbers.estimate(metric, one["untrained"]),
-            _gained(one["gained"]), apart)  # fmt: skip
+            Cell(label, mark=label), value, numbers.estimate(metric, one.untrained),
+            _gained(one.gained), apart)  # fmt: skip
 
 
 def _gained(found: Interval | None) -> Cell:
@@ -125,23 +142,22 @@ def lead(quality: Quality, judged: list[Judged]) -> str:
     return " ".join(parts)
 
 
-def _told(one: dict) -> str:
+def _told(one: Best) -> str:
     """A loss is first only where training gained something: on new identities it may not."""
-    metric, label, gained = one["metric"], one["leader"].label, one["gained"]
+    metric, label, gained = one.metric, one.leader.label, one.gained
     name = numbers.title(metric, arrow=False)
-    told = numbers.estimate(metric, one["middle"])
-    before = numbers.estimate(metric, one["untrained"])
+    told = numbers.estimate(metric, one.mean)
+    before = numbers.estimate(metric, one.untrained)
     if gained is not None and gained.mean <= 0:
         return (f"no loss has a higher {name} than the untrained network, {before}; the highest "
                 f"after training is {label}'s, {told}")  # fmt: skip
     text = f"{label} has the highest {name}, {told}"
-    rest = len(one["apart"]) + len(one["others"])
-    if not rest:
+    if not one.rivals:
         text += ", with nothing to compare it with"
-    elif not one["others"]:
+    elif not one.others:
         text += ", and is told apart from all others"
-    elif one["apart"]:
-        text += f", told apart from {len(one['apart'])} of {rest}"
+    elif one.apart:
+        text += f", told apart from {len(one.apart)} of {one.rivals}"
     else:
         text += ", and can be told apart from none of the others"
     if gained is not None and gained.low is not None and gained.low <= 0:

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from .. import output
-from . import judging, published, reading
+from . import judging, reading
 from .looks import LossLooks
 from .overview import document
 from .summary import summary
@@ -27,13 +27,11 @@ def build(run_dir: Path, out: Path | None = None) -> Path:
     Raises `benchmarks.records.RecordError` where the record is missing, cut off or not one of
     ours; nothing is written then. Each file is replaced as a whole or not at all.
     """
-    quality, out = reading.read(run_dir), out or run_dir
-    claims = judging.known()
-    judged = judging.judge(quality, claims)
+    quality = reading.read(run_dir)
+    judged = judging.judge(quality)
     looks = LossLooks(quality.labels())
-    made = document(quality, judged, judging.unknown(quality, claims), published.known(), looks)
     told = json.dumps(summary(quality, judged), indent=1, allow_nan=False) + "\n"
-    return output.write(out, made, looks, {SUMMARY: told})
+    return output.write(out or run_dir, document(quality, judged, looks), looks, {SUMMARY: told})
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib import ticker
 
-from ..style import Look, Looks, plain
+from ..style import Look, Looks, short
 
 UNBOUNDED = ("_deg", "_bytes", "_per_second", "_s", "loss", "_distance", "_norm_mean", "_p5")
 UNTRAINED = "untrained network"
@@ -68,5 +68,4 @@ def within(axis: Any, letter: str, metric: str) -> None:
 
 def name(text: str, most: int = 34) -> str:
     """A label that leaves room for what it labels."""
-    text = plain(text)
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return short(text, most)

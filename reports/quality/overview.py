@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from suites.published import Table
-
 from .. import units
 from ..document import Document, Fact, Text
 from ..style import Looks
-from . import answer, claims, divisions, numbers, published, runs, searching
+from . import answer, claims, divisions, judging, numbers, published, runs, searching
 from .judging import Judged
 from .reading import Quality
 
@@ -20,11 +18,9 @@ _FOOTER = (
 )
 
 
-def document(
-    quality: Quality, judged: Sequence[Judged], unknown: Sequence[str], tables: Sequence[Table],
-    looks: Looks,
-) -> Document:  # fmt: skip
+def document(quality: Quality, judged: Sequence[Judged], looks: Looks) -> Document:
     """The whole page as data."""
+    unknown = judging.unknown(quality, [one.claim for one in judged])
     return Document(
         title="MarginBench: training quality",
         subtitle=_subtitle(quality),
@@ -36,7 +32,7 @@ def document(
             *divisions.sections(quality, looks),
             searching.section(quality, looks),
             claims.section(quality, judged, unknown, looks),
-            published.section(tables),
+            published.section(published.known()),
             runs.missing(quality),
             runs.provenance(quality),
             runs.section(quality),

@@ -93,8 +93,8 @@ def _cloud_row(group: Group, values: Sequence[Sequence[float]]) -> tuple[Any, ..
     points, kinds = np.column_stack(values[:2]), np.asarray(values[2])
     whole = float(points.var(axis=0).sum())
     identities = np.unique(kinds)
-    inside = sum(float(((p := points[kinds == k]) - p.mean(axis=0)).__pow__(2).sum())
-                 for k in identities) / len(points)  # fmt: skip
+    parts = (points[kinds == one] for one in identities)
+    inside = sum(float(((p - p.mean(axis=0)) ** 2).sum()) for p in parts) / len(points)
     share = f"{1 - inside / whole:.0%}" if whole else units.NOTHING
     seed = group.first.seed if group.first else 0
     return (Cell(group.label, mark=group.label), str(seed), f"{len(points):,}",

@@ -77,7 +77,7 @@ def publish(run_dir: Path, target: Path, store: str | None) -> None:
     without networks, and without figures, which `sync TARGET --store ADDRESS` draws again from
     the records. What MLflow lacks of the run is sent there first.
 
-    
+    \b
     Exit codes:
       0  published
       1  the record is damaged, or the run is not finished

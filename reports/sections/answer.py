@@ -29,7 +29,7 @@ def section(context: Context) -> Section:
     if not cases:
         text = "Nothing was timed in this run, so there is no winner to name."
         return Section("answer", "Who is fastest", [Text(text)])
-    blocks: list[Block] = [Text(_how_to_read(len(cases))), _tally(cases)]
+    blocks: list[Block] = [Text(_how_to_read(cases)), _tally(cases)]
     for loss in context.losses():
         of_loss = [measured for measured in cases if measured.case.loss == loss]
         if of_loss:
@@ -40,14 +40,21 @@ def section(context: Context) -> Section:
     return Section("answer", "Who is fastest", blocks)
 
 
-def _how_to_read(cases: int) -> str:
+def _how_to_read(cases: list[Measured]) -> str:
+    told = [answer(measured) for measured in cases]
+    rivals = sum(one.state in ("winner", "unclear") for one in told)
+    short = sum(one.is_short_of_rounds for one in told)
     return (
         "A case is won by the contender that is faster than each other one, with every 95% "
-        "interval clear of 1; otherwise there is no clear winner. Figures are ratios of times "
-        "within the same round, forward and backward together unless said otherwise (a mining rule "
-        "and an update have no backward). Each interval stands for itself: were all contenders of "
-        f"{cases} cases equally fast, about {max(1, round(cases * 0.05))} of them would still "
-        "exclude 1. The float64 reference, and whoever disagrees with it in a case, cannot win it."
+        "interval clear of 1; otherwise there is no clear winner. Of five rounds the interval is "
+        "their whole range, which holds the median 94% of the time; fewer have none, so that a "
+        "slow contender of few rounds leaves a case undecided however far behind it is: "
+        f"{short} here. Figures are ratios of times within the same round, forward and backward "
+        "together unless said otherwise (a mining rule and an update have no backward). Each "
+        "interval stands for itself: were all contenders equally fast, a case of two would still "
+        "name one its winner about once in 20, and a case of more less often; of the "
+        f"{rivals} cases here with a rival that is at most about {max(1, round(rivals / 20))}. "
+        "The float64 reference, and whoever disagrees with it in a case, cannot win it."
     )
 
 
@@ -99,15 +106,17 @@ def _winners(context: Context, cases: list[Measured]) -> Table:
 def winner_cell(one: Answer) -> Cell:
     if one.state == "winner":
         return Cell(one.title, tone="strong", mark=one.leaders[0])
-    if one.state == "unclear":
-        return Cell(one.title, tone="quiet")
     if one.state == "nothing":
         return Cell("✗ none was right", tone="bad")
     return Cell(one.title, tone="quiet")
 
 
 def _by(one: Answer) -> Cell:
-    text = one.named if one.state == "unclear" else units.speed(one.margin)
+    text = units.speed(one.margin)
+    if one.state == "unclear":
+        text = f"{' or '.join(one.leaders)}: {text}"
+    if one.scarce:
+        text += f"; too few rounds of {', '.join(one.scarce)}"
     if one.excluded and one.state != "nothing":
         text += f" (wrong, so out of the running: {', '.join(one.excluded)})"
     return Cell(text, tone="" if one.state == "winner" else "quiet")

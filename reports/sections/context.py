@@ -22,8 +22,7 @@ class Context:
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        ids = dict.fromkeys(measured.case.id for measured in self.records.cases)
-        return {name: number for number, name in enumerate(ids, start=1)}
+        return numbered(self.records)
 
     @cached_property
     def several_machines(self) -> bool:
@@ -57,6 +56,12 @@ class Context:
 
     def losses(self) -> list[str]:
         return sorted({measured.case.loss for measured in self.records.cases})
+
+
+def numbered(records: Records) -> dict[str, int]:
+    """Each case's number in its run, from 1, by the case's id."""
+    ids = dict.fromkeys(measured.case.id for measured in records.cases)
+    return {name: number for number, name in enumerate(ids, start=1)}
 
 
 def machine_name(index: int) -> str:

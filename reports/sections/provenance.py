@@ -162,7 +162,8 @@ def _others(context: Context) -> list[Block]:
     """Metrics that this report has no section for are still shown."""
     rows = [
         (context.case_cell(measured, loss=True), mark(result.contender),
-         " ".join((result.metric, *result.of.values())), _figure(result))
+         " ".join((result.metric, *result.of.values())),
+         units.figure(result.metric, result.value))
         for measured, result in context.records.results()
         if result.metric not in SHOWN and result.status != "not_run"
     ]  # fmt: skip
@@ -170,11 +171,6 @@ def _others(context: Context) -> list[Block]:
         return []
     columns = ("case", "contender", "metric", "figure")
     return [Details(f"Other metrics ({len(rows)} rows)", [table(columns, rows)])]
-
-
-def _figure(result: Result) -> str:
-    metric = METRICS.get(result.metric)
-    return units.value(result.value, metric.unit if metric else "1")
 
 
 def _commands(context: Context) -> Details:

@@ -73,7 +73,11 @@ def _measured(target: Target, one: Outcome) -> str:
     if one.figure is None:
         return units.NOTHING
     if target.kind == "speed":
-        return f"{units.digits3(one.figure.estimate)}× {units.bounds(one.figure)}"
+        # In the target's own terms: "at most 1.1 times the time" is met by 0.6 times.
+        found, of = (
+            (one.figure.inverse, "the time") if target.bound < 1 else (one.figure, "as fast")
+        )
+        return f"{units.digits3(found.estimate)}× {of} {units.bounds(found)}"
     if target.kind == "memory":
         return f"{one.figure.estimate:.3%} of {_matrix(target)}"
     return f"{one.figure.estimate:.1%}{_range(one)}"

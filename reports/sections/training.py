@@ -71,10 +71,9 @@ def _over_seeds(metric: str, seeds: list[Training]) -> str:
     values = [v for one in seeds if (v := one.metrics.get(metric)) is not None]
     if not values:
         return units.NOTHING
-    unit = METRICS[metric].unit if metric in METRICS else "1"
-    text = units.value(mean(values), unit)
+    text = units.figure(metric, mean(values))
     if len(values) > 1:
-        text += f" ({units.value(min(values), unit)} to {units.value(max(values), unit)})"
+        text += f" ({units.figure(metric, min(values))} to {units.figure(metric, max(values))})"
     return text
 
 

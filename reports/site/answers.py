@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from .. import units
 from ..comparison import Answer
 from ..document import Block, Cell, Link, Links, Section, Text, table
-from ..sections.context import mark, slug
+from ..sections.context import mark
 from . import static_facts
+from .context import loss_page
 from .machines import Made
 from .others import REPRODUCE
 from .summaries import Best, Rightness
@@ -64,11 +65,12 @@ def _triplet(made: Sequence[Made]) -> Section:
     if not found:
         return Section("triplet-on-cpu", title, _open("triplet loss on a CPU", case))
     size = found[0].best.batch
-    said = "; ".join(dict.fromkeys(_use(one) for one in _newest(found)))
+    chosen = _newest(found)
+    said = "; ".join(dict.fromkeys(_use(one, _sizes(chosen) == "") for one in chosen))
     blocks: list[Block] = []
     if size != BATCH:
         blocks.append(Text(_no_such(f"batch {BATCH}", f"batch {size}", case), "warning"))
-    blocks += [Text(f"{said}.", "answer"), _table(found)]
+    blocks += [Text(f"{_sizes(chosen)}{said}.", "answer"), _table(found)]
     return Section("triplet-on-cpu", title, blocks)
 
 
@@ -88,16 +90,30 @@ def _newest(found: list[Found]) -> list[Found]:
     return list(most.values())
 
 
-def _use(one: Found) -> str:
+def _size(best: Best) -> str:
+    return f"dimension {best.dim}, {best.classes:,} classes, {best.dtype}"
+
+
+def _sizes(chosen: Sequence[Found]) -> str:
+    """What all of them were timed at; empty where they differ."""
+    sizes = {_size(one.best) for one in chosen}
+    return f"At {sizes.pop()}: " if len(sizes) == 1 else ""
+
+
+def _use(one: Found, sized: bool) -> str:
+    """``sized``: with the sizes that it holds for."""
     best = one.best
-    close = [name for name in best.leaders if name not in best.few]
-    if len(close) > 1:
-        return f"{best.variant}: {' or '.join(close)}, which can't be told apart"
-    text = f"{best.variant}: {best.leaders[0]}"
+    name = f"{best.variant} at {_size(best)}" if sized else best.variant
+    if best.state == "alone":
+        return f"{name}: {best.leaders[0]}, the only one timed"
+    if len(best.leaders) > 1:
+        return f"{name}: {' or '.join(best.leaders)}, which can't be told apart"
+    text = f"{name}: {best.leaders[0]}"
     if best.margin is not None and best.against:
-        text += f" ({units.digits3(best.margin.estimate)} times as fast as {best.against})"
-    if best.few:
-        text += f", with too few rounds of {', '.join(best.few)} for an interval"
+        text += (f" ({units.digits3(best.margin.estimate)} times as fast as {best.against} "
+                 f"{units.bounds(best.margin)})")  # fmt: skip
+    if best.scarce:
+        text += f", with too few rounds of {', '.join(best.scarce)} to be sure"
     return text
 
 
@@ -105,7 +121,7 @@ def _table(found: list[Found]) -> Block:
     rows = []
     for one in found:
         best = one.best
-        answer = Answer(best.state, "", best.leaders, best.margin, best.against, few=best.few)
+        answer = Answer(best.state, "", best.leaders, best.margin, best.against, scarce=best.scarce)
         by = answer.by if best.leaders else units.NOTHING
         name = best.leaders[0] if best.state in ("winner", "alone") else ""
         rows.append(
@@ -142,7 +158,7 @@ def _memory(made: Sequence[Made]) -> Section:
             ))  # fmt: skip
         listed = ", ".join(f"{name} {units.size(peak)}" for name, peak in first.peaks)
         said = f"At batch {first.batch}, dimension {first.dim}, {first.dtype}, beyond the inputs"
-        blocks.append(Text(f"{said}: {listed}.", "answer"))
+        blocks.append(Text(f"{said}, gradients included: {listed}.", "answer"))
         rows = [
             (Cell(one.best.variant, href=_record(one)), f"{one.best.batch:,}", f"{one.best.dim:,}",
              f"{one.best.classes:,}", one.best.dtype, one.best.device, mark(name),
@@ -182,8 +198,8 @@ def _right(made: Sequence[Made]) -> Section:
     failed = sum(r.failed for _, r in ran)
     worst = max((r.worst for _, r in ran if r.worst is not None), default=None)
     multiple = "" if worst is None else (
-        f"; at worst {units.digits3(worst)} times eager PyTorch's own error, of which twice is "
-        "allowed"
+        f"; at worst {units.digits3(worst)} times eager PyTorch's own error, which counts as at "
+        "least float32's rounding step; twice is allowed"
     )  # fmt: skip
     verdict = "Yes" if not failed else "Not everywhere"
     said = (
@@ -200,7 +216,7 @@ def _right(made: Sequence[Made]) -> Section:
                "not run")  # fmt: skip
     blocks = [Text(said, "answer"), table(columns, rows, numeric=columns[2:])]
     names = sorted({loss for one in made for loss in one.losses})
-    links = tuple(Link(name, f"losses/{slug(name)}.html#agreement") for name in names)
+    links = tuple(Link(name, f"{loss_page(name)}#agreement") for name in names)
     blocks.append(Links(links, "Every variant and dtype, by loss:"))
     return Section("triton-right", title, blocks)
 

@@ -22,6 +22,7 @@ from kernels import catalogue
 
 from ..document import Link
 from . import front, losses, machines, others, rendering, sources
+from .context import machine_page, quality_page
 from .machines import Made
 from .rendering import Frame
 from .sources import Folder, Published
@@ -113,10 +114,9 @@ def _write(published: Published, root: Path) -> dict[str, str]:
 def _nav(published: Published) -> tuple[Link, ...]:
     links = [Link("Overview", front.HOME), Link("Losses", "losses.html")]
     facts = [(folder, sources.machine_file(folder.path)) for folder in published.machines]
-    links += [Link(machines.title_of(f, facts), machines.page_of(f)) for f, facts in facts]
+    links += [Link(machines.title_of(f, facts), machine_page(f.name)) for f, facts in facts]
     links += [
-        Link(f"Training: {folder.shown}", others.quality_page(folder))
-        for folder in published.quality
+        Link(f"Training: {folder.shown}", quality_page(folder.name)) for folder in published.quality
     ]
     return (*links, Link("The gate", others.GATE_PAGE), Link("Reproduce", others.REPRODUCE))
 

@@ -1,4 +1,4 @@
-"""Where things lie on the site, and what sections are given there."""
+"""Where pages lie on the site, as paths from its root, and what sections are given there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..reading import Measured, Records
-from ..sections.context import Context
+from ..sections.context import Context, slug
+
+
+def loss_page(loss: str) -> str:
+    return f"losses/{slug(loss)}.html"
+
+
+def machine_page(name: str) -> str:
+    return f"machines/{name}.html"
+
+
+def quality_page(name: str) -> str:
+    return f"quality/{name}.html"
 
 
 def relative(target: str, page: str) -> str:
@@ -45,8 +57,3 @@ def _loss(case_id: str) -> str:
     """A case's id is suite/loss/variant/..."""
     parts = case_id.split("/")
     return parts[1] if len(parts) > 2 else ""
-
-
-def numbered(records: Records) -> dict[str, int]:
-    ids = dict.fromkeys(measured.case.id for measured in records.cases)
-    return {name: number for number, name in enumerate(ids, start=1)}

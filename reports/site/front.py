@@ -9,9 +9,11 @@ from kernels import catalogue
 from .. import units
 from ..document import Block, Cell, Document, Fact, Link, Links, Section, Text, table
 from . import answers
-from .losses import page_of
-from .machines import CRITERION, FOOTER, Made
+from .context import loss_page, machine_page, quality_page
+from .machines import Made
 from .others import GATE_PAGE, REPRODUCE, Trained, Trial
+from .ranking import CRITERION, span
+from .rendering import FOOTER
 from .sources import Published
 from .summaries import Rank
 
@@ -76,7 +78,7 @@ def _fastest(made: Sequence[Made]) -> str:
         said = "; ".join(f"{name} for {', '.join(losses)}" for name, losses in by_name.items())
         if said:
             where = f"{last.summary.title}, {last.summary.measured}"
-            parts.append(f"Fastest on {device} ({where}): {said}. ")
+            parts.append(f"Fastest on {device} by the mean over cases ({where}): {said}. ")
     return "".join(parts)
 
 
@@ -109,12 +111,12 @@ def _implementations(made: Sequence[Made], losses: Sequence[str]) -> list[Block]
             for one in made:
                 ranks = [r for r in one.summary.ranks if (r.loss, r.device) == (loss, device)]
                 if ranks:
-                    rows.append((Cell(loss, href=page_of(loss)), device, *_first(ranks),
+                    rows.append((Cell(loss, href=loss_page(loss)), device, *_first(ranks),
                                  _memory(one, loss, device), _machine(one)))  # fmt: skip
     if not rows:
         return [Text("Nothing was timed beside eager PyTorch in any committed run.")]
-    columns = ("loss", "device", "fastest", "speed relative to eager", "won", "then",
-               "least memory", "machine, date")  # fmt: skip
+    columns = ("loss", "device", "first by the mean", "speed relative to eager",
+               "won, of cases with a rival", "then", "least memory", "machine, date")  # fmt: skip
     return [table(columns, rows, "First place by loss and machine"), Text(CRITERION, "note")]
 
 
@@ -126,10 +128,8 @@ def _first(ranks: list[Rank]) -> tuple[Cell | str, ...]:
         for rank in rest
     )
     name = Cell(first.contender, tone="strong", mark=first.contender)
-    span = f"{first.speed:.3g}×"
-    if first.lowest != first.highest:
-        span += f" ({first.lowest:.3g}× to {first.highest:.3g}×)"
-    return name, span, f"{first.won} of {first.cases}", then or units.NOTHING
+    speed = f"{first.speed:.3g}×" + (f" ({span(first)})" if span(first) else "")
+    return name, speed, f"{first.won} of {first.rivals}", then or units.NOTHING
 
 
 def _memory(one: Made, loss: str, device: str) -> Cell:
@@ -149,7 +149,7 @@ def _memory(one: Made, loss: str, device: str) -> Cell:
 
 def _machine(one: Made) -> Cell:
     text = f"{one.summary.title}, {one.summary.measured}"
-    return Cell(text, href=f"machines/{one.summary.name}.html")
+    return Cell(text, href=machine_page(one.summary.name))
 
 
 def _losses(trained: Sequence[Trained]) -> list[Block]:
@@ -162,7 +162,7 @@ def _losses(trained: Sequence[Trained]) -> list[Block]:
     for one in trained:
         blocks.append(Text(f"{one.title}: {one.machine}, {one.started}", "heading"))
         blocks += one.answer
-        blocks.append(Links((Link("all of it", f"quality/{one.name}.html"),)))
+        blocks.append(Links((Link("all of it", quality_page(one.name)),)))
     return blocks
 
 
@@ -202,7 +202,7 @@ def losses_document(names: Sequence[str]) -> Document:
         title = known.title if known else "measured, and no longer declared"
         variants = ", ".join(v.name for v in known.variants) if known else units.NOTHING
         source = known.source if known else units.NOTHING
-        rows.append((Cell(name, href=page_of(name)), title, variants, source))
+        rows.append((Cell(name, href=loss_page(name)), title, variants, source))
     failed = [
         Text(f"kernels/{one.name} can't be imported: {one.reason}", "warning")
         for one in catalogue.failures()

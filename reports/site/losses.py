@@ -13,13 +13,12 @@ from ..document import Block, Details, Document, Fact, Link, Links, Section, Tex
 from ..sections.context import slug
 from ..sections.losses import definition
 from . import snippets, static_facts, topics
-from .machines import CRITERION, FOOTER, Made, ranking
+from .context import loss_page
+from .machines import Made
+from .ranking import CRITERION, ranking
+from .rendering import FOOTER
 
 INLINE_BYTES = 1_100_000
-
-
-def page_of(loss: str) -> str:
-    return f"losses/{slug(loss)}.html"
 
 
 def own_page_of(loss: str, machine: str) -> str:
@@ -44,7 +43,7 @@ def documents(loss: str, made: Sequence[Made]) -> dict[str, Document]:
         fits = not inline or taken + size <= INLINE_BYTES
         (inline if fits else apart).append(one)
         taken += size if fits else 0
-    found = {page_of(loss): _document(loss, declared, inline, apart)}
+    found = {loss_page(loss): _document(loss, declared, inline, apart)}
     for one in apart:
         path = own_page_of(loss, one.summary.name)
         found[path] = _apart(loss, declared, one)
@@ -119,7 +118,8 @@ def _lead(loss: str, made: Sequence[Made]) -> str:
             if first.contender != "eager":
                 said += f", {first.speed:.3g} times as fast as eager PyTorch"
             parts.append(
-                f"{said}, over {units.plural(first.cases, 'timed case')}, {first.won} won clearly"
+                f"{said}, over {units.plural(first.cases, 'timed case')}; of the {first.rivals} "
+                f"with a rival it won {first.won} clearly"
             )
     if not parts:
         return "No committed run timed this loss, so there is no recommendation to give yet."

@@ -16,14 +16,16 @@ from ..document import Block, Cell, Document, Fact, Link, Links, Section, Table,
 from ..overview import lead, machine, notices
 from ..reading import Records
 from ..sections import provenance, targets
+from ..sections.agreement import ALLOWED
 from ..sections.answer import timed_cases, winner_cell
-from ..sections.context import mark, slug
+from ..sections.context import mark, numbered, slug
 from ..style import Looks
 from . import figure_files, loading, machine_facts, record_pages, rendering, topics
-from .context import SiteContext, numbered
+from .context import SiteContext, loss_page, machine_page
+from .ranking import CRITERION, ranking
 from .rendering import Frame
 from .sources import MACHINE_FILE, Folder, MachineFile, machine_file
-from .summaries import Rank, Summary, summary
+from .summaries import Summary, summary
 from .writing import Output
 
 _CONTENDER = re.compile(r'"contender":("(?:[^"\\]|\\.)*")')
@@ -53,14 +55,11 @@ def contenders(path: Path) -> set[str]:
     return {str(json.loads(text)) for text in found}
 
 
-def page_of(folder: Folder) -> str:
-    return f"machines/{folder.name}.html"
-
-
 def title_of(folder: Folder, facts: MachineFile) -> str:
     return facts.title or folder.shown
 
 
+@loading.seldom_collected()
 def build(folder: Folder, frame: Frame, out: Path) -> Made:
     """Writes all that lies under the folder's name. Raises RecordError as reading does."""
     records = loading.load(folder.records)
@@ -92,7 +91,7 @@ def build(folder: Folder, frame: Frame, out: Path) -> Made:
             made[topic] = topics.placed(named, folder.name)
         losses[loss] = made
     found = summary(folder.name, title_of(folder, facts), machine(records), records)
-    path = page_of(folder)
+    path = machine_page(folder.name)
     document = _document(context, folder, facts, found, places, whole)
     output.write(path, rendering.page(document, path, frame))
     return Made(found, losses, places, output.written)
@@ -134,15 +133,8 @@ def _document(
         facts=_facts(found),
         notices=notices(context),
         sections=[one for one in sections if one.blocks],
-        footer=FOOTER,
+        footer=rendering.FOOTER,
     )
-
-
-FOOTER = (
-    "Intervals are 95%. Times are medians over interleaved rounds, to three significant digits. "
-    "Bytes are in binary units (1 MiB = 1,048,576 bytes). A linked figure leads to its record, "
-    "with all raw rounds and the command that measures it again."
-)
 
 
 def _facts(found: Summary) -> list[Fact]:
@@ -156,36 +148,6 @@ def _facts(found: Summary) -> list[Fact]:
         Fact("Measured", found.measured),
         Fact("Commit", found.commit[:12] or "unknown", state),
     ]
-
-
-CRITERION = (
-    "Ranked by the geometric mean of the speed relative to eager PyTorch over all timed cases of "
-    "the loss that the contender got right, forward and backward together; paired round by round, "
-    "inside one session on one machine. A case is won with every 95% interval clear of 1. Memory "
-    "does not enter. Contenders that were timed in fewer cases are ranked over those; in less "
-    "than half of a loss's cases, they have no place and come last."
-)
-
-
-def ranking(ranks: tuple[Rank, ...]) -> list[Block]:
-    if not ranks:
-        return [Text("Nothing was timed beside eager, so there is no ranking.")]
-    rows = []
-    place = 0
-    before = ("", "")
-    for rank in ranks:
-        place = place + 1 if (rank.loss, rank.device) == before else 1
-        before = (rank.loss, rank.device)
-        said = str(place) if rank.ranked else units.NOTHING
-        wrong = Cell(str(rank.wrong), tone="bad" if rank.wrong else "quiet")
-        rows.append(
-            (Cell(rank.loss, href=f"losses/{slug(rank.loss)}.html"), rank.device, said,
-             mark(rank.contender), Cell(f"{rank.speed:.3g}×", tone="strong" if place == 1 else ""),
-             f"{rank.lowest:.3g}× to {rank.highest:.3g}×", str(rank.cases), str(rank.won), wrong)
-        )  # fmt: skip
-    columns = ("loss", "device", "place", "contender", "speed relative to eager", "from, to",
-               "cases", "won", "wrong")  # fmt: skip
-    return [table(columns, rows, numeric=("place", "cases", "won", "wrong"))]
 
 
 def _agreement(found: Summary, places: Mapping[str, str]) -> list[Block]:
@@ -209,11 +171,13 @@ def _agreement(found: Summary, places: Mapping[str, str]) -> list[Block]:
         "not run", "why",
     )  # fmt: skip
     links = tuple(
-        Link(loss, f"losses/{slug(loss)}.html#agreement")
+        Link(loss, f"{loss_page(loss)}#agreement")
         for loss in dict.fromkeys(best.loss for best in found.bests)
     )
     return [
-        Text("Values and gradients against the float64 reference of the same definition."),
+        Text(
+            f"Values and gradients against the float64 reference of the same definition. {ALLOWED}"
+        ),
         table(columns, rows, numeric=columns[2:6]),
         Links(links, "By variant and dtype:"),
     ]

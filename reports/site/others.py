@@ -24,13 +24,13 @@ from ..document import (
     mapped,
     table,
 )
-from ..gate.trust.page import SUMMARY
-from ..quality import answer, judging, overview, published, reading
+from ..gate.trust import SUMMARY
+from ..quality import answer, judging, overview, reading
 from ..quality.looks import LossLooks
 from ..units import NOTHING
 from . import figure_files, rendering
-from .machines import FOOTER
-from .rendering import Frame
+from .context import quality_page
+from .rendering import FOOTER, Frame
 from .sources import Folder, Published
 from .writing import Output
 
@@ -70,19 +70,12 @@ class Trial:
     trials: int
 
 
-def quality_page(folder: Folder) -> str:
-    return f"quality/{folder.name}.html"
-
-
 def quality(folder: Folder, frame: Frame, output: Output) -> Trained:
     """The page of a quality run, drawn from its records; raises RecordError as reading does."""
     found = reading.read(folder.path)
-    claims = judging.known()
-    judged = judging.judge(found, claims)
+    judged = judging.judge(found)
     looks = LossLooks(found.labels())
-    made = overview.document(
-        found, judged, judging.unknown(found, claims), published.known(), looks
-    )
+    made = overview.document(found, judged, looks)
     whole = f"data/quality/{folder.name}/{folder.records.name}"
     output.copy(whole, folder.records)
     sections = []
@@ -102,7 +95,7 @@ def quality(folder: Folder, frame: Frame, output: Output) -> Trained:
     ]  # fmt: skip
     sections.append(Section("files", "Files, and one row again", again))
     document = replace(made, title=f"Training quality: {folder.shown}", sections=sections)
-    path = quality_page(folder)
+    path = quality_page(folder.name)
     output.write(path, rendering.page(document, path, replace(frame, looks=looks)))
     blocks = _elsewhere(answer.section(found, list(judged)).blocks, path)
     session = found.records.sessions[-1]

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from markupsafe import escape
+from markupsafe import Markup, escape
 
-from benchmarks.metrics import METRICS
 from benchmarks.records import Result
 
 from .. import units
@@ -19,7 +18,7 @@ from ..agreement import ERRORS
 from ..pages import plain_text
 from ..reading import Measured
 from ..sections.context import slug
-from ..sections.provenance import flat
+from ..sections.provenance import commands, flat
 
 PAGE_BYTES = 1_000_000
 
@@ -30,7 +29,7 @@ class RecordPage:
 
     path: str
     title: str
-    body: str
+    body: Markup
     anchors: dict[str, str]
 
 
@@ -80,7 +79,7 @@ def _pages(
         body = intro + listed + "".join(text for _, _, text in part)
         anchors = {case: f"{path}#{anchor}" for anchor, case, _ in part}
         title = loss if len(parts) == 1 else f"{loss}, page {number} of {len(parts)}"
-        yield RecordPage(path, title, body, anchors)
+        yield RecordPage(path, title, Markup(body), anchors)
 
 
 def _text(value: object) -> str:
@@ -88,11 +87,6 @@ def _text(value: object) -> str:
 
 
 def _case(anchor: str, measured: Measured) -> str:
-    commands: dict[str, list[str]] = {}
-    for result in measured.results:
-        names = commands.setdefault(result.provenance.command, [])
-        if result.contender not in names:
-            names.append(result.contender)
     first = measured.results[0].provenance
     state = "with uncommitted changes" if first.dirty else "clean"
     out = [
@@ -102,7 +96,7 @@ def _case(anchor: str, measured: Measured) -> str:
         f"<code>{_text(first.commit)}</code> ({state}), {_text(first.machine)}.</p>",
         "<p>Measured again by:</p>",
     ]
-    for command, names in commands.items():
+    for command, names in commands(measured.results):
         out.append(f"<pre><code># {_text(', '.join(names))}\n{_text(command)}</code></pre>")
     out.append('<div class="table" tabindex="0" role="region" aria-label="results"><table>')
     out.append(
@@ -138,8 +132,7 @@ def _rows(measured: Measured) -> Iterator[str]:
 
 
 def _row(result: Result) -> str:
-    metric = METRICS.get(result.metric)
-    value = units.value(result.value, metric.unit if metric else "1")
+    value = units.figure(result.metric, result.value)
     sort = "" if result.value is None else f' data-sort="{result.value!r}"'
     status = result.status.replace("_", " ")
     if result.reason:

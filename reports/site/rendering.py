@@ -1,21 +1,24 @@
-"""From a document to a page of the site: addresses relative, tables sortable, within the size."""
+"""From a document to a page of the site: addresses relative, within the size."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
 from .. import fitting, pages, theme
 from ..document import Block, Cell, Document, Figure, Link, Links, Table, changed
+from ..overview import FIGURES
 from ..style import Looks
-from . import sorting
 from .context import relative
 
-TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+FOOTER = (
+    f"{FIGURES} A linked figure leads to its record, with all raw rounds and the command that "
+    "measures it again."
+)
 STYLE, SCRIPT = "assets/style.css", "assets/interactive.js"
 
 
@@ -34,7 +37,7 @@ def page(document: Document, path: str, frame: Frame) -> str:
     def render(made: Document) -> str:
         return _template("page.html").render(
             document=made, looks=frame.looks, nav=_nav(frame.nav, path),
-            root="../" * path.count("/"), script=has_script(),
+            root="../" * path.count("/"),
         ) + "\n"  # fmt: skip
 
     made = replace(document, sections=changed(document.sections, change))
@@ -46,11 +49,11 @@ def _template(name: str) -> jinja2.Template:
     return pages.environment().get_template(f"site/{name}")
 
 
-def bare(title: str, subtitle: str, body: str, path: str, frame: Frame) -> str:
-    """A page whose body is made already; ``body`` is escaped by whoever made it."""
+def bare(title: str, subtitle: str, body: Markup, path: str, frame: Frame) -> str:
+    """A page whose body is made already; whoever made it has escaped what came from a record."""
     return _template("bare.html").render(
         title=title, subtitle=subtitle, body=body, nav=_nav(frame.nav, path),
-        root="../" * path.count("/"), script=has_script(),
+        root="../" * path.count("/"),
     ) + "\n"  # fmt: skip
 
 
@@ -58,25 +61,20 @@ def _nav(nav: Sequence[Link], path: str) -> list[tuple[Link, bool]]:
     return [(replace(one, href=relative(one.href, path)), one.href == path) for one in nav]
 
 
-def has_script() -> bool:
-    return (TEMPLATES / "interactive.js").is_file()
-
-
 def assets() -> dict[str, str]:
     """What every page refers to."""
-    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    own = (TEMPLATES / "site" / "site.css").read_text(encoding="utf-8")
-    found = {STYLE: f"{style}{own}"}
-    if has_script():
-        found[SCRIPT] = (TEMPLATES / "interactive.js").read_text(encoding="utf-8")
-    return found
+    styles = (pages.TEMPLATES / name for name in ("style.css", "site/site.css"))
+    return {
+        STYLE: "".join(path.read_text(encoding="utf-8") for path in styles),
+        SCRIPT: str(pages.script()),
+    }
 
 
 def _addressed(block: Block, page: str) -> Block:
-    """Addresses from the site's root as the page writes them, and what tables are sorted by."""
+    """Addresses from the site's root as the page writes them."""
     if isinstance(block, Table):
         rows = tuple(tuple(_cell(cell, page) for cell in row) for row in block.rows)
-        return sorting.table(replace(block, rows=rows))
+        return replace(block, rows=rows)
     if isinstance(block, Figure):
         return replace(theme.themed(block), files=_links(block.files, page))
     if isinstance(block, Links):

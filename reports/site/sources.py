@@ -17,11 +17,13 @@ from typing import Any
 
 from benchmarks.records import RecordError
 
+from ..gate.trust import FILES as TRUST_FILES
 from ..sections.context import slug, unique
 from . import loading
 
 SITE, QUALITY, GATE = "site", "quality", "gate-trust"
 MACHINE_FILE = "machine.json"
+# "measured" tells whoever reads the file when and how the rates were taken; no page shows it.
 _FIELDS = {"schema_version", "title", "description", "rates", "measured"}
 
 
@@ -81,7 +83,7 @@ def find(root: Path) -> Published:
         else:
             left_out.append(folder.name)
     quality = _inside(root / QUALITY, loading.FILES, left_out)
-    gate = _inside(root / GATE, ("trust.jsonl", "trust.jsonl.xz"), left_out)
+    gate = _inside(root / GATE, TRUST_FILES, left_out)
     if not machines and not quality and not gate:
         raise NothingPublished(
             f"published records: expected {loading.FILES[1]} in a folder of {root}; there is none: "
@@ -129,9 +131,10 @@ def machine_file(folder: Path) -> MachineFile:
     rates = facts.get("rates", {})
     if not isinstance(rates, dict) or not all(_positive(rate) for rate in rates.values()):
         raise RecordError(f"machine file: {path}: rates: expected numbers above 0 by name")
+    measured = facts.get("measured", {})
     return MachineFile(
         str(facts.get("title", "")), str(facts.get("description", "")), rates,
-        facts.get("measured", {}) if isinstance(facts.get("measured", {}), dict) else {},
+        measured if isinstance(measured, dict) else {},
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import ast
 import functools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import pins
@@ -108,13 +108,16 @@ def _modules(folder: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _imports(module: str, path: Path) -> Iterator[str]:
+@functools.cache
+def _imports(module: str, path: Path) -> tuple[str, ...]:
+    """What several folders share is read once."""
+    found: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = module.split(".")[: -node.level] if node.level < 2 + module.count(".") else []
             start = ".".join((*base, *([node.module] if node.module else [])))
-            yield start
-            yield from (f"{start}.{alias.name}".lstrip(".") for alias in node.names)
+            found += (start, *(f"{start}.{alias.name}".lstrip(".") for alias in node.names))
+    return tuple(found)
 
 
 def _summary(rows: Sequence[pins.Row], version: str) -> Table:

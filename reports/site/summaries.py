@@ -14,8 +14,8 @@ from ..statistics import Interval
 
 @dataclass(frozen=True)
 class Best:
-    """Who to use in a timed case: ``state`` and ``margin`` are `comparison.Answer`'s. ``peaks``:
-    peak bytes by contender, smallest first."""
+    """Who to use in a timed case: ``state``, ``margin`` and ``scarce`` are `comparison.Answer`'s.
+    ``peaks``: peak bytes by contender, smallest first."""
 
     case: str
     loss: str
@@ -29,11 +29,11 @@ class Best:
     data: str
     state: str
     leaders: tuple[str, ...]
-    few: tuple[str, ...]
     against: str
     margin: Interval | None
     time_s: float | None
     peaks: tuple[tuple[str, float], ...]
+    scarce: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Rank:
     """A contender of a loss on a device. ``speed``: geometric mean over ``cases`` of its speed
     relative to eager, of the cases that it got right; ``wrong``: cases that it did not.
     ``ranked``: it was timed in at least half of the loss's cases; one that was not says too little
-    of the loss to come before one that was."""
+    of the loss to come before one that was. ``rivals``: of ``cases``, those in which another was
+    timed too and was right; only these can be won."""
 
     loss: str
     device: str
@@ -53,6 +54,7 @@ class Rank:
     won: int
     wrong: int
     ranked: bool = True
+    rivals: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,9 @@ def _best(measured: Measured) -> Best:
     ]  # fmt: skip
     return Best(
         case.id, case.loss, case.variant, case.family, case.batch, case.dim, case.classes,
-        case.dtype, case.device, case.data, one.state, one.leaders, one.few, one.against,
-        one.margin, leader.value if leader else None,
-        tuple(sorted(peaks, key=lambda peak: peak[1])),
+        case.dtype, case.device, case.data, one.state, one.leaders, one.against, one.margin,
+        leader.value if leader else None, tuple(sorted(peaks, key=lambda peak: peak[1])),
+        one.scarce,
     )  # fmt: skip
 
 
@@ -136,20 +138,22 @@ def _ranks(records: Records) -> list[Rank]:
             if one.contender == REFERENCE:
                 continue
             key = (measured.case.loss, measured.case.device, one.contender)
-            kept = found.setdefault(key, {"speeds": [], "won": [], "wrong": []})
+            kept = found.setdefault(key, {"speeds": [], "won": [], "wrong": [], "rivals": []})
             if one.wrong:
                 kept["wrong"].append(1)
                 continue
             speed = 1.0 if one.contender == BASE else one.ratio.estimate if one.ratio else math.nan
             if statistics.positive([speed]):
                 kept["speeds"].append(speed)
+                if first.state in ("winner", "unclear"):
+                    kept["rivals"].append(1)
             if one.contender == winner:
                 kept["won"].append(1)
     timed = {key: len(kept["speeds"]) + len(kept["wrong"]) for key, kept in found.items()}
     ranks = [
         Rank(*key, _mean(kept["speeds"]), min(kept["speeds"]), max(kept["speeds"]),
              len(kept["speeds"]), len(kept["won"]), len(kept["wrong"]),
-             2 * timed[key] >= timed.get((*key[:2], BASE), 0))
+             2 * timed[key] >= timed.get((*key[:2], BASE), 0), len(kept["rivals"]))
         for key, kept in found.items()
         if kept["speeds"]
     ]  # fmt: skip

@@ -19,7 +19,6 @@ from . import building, loading, sources
 
 SHOWN = 3
 State = Literal["same", "differs", "not checked"]
-_TRUST = ("trust.jsonl", "trust.jsonl.xz")
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def _published(path: Path) -> Iterator[tuple[str, Path]]:
     """What a folder is; where it is none of ours, what lies under it."""
     if (path / building.MANIFEST).is_file():
         yield "site", path
-    elif any((path / name).is_file() for name in _TRUST):
+    elif any((path / name).is_file() for name in sources.TRUST_FILES):
         yield "gate's trial", path
     elif any((path / name).is_file() for name in loading.FILES):
         yield _kind(path), path

@@ -18,13 +18,12 @@ from typing import Any
 from ... import output, units
 from ...document import Document, Fact, Text
 from ...style import Looks
+from . import SUMMARY, reading, sections
 from . import false_alarms as alarming
-from . import reading, sections
 from .findings import INTERVALS, REPLAYS, WANTED, Findings, Target, findings, targets
 from .reading import Trust
 from .shares import Share, percent
 
-SUMMARY = "summary.json"
 _FOOTER = (
     "Intervals of shares are exact (Clopper and Pearson), 95%. The same tables are in report.md, "
     "the figures in summary.json, every leg in trust.jsonl."

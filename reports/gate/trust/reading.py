@@ -18,7 +18,8 @@ import numpy as np
 from benchmarks.gate.decision import Rule
 from benchmarks.records import RecordError
 
-FILES = ("trust.jsonl", "trust.jsonl.xz")
+from . import FILES
+
 LOADS = ("quiet", "loaded")
 STAGES = ("screen", "confirmation")
 _AGAIN = "run the trial again, which goes on from there, or restore the file from its commit"

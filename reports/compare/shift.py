@@ -1,0 +1,114 @@
+"""What all benchmarks of two sides moved by together, and how far they differ beyond that.
+
+A machine that is loaded, throttled or replaced by a faster one between two runs moves most times
+alike, those of unchanged code too; so does a change to everything. With one run a side nothing
+tells the two apart. Runs of one side can: they have the machine's moves and no change.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .loading import Measured, Timing
+
+# A normal distribution's standard deviation over its median absolute deviation.
+_MAD_SD = 1.4826
+_LEVEL = 0.95
+_STILL = 0.005  # A factor that is written as 1.00.
+
+
+@dataclass(frozen=True)
+class Shift:
+    """``log_ratio``: the median over ``count`` benchmarks. ``most``: the largest log ratio that
+    the machine alone explains with 95%; infinite with one run a side. ``spread``: the standard
+    deviation of the log ratio of two processes beyond what they moved by together, from
+    ``freedom`` degrees of freedom; 0.0 where nothing tells it. ``beside``: for each benchmark the
+    median log ratio of the other contenders of its case, which shared its minutes."""
+
+    log_ratio: float = 0.0
+    count: int = 0
+    most: float = math.inf
+    spread: float = 0.0
+    freedom: int = 0
+    beside: Mapping[str, float] | None = None
+
+    def machine(self, name: str) -> tuple[float, float]:
+        """Least and most of this benchmark's log ratio that can be the machine's: none of it, all
+        of what everything moved by, or all of what its case's other contenders did."""
+        beside = (self.beside or {}).get(name, self.log_ratio)
+        able = [min(max(one, -self.most), self.most) for one in (self.log_ratio, beside)]
+        return min(0.0, *able), max(0.0, *able)
+
+
+def find(names: Sequence[str], base: Sequence[Measured], candidate: Sequence[Measured]) -> Shift:
+    """``names``: the benchmarks that every file has."""
+    if not names:
+        return Shift()
+    sides = [_logs(names, side) for side in (base, candidate)]  # runs x benchmarks
+    moved = sides[1].mean(axis=0) - sides[0].mean(axis=0)
+    common = float(np.median(moved))
+    beside = _beside({name: base[0].timings[name] for name in names}, moved)
+    apart = sum(len(side) - 1 for side in sides)
+    if not apart:
+        spread = _MAD_SD * float(np.median(np.abs(moved - common)))
+        return Shift(common, len(names), math.inf, spread, len(names) - 1, beside)
+    inside = [side - side.mean(axis=0) for side in sides]
+    together = [np.median(side, axis=1, keepdims=True) for side in inside]
+    machine = math.sqrt(sum(float(np.square(one - one.mean()).sum()) for one in together) / apart)
+    rest = sum(float(np.square(a - b).sum()) for a, b in zip(inside, together, strict=True))
+    freedom = apart * (len(names) - 1)
+    most = quantile((1 - _LEVEL) / 2, apart) * machine
+    most *= math.sqrt(sum(1 / len(side) for side in sides))
+    spread = math.sqrt(2 * rest / freedom) if freedom else 0.0
+    return Shift(common, len(names), most, spread, freedom, beside)
+
+
+def quantile(tail: float, freedom: float) -> float:
+    """Student's, so that a spread that few figures tell counts for what it is worth."""
+    from scipy.stats import t
+
+    return float(t.isf(tail, freedom))
+
+
+def told(found: Shift, base: str, candidate: str) -> str:
+    """The shift in a sentence, and what it means for the verdicts."""
+    if not found.count:
+        return ""
+    of = (
+        f"{candidate} took {math.exp(found.log_ratio):.2f} times as long as {base} in the median "
+        f"of {found.count:,} times"
+    )
+    if abs(found.log_ratio) < _STILL:
+        return f"{of}: they did not move together."
+    if math.isinf(found.most):
+        return (
+            f"{of}. That is the machine's doing or a change to everything; one run a side does not "
+            "tell which. So slower or faster is what is so both as measured and beyond what the "
+            "others moved by."
+        )
+    able = "all of it" if abs(found.log_ratio) <= found.most else "not all of it"
+    return (
+        f"{of}. Runs of one side differ together too: a factor of up to "
+        f"{math.exp(found.most):.2f} can be the machine's, which is {able}."
+    )
+
+
+def _logs(names: Sequence[str], files: Sequence[Measured]) -> np.ndarray:
+    return np.array([[one.timings[name].log_median for name in names] for one in files])
+
+
+def _beside(timings: Mapping[str, Timing], moved: np.ndarray) -> dict[str, float]:
+    cases: dict[str, list[tuple[str, float]]] = {}
+    for timing, value in zip(timings.values(), moved, strict=True):
+        if timing.case:
+            cases.setdefault(timing.case, []).append((timing.contender, float(value)))
+    found = {}
+    for name, timing in timings.items():
+        others = [v for who, v in cases.get(timing.case, ()) if who != timing.contender]
+        if others:
+            found[name] = float(np.median(others))
+    return found
