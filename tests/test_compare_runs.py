@@ -134,8 +134,6 @@ def test_two_contenders_inside_one_run(base: Path, tmp_path: Path):
     ratios = [float(line.split("|")[5]) for line in (tmp_path / "page/report.md").read_text()
               .splitlines() if line.startswith("| `speed/") and "| faster" in line]  # fmt: skip
     assert ratios and ratios == pytest.approx([1 / 1.9] * len(ratios), rel=0.1)
-    code, output, _ = call(tmp_path / "page", base, "--contender", "eager", "--contender", "gone")
-    assert code == 3
     assert call(tmp_path / "page", base)[0] == 2, "one run alone is compared with nothing"
 
 
@@ -187,7 +185,11 @@ def test_words_choose_stored_runs(tmp_path: Path):
     packed.parent.mkdir()
     newer = json.loads(json.dumps(identity)) | {"versions": {**VERSIONS, "torch": "2.14.0"}}
     packed.write_bytes(lzma.compress(b"".join(
-        line.model_dump_json().encode() + b"\n" for line in lines(1, identity=newer))))  # fmt: skip
+        changed(line, run="another").model_dump_json().encode() + b"\n"
+        for line in lines(1, identity=newer))))  # fmt: skip
+    copy = tmp_path / "store/published/records.jsonl.xz"
+    copy.parent.mkdir()
+    copy.write_bytes(lzma.compress(run.read_bytes()))
     (tmp_path / "store/c").mkdir()
     (tmp_path / "store/c/records.jsonl").write_text("no record\n")
     store, root = [tmp_path / "store"], Path(marginbench.__file__).parent
@@ -208,3 +210,24 @@ def test_what_is_measured_once_a_process_is_not_compared(tmp_path: Path):
     loaded = load(write(tmp_path, made))
     assert loaded.timed.timings and not any(key.metric == "first_call_s"
                                             for key in loaded.keys.values())  # fmt: skip
+
+
+def test_what_neither_side_timed_often_enough_is_not_judged(base: Path, tmp_path: Path):
+    """A slow rival gets two or three rounds of a default run; that is nothing the code did."""
+
+    def few(line: Line) -> Line:
+        if isinstance(line, Result) and line.rounds[2:] and line.contender == "compiled":
+            return changed(line, rounds=line.rounds[:3], value=sorted(line.rounds[:3])[1])
+        return line
+
+    sides_ = [write(tmp_path / name, [few(line) for line in lines(seed)])
+              for seed, name in enumerate("ab")]  # fmt: skip
+    _, _, page = call(tmp_path / "page", *sides_)
+    assert page is not None and "invalid" not in page.seen and "in too few rounds" in page.seen
+    _, _, page = call(tmp_path / "page", base, sides_[1])
+    assert page is not None and "not run: expected 5 rounds; got 3" in page.seen
+
+
+def test_a_contender_that_the_run_lacks_is_named_with_the_nearest(base: Path, tmp_path: Path):
+    code, output, page = call(tmp_path, base, "--contender", "eagre", "--contender", "compiled")
+    assert code == 2 and "did you mean 'eager'?" in output and page is None

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kernels.catalogue import UnknownName
+
 from .. import reading
 from . import contenders, exact, page, shift
 from .command import FINE, NOT_COMPARED, REGRESSION
@@ -49,13 +51,17 @@ def run(
 
 def inside(side: Side, asked: Asked, out: Path, tell: Callable[[str], None]) -> int:
     """The second contender against the first, in one run. Slower is an answer and no failure:
-    0 where something was compared, else 3."""
+    0 where something was compared, else 3. Raises UnknownName for a contender that it lacks."""
     first, second = asked.contenders
     try:
         (one,) = (load(path) for path in side.paths)
     except NotComparable as error:
         tell(f"not compared: {error}")
         return NOT_COMPARED
+    there = sorted({key.contender for key in (*one.keys.values(), *one.exact)})
+    for name in asked.contenders:
+        if name not in there:
+            raise UnknownName("--contender", name, there)
     file = file_of(side.paths[0])
     assert file is not None, "it was loaded"
     timed = contenders.timed(reading.load(file), first, second, asked.rule)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from kernels.catalogue import UnknownName
+
 from ..commands import REPORTS, RUNS
 from .ratios import Rule
 from .runs import file_of
@@ -68,7 +70,10 @@ def _records(
         (one,) = files
         if len(asked.contenders) != 2 or len(sides[one].paths) != 1:
             raise click.UsageError("expected two runs, or one run and two --contender")
-        return across.inside(sides[one], asked, out, click.echo)
+        try:
+            return across.inside(sides[one], asked, out, click.echo)
+        except UnknownName as error:
+            raise click.UsageError(str(error)) from None
     if files:
         return across.run(sides[files[0]], [sides[w] for w in files[1:]], asked, out, click.echo)
     if not base or not candidate:

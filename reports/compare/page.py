@@ -172,7 +172,9 @@ def _times(part: Part, tail: str, looks: Looks) -> list[Block]:
         Text("What a first call took is measured once a process, and not compared.", "note")
     )
     if part.not_run:
-        blocks.append(Text(f"{units.plural(part.not_run, 'figure')}: run on neither side.", "note"))
+        left = units.plural(part.not_run, "figure")
+        text = f"{left}: run on neither side, or in too few rounds to be compared."
+        blocks.append(Text(text, "note"))
     return blocks
 
 

@@ -55,7 +55,7 @@ Trained = Mapping[str, Mapping[int, float]]
 @dataclass(frozen=True)
 class Run:
     """``timed``: as `ratios.compare` takes it; ``exact``: errors too; ``trained``: by arm and
-    metric the value of each seed; ``not_run``: reasons by figure's name."""
+    metric the value of each seed; ``not_run``: reasons by figure's name, too few rounds too."""
 
     path: Path
     timed: Measured
@@ -107,7 +107,10 @@ def load(path: Path) -> Run:
                                result.case.variant_version)  # fmt: skip
         elif not reading.is_interpreted(result) and result.rounds:
             keys[key.name] = key
-            timings[key.name] = _timing(case, result)
+            if result.status == "ok" and len(result.rounds) < FEWEST_ROUNDS:
+                not_run[key.name] = f"expected {FEWEST_ROUNDS} rounds; got {len(result.rounds)}"
+            else:
+                timings[key.name] = _timing(case, result)
     last = records.sessions[-1]
     return Run(
         path, Measured(path, identity(records.machines[0]), timings), keys, exact,
@@ -135,8 +138,6 @@ def _timing(case: MeasuredCase, result: Result) -> Timing:
         return Timing(problem=f"the result is void: {result.reason or 'its check failed'}")
     if case.is_wrong(result.contender):
         return Timing(problem="it disagreed with the reference in this case")
-    if len(result.rounds) < FEWEST_ROUNDS:
-        return Timing(problem=f"expected {FEWEST_ROUNDS} rounds; got {len(result.rounds)}")
     middle = statistics.median_interval(result.rounds)
     if middle is None or middle.low is None or middle.high is None:
         return Timing(problem="expected times in seconds above 0; got others")

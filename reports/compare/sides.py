@@ -69,13 +69,18 @@ def _commit(value: str, root: Path) -> str:
 
 
 def _stored(store: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Record files with their first line, which is their session."""
+    """Record files with their first line, which is their session; a run that lies there twice, as
+    it was measured and as it was published, once."""
+    seen: set[object] = set()
     for folder in store:
         for name in NAMES:
             for file in sorted(folder.rglob(name)):
                 first = _first(file)
                 if first.get("kind") == "session" and isinstance(first.get("identity"), dict):
-                    yield file, first
+                    run = first.get("run") or file
+                    if run not in seen:
+                        seen.add(run)
+                        yield file, first
 
 
 def _first(file: Path) -> dict[str, Any]:
