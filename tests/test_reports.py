@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import lzma
 import os
 import re
 import subprocess
@@ -217,19 +216,6 @@ def test_an_incomplete_run_in_the_clone_is_named_from_its_root(
     monkeypatch.chdir(folder)
     texts.append(build(Path()).read_text())
     assert texts[0] == texts[1] and "run --resume reports/published/half" in texts[0]
-
-
-def test_an_incomplete_published_run_is_unpacked_before_it_goes_on(tmp_path: Path):
-    """And is told so in the same words wherever it lies."""
-    folder = tmp_path / "half"
-    plain = write(folder, list(Maker(losses=LOSSES[1:2]).lines())[:12]) / "records.jsonl"
-    (folder / "records.jsonl.xz").write_bytes(lzma.compress(plain.read_bytes()))
-    plain.unlink()
-    said = Page(build(folder).read_text()).seen
-    assert (
-        "Complete it with: xz -d reports/published/half/records.jsonl.xz && "
-        "marginbench run --resume reports/published/half" in said
-    )
 
 
 def test_a_complete_clean_run_is_not_warned_of(page: Page):
