@@ -14,6 +14,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import matplotlib
@@ -210,6 +211,17 @@ def test_names_over_a_matrix_stand_inside_it_however_few_rows_it_has(count: int)
     made = matrices.matrix("agreement", "Agreement", "", rows, columns, squares, NO_DATA).svg
     tops = re.findall(r'translate\(\S+ (\S+)\)[^>]*>pytorch-<|y="(\S+)"[^>]*>pytorch-<', made)
     assert tops and all(float(a or b) > 6 for a, b in tops), "in points; 8 is the letters' size"
+
+
+def test_what_is_slower_than_eager_lies_on_a_ground_of_its_own():
+    """From the left edge to the line at 1×, which a narrow screen may have scrolled out of view."""
+    drawn = svg("ratios")
+    (ground,) = re.findall(r'<path d="([^"]+)"[^>]*fill: #dddddd; opacity: 0.4', drawn)
+    (line,) = re.findall(r'<path d="M (\S+) \S+ L \1 \S+"[^>]*stroke: #000000', drawn)
+    (axes,) = re.findall(r'data-axes="([^"]+)"', drawn)
+    left = json.loads(unescape(axes))["x"][0]
+    across = {round(float(x), 2) for x in re.findall(r"[ML] (\S+)", ground)}
+    assert across == {left, round(float(line), 2)}
 
 
 def luminance(colour: str) -> float:
