@@ -13,7 +13,7 @@ from pathlib import Path
 from . import comparison, output, reading, tables, units
 from .overview import document
 from .reading import Records
-from .sections.context import Context
+from .sections.context import Context, resumption
 from .style import Looks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,9 +26,10 @@ def build(run_dir: Path, out: Path | None = None) -> Path:
     Raises `benchmarks.records.RecordError` where the record file is missing, cut off, or not one
     of ours; nothing is written then. Each file is replaced as a whole or not at all.
     """
-    records, out = reading.load(_file(run_dir)), out or run_dir
+    path, out = _file(run_dir), out or run_dir
+    records, packed = reading.load(path), path.suffix == ".xz"
     looks = Looks(records.contenders())
-    context = Context(records, looks, resume=f"marginbench run --resume {_told(run_dir)}")
+    context = Context(records, looks, resumption(_told(run_dir, packed), packed))
     return output.write(out, document(context), looks, {"results.csv": tables.results_csv(records)})
 
 
@@ -63,10 +64,13 @@ def _summary(records: Records) -> Iterator[tuple[str, str, str, str]]:
             yield name, one.title, words, units.bounds(one.margin)
 
 
-def _told(run_dir: Path) -> str:
+def _told(run_dir: Path, packed: bool) -> str:
     """The folder from the root of the clone, so that the page does not depend on how it was typed;
-    one that lies elsewhere as it was."""
+    one that lies elsewhere as it was. A packed run is a published one, and named as those are,
+    wherever this copy lies."""
     absolute = run_dir.resolve()
+    if packed:
+        return f"reports/published/{absolute.name}"
     return str(absolute.relative_to(ROOT)) if absolute.is_relative_to(ROOT) else str(run_dir)
 
 

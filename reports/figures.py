@@ -182,6 +182,11 @@ def ratios(
         axis.set_ylim(len(rows) - 0.4, -0.6)
         axis.grid(axis="y", linestyle=(0, (1, 3)))
         _ratio_ticks(axis, rows)
+        # Wherever a narrow screen has scrolled to, the ground says on which side of eager it is.
+        slower = axis.axvspan(
+            axis.get_xlim()[0], 1, color="#dddddd", alpha=0.4, linewidth=0, zorder=0
+        )
+        picking.series(slower, "")
         axis.set_xlabel("speed relative to eager (×)    ← slower · faster →")
         handles, labels = axis.get_legend_handles_labels()
         seen = dict(zip(labels, handles, strict=True))
@@ -193,8 +198,8 @@ def ratios(
         alt = _ratio_alt(rows)
         svg = style.to_svg(drawn, name, title, alt)
     caption = (
-        "Eager's time over the contender's, round by round: median and 95% interval. Right of the "
-        "line is faster than eager. Hollow: it disagreed with the reference in that case."
+        "Eager's time over the contender's, round by round: median and 95% interval. Shaded, left "
+        "of the line, is slower than eager. Hollow: it disagreed with the reference in that case."
     )
     made = [one for _, comparisons in rows for one in comparisons]
     return document.Figure(

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib import ticker
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 
 from . import document, picking, style
 from .style import BAD, Looks, short
+
+# Text on dark fields. Not quite white: what is white, a page replaces by its own ground.
+LIGHT, DARK = "#fefefe", "#222222"
+# Multiples of eager's error, up to: (limit, its words, field, text). One hue that darkens step by
+# step, so that it reads in grey and to the colour-blind, and is not taken for the red of failure.
+SHADES = (
+    (1.0, "up to 1× eager's error", "#e6eff6", DARK),
+    (2.0, "2×", "#c3d9eb", DARK),
+    (10.0, "10×", "#94bbdd", DARK),
+    (100.0, "100×", "#6298c9", DARK),
+    (float("inf"), "more", "#1f4e82", LIGHT),
+)
 
 
 @dataclass(frozen=True)
@@ -36,41 +48,55 @@ def matrix(
     """``columns`` are (contender, dtype); colour and text both say how wrong, ✗ that it failed."""
     width = max(6.6, 2.0 + 0.62 * len(columns))
     with style.drawing():
-        drawn = style.figure(width, 1.3 + 0.235 * len(rows))
+        drawn = style.figure(width, 1.6 + 0.235 * len(rows))
         axis = drawn.subplots()
         axis.grid(False)
         for (row, column), square in squares.items():
             _square(axis, row, column, square)
         _headings(axis, rows, columns)
+        _key(drawn, squares.values())
         alt = _matrix_alt(title, rows, columns, squares)
         svg = style.to_svg(drawn, name, title, alt)
     return document.Figure(name, title, caption, alt, svg, width, data)
 
 
-def _shade(square: Square) -> str:
-    """Darker is more wrong: pale up to eager's own error, then through yellow; red has failed."""
+def _shade(square: Square) -> tuple[str, str]:
+    """Colours of the field and of its text: by the multiple as the field says it, or red."""
     if square.state == "worse":
-        return BAD
+        return BAD, LIGHT
     if square.state != "fine":
-        return "#ffffff"
-    if square.level is None or square.level <= 1:
-        return "#e3f0ea"
-    return "#fbe9b7" if square.level <= 1.5 else "#f3cf7a"
+        return "#ffffff", "#555555"
+    level = float(f"{square.level or 0:.2g}")
+    return next((field, ink) for limit, _, field, ink in SHADES if level <= limit)
+
+
+def _border(interpreted: bool) -> dict[str, Any]:
+    if not interpreted:
+        return {"edgecolor": "#bbbbbb", "linewidth": 0.5}
+    return {"edgecolor": "#333333", "linewidth": 1.2, "linestyle": (0, (1.8, 1.2))}
 
 
 def _square(axis: Any, row: int, column: int, square: Square) -> None:
-    dotted = square.interpreted and square.state == "fine"
-    box = Rectangle(
-        (column - 0.46, row - 0.42), 0.92, 0.84, facecolor=_shade(square),
-        edgecolor="#333333" if dotted else "#bbbbbb", linestyle=(0, (1, 1.2)) if dotted else "-",
-        linewidth=1.0 if dotted else 0.5,
-    )  # fmt: skip
+    field, ink = _shade(square)
+    box = Rectangle((column - 0.46, row - 0.42), 0.92, 0.84, facecolor=field,
+                    **_border(square.interpreted and square.state == "fine"))  # fmt: skip
     axis.add_patch(box)
-    failed = square.state == "worse"
     axis.text(
-        column, row, short(square.text), ha="center", va="center", fontsize=7,
-        color={"worse": "white", "fine": "#222222"}.get(square.state, "#555555"),
-        fontweight="bold" if failed else "normal",
+        column, row, short(square.text), ha="center", va="center", fontsize=7, color=ink,
+        fontweight="bold" if square.state == "worse" else "normal",
+    )  # fmt: skip
+
+
+def _key(drawn: Any, squares: Iterable[Square]) -> None:
+    """What each colour and border stands for, of those that the matrix may have beside eager's."""
+    handles = [Patch(facecolor=field, label=said, **_border(False))
+               for _, said, field, _ in SHADES]  # fmt: skip
+    handles.append(Patch(facecolor=BAD, label="✗ failed", **_border(False)))
+    if any(square.interpreted for square in squares):
+        handles.append(Patch(facecolor="#ffffff", label="interpreter", **_border(True)))
+    drawn.legend(
+        handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7,
+        handlelength=1.5, handleheight=1.1, handletextpad=0.4, columnspacing=1.1,
     )  # fmt: skip
 
 

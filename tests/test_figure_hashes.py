@@ -9,10 +9,12 @@ that are installed and leaves the other versions' pins, and ``--draw FOLDER`` wr
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import sys
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import matplotlib
@@ -83,11 +85,14 @@ def ratios() -> Figure:
 
 def agreement() -> Figure:
     squares = {
-        (0, 0): Square("1.0", "fine", 1.0), (0, 1): Square("1.4", "fine", 1.4, interpreted=True),
+        (0, 0): Square("1.0", "fine", 1.0), (0, 3): Square("5×", "fine", 5.0),
+        (0, 4): Square("60×", "fine", 60.0), (1, 3): Square("847×", "fine", 847.0, True),
+        (1, 4): Square("3e3", "fine", 3000.0), (0, 1): Square("1.4", "fine", 1.4, interpreted=True),
         (0, 2): Square("1.9", "fine", 1.9), (1, 0): Square("✗ 7.3", "worse", 7.3),
         (1, 1): Square("not run", "not_run"), (1, 2): Square("–", "absent"),
     }  # fmt: skip
-    columns = [("eager", "float32"), ("triton", "float32"), ("triton", "bfloat16")]
+    columns = [("eager", "float32"), ("triton", "float32"), ("triton", "bfloat16"),
+               ("compiled", "float32"), ("compiled", "bfloat16")]  # fmt: skip
     rows = ["softmax/linear", "triplet/batch-all"]
     return matrices.matrix("agreement", "Agreement", "", rows, columns, squares, NO_DATA)
 
@@ -206,6 +211,52 @@ def test_names_over_a_matrix_stand_inside_it_however_few_rows_it_has(count: int)
     made = matrices.matrix("agreement", "Agreement", "", rows, columns, squares, NO_DATA).svg
     tops = re.findall(r'translate\(\S+ (\S+)\)[^>]*>pytorch-<|y="(\S+)"[^>]*>pytorch-<', made)
     assert tops and all(float(a or b) > 6 for a, b in tops), "in points; 8 is the letters' size"
+
+
+def test_what_is_slower_than_eager_lies_on_a_ground_of_its_own():
+    """From the left edge to the line at 1×, which a narrow screen may have scrolled out of view."""
+    drawn = svg("ratios")
+    (ground,) = re.findall(r'<path d="([^"]+)"[^>]*fill: #dddddd; opacity: 0.4', drawn)
+    (line,) = re.findall(r'<path d="M (\S+) \S+ L \1 \S+"[^>]*stroke: #000000', drawn)
+    (axes,) = re.findall(r'data-axes="([^"]+)"', drawn)
+    left = json.loads(unescape(axes))["x"][0]
+    across = {round(float(x), 2) for x in re.findall(r"[ML] (\S+)", ground)}
+    assert across == {left, round(float(line), 2)}
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb as WCAG 2 defines it: 0 black, 1 white."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+    return sum(weight * x for weight, x in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(a: str, b: str) -> float:
+    low, high = sorted((luminance(a), luminance(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_shades_of_a_matrix_tell_apart_in_grey_and_their_text_reads():
+    fields = ["#ffffff", *(field for _, _, field, _ in matrices.SHADES)]
+    for pale, dark in itertools.pairwise(fields):
+        assert luminance(pale) > luminance(dark) and contrast(pale, dark) > 1.15
+    texts = [(field, ink) for _, _, field, ink in matrices.SHADES]
+    assert all(contrast(*pair) > 4.5 for pair in [*texts, (style.BAD, matrices.LIGHT)])
+    assert not {ink for _, ink in texts} & set(theme.OURS), "a page would put its own for it"
+
+
+@pytest.mark.parametrize(
+    ("level", "step"), [(0.3, 0), (1.04, 0), (1.06, 1), (2, 1), (9, 2), (99, 3), (847, 4), (3e3, 4)]
+)
+def test_a_larger_multiple_of_eagers_error_is_a_darker_field(level: float, step: int):
+    """By the figure as it is written: 1× is not darker for being 1.04."""
+    assert matrices._shade(Square("", "fine", level))[0] == matrices.SHADES[step][2]
+
+
+def test_a_matrix_says_what_its_colours_stand_for():
+    drawn = svg("agreement")
+    words = [said for _, said, _, _ in matrices.SHADES]
+    assert all(f">{word}<" in drawn for word in [*words, "✗ failed", "interpreter"])
 
 
 def main(arguments: list[str]) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.records import RecordError
+from reports.quality import reading
 from reports.quality.build import build as build_quality
 from reports.site import building, others, verifying
 from tests import synthetic_quality
@@ -44,7 +45,8 @@ def test_the_first_page_says_which_loss_and_links_to_all_of_it(root: Path):
 
 def test_a_training_page_and_the_trials_stand_with_their_records(root: Path):
     page = Page((root / "site/quality/small.html").read_text())
-    assert "marginbench quality again records.jsonl.xz NAME" in page.seen
+    again = "marginbench quality again reports/published/quality/small/records.jsonl.xz NAME"
+    assert again in page.seen
     trial = Page((root / "site/gate.html").read_text())
     assert "met" in trial.seen and "marginbench verify reports/published/gate-trust" in trial.seen
     copied = root / "site/gate/xeon-2-cores"
@@ -81,3 +83,27 @@ def test_a_quality_page_is_verified_against_its_records(root: Path):
         assert verifying.exit_code(verifying.verify([root / "quality" / "small"])) == 1
     finally:
         path.write_text(before)
+
+
+@pytest.mark.parametrize("clone", (".", "..", "elsewhere"))
+def test_published_pages_say_the_same_wherever_they_lie(
+    root: Path, clone: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Inside the clone, as committed, or moved out of it."""
+    monkeypatch.setattr(reading, "ROOT", (root / clone).resolve())
+    found = verifying.verify([root / "quality"])
+    assert [(one.kind, one.state, one.findings) for one in found] == [("quality run", "same", ())]
+
+
+def test_a_quality_record_is_named_as_it_is_typed_in_the_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reading, "ROOT", tmp_path / "clone")
+    packed, plain = "digits/records.jsonl.xz", "digits/records.jsonl"
+    for path, typed in {
+        f"clone/reports/published/quality/{packed}": f"reports/published/quality/{packed}",
+        f"moved/quality/{packed}": f"reports/published/quality/{packed}",
+        f"clone/reports/out/quality/{plain}": f"reports/out/quality/{plain}",
+        f"moved/{plain}": "records.jsonl",
+    }.items():
+        assert reading.typed(tmp_path / path) == typed

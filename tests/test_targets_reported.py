@@ -14,7 +14,11 @@ from benchmarks.records import CaseEnd, CaseKey, Line, RunEnd
 from kernels.loss import Cost, Shape
 from reports import reading
 from reports.build import build
+from reports.document import Details, Table, Text
 from reports.predicted import GPUS, bound
+from reports.sections import targets
+from reports.sections.context import Context
+from reports.style import Looks
 from reports.targets import matrix_bytes, outcome
 from suites.targets import TARGETS, Target
 
@@ -149,13 +153,34 @@ def test_a_run_without_a_gpu_says_so_at_each_target(tmp_path: Path):
         assert target.text.split(": ", 1)[1] in page.seen
 
 
+def test_targets_that_were_not_measured_are_folded_by_reason(tmp_path: Path):
+    target = target_of("speed", against="eager")
+    made = lines(target, {"eager": rounds(2.0), "triton": rounds(1.0)})
+    records = reading.load(write(tmp_path, made) / "records.jsonl")
+    context = Context(records, Looks(records.contenders()), "")
+    blocks = targets.section(context).blocks
+    shown = [row for block in blocks if isinstance(block, Table) for row in block.rows]
+    assert [row[4].text for row in shown] == ["✓ met"]
+    (folded,) = (block for block in blocks if isinstance(block, Details))
+    assert blocks[-1] == folded and not folded.open
+    tables = [block for block in folded.blocks if isinstance(block, Table)]
+    reasons = [block.text for block in folded.blocks if isinstance(block, Text)]
+    assert sum(len(one.rows) for one in tables) == len(TARGETS) - 1
+    assert len(set(reasons)) == len(reasons) == len(tables)
+    assert folded.summary.startswith(f"{len(TARGETS) - 1} targets not measured: ")
+    assert "this run has no such case (" in reasons[0] and tables[0].columns[4] == "why"
+    assert tables[0].rows[0][4].text.startswith("marginbench run --case speed/")
+    assert "at least" in tables[0].rows[0][-1].text
+
+
 def test_a_met_target_stands_on_the_page_with_its_figure(tmp_path: Path):
     target = target_of("speed", against="eager")
     build(write(tmp_path, lines(target, {"eager": rounds(2.0), "triton": rounds(1.0)})))
     page = Page((tmp_path / "index.html").read_text())
     assert "1 met, 0 missed, 0 unclear" in page.seen and "✓ met" in page.seen
     assert "2.00× as fast [" in page.seen
-    assert "this run has no such case: marginbench run --case speed/softmax/no-bias" in page.seen
+    assert "this run has no such case" in page.seen
+    assert "marginbench run --case speed/softmax/no-bias" in page.seen
 
 
 def test_a_target_on_the_time_shows_the_time_and_not_the_speed(tmp_path: Path):

@@ -12,7 +12,7 @@ from suites.quality.intervals import CONFIDENCE
 from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, Tone, table
 from ..sections.context import slug
-from ..sections.provenance import flat
+from ..sections.flat import flat
 from ..style import Looks
 from . import drawings, numbers, pictures
 from .looks import UNTRAINED

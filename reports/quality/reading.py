@@ -18,6 +18,7 @@ from ..sections.context import slug, unique
 
 FILES = ("records.jsonl", "records.jsonl.xz")
 ROOT = Path(__file__).resolve().parents[2]
+PUBLISHED, ROOM = "reports/published", "quality"
 DIVISIONS = ("closed", "open")
 CLAIMS = "claims/"
 SEARCH = "search"
@@ -44,8 +45,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Quality:
-    """``where`` is the record file as it is typed from the root of the clone; a file that lies
-    elsewhere is named alone."""
+    """``where`` is the record file as it is typed (`typed`)."""
 
     records: Records
     where: str
@@ -124,7 +124,16 @@ def find(folder: Path) -> Path:
 def read(folder: Path) -> Quality:
     """Raises RecordError where the record file is missing, cut off, empty or not one of ours."""
     path = find(folder)
-    records = arrange(benchmarks.records.load(path), path)
+    return Quality(arrange(benchmarks.records.load(path), path), typed(path))
+
+
+def typed(path: Path) -> str:
+    """A record file as it is typed from the root of the clone; one outside it is named alone.
+
+    A packed one in a folder of ``quality`` is a published one, and named where those lie in a
+    clone, wherever this copy does: a published page says the same after it was moved.
+    """
     absolute = path.resolve()
-    inside = absolute.is_relative_to(ROOT)
-    return Quality(records, str(absolute.relative_to(ROOT)) if inside else path.name)
+    if path.name == FILES[1] and absolute.parent.parent.name == ROOM:
+        return f"{PUBLISHED}/{ROOM}/{absolute.parent.name}/{path.name}"
+    return str(absolute.relative_to(ROOT)) if absolute.is_relative_to(ROOT) else path.name

@@ -9,7 +9,8 @@ from benchmarks.records import Training
 
 from .. import units
 from ..document import Block, Cell, Details, Section, Text, table
-from ..sections.provenance import flat
+from ..sections import machine_words
+from ..sections.flat import flat
 from .divisions import outcome
 from .reading import Quality
 
@@ -78,7 +79,7 @@ def provenance(quality: Quality) -> Section:
     columns = ("started", "commit", "tree", "command")
     blocks.append(table(columns, rows, "Sessions: one for the start, one for each resumption"))
     for number, identity in enumerate(quality.records.machines, start=1):
-        blocks.append(table(("identity", ""), flat(identity), f"Machine {number}"))
+        blocks.append(machine_words.identity(identity, f"Machine {number}"))
     blocks += _circumstances(quality)
     blocks += _data(quality.trainings)
     return Section("provenance", "Provenance", blocks)
@@ -88,7 +89,7 @@ def _circumstances(quality: Quality) -> list[Block]:
     blocks: list[Block] = []
     for session in quality.records.sessions:
         if session.information:
-            made = table(("", "at the start"), flat(session.information))
+            made = machine_words.circumstances(session.information)
             blocks.append(Details(f"Circumstances of the session of {session.started_at}", [made]))
     made_by: dict[tuple, int] = {}
     for one in quality.trainings:

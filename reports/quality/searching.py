@@ -14,7 +14,7 @@ from benchmarks.records import Training
 from .. import document, style
 from ..document import Block, Cell, Details, Section, Text, table
 from ..sections.context import slug, unique
-from ..sections.provenance import flat
+from ..sections.flat import flat
 from ..style import Looks
 from . import clouds, numbers
 from .looks import look, ticks

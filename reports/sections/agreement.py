@@ -31,9 +31,9 @@ _INTRO = (
     "where."
 )
 _CAPTION = (
-    "Eager: its relative error. Others: worst multiple of eager's error. ✗ on red: failed. Dotted "
-    "border: computed by Triton's interpreter, which shows right or wrong and nothing about a "
-    "GPU's arithmetic. –: not run."
+    "Eager: its relative error. Others: worst multiple of eager's error, darker the larger it is. "
+    "✗ on red: failed. Dashed border: computed by Triton's interpreter, which shows right or wrong "
+    "and nothing about a GPU's arithmetic. –: not run."
 )
 
 

@@ -11,7 +11,9 @@ from benchmarks.records import Result
 from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, table
 from ..reading import PASSES, is_interleaved
+from . import machine_words
 from .context import Context, machine_name, mark
+from .flat import shown
 
 TITLE = "Provenance"
 FEW = 30
@@ -47,39 +49,16 @@ def _sessions(context: Context) -> Table:
     return table(columns, rows, "Sessions: one for the start, one for each resumption")
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return ", ".join(value)
-    if isinstance(value, float):
-        return units.digits3(value)
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
-def flat(entries: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
-    """Rows of a table, name and value; what is inside an entry has a row of its own."""
-    rows = []
-    for key, value in entries.items():
-        name = f"{prefix}{key.replace('_', ' ')}"
-        if isinstance(value, Mapping):
-            rows += flat(value, f"{name}: ")
-        else:
-            rows.append((name, _shown(value)))
-    return rows
-
-
 def _machine(index: int, identity: Mapping[str, object]) -> Table:
     caption = f"{machine_name(index).capitalize()}: what a timed comparison rests on"
-    return table(("identity", ""), flat(identity), caption)
+    return machine_words.identity(identity, caption)
 
 
 def _information(context: Context) -> list[Block]:
     found = []
     for session in context.records.sessions:
-        rows = flat(session.information)
-        if rows:
-            made = table(("", "at the start"), rows)
+        if session.information:
+            made = machine_words.circumstances(session.information)
             found.append(Details(f"Circumstances of the session of {session.started_at}", [made]))
     versions = {json.dumps(r.provenance.versions, sort_keys=True)
                 for _, r in context.records.results()}  # fmt: skip
@@ -95,7 +74,7 @@ def _protocols(context: Context) -> Table:
     groups: dict[tuple[str, str, str], list[Result]] = {}
     for _, result in context.records.results():
         if result.status != "not_run":
-            instrument = _shown(result.protocol.get("instrument", ""))
+            instrument = shown(result.protocol.get("instrument", ""))
             key = (result.metric, result.of.get("mode", ""), instrument)
             groups.setdefault(key, []).append(result)
     rows = [
@@ -125,7 +104,7 @@ def _protocol(found: list[Result]) -> str:
 
 def _merged(values: list[object]) -> str:
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    distinct = list(dict.fromkeys(_shown(value) for value in values))
+    distinct = list(dict.fromkeys(shown(value) for value in values))
     if len(numbers) == len(values) and len(distinct) > 1:
         return f"{units.digits3(min(numbers))} to {units.digits3(max(numbers))}"
     if len(distinct) > 3:

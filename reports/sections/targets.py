@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from suites.targets import TARGETS, Target
 
 from .. import units
-from ..document import Block, Cell, Section, Text, Tone, table
+from ..document import Block, Cell, Details, Section, Text, Tone, table
 from ..predicted import GPUS, ITEMSIZE, Gpu, bound
 from ..targets import Outcome, declared, matrix_bytes, outcome
 from .context import Context, mark, slug
@@ -19,14 +19,40 @@ _SIGNS = {"met": "✓ met", "missed": "✗ missed", "unclear": "unclear: the int
 
 def section(context: Context) -> Section:
     found = [(target, outcome(target, context.records)) for target in TARGETS]
+    measured = [pair for pair in found if pair[1].state != "not measured"]
     blocks: list[Block] = [Text(_summary([one for _, one in found])), Text(_predicted(), "note")]
-    for group in dict.fromkeys(target.group for target in TARGETS):
-        rows = [_row(*pair) for pair in found if pair[0].group == group]
+    for group in dict.fromkeys(target.group for target, _ in measured):
+        pairs = [pair for pair in measured if pair[0].group == group]
         blocks.append(Text(group, kind="heading", anchor=f"targets-{slug(group)}"))
-        predicted = [f"{gpu.name}, predicted" for gpu in GPUS]
-        columns = ("case", "contender", "target", "measured", "verdict", *predicted)
+        # Bounds are predicted of GPUs alone.
+        gpus = GPUS if any(target.device == "cuda" for target, _ in pairs) else ()
+        columns = ("case", "contender", "target", "measured", "verdict", *_headings(gpus))
+        rows = [(*_aim(t), _measured(t, one), _verdict(one), *_predictions(t, gpus))
+                for t, one in pairs]  # fmt: skip
         blocks.append(table(columns, rows))
-    return Section("targets", TITLE, blocks)
+    absent = [pair for pair in found if pair[1].state == "not measured"]
+    return Section("targets", TITLE, blocks + ([_absent(absent)] if absent else []))
+
+
+def _absent(pairs: Sequence[tuple[Target, Outcome]]) -> Details:
+    """What was not measured, by its reason, with what is predicted of it."""
+    kinds: dict[str, list[tuple[Target, str]]] = {}
+    for target, one in pairs:
+        kinds.setdefault(one.reason.partition(": ")[0], []).append((target, one.reason))
+    blocks: list[Block] = []
+    said = []
+    for kind, found in sorted(kinds.items(), key=lambda item: -len(item[1])):
+        reasons = {reason for _, reason in found}
+        # Reasons of a kind that differ, such as the command of each case, stand in the rows.
+        differ = len(reasons) > 1
+        said.append(kind if differ else found[0][1])
+        rows = [(target.group, *_aim(target), *([reason.partition(": ")[2]] if differ else ()),
+                 *_predictions(target, GPUS)) for target, reason in found]  # fmt: skip
+        columns = ("group", "case", "contender", "target", *(["why"] if differ else ()))
+        blocks.append(Text(f"{said[-1]} ({len(rows)})", "label"))
+        blocks.append(table((*columns, *_headings(GPUS)), rows))
+    why = f"{said[0]}{'; and other reasons' if said[1:] else ''}"
+    return Details(f"{units.plural(len(pairs), 'target')} not measured: {why}", blocks)
 
 
 def _summary(found: list[Outcome]) -> str:
@@ -56,16 +82,20 @@ def _predicted() -> str:
     )
 
 
-def _row(target: Target, one: Outcome) -> tuple[Cell | str, ...]:
+def _aim(target: Target) -> tuple[Cell | str, ...]:
     case = f"{target.loss}/{target.variant} {target.shape} {target.dtype} {target.device}"
-    text = target.text.removeprefix(f"{target.contender}: ")
-    predictions = [Cell(_prediction(target, gpu), tone="quiet") for gpu in GPUS]
-    return (case, mark(target.contender), text, _measured(target, one), _verdict(one), *predictions)
+    return case, mark(target.contender), target.text.removeprefix(f"{target.contender}: ")
+
+
+def _headings(gpus: Sequence[Gpu]) -> list[str]:
+    return [f"{gpu.name}, predicted" for gpu in gpus]
+
+
+def _predictions(target: Target, gpus: Sequence[Gpu]) -> list[Cell]:
+    return [Cell(_prediction(target, gpu), tone="quiet") for gpu in gpus]
 
 
 def _verdict(one: Outcome) -> Cell:
-    if one.state == "not measured":
-        return Cell(f"not measured: {one.reason}", tone="quiet")
     return Cell(_SIGNS[one.state], tone=_TONES.get(one.state, ""))
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from .. import units
 from ..document import Block, Link, Links, Text, table
 from ..reading import Records
-from ..sections import provenance
+from ..sections import machine_words
 from . import roofline
 from .context import SiteContext
 from .sources import MACHINE_FILE, Folder, MachineFile
@@ -47,7 +47,7 @@ def blocks(context: SiteContext, folder: Folder, facts: MachineFile) -> list[Blo
     for number, identity in enumerate(context.records.machines, start=1):
         several = f" {number}" if len(context.records.machines) > 1 else ""
         caption = f"Machine{several}: what a timed comparison rests on"
-        found.append(table(("identity", ""), provenance.flat(identity), caption))
+        found.append(machine_words.identity(identity, caption))
     if facts.rates:
         found += _rates(folder, facts)
     return found

@@ -18,7 +18,7 @@ from ..reading import Records
 from ..sections import provenance, targets
 from ..sections.agreement import ALLOWED
 from ..sections.answer import timed_cases, winner_cell
-from ..sections.context import mark, numbered, slug
+from ..sections.context import mark, numbered, resumption, slug
 from ..style import Looks
 from . import figure_files, loading, machine_facts, record_pages, rendering, topics
 from .context import SiteContext, loss_page, machine_page
@@ -64,9 +64,9 @@ def build(folder: Folder, frame: Frame, out: Path) -> Made:
     """Writes all that lies under the folder's name. Raises RecordError as reading does."""
     records = loading.load(folder.records)
     facts = machine_facts.of_this(machine_file(folder.path), records)
-    context = SiteContext(
-        records, frame.looks, f"marginbench run --resume {folder.shown}", numbered(records)
-    )
+    packed = folder.records.suffix == ".xz"
+    resume = resumption(f"reports/published/{folder.shown}", packed)
+    context = SiteContext(records, frame.looks, resume, numbered(records))
     output = Output(out)
     whole = f"data/{folder.name}/{folder.records.name}"
     output.copy(whole, folder.records)

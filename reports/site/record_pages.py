@@ -18,7 +18,8 @@ from ..agreement import ERRORS
 from ..pages import plain_text
 from ..reading import Measured
 from ..sections.context import slug
-from ..sections.provenance import commands, flat
+from ..sections.flat import flat
+from ..sections.provenance import commands
 
 PAGE_BYTES = 1_000_000
 

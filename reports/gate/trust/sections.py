@@ -6,7 +6,8 @@ import math
 
 from ... import units
 from ...document import Block, Cell, Details, Section, Table, Text, Tone, table
-from ...sections.provenance import flat
+from ...sections import machine_words
+from ...sections.flat import flat
 from . import drawings, others
 from .coverage import Coverage
 from .false_alarms import Alarms
@@ -219,10 +220,9 @@ def provenance(found: Findings) -> Section:
     for session in trust.sessions:
         if session["identity"] not in seen:
             seen.append(session["identity"])
-            blocks.append(table(("identity", ""), flat(session["identity"]),
-                                f"Machine {len(seen)}"))  # fmt: skip
+            blocks.append(machine_words.identity(session["identity"], f"Machine {len(seen)}"))
     blocks += [Details(f"Circumstances of the session of {s['started_at']}",
-                       [table(("", "at the start"), flat(s["information"]))])
+                       [machine_words.circumstances(s["information"])])
                for s in trust.sessions]  # fmt: skip
     blocks.append(Details("The rule's settings",
                           [table(("setting", ""), flat(trust.sessions[0]["rule"]))]))  # fmt: skip
