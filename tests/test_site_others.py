@@ -5,13 +5,14 @@ from __future__ import annotations
 import lzma
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks.records import RecordError
 from reports.quality import reading
 from reports.quality.build import build as build_quality
-from reports.site import building, others, verifying
+from reports.site import building, front, others, verifying
 from tests import synthetic_quality
 from tests.page_reader import Page
 
@@ -107,3 +108,14 @@ def test_a_quality_record_is_named_as_it_is_typed_in_the_clone(
         f"moved/{plain}": "records.jsonl",
     }.items():
         assert reading.typed(tmp_path / path) == typed
+
+
+def test_the_first_page_leads_with_a_run_that_compares_losses():
+    """A later one of claims alone says nothing of which loss to use."""
+    timed = SimpleNamespace(cases=1, results=(1, 0, 0), devices=())
+    runs = [
+        others.Trained(name, name, f"{name} says.", [], "a machine", "2026-01-01", compares)
+        for name, compares in (("losses", True), ("claims", False))
+    ]
+    assert "Training: losses says." in front._lead([SimpleNamespace(summary=timed)], runs)
+    assert "Training: claims says." in front._lead([SimpleNamespace(summary=timed)], runs[1:])

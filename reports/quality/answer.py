@@ -23,10 +23,10 @@ def section(quality: Quality, judged: list[Judged]) -> Section:
                    "gained by training", "told apart from")  # fmt: skip
         blocks += [Text(_READ, "note"), table(columns, rows, "Which loss gave the best embeddings",
                                               numeric=columns[3:6])]  # fmt: skip
-    else:
+    tried = [one for one in judged if one.trainings]
+    if not rows and not tried:
         blocks.append(Text("No loss was trained to its end in the closed or the open division, so "
                            "there is nothing to compare yet."))  # fmt: skip
-    tried = [one for one in judged if one.trainings]
     verdicts: list[tuple[Cell | str, ...]] = [
         (str(one.claim.number), Cell(one.verdict.outcome, tone=TONES[one.verdict.outcome]),
          Cell(one.claim.title, link=one.anchor), scope(one.trainings), one.verdict.reason)
@@ -130,16 +130,22 @@ def lead(quality: Quality, judged: list[Judged]) -> str:
         if one is None:
             continue
         parts.append(f"{dataset} ({division}): {_told(one)}.")
-    if not parts:
-        parts.append("No loss has been trained to its end yet.")
     tried = [one for one in judged if one.trainings]
+    if not parts and not tried:
+        return "No loss has been trained to its end yet."
     if tried:
-        counts = [one.verdict.outcome for one in tried]
-        words = [f"{counts.count(word)} {word}" for word in TONES]
         on = scope(training for one in tried for training in one.trainings)
-        of = f"Of {len(tried)} of the papers' claims, tried on {on}"
-        parts.append(f"{of}: {', '.join(words)}.")
+        parts.append(f"{_counted(tried)}, tried on {on}.")
     return " ".join(parts)
+
+
+def _counted(tried: list[Judged]) -> str:
+    if len(tried) == 1:
+        (one,) = tried
+        return f"Claim {one.claim.number} ({one.claim.title}): {one.verdict.outcome}"
+    outcomes = [one.verdict.outcome for one in tried]
+    words = ", ".join(f"{outcomes.count(word)} {word}" for word in TONES)
+    return f"Of {len(tried)} of the papers' claims {words}"
 
 
 def _told(one: Best) -> str:

@@ -55,7 +55,9 @@ def _lead(made: Sequence[Made], trained: Sequence[Trained]) -> str:
         f"fine, {worse:,} more wrong than allowed."
     )
     if trained:
-        text += f" Training: {trained[-1].lead}"
+        # Of runs that compare losses the last; what claims came to stands further down.
+        last = ([one for one in trained if one.compares] or trained)[-1]
+        text += f" Training: {last.lead}"
     return text
 
 

@@ -48,7 +48,8 @@ _TONES: dict[str, Tone] = {"met": "good", "missed": "bad"}
 
 @dataclass(frozen=True)
 class Trained:
-    """What the overview says of a quality run; addresses from the site's root."""
+    """What the overview says of a quality run; addresses from the site's root. ``compares``: it
+    has tables of losses, not claims alone."""
 
     name: str
     title: str
@@ -56,6 +57,7 @@ class Trained:
     answer: list[Block]
     machine: str
     started: str
+    compares: bool
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def quality(folder: Folder, frame: Frame, output: Output) -> Trained:
     machines = dict.fromkeys(t.provenance.machine for t in found.trainings)
     return Trained(
         folder.name, folder.shown, made.lead, blocks, " and ".join(machines) or "unknown machine",
-        session.started_at[:10],
+        session.started_at[:10], bool(found.tables()),
     )  # fmt: skip
 
 
