@@ -89,7 +89,10 @@ def _facts(made: Sequence[Made], trained: Sequence[Trained]) -> list[Fact]:
     for one in made:
         where = ", ".join(one.summary.devices) or "nothing timed"
         facts.append(Fact(one.summary.title, where, one.summary.measured))
-    facts += [Fact(f"Trained on {one.title}", one.machine, one.started) for one in trained]
+    if trained:
+        days = sorted({one.started for one in trained})
+        when = " to ".join(dict.fromkeys((days[0], days[-1])))
+        facts.append(Fact("Runs of trained networks", str(len(trained)), when))
     return facts
 
 
