@@ -186,8 +186,13 @@
 
   // ---- links into what is folded away or filtered out
 
+  // An address typed by hand or cut short may end within a %-sequence.
+  function named() {
+    try { return decodeURIComponent(location.hash.slice(1)); } catch { return ""; }
+  }
+
   function reveal() {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = document.getElementById(named());
     if (!target) return;
     for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) {
       fold.open = true;
