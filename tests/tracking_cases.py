@@ -76,8 +76,10 @@ def mirrored(mirror: Any, of: TrainingResult, model: Path | None = None) -> dict
 
 
 def main(folder: str, uri: str, first: str, last: str, kill: str = "") -> None:
-    from suites.quality.tracking import Mirror
+    from suites.quality.tracking import Mirror, store
 
+    # A busy machine with two cores: what logs at once here is not about how soon one gives up.
+    store.WAIT_S = 60
     mirror = Mirror(Path(folder), {"run": RUN, "commit": "0123abc"}, uri or None)
     for seed in range(int(first), int(last)):
         one = result(seed)

@@ -98,7 +98,8 @@ def _case(anchor: str, measured: Measured) -> str:
         "<p>Measured again by:</p>",
     ]
     for command, names in commands(measured.results):
-        out.append(f"<pre><code># {_text(', '.join(names))}\n{_text(command)}</code></pre>")
+        text = f"# {_text(', '.join(names))}\n{_text(command)}"
+        out.append(f'<pre tabindex="0"><code>{text}</code></pre>')
     out.append('<div class="table" tabindex="0" role="region" aria-label="results"><table>')
     out.append(
         '<thead><tr><th scope="col" data-filter="contender">contender</th>'

@@ -79,10 +79,11 @@ class Store:
             self.client: Any = MlflowClient(tracking_uri=self.uri)
             self.experiment = self._experiment(_artifacts(self.uri, self._database, out_dir))
 
-    def lock(self, timeout: float = WAIT_S) -> Any:
-        """Held by one process of this machine at a time."""
+    def lock(self, timeout: float | None = None) -> Any:
+        """Held by one process of this machine at a time; waited for `WAIT_S` unless told else."""
         from filelock import FileLock
 
+        timeout = WAIT_S if timeout is None else timeout
         if self._database:
             self._database.parent.mkdir(parents=True, exist_ok=True)
             return FileLock(f"{self._database}.lock", timeout=timeout)
