@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 import json
+import lzma
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import benchmarks.records
 from benchmarks.records import CaseKey, RecordError, Result, Run, Session, Training
@@ -164,3 +166,14 @@ def arrange(run: Run, path: Path) -> Records:
         finished=run.complete,
         machines=tuple(json.loads(key) for key in machines),
     )
+
+
+def head(file: Path) -> dict[str, Any]:
+    """The first line of a record file, which is its session's; empty where it can't be read."""
+    opener = lzma.open if file.suffix == ".xz" else open
+    try:
+        with opener(file, "rt", encoding="utf-8") as lines:
+            found = json.loads(lines.readline())
+    except (OSError, ValueError, EOFError, lzma.LZMAError):
+        return {}
+    return found if isinstance(found, dict) else {}

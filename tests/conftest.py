@@ -24,17 +24,20 @@ if interpreter.active():
     interpreter.correct_bfloat16()
 
 
-def _seed() -> int:
+def _seed() -> str:
     """Of the committed tree; outside a repository, any."""
-    tree = ["git", "-C", str(pathlib.Path(__file__).parent), "rev-parse", "HEAD^{tree}"]
+    here = pathlib.Path(__file__).resolve().parent.parent
+    tree = ["git", "-C", str(here), "rev-parse", "HEAD^{tree}"]
+    own = {**os.environ, "GIT_CEILING_DIRECTORIES": str(here.parent)}
     try:
-        found = subprocess.run(tree, capture_output=True, text=True, check=True).stdout
+        found = subprocess.run(tree, capture_output=True, text=True, check=True, env=own).stdout
     except (OSError, subprocess.CalledProcessError):
-        return random.SystemRandom().randrange(2**31)
-    return int(found[:8], 16) % 2**31
+        return str(random.SystemRandom().randrange(2**31))
+    return str(int(found[:8], 16) % 2**31)
 
 
-SEED = int(os.environ.setdefault("MARGINBENCH_TEST_SEED", str(_seed())))  # also the workers'
+SEED = int(os.environ.get("MARGINBENCH_TEST_SEED") or _seed())
+os.environ["MARGINBENCH_TEST_SEED"] = str(SEED)  # also the workers'
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 

@@ -229,5 +229,12 @@ def test_what_neither_side_timed_often_enough_is_not_judged(base: Path, tmp_path
 
 
 def test_a_contender_that_the_run_lacks_is_named_with_the_nearest(base: Path, tmp_path: Path):
-    code, output, page = call(tmp_path, base, "--contender", "eagre", "--contender", "compiled")
-    assert code == 2 and "did you mean 'eager'?" in output and page is None
+    other = write(tmp_path / "b", lines(1))
+    for words in ((base, "--contender", "compiled"), (base, other)):
+        code, output, page = call(tmp_path / "page", *words, "--contender", "eagre")
+        assert code == 2 and "did you mean 'eager'?" in output and page is None
+
+
+def test_first_calls_stand_in_no_comparison_of_contenders(base: Path, tmp_path: Path):
+    _, _, page = call(tmp_path, base, "--contender", "eager", "--contender", "compiled")
+    assert page is not None and "first call s" not in page.seen

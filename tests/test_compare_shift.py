@@ -69,7 +69,7 @@ def test_one_slow_contender_among_a_hundred_is_found(seed: int, drift: float):
     planted[42] = math.log(1.3)
     found = [[v.name for v in drawn.found(planted).verdicts if v.state == "SLOWER"]
              for _ in range(100)]  # fmt: skip
-    assert sum("42" in names for names in found) >= 80
+    assert sum("42" in names for names in found) >= 70
     assert sum(names not in ([], ["42"]) for names in found) <= 10
 
 

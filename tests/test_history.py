@@ -157,6 +157,8 @@ def test_a_published_run_is_read_and_its_copy_is_not(tmp_path: Path):
     assert gathering.files([tmp_path / "out"]) == [plain]
     found = gathering.gather(gathering.files([tmp_path / "published"]))
     assert list(found.measured_at) == [name_of(1)] and not found.refused
+    # Where it was measured and where it is published: once.
+    assert gathering.files([tmp_path / "out", tmp_path / "published"]) == [plain]
 
 
 def test_uncommitted_changes_belong_to_no_commit(tmp_path: Path):

@@ -36,7 +36,8 @@ class Asked:
 def run(
     base: Side, candidates: Sequence[Side], asked: Asked, out: Path, tell: Callable[[str], None]
 ) -> int:
-    """Compares each candidate with the base, writes the page; exit code 0, 1 or 3."""
+    """Compares each candidate with the base, writes the page; exit code 0, 1 or 3. Raises
+    UnknownName for a contender that no run has."""
     try:
         before = [load(path) for path in base.paths]
         parts = [_part(before, base, side, asked) for side in candidates]
@@ -58,10 +59,7 @@ def inside(side: Side, asked: Asked, out: Path, tell: Callable[[str], None]) -> 
     except NotComparable as error:
         tell(f"not compared: {error}")
         return NOT_COMPARED
-    there = sorted({key.contender for key in (*one.keys.values(), *one.exact)})
-    for name in asked.contenders:
-        if name not in there:
-            raise UnknownName("--contender", name, there)
+    _refuse_unknown(asked.contenders, [one])
     file = file_of(side.paths[0])
     assert file is not None, "it was loaded"
     timed = contenders.timed(reading.load(file), first, second, asked.rule)
@@ -80,6 +78,7 @@ def inside(side: Side, asked: Asked, out: Path, tell: Callable[[str], None]) -> 
 
 def _part(before: Sequence[Run], base: Side, side: Side, asked: Asked) -> Part:
     after = [load(path) for path in side.paths]
+    _refuse_unknown(asked.contenders, [*before, *after])
     # Contenders that were not asked for are not judged, but tell what the machine did.
     times = [run.timed for run in before], [run.timed for run in after]
     keep = set(asked.contenders)
@@ -115,13 +114,21 @@ def _part(before: Sequence[Run], base: Side, side: Side, asked: Asked) -> Part:
     return replace(part, timed=timed, how=how, shift=moved, log_shift=judged.shift.log_ratio)
 
 
+def _refuse_unknown(asked: Sequence[str], runs: Sequence[Run]) -> None:
+    there = sorted({key.contender for run in runs for key in (*run.keys.values(), *run.exact)})
+    for name in asked:
+        if name not in there:
+            raise UnknownName("--contender", name, there)
+
+
 def _how(base: int, candidate: int, judged: Found) -> str:
     differ = "differ here" if judged.process_sd == judged.shift.spread else "are taken to differ"
     told = (
-        f"{base} against {candidate} processes. Beyond that, two processes of identical code "
-        f"{differ} by {judged.process_sd:.1%} (standard deviation of the log ratio), which no "
-        "number of rounds averages away. The intervals know it, reach from all of the common "
-        f"shift being the machine's to none of it, and hold together with {LEVEL:.0%}."
+        f"{base} against {candidate} processes. Beyond what all times moved by together, two "
+        f"processes of identical code {differ} by {judged.process_sd:.1%} (standard deviation of "
+        "the log ratio), which no number of rounds averages away. The intervals know it, reach "
+        "from all of the common shift being the machine's to none of it, and hold together with "
+        f"{LEVEL:.0%}."
     )
     if base + candidate == 2:
         told += (" Several runs a side, taken in turn, tell the machine's part and narrow the "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -70,16 +71,18 @@ def _records(
         (one,) = files
         if len(asked.contenders) != 2 or len(sides[one].paths) != 1:
             raise click.UsageError("expected two runs, or one run and two --contender")
-        try:
-            return across.inside(sides[one], asked, out, click.echo)
-        except UnknownName as error:
-            raise click.UsageError(str(error)) from None
-    if files:
-        return across.run(sides[files[0]], [sides[w] for w in files[1:]], asked, out, click.echo)
-    if not base or not candidate:
+        compared = partial(across.inside, sides[one])
+    elif files:
+        compared = partial(across.run, sides[files[0]], [sides[w] for w in files[1:]])
+    elif not base or not candidate:
         raise click.UsageError("expected two runs, or --base and --candidate each at least once")
-    joined = [_joined([sides[word] for word in words]) for words in (base, candidate)]
-    return across.run(joined[0], joined[1:], asked, out, click.echo)
+    else:
+        joined = [_joined([sides[word] for word in words]) for words in (base, candidate)]
+        compared = partial(across.run, joined[0], joined[1:])
+    try:
+        return compared(asked, out, click.echo)
+    except UnknownName as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _joined(sides: Sequence[Side]) -> Side:

@@ -10,7 +10,7 @@ from ..reading import Measured as MeasuredCase
 from ..reading import Records
 from .exact import Difference, state
 from .ratios import Rule, State, Verdict
-from .runs import Key, Run
+from .runs import ONCE, Key, Run
 
 
 def timed(records: Records, base: str, candidate: str, rule: Rule) -> list[tuple[Key, Verdict]]:
@@ -20,7 +20,7 @@ def timed(records: Records, base: str, candidate: str, rule: Rule) -> list[tuple
         metrics = dict.fromkeys(
             result.metric
             for result in case.results
-            if result.contender in (base, candidate) and result.rounds
+            if result.contender in (base, candidate) and result.rounds and result.metric not in ONCE
         )
         for metric in metrics:
             key = Key(case.case.id, candidate, metric)

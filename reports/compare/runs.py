@@ -21,7 +21,7 @@ NAMES = ("records.jsonl", "records.jsonl.xz")
 _WAYS = ("clock", "cache", "order", "synchronised")
 _QUANTILE = 1.959964
 # Taken once a process, a compilation included: no interval, so nothing to tell two runs apart by.
-_ONCE = ("first_call_s",)
+ONCE = ("first_call_s",)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def load(path: Path) -> Run:
     for case, result in records.results():
         key = Key(result.case.id, result.contender, result.metric, _of(result))
         metric = METRICS.get(result.metric)
-        if metric is None or result.metric in _ONCE or not reading.is_interleaved(result):
+        if metric is None or result.metric in ONCE or not reading.is_interleaved(result):
             continue
         if result.status == "not_run":
             keys[key.name] = key

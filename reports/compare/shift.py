@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import units
 from .loading import Measured, Timing
 
 # A normal distribution's standard deviation over its median absolute deviation.
 _MAD_SD = 1.4826
 _LEVEL = 0.95
+_FEWEST = 5  # Of fewer, the spread about their own median says next to nothing.
 _STILL = 0.005  # A factor that is written as 1.00.
 
 
@@ -54,6 +56,8 @@ def find(names: Sequence[str], base: Sequence[Measured], candidate: Sequence[Mea
     beside = _beside({name: base[0].timings[name] for name in names}, moved)
     apart = sum(len(side) - 1 for side in sides)
     if not apart:
+        if len(names) < _FEWEST:
+            return Shift(common, len(names), math.inf, beside=beside)
         spread = _MAD_SD * float(np.median(np.abs(moved - common)))
         return Shift(common, len(names), math.inf, spread, len(names) - 1, beside)
     inside = [side - side.mean(axis=0) for side in sides]
@@ -80,10 +84,10 @@ def told(found: Shift, base: str, candidate: str) -> str:
         return ""
     of = (
         f"{candidate} took {math.exp(found.log_ratio):.2f} times as long as {base} in the median "
-        f"of {found.count:,} times"
+        f"of {units.plural(found.count, 'time')}"
     )
     if abs(found.log_ratio) < _STILL:
-        return f"{of}: they did not move together."
+        return f"{of}: the median did not move."
     if math.isinf(found.most):
         return (
             f"{of}. That is the machine's doing or a change to everything; one run a side does not "

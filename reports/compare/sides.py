@@ -6,14 +6,13 @@ version of torch, or a machine (by its CPU or GPU); a word that is no path is tr
 
 from __future__ import annotations
 
-import json
-import lzma
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import reading
 from .runs import NAMES
 
 KINDS = ("commit", "torch", "machine")
@@ -75,19 +74,9 @@ def _stored(store: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
     for folder in store:
         for name in NAMES:
             for file in sorted(folder.rglob(name)):
-                first = _first(file)
+                first = reading.head(file)
                 if first.get("kind") == "session" and isinstance(first.get("identity"), dict):
                     run = first.get("run") or file
                     if run not in seen:
                         seen.add(run)
                         yield file, first
-
-
-def _first(file: Path) -> dict[str, Any]:
-    opener = lzma.open if file.suffix == ".xz" else open
-    try:
-        with opener(file, "rt", encoding="utf-8") as lines:
-            found = json.loads(lines.readline())
-    except (OSError, ValueError, EOFError, lzma.LZMAError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -7,7 +7,6 @@ measured with uncommitted changes belongs to no commit and is left out.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import benchmarks.records
 from benchmarks.metrics import METRICS
 from benchmarks.records import RecordError, Run
 
+from .. import reading
 from ..reading import is_interleaved, is_interpreted
 
 ANY = "any machine"
@@ -71,15 +71,15 @@ class Gathered:
 
 
 def files(folders: Iterable[Path]) -> list[Path]:
-    """Every record file in the folders and below, as it is or compressed by xz; one alone of equal
-    files, for a published site holds copies of its records."""
+    """Every record file in the folders and below, as it is or compressed by xz; one alone of each
+    run, which may lie where it was measured, where it is published, and in the site."""
     names = ("records.jsonl", "records.jsonl.xz")
     paths = {path for folder in folders for name in names for path in folder.rglob(name)}
-    found: dict[str, Path] = {}
-    for path in sorted(paths):
+    found: dict[object, Path] = {}
+    for path in sorted(paths, key=lambda path: (len(path.parts), path)):
         if path.with_suffix("") not in paths:
-            with path.open("rb") as file:
-                found.setdefault(hashlib.file_digest(file, "sha256").hexdigest(), path)
+            head = reading.head(path)
+            found.setdefault(json.dumps(head, sort_keys=True) if head else path, path)
     return sorted(found.values())
 
 

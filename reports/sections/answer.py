@@ -44,6 +44,8 @@ def _how_to_read(cases: list[Measured]) -> str:
     told = [answer(measured) for measured in cases]
     rivals = sum(one.state in ("winner", "unclear") for one in told)
     short = sum(one.is_short_of_rounds for one in told)
+    most = max(1, round(rivals / 20))
+    chance = f"; of the {rivals} here with a rival that is at most about {most}" if rivals else ""
     return (
         "A case is won by the contender that is faster than each other one, with every 95% "
         "interval clear of 1; otherwise there is no clear winner. Of five rounds the interval is "
@@ -52,8 +54,7 @@ def _how_to_read(cases: list[Measured]) -> str:
         f"{short} here. Figures are ratios of times within the same round, forward and backward "
         "together unless said otherwise (a mining rule and an update have no backward). Each "
         "interval stands for itself: were all contenders equally fast, a case of two would still "
-        "name one its winner about once in 20, and a case of more less often; of the "
-        f"{rivals} cases here with a rival that is at most about {max(1, round(rivals / 20))}. "
+        f"name one its winner about once in 20, and a case of more less often{chance}. "
         "The float64 reference, and whoever disagrees with it in a case, cannot win it."
     )
 

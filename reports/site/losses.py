@@ -117,10 +117,10 @@ def _lead(loss: str, made: Sequence[Made]) -> str:
             said = f"{first.contender} ranks first on {device} ({one.summary.title})"
             if first.contender != "eager":
                 said += f", {first.speed:.3g} times as fast as eager PyTorch"
-            parts.append(
-                f"{said}, over {units.plural(first.cases, 'timed case')}; of the {first.rivals} "
-                f"with a rival it won {first.won} clearly"
-            )
+            said += f", over {units.plural(first.cases, 'timed case')}"
+            if first.rivals:
+                said += f"; of the {first.rivals} with a rival it won {first.won} clearly"
+            parts.append(said)
     if not parts:
         return "No committed run timed this loss, so there is no recommendation to give yet."
     return f"{'; '.join(parts)}. By case it differs: see below."

@@ -20,7 +20,7 @@ def of_this(facts: MachineFile, records: Records) -> MachineFile:
     """Without the rates where they are another machine's: its roof is not this one's."""
     names = {result.provenance.machine for _, result in records.results()}
     other = facts.measured.get("machine")
-    if other is None or not names or other in names:
+    if other is None or not names or str(other) in names:
         return facts
     return replace(facts, rates={}, foreign=str(other))
 

@@ -23,7 +23,7 @@ from . import loading
 
 SITE, QUALITY, GATE = "site", "quality", "gate-trust"
 MACHINE_FILE = "machine.json"
-# "measured" tells whoever reads the file when and how the rates were taken; no page shows it.
+# "measured" says when and how the rates were taken; the machine's page shows it.
 _FIELDS = {"schema_version", "title", "description", "rates", "measured"}
 
 
