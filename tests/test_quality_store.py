@@ -101,6 +101,35 @@ def test_a_store_that_fails_is_told_and_synced_later(out: Path, seed: int, how: 
     assert "run_id" in mirrored(mirror(out), result(seed + 1)), "a sync that succeeds ends the wait"
 
 
+@pytest.mark.parametrize(
+    "told",
+    ["(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.experiment_id, datasets.name",
+     '(psycopg.errors.UniqueViolation) duplicate key value violates "dataset_pk"'],
+)  # fmt: skip
+def test_a_dataset_that_another_training_adds_in_between_is_found(
+    out: Path, seed: int, monkeypatch: pytest.MonkeyPatch, told: str
+):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    logged, asked = MlflowClient.log_inputs, []
+
+    def beaten_once(self: MlflowClient, *args: object, **named: object) -> None:
+        asked.append(named)
+        if len(asked) == 1:
+            raise MlflowException(told)
+        logged(self, *args, **named)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", beaten_once)
+    assert "run_id" in mirrored(mirror(out), result(seed))
+    (run,) = Store(out).runs()
+    assert [found.dataset.name for found in run.inputs.dataset_inputs] == ["digits"]
+    asked.clear()
+    told = "the disk is full"
+    assert "the disk is full" in mirrored(mirror(out), result(seed + 1))["reason"]
+    assert len(asked) == 1
+
+
 def test_sync_tells_what_fails(out: Path, seed: int):
     held = lock(out)
     done = sync([recorded(result(seed)), recorded(result(seed + 1))], out)

@@ -193,7 +193,15 @@ class Store:
             source_type="marginbench", source=str(facts["name"]), profile=facts["profile"],
         )  # fmt: skip
         tag = InputTag("mlflow.data.context", "training")
-        self.client.log_inputs(run_id, datasets=[DatasetInput(entity, [tag])])
+        for last in (False, True):
+            try:
+                self.client.log_inputs(run_id, datasets=[DatasetInput(entity, [tag])])
+                return
+            except Exception as error:
+                # MLflow looks for the dataset and then adds it: another training that is new to
+                # the store's dataset may have added it in between. Now it is found.
+                if last or "unique" not in str(error).lower():
+                    raise
 
 
 def reason(error: BaseException) -> str:
