@@ -24,11 +24,10 @@ if interpreter.active():
     interpreter.correct_bfloat16()
 
 
-def _seed() -> str:
-    """Of the committed tree; outside a repository, any."""
-    here = pathlib.Path(__file__).resolve().parent.parent
-    tree = ["git", "-C", str(here), "rev-parse", "HEAD^{tree}"]
-    own = {**os.environ, "GIT_CEILING_DIRECTORIES": str(here.parent)}
+def seed_of(project: pathlib.Path) -> str:
+    """Of what is committed there; any where that is no clone, though it may lie inside one."""
+    tree = ["git", "-C", str(project), "rev-parse", "HEAD^{tree}"]
+    own = {**os.environ, "GIT_CEILING_DIRECTORIES": str(project.parent)}
     try:
         found = subprocess.run(tree, capture_output=True, text=True, check=True, env=own).stdout
     except (OSError, subprocess.CalledProcessError):
@@ -36,7 +35,8 @@ def _seed() -> str:
     return str(int(found[:8], 16) % 2**31)
 
 
-SEED = int(os.environ.get("MARGINBENCH_TEST_SEED") or _seed())
+_HERE = pathlib.Path(__file__).resolve().parent.parent
+SEED = int(os.environ.get("MARGINBENCH_TEST_SEED") or seed_of(_HERE))
 os.environ["MARGINBENCH_TEST_SEED"] = str(SEED)  # also the workers'
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
