@@ -15,7 +15,7 @@ from reports.quality.build import build
 from reports.quality.looks import LossLooks
 from suites.claims import catalogue
 from suites.claims.claim import Line, Panel, Plot
-from suites.quality.intervals import paired
+from suites.quality.intervals import interval, paired
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -142,3 +142,28 @@ def test_second_hand_tables_say_so_in_their_caption(tmp_path: Path, monkeypatch)
     assert page.seen.count("(published, other data; second-hand)") == 1
     assert page.seen.count("(published, other data; read off a plot)") == 1
     assert build(tmp_path).is_file()
+
+
+@pytest.mark.parametrize("seeds", [(0, 1, 2), (0,)])
+def test_roc_curves_carry_their_interval_over_seeds_and_can_be_picked(tmp_path: Path, seeds: tuple):
+    maker, accepted = Maker(seeds=seeds), []
+    lines = [maker.training("closed", arm, s, ARMS[arm]) for arm in ARMS for s in seeds]
+    page = report(tmp_path, maker.lines(lines))
+    arm = next(iter(ARMS))
+    for one in lines:
+        if one.arm == arm:
+            far, tar = one.series["roc_far"], one.series["roc_tar"]
+            accepted.append(max(t for f, t in zip(far, tar, strict=True) if f <= 0.1))
+    assert len(accepted) == len(seeds)
+    found = interval(accepted)
+    told = f"{found.mean:.3f}"
+    if found.high is not None:
+        told += f" ± {found.high - found.mean:.3f}"
+    assert told in page.seen
+    html = (tmp_path / "index.html").read_text()
+    (svg,) = re.findall(r"<svg[^>]*>(?:(?!</svg>).)*ROC curves.*?</svg>", html, re.DOTALL)[:1]
+    drawn = re.findall(rf'<g data-contender="[^"]*{arm}[^"]*">(.*?)</g>', svg, re.DOTALL)
+    bands = [one for one in drawn if "opacity: 0.12" in one]
+    assert len(bands) == (1 if len(seeds) > 1 else 0) and len(drawn) > len(bands)
+    # A path of its own: the page's script moves those, and not what is defined and placed.
+    assert all("<defs" not in one and re.search(r'<path d="M [^"]* z', one) for one in bands)

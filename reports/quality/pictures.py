@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.records import Training
+from suites.quality.intervals import Interval, interval
 
-from .. import document, style, units
+from .. import document, picking, style, units
 from ..document import Cell, table
-from ..style import Looks
-from . import clouds
+from ..style import Look, Looks
+from . import clouds, numbers
 from .drawings import Drawn
 from .looks import name as short
 from .looks import ticks
@@ -102,44 +103,59 @@ def _cloud_row(group: Group, values: Sequence[Sequence[float]]) -> tuple[Any, ..
 
 
 def roc(name: str, found: Sequence[Group], prefix: str, looks: Looks) -> Drawn:
-    """Share of same pairs accepted against false accepts, on a logarithmic axis, mean of seeds."""
+    """Share of same pairs accepted against false accepts, on a logarithmic axis: the mean over
+    seeds at each rate, with its interval as a band."""
     rates = np.logspace(-4, 0, MOST_RATES)
     names = (f"{prefix}roc_far", f"{prefix}roc_tar")
     panels = []
     for group in found:
         whole = [s for one in group.ran if (s := series(one, *names))]
         if whole:
-            accepted = [_accepted(one[0], one[1], rates) for one in whole]
-            panels.append((group, np.mean(accepted, axis=0), whole))
+            accepted = np.stack([_accepted(one[0], one[1], rates) for one in whole])
+            panels.append((group, [interval(at.tolist()) for at in accepted.T]))
     if not panels:
         return None
     with style.drawing():
         drawn = style.figure(6.4, 4.0)
         axis = drawn.subplots()
-        for group, accepted, _ in panels:
-            look = looks[group.label]
-            axis.plot(rates, accepted, color=look.colour, linestyle=look.line, marker=look.marker,
-                      markersize=3.2, markevery=5, linewidth=1.2,
-                      label=short(group.label))  # fmt: skip
+        for group, middles in panels:
+            _roc_curve(axis, rates, middles, group.label, looks[group.label])
         axis.set_xscale("log")
         ticks(axis.xaxis)
         axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
         axis.set(xlabel="false accepts (share of different pairs)", ylim=(-0.02, 1.02),
                  ylabel="true accepts (share of same pairs)")  # fmt: skip
-        drawn.legend(loc="outside right upper")
+        made = drawn.legend(loc="outside right upper")
+        picking.legend(made, [group.label for group, _ in panels])
         title = "ROC curves"
-        told = [f"{g.label}: {a[20]:.2f} at 1%, {a[10]:.2f} at 0.1%" for g, a, _ in panels]
-        alt = f"ROC curves, true accepts at false accepts. {'; '.join(told)}."
+        told = [f"{g.label}: {m[20].mean:.2f} at 1%, {m[10].mean:.2f} at 0.1%" for g, m in panels]
+        alt = f"ROC curves, true accepts at false accepts, means over seeds. {'; '.join(told)}."
         svg = clouds.to_svg(drawn, name, title, alt)
-    body = [(Cell(g.label, mark=g.label), str(len(w)), *(f"{a[at]:.3f}" for at in (0, 10, 20, 30)))
-            for g, a, w in panels]  # fmt: skip
+    body = [(Cell(g.label, mark=g.label), str(m[0].count),
+             *(numbers.estimate("roc_tar", m[at]) for at in (0, 10, 20, 30)))
+            for g, m in panels]  # fmt: skip
     columns = ("loss", "seeds", "at 0.01%", "at 0.1%", "at 1%", "at 10%")
     caption = (
-        f"Verification over pairs of {'seen' if prefix else 'new'} identities; mean over seeds. "
-        "The left end is only as fine as the number of different pairs allows."
+        f"Verification over pairs of {'seen' if prefix else 'new'} identities; means over seeds, "
+        "bands are 95% intervals at each rate. The left end is only as fine as the number of "
+        "different pairs allows."
     )
     data = table(columns, body, "True accepts at false accepts", numeric=columns[1:])
     return document.Figure(name, title, caption, alt, svg, 6.4, data)
+
+
+def _roc_curve(
+    axis: Any, rates: np.ndarray, middles: Sequence[Interval], label: str, look: Look
+) -> None:
+    drawn = axis.plot(rates, [m.mean for m in middles], color=look.colour, linestyle=look.line,
+                      marker=look.marker, markersize=3.2, markevery=5, linewidth=1.2,
+                      label=short(label))  # fmt: skip
+    low, high = ([getattr(m, end) for m in middles] for end in ("low", "high"))
+    if None not in low:
+        # Not by fill_between, whose outline the page's script can't move to a linear axis.
+        drawn += axis.fill([*rates, *rates[::-1]], np.clip([*low, *high[::-1]], 0, 1),
+                           color=look.colour, alpha=0.12, linewidth=0)  # fmt: skip
+    picking.series(drawn, label)
 
 
 def _accepted(far: Sequence[float], tar: Sequence[float], rates: np.ndarray) -> np.ndarray:
