@@ -165,6 +165,12 @@ def test_a_published_run_is_read_and_its_copy_is_not(tmp_path: Path):
     assert list(found.measured_at) == [name_of(1)] and not found.refused
     # Where it was measured and where it is published: once.
     assert files([tmp_path / "out", tmp_path / "published"]) == [plain]
+    # What tells of no run stands for itself: each is told where it is read.
+    damaged = [tmp_path / "damaged" / name / "records.jsonl" for name in "ab"]
+    for path in damaged:
+        path.parent.mkdir(parents=True)
+        path.write_text('{"run": ["no name"]}')
+    assert files([tmp_path / "damaged"]) == damaged
 
 
 def test_uncommitted_changes_belong_to_no_commit(tmp_path: Path):
