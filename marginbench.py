@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks import commands as examining
+from benchmarks import record_files
 from reports import commands as reading
 from reports.gate import commands as gating
 from reports.quality import commands as quality
@@ -88,25 +89,6 @@ def list_command(as_json: bool) -> None:
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
-def doctor(as_json: bool) -> None:
-    """Say what this machine can measure, and what it can't and why."""
-    from benchmarks.machine import doctor as examine
-
-    facts = examine()
-    if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
-        return
-    console = Console()
-    for title, entries in facts.items():
-        table = Table("", "", title=title.replace("_", " "), show_header=False)
-        for name, value in entries.items():
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            table.add_row(name.replace("_", " "), shown)
-        console.print(table)
-
-
-@cli.command()
 @click.option("--fast", is_flag=True, help="Small sizes, every variant once: about a minute.")
 @click.option("--rigorous", is_flag=True, help="More shapes and rounds: what is published.")
 @click.option("--suite", "suites", multiple=True, help="Only this suite; may be repeated.")
@@ -143,7 +125,7 @@ def run(
         _refuse_options_beside_resume(given)
         given = _as_recorded(resume)
     options, out_dir = given.params, resume or out or reading.new_folder()
-    if resume is None and (out_dir / "records.jsonl").exists():
+    if resume is None and record_files.find(out_dir):
         raise click.BadParameter(
             f"{out_dir} holds a run; go on with it by --resume", param_hint="--out"
         )
@@ -248,10 +230,11 @@ def _as_recorded(folder: Path) -> click.Context:
     """The options that the run in this folder was started with."""
     from benchmarks.records import Session, read_lines
 
-    path = folder / "records.jsonl"
-    if not path.is_file():
+    path = record_files.find(folder)
+    if path is None or record_files.is_packed(path):
         raise click.BadParameter(
-            f"expected a folder with records.jsonl; got {folder}", param_hint="--resume"
+            f"expected a folder with {record_files.FILE}; got {path or folder}",
+            param_hint="--resume",
         )
     first = next(iter(read_lines(path)), None)
     if not isinstance(first, Session):
@@ -260,32 +243,7 @@ def _as_recorded(folder: Path) -> click.Context:
     return run.make_context("run", shlex.split(first.command)[2:])
 
 
-@cli.command()
-@click.option("--pin", is_flag=True, help="Pin what is compiled now; shows what changes.")
-@click.option("--target", "targets", multiple=True,
-              type=click.Choice(["sm_80", "sm_90", "sm_100", "gfx942"]),
-              help="Only this target; may be repeated.")  # fmt: skip
-@click.option("--kernel", "kernels", multiple=True,
-              help="Only kernels whose name contains this; may be repeated.")  # fmt: skip
-def static(pin: bool, targets: tuple[str, ...], kernels: tuple[str, ...]) -> None:
-    """Compile every Triton kernel for four GPUs, and compare with what is pinned.
-
-    Exit codes: 0 as pinned, 1 not so or a rule is broken, 3 nothing is pinned to compare with.
-    """
-    from benchmarks.static_command import run as check
-
-    sys.exit(check(pin=pin, targets=targets, kernels=kernels))
-
-
-@cli.command()
-@click.option("--only", default="", help="Only jobs whose name holds this; others count as missed.")
-def sanitize(only: str) -> None:
-    """Run every Triton kernel in a checked interpreter: no lane may leave its tensors."""
-    from benchmarks.sanitize import command
-
-    sys.exit(command(only))
-
-
+examining.register(cli)
 reading.register(cli)
 gating.register(cli)
 quality.register(cli)

@@ -16,6 +16,7 @@ from suites.cases import Case
 from suites.presets import Preset
 
 from . import machine
+from .record_files import FILE
 from .records import (
     CaseEnd,
     CaseKey,
@@ -31,8 +32,6 @@ from .records import (
 )
 from .rows import Row
 from .writing import Writer
-
-FILE = "records.jsonl"
 
 
 class Journal:

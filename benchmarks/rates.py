@@ -8,6 +8,7 @@ copy that no cache holds, and products large enough for their rate to have settl
 from __future__ import annotations
 
 import json
+import shlex
 import statistics
 import sys
 import time
@@ -65,7 +66,7 @@ def write(folder: Path, device: str) -> Path:
         "rates": found["rates"],
         "measured": {
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": f"python -m benchmarks.rates {folder.name}",
+            "command": f"python -m benchmarks.rates {shlex.quote(_told(folder))}",
             "machine": machine.name(),
             "versions": machine.versions(),
             "threads": torch.get_num_threads(),
@@ -75,6 +76,13 @@ def write(folder: Path, device: str) -> Path:
     }
     files.write(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     return path
+
+
+def _told(folder: Path) -> str:
+    """From the root of the clone, where the command is typed; one that lies elsewhere as it was."""
+    absolute = folder.resolve()
+    inside = absolute.is_relative_to(machine.ROOT)
+    return str(absolute.relative_to(machine.ROOT) if inside else folder)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,16 @@ Needs neither torch nor a GPU to read.
 from __future__ import annotations
 
 import json
-import lzma
 import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from . import record_files
+from .record_files import RecordError
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -26,10 +28,6 @@ Status = Literal["ok", "worse", "not_run"]
 
 # The median of an even number of rounds is one sum and one halving; half an ulp each, with room.
 _MEDIAN_TOLERANCE = 4 * 2.0**-52
-
-
-class RecordError(Exception):
-    """A record file that is missing, cut off, or not one of ours; says which line and the mend."""
 
 
 class _Line(BaseModel):
@@ -163,40 +161,12 @@ _ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="k
 
 def read_lines(path: Path) -> Iterator[Line]:
     """Every line of a record file, checked. Raises RecordError, naming the line and the mend."""
-    if not path.is_file():
-        raise RecordError(f"records: expected a file; {path} is not there")
-    with _opened(path) as file:
-        for number, text in enumerate(_texts(file, path), start=1):
-            where = f"records: {path}, line {number}"
-            if not text.endswith("\n"):
-                mend = f"complete the run with: marginbench run --resume {path.parent}"
-                if number == 1:
-                    mend = "the run never began: delete the file and start anew"
-                raise RecordError(
-                    f"{where}: expected a whole line; got one that is cut off; {mend}"
-                )
-            try:
-                # Strict: "1" is no number and 1 no text; no line of ours needs the leniency.
-                yield _ADAPTER.validate_json(text, strict=True)
-            except ValidationError as error:
-                raise RecordError(f"{where}: {explain(text, error)}") from None
-
-
-def _opened(path: Path) -> IO[str]:
-    """As it is, or compressed by xz, as published ones are. Bytes that are no text end up in a
-    line that is damaged, told as such."""
-    if path.suffix == ".xz":
-        return lzma.open(path, "rt", encoding="utf-8", errors="replace")
-    return path.open(encoding="utf-8", errors="replace")
-
-
-def _texts(file: IO[str], path: Path) -> Iterator[str]:
-    try:
-        yield from file
-    except (lzma.LZMAError, EOFError) as error:
-        raise RecordError(
-            f"records: {path}: expected a whole archive of xz; {error}: restore the file"
-        ) from None
+    for where, text in record_files.lines(path):
+        try:
+            # Strict: "1" is no number and 1 no text; no line of ours needs the leniency.
+            yield _ADAPTER.validate_json(text, strict=True)
+        except ValidationError as error:
+            raise RecordError(f"{where}: {explain(text, error)}") from None
 
 
 def explain(text: str, error: ValidationError) -> str:

@@ -10,14 +10,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks import record_files
+
 from . import comparison, output, reading, tables, units
 from .overview import document
 from .reading import Records
-from .sections.context import Context, resumption
+from .sections.context import Context
 from .style import Looks
 
 ROOT = Path(__file__).resolve().parent.parent
-RECORDS = "records.jsonl"
+_PUBLISHED = ("reports", "published")
 
 
 def build(run_dir: Path, out: Path | None = None) -> Path:
@@ -27,16 +29,15 @@ def build(run_dir: Path, out: Path | None = None) -> Path:
     of ours; nothing is written then. Each file is replaced as a whole or not at all.
     """
     path, out = _file(run_dir), out or run_dir
-    records, packed = reading.load(path), path.suffix == ".xz"
+    records = reading.load(path)
     looks = Looks(records.contenders())
-    context = Context(records, looks, resumption(_told(run_dir, packed), packed))
+    context = Context(records, looks, record_files.resumption(_told(run_dir) / path.name))
     return output.write(out, document(context), looks, {"results.csv": tables.results_csv(records)})
 
 
 def _file(run_dir: Path) -> Path:
-    """The record file as it is, or compressed by xz where only that is there."""
-    packed = run_dir / f"{RECORDS}.xz"
-    return packed if packed.is_file() and not (run_dir / RECORDS).exists() else run_dir / RECORDS
+    """The record file, or where it should be."""
+    return record_files.find(run_dir) or run_dir / record_files.FILE
 
 
 def summary_table(run_dir: Path) -> list[tuple[str, str, str, str]]:
@@ -45,7 +46,7 @@ def summary_table(run_dir: Path) -> list[tuple[str, str, str, str]]:
     The ratio is the winner's speed over eager (over the next where eager wins). Raises
     `benchmarks.records.RecordError` as `build` does.
     """
-    return list(_summary(reading.load(run_dir / RECORDS)))
+    return list(_summary(reading.load(_file(run_dir))))
 
 
 def _summary(records: Records) -> Iterator[tuple[str, str, str, str]]:
@@ -64,14 +65,14 @@ def _summary(records: Records) -> Iterator[tuple[str, str, str, str]]:
             yield name, one.title, words, units.bounds(one.margin)
 
 
-def _told(run_dir: Path, packed: bool) -> str:
+def _told(run_dir: Path) -> Path:
     """The folder from the root of the clone, so that the page does not depend on how it was typed;
-    one that lies elsewhere as it was. A packed run is a published one, and named as those are,
-    wherever this copy lies."""
+    one that lies elsewhere as it was. What lies in reports/published of any clone is named from
+    that one's root: verified from another clone, its page is the same."""
     absolute = run_dir.resolve()
-    if packed:
-        return f"reports/published/{absolute.name}"
-    return str(absolute.relative_to(ROOT)) if absolute.is_relative_to(ROOT) else str(run_dir)
+    if absolute.parent.parts[-2:] == _PUBLISHED:
+        return Path(*_PUBLISHED, absolute.name)
+    return absolute.relative_to(ROOT) if absolute.is_relative_to(ROOT) else run_dir
 
 
 if __name__ == "__main__":

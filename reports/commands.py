@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 
 import click
 
+from benchmarks.record_files import FILE
+
 REPORTS = Path(__file__).resolve().parent
 RUNS = REPORTS / "out"
 NOT_POSSIBLE = 3
@@ -45,7 +47,7 @@ def report(run_dir: Path | None, as_pdf: bool) -> None:
     from .build import build
 
     if run_dir is None:
-        runs = sorted(path.parent for path in RUNS.glob("*/records.jsonl"))
+        runs = sorted(path.parent for path in RUNS.glob(f"*/{FILE}"))
         if not runs:
             _fail(f"RUN_DIR: expected a run under {RUNS}; there is none yet: marginbench run", 1)
         run_dir = runs[-1]
@@ -77,10 +79,10 @@ def history(folders: tuple[Path, ...], out: Path | None) -> None:
     if importlib.util.find_spec("ruptures") is None:
         mend = "make history, or: pip install --constraint requirements.lock -e '.[history]'"
         _fail(f"history needs the package ruptures; it is not installed: {mend}", NOT_POSSIBLE)
-    from .history import gathering
+    from . import reading
     from .history.page import build
 
-    found = gathering.files(folders or (RUNS, REPORTS / "published"))
+    found = [file for file, _ in reading.stored(folders or (RUNS, REPORTS / "published"))]
     if not found:
         where = ", ".join(map(str, folders)) or f"{RUNS} or reports/published"
         _fail(f"expected records.jsonl under {where}; there is none: marginbench run", NOT_POSSIBLE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,10 @@ def outcome_of(
     return Outcome(value.detach(), gradients)
 
 
+def resolved(loss: Loss, variant: Variant, contender: str) -> Callable[..., Tensor]:
+    return loss.resolve(variant.contender(contender).entry)
+
+
 def compare(
     loss: Loss,
     variant: Variant,
@@ -96,9 +100,8 @@ def compare(
     count = len(next(iter(tensors.values())))
     arguments = (variant.differentiable, options, reduction, grid_upstream(count, reduction, seed))
     wide = {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
-    resolve = lambda name: loss.resolve(variant.contender(name).entry)  # noqa: E731
-    truth = outcome_of(resolve("reference"), wide, *arguments)
-    got = outcome_of(resolve(contender), tensors, *arguments)
+    truth = outcome_of(resolved(loss, variant, "reference"), wide, *arguments)
+    got = outcome_of(resolved(loss, variant, contender), tensors, *arguments)
     dtype = next(t.dtype for t in tensors.values() if t.is_floating_point())
     assert got.value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     assert_near("value", got.value, truth.value, bound)

@@ -167,7 +167,6 @@ def test_parameters_tell_benchmarks_apart(tmp_path: Path):
         ({"median": 0.0}, "expected a time in seconds; got 0.0"),
         ({"median": -1e-3}, "expected a time in seconds; got -0.001"),
         ({"iqr": math.inf}, "iqr: expected a number; got inf"),
-        ({"rounds": 1}, "rounds: expected at least 5; got 1"),
         ({"data": [1e-3, math.nan]}, "data: expected times in seconds; got nan"),
     ],
 )
@@ -177,6 +176,15 @@ def test_a_figure_that_is_no_time_is_3_and_never_slower(tmp_path: Path, stats: d
     for pair in ((a, b), (b, a)):
         code, output = call(*pair)
         assert code == 3 and "INVALID" in output and says in output and "SLOWER" not in output
+
+
+def test_too_few_rounds_leave_it_undecided_in_either_file(tmp_path: Path):
+    a = save(tmp_path / "a.json", benchmark(1e-3))
+    b = save(tmp_path / "b.json", benchmark(9.0, stats={"median": 9.0, "rounds": 4}))
+    for pair in ((a, b), (b, a)):
+        code, output = call(*pair)
+        assert code == 3 and "UNDECIDED" in output and "INVALID" not in output
+        assert f"{b}: too few rounds: expected at least 5; got 4" in output
 
 
 @pytest.mark.parametrize(

@@ -212,20 +212,53 @@ def test_what_is_measured_once_a_process_is_not_compared(tmp_path: Path):
                                             for key in loaded.keys.values())  # fmt: skip
 
 
-def test_what_neither_side_timed_often_enough_is_not_judged(base: Path, tmp_path: Path):
+def in_rounds(count: int, run: list[Line]) -> list[Line]:
+    """The run with that many rounds of each of compiled's times."""
+    return [
+        changed(line, rounds=line.rounds[:count], value=float(np.median(line.rounds[:count])))
+        if isinstance(line, Result) and line.rounds[count:] and line.contender == "compiled"
+        else line
+        for line in run
+    ]
+
+
+def test_what_neither_side_timed_often_enough_is_not_judged(tmp_path: Path):
     """A slow rival gets two or three rounds of a default run; that is nothing the code did."""
-
-    def few(line: Line) -> Line:
-        if isinstance(line, Result) and line.rounds[2:] and line.contender == "compiled":
-            return changed(line, rounds=line.rounds[:3], value=sorted(line.rounds[:3])[1])
-        return line
-
-    sides_ = [write(tmp_path / name, [few(line) for line in lines(seed)])
-              for seed, name in enumerate("ab")]  # fmt: skip
+    sides_ = [write(tmp_path / name, in_rounds(3, lines(seed))) for seed, name in enumerate("ab")]
     _, _, page = call(tmp_path / "page", *sides_)
     assert page is not None and "invalid" not in page.seen and "in too few rounds" in page.seen
-    _, _, page = call(tmp_path / "page", base, sides_[1])
-    assert page is not None and "not run: expected 5 rounds; got 3" in page.seen
+    assert "undecided" in page.seen and "too few rounds: " not in page.seen
+
+
+@pytest.mark.parametrize("few_first", [False, True])
+def test_too_few_rounds_on_one_side_are_undecided(tmp_path: Path, few_first: bool):
+    """It was run on both: nothing vanished, nothing is new, and nothing is wrong with it."""
+    sides_ = [write(tmp_path / "full", in_rounds(5, lines())),
+              write(tmp_path / "few", in_rounds(4, lines(1)))]  # fmt: skip
+    code, output, page = call(tmp_path / "page", *sides_[:: -1 if few_first else 1])
+    assert code == 3 and page is not None
+    for word in ("vanished", "invalid", " new"):
+        assert word not in output.split("times: ")[1].split(";")[0] and word not in page.seen
+    rows = [line for line in (tmp_path / "page/report.md").read_text().splitlines()
+            if "too few rounds: expected at least 5; got 4" in line]  # fmt: skip
+    assert rows and all("| compiled |" in row and "undecided" in row for row in rows)
+    assert f"{tmp_path / 'few'}: too few rounds" in page.seen
+
+
+def test_a_contender_with_too_few_rounds_inside_a_run_is_undecided(tmp_path: Path):
+    run = write(tmp_path / "run", in_rounds(4, lines()))
+    _, output, page = call(tmp_path / "page", run, "--contender", "eager", "--contender",
+                           "compiled")  # fmt: skip
+    assert page is not None and "got 4 of both" in page.seen
+    assert "undecided" in output and "invalid" not in output + page.seen
+
+
+def test_two_record_files_in_a_folder_are_refused(base: Path, tmp_path: Path):
+    content = (base / "records.jsonl").read_bytes()
+    (tmp_path / "records.jsonl").write_bytes(content)
+    (tmp_path / "records.jsonl.xz").write_bytes(lzma.compress(content))
+    code, output, page = call(tmp_path / "page", base, tmp_path)
+    assert code == 3 and page is None and "expected one record file" in output
 
 
 def test_a_contender_that_the_run_lacks_is_named_with_the_nearest(base: Path, tmp_path: Path):

@@ -15,6 +15,7 @@ from synthetic_run import IDENTITY, Maker, write
 
 import marginbench
 from benchmarks.records import CaseEnd, CaseKey, Line, RunEnd
+from reports import reading
 from reports.history import commits, gathering
 
 CASE = CaseKey(
@@ -57,7 +58,12 @@ def store(
     end = CaseEnd(run=start.run, session=maker.session, case=CASE.id, seconds=1)
     last = RunEnd(run=start.run, session=maker.session, seconds=1)
     lines: list[Line] = [start, *rows, end, last]
-    return write(folder / f"run{number}", lines)
+    own = [line.model_copy(update={"run": f"run{number}"}) for line in lines]
+    return write(folder / f"run{number}", own)
+
+
+def files(folders: list[Path]) -> list[Path]:
+    return [file for file, _ in reading.stored(folders)]
 
 
 def call(*arguments: str) -> tuple[int, str]:
@@ -128,7 +134,7 @@ def test_machines_and_versions_never_share_a_timed_series(tmp_path: Path):
     newer = {**IDENTITY, "torch": "2.14.0"}
     for number, identity in enumerate((IDENTITY, other, IDENTITY, newer, other)):
         store(tmp_path, number, 1e-3, identity=identity)
-    gathered = gathering.gather(gathering.files([tmp_path]))
+    gathered = gathering.gather(files([tmp_path]))
     series = gathered.series([name_of(n) for n in range(5)])
     timed = [one for one in series if one.key.metric == "both_time_s"]
     assert sorted([c[:2] for c in one.commits] for one in timed) == [
@@ -141,7 +147,7 @@ def test_machines_and_versions_never_share_a_timed_series(tmp_path: Path):
 def test_a_commit_measured_twice_is_one_point_and_an_error_is_its_largest(tmp_path: Path):
     for number, time_s in enumerate((1e-3, 2e-3, 9e-3)):
         store(tmp_path, number, time_s, commit="a" * 40)
-    gathered = gathering.gather(gathering.files([tmp_path]))
+    gathered = gathering.gather(files([tmp_path]))
     found = {one.key.metric: one.values for one in gathered.series(["a" * 40])}
     assert found == {"both_time_s": (2e-3,), "peak_bytes": (4096.0,), "relative_error": (1e-7,)}
 
@@ -151,20 +157,26 @@ def test_a_published_run_is_read_and_its_copy_is_not(tmp_path: Path):
     for name in ("published/m", "published/site/data/m"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "records.jsonl.xz").write_bytes(lzma.compress(plain.read_bytes()))
-    assert gathering.files([tmp_path / "published"]) == [tmp_path / "published/m/records.jsonl.xz"]
+    assert files([tmp_path / "published"]) == [tmp_path / "published/m/records.jsonl.xz"]
     # Beside the file that it was made from, a compressed one is the same run.
     plain.with_suffix(".jsonl.xz").write_bytes(lzma.compress(plain.read_bytes(), preset=0))
-    assert gathering.files([tmp_path / "out"]) == [plain]
-    found = gathering.gather(gathering.files([tmp_path / "published"]))
+    assert files([tmp_path / "out"]) == [plain]
+    found = gathering.gather(files([tmp_path / "published"]))
     assert list(found.measured_at) == [name_of(1)] and not found.refused
     # Where it was measured and where it is published: once.
-    assert gathering.files([tmp_path / "out", tmp_path / "published"]) == [plain]
+    assert files([tmp_path / "out", tmp_path / "published"]) == [plain]
+    # What tells of no run stands for itself: each is told where it is read.
+    damaged = [tmp_path / "damaged" / name / "records.jsonl" for name in "ab"]
+    for path in damaged:
+        path.parent.mkdir(parents=True)
+        path.write_text('{"run": ["no name"]}')
+    assert files([tmp_path / "damaged"]) == damaged
 
 
 def test_uncommitted_changes_belong_to_no_commit(tmp_path: Path):
     store(tmp_path, 1, 1e-3)
     dirty = store(tmp_path, 2, 5e-3, dirty=True)
-    gathered = gathering.gather(gathering.files([tmp_path]))
+    gathered = gathering.gather(files([tmp_path]))
     assert list(gathered.measured_at) == [name_of(1)]
     assert gathered.dirty == [dirty / "records.jsonl"]
 

@@ -94,7 +94,7 @@ def _modules_after(*arguments: str) -> set[str]:
 
 def test_help_imports_the_standard_library_click_and_rich_only():
     loaded = _modules_after("--help")
-    ours_and_theirs = {"marginbench", "reports", "click", "rich", "__main__"}
+    ours_and_theirs = {"marginbench", "benchmarks", "reports", "click", "rich", "__main__"}
     # Start-up hooks of site-packages (*.pth) are not ours; they begin with these prefixes.
     hooks = {name for name in loaded if name.startswith(("_distutils_hack", "__editable__"))}
     site = {name for name in ("sitecustomize", "usercustomize") if name in loaded}

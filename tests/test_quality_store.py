@@ -179,7 +179,7 @@ def test_sync_sends_once_what_a_record_holds(out: Path, seed: int):
         "".join(json.dumps(x) + "\n" for x in lines) + '{"kind": "tr'
     )
     seen: list[tuple[int, int]] = []
-    done = sync(out, out, progress=lambda name, done, of: seen.append((done, of)))
+    done = sync(out / "records.jsonl", out, progress=lambda name, done, of: seen.append((done, of)))
     assert (done.sent, done.present, done.failed, done.reason) == (2, 1, 0, "")
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert sync(out / "records.jsonl", out).present == 3

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import lzma
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import record_files
 from benchmarks.records import (
     CaseEnd,
     CaseKey,
@@ -95,6 +98,33 @@ def test_a_cut_off_line_is_refused_with_the_mend_and_dropped_on_resumption(file:
         assert load(file).ended == frozenset() and load(file).orphans == 1
     write(file, end("a"))
     assert load(file).ended == {KEY.id}
+
+
+def test_a_cut_off_packed_file_is_unpacked_before_it_goes_on(file: Path):
+    """Nothing can be appended to an archive: what is told has to work."""
+    write(file, session("a"), result("a", 1.0), end("a"))
+    packed = file.with_name("records.jsonl.xz")
+    packed.write_bytes(lzma.compress(file.read_bytes()[:-20]))
+    file.unlink()
+    mend = f"xz -d {packed} && marginbench run --resume {packed.parent}"
+    with pytest.raises(RecordError, match=rf"cut off; complete the run with: {re.escape(mend)}$"):
+        load(packed)
+    file.write_bytes(lzma.decompress(packed.read_bytes()))
+    Writer(file).close()
+    assert load(file).orphans == 1
+
+
+def test_the_record_of_a_folder_is_plain_or_packed_and_never_both(tmp_path: Path):
+    assert record_files.find(tmp_path) is None
+    packed = tmp_path / record_files.PACKED
+    packed.touch()
+    assert record_files.find(tmp_path) == packed
+    plain = tmp_path / record_files.FILE
+    plain.touch()
+    with pytest.raises(RecordError, match=r"found records\.jsonl and records\.jsonl\.xz: keep one"):
+        record_files.find(tmp_path)
+    packed.unlink()
+    assert record_files.find(tmp_path) == plain
 
 
 @pytest.mark.parametrize(

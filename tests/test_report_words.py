@@ -6,6 +6,7 @@ import lzma
 import re
 from pathlib import Path
 
+import pytest
 from page_reader import Page
 from synthetic_run import LOSSES, Maker, write
 
@@ -15,16 +16,27 @@ from reports.sections import machine_words
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_an_incomplete_published_run_is_unpacked_before_it_goes_on(tmp_path: Path):
-    """And is told so in the same words wherever it lies."""
-    folder = tmp_path / "half"
+@pytest.mark.parametrize(
+    ("lies", "told"),
+    [
+        ("reports/published/half", "reports/published/half"),
+        ("reports/out/half", "{root}/reports/out/half"),
+        ("half", "{root}/half"),
+    ],
+)
+def test_an_incomplete_packed_run_is_unpacked_where_it_lies_before_it_goes_on(
+    tmp_path: Path, lies: str, told: str
+):
+    """A published one is named from the root of its clone, whichever that is."""
+    folder = tmp_path / lies
+    named = told.format(root=tmp_path)
     plain = write(folder, list(Maker(losses=LOSSES[1:2]).lines())[:12]) / "records.jsonl"
     (folder / "records.jsonl.xz").write_bytes(lzma.compress(plain.read_bytes()))
     plain.unlink()
     said = Page(build(folder).read_text()).seen
     assert (
-        "Complete it with: xz -d reports/published/half/records.jsonl.xz && "
-        "marginbench run --resume reports/published/half" in said
+        f"Complete it with: xz -d {named}/records.jsonl.xz && "
+        f"marginbench run --resume {named}" in said
     )
 
 

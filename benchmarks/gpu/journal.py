@@ -22,9 +22,9 @@ from kernels import catalogue
 from suites.cases import Case
 
 from .. import machine
+from ..record_files import FILE
 from ..rows import Row
 
-FILE = "records.jsonl"
 # How the reason of a cell begins that another session may still measure.
 NO_TIME = "time budget"
 

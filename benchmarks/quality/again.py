@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import journal, machine
+from benchmarks import machine, record_files
 from benchmarks.records import Run, Training, load
 from suites.quality.jobs import Job, TrainingResult
 
@@ -19,7 +19,6 @@ EQUAL, UNEQUAL, NOT_COMPARED = 0, 1, 3
 # What depends on how busy the machine was, and not on what was trained.
 TIMED = frozenset({"train_time_s", "samples_per_second", "data_wait_share", "peak_memory_bytes"})
 _ABSENT = "absent"
-FILES = (journal.FILE, f"{journal.FILE}.xz")
 
 
 class NotThere(ValueError):
@@ -42,9 +41,9 @@ class Compared:
 
 def read(path: Path) -> Run:
     """The run in a record file, plain or packed by xz, or in the folder that holds one. Raises
-    RecordError where there is none, or it is damaged."""
+    RecordError where there is none, or two, or it is damaged."""
     if path.is_dir():
-        path = next((path / name for name in FILES if (path / name).is_file()), path / FILES[0])
+        path = record_files.find(path) or path / record_files.FILE
     return load(path)
 
 

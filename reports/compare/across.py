@@ -101,11 +101,11 @@ def _part(before: Sequence[Run], base: Side, side: Side, asked: Asked) -> Part:
         else:
             barred = (f"{said}, so their times say nothing of the code; --across-machines compares "
                       "them all the same")  # fmt: skip
-    neither = set.intersection(*(set(run.not_run) for run in (*before, *after)))
+    neither = set.intersection(*(run.untimed for run in (*before, *after)))
     part = Part(side.label, (), found, qualities, after, notices, barred, not_run=len(neither))
     if barred:
         return part
-    only = {name for run in (*before, *after) for name in run.timed.timings}
+    only = {name for run in (*before, *after) for name in run.timed.timings} - neither
     judged = compare(*times, asked.rule, only)
     keys = {name: key for run in (*before, *after) for name, key in run.keys.items()}
     timed = [(keys[v.name], _with_reason(v, before, after)) for v in judged.verdicts]

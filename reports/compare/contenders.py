@@ -9,6 +9,7 @@ from .. import statistics
 from ..reading import Measured as MeasuredCase
 from ..reading import Records
 from .exact import Difference, state
+from .loading import too_few
 from .ratios import Rule, State, Verdict
 from .runs import ONCE, Key, Run
 
@@ -43,8 +44,11 @@ def _verdict(
             return Verdict(name, missing, f"{contender} was not timed: {reason}")
     assert figures[0] is not None and figures[1] is not None
     found = statistics.ratio_interval(figures[1].rounds, figures[0].rounds)
-    if found is None or found.low is None or found.high is None:
-        return Verdict(name, "INVALID", f"fewer than {statistics.FEWEST_ROUNDS} rounds of both")
+    if found is None:
+        return Verdict(name, "INVALID", "expected times in seconds above 0; got others")
+    if found.low is None or found.high is None:
+        few = too_few(found.rounds)
+        return Verdict(name, "UNDECIDED", f"{few.problem} of both")
     most = math.log1p(rule.smallest_effect)
     if -most < math.log(found.low) and math.log(found.high) < most:
         return _of(name, "EQUIVALENT", f"within {rule.smallest_effect:.1%} either way", found)

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FEWEST_ROUNDS = 5
+from benchmarks import record_files
+
+from ..statistics import FEWEST_ROUNDS
+
 # The quartiles of a normal distribution lie 1.349 standard deviations apart, and the median of n
 # rounds has sqrt(pi / 2) times the standard error of their mean.
 _QUARTILES_SD = 1.349
@@ -32,8 +35,9 @@ class NotComparable(Exception):
 @dataclass(frozen=True)
 class Timing:
     """One benchmark in one process. ``log_median``: of seconds; ``log_error``: its standard error
-    inside the process. ``problem``: why it can't be compared, empty where it can. ``case``: whose
-    contenders were timed in the same minutes; empty where that is not known."""
+    inside the process. ``problem``: why it can't be compared, empty where it can; ``too_few``: the
+    problem is its number of rounds and nothing that is wrong. ``case``: whose contenders were timed
+    in the same minutes; empty where that is not known."""
 
     log_median: float = math.nan
     log_error: float = math.nan
@@ -41,6 +45,7 @@ class Timing:
     options: tuple[tuple[str, Any], ...] = ()
     case: str = ""
     contender: str = ""
+    too_few: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def load(path: Path) -> Measured:
 
 def kind_of(path: Path) -> str:
     """What a path holds, in words: a key of `LOADERS` where it can be compared."""
-    if path.is_dir() or path.suffix == ".jsonl":
+    if path.is_dir() or path.name.endswith(record_files.SUFFIXES):
         return "records of MarginBench" if _holds_records(path) else "a folder without records"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -76,7 +81,7 @@ def kind_of(path: Path) -> str:
 
 
 def _holds_records(path: Path) -> bool:
-    return path.is_file() or (path / "records.jsonl").is_file()
+    return path.is_file() or any((path / name).is_file() for name in record_files.FILES)
 
 
 def _pytest_benchmark(path: Path) -> Measured:
@@ -126,11 +131,17 @@ def _timing(entry: Mapping[str, Any]) -> Timing:
     if bad:
         return Timing(problem=f"data: expected times in seconds; got {bad[0]!r}")
     if rounds < FEWEST_ROUNDS:
-        return Timing(problem=f"rounds: expected at least {FEWEST_ROUNDS}; got {rounds:g}")
+        return too_few(rounds)
     error = _MEDIAN_SE * iqr / _QUARTILES_SD / math.sqrt(rounds) / median
     kept = options if isinstance(options, dict) else {}
     same = tuple((name, kept.get(name)) for name in ("timer", "disable_gc"))
     return Timing(math.log(median), error, options=same)
+
+
+def too_few(rounds: float) -> Timing:
+    """A timing whose rounds leave no interval."""
+    problem = f"too few rounds: expected at least {FEWEST_ROUNDS}; got {rounds:g}"
+    return Timing(problem=problem, too_few=True)
 
 
 def _is_time(value: Any) -> bool:

@@ -133,10 +133,12 @@ def _unusable(name: str, base: Sequence[Measured], candidate: Sequence[Measured]
         return Verdict(name, "NEW", "not in the base: nothing to compare it with")
     if lacking:
         return Verdict(name, "VANISHED", f"expected in every file; not in {', '.join(lacking)}")
-    for one in (*base, *candidate):
-        problem = one.timings[name].problem
-        if problem:
-            return Verdict(name, "INVALID", f"{one.path}: {problem}")
+    bad = [one for one in (*base, *candidate) if one.timings[name].problem]
+    # What is void comes before what a longer run would decide.
+    for one in sorted(bad, key=lambda one: one.timings[name].too_few):
+        timing = one.timings[name]
+        state: State = "UNDECIDED" if timing.too_few else "INVALID"
+        return Verdict(name, state, f"{one.path}: {timing.problem}")
     options = {timing.options for timing in _of(name, [*base, *candidate])}
     if len(options) > 1:
         told = " and ".join(sorted(str(dict(option)) for option in options))

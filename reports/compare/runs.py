@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks import record_files
 from benchmarks.metrics import METRICS
 from benchmarks.records import RecordError, Result, Training
 
 from .. import reading, statistics
 from ..reading import Measured as MeasuredCase
-from .loading import FEWEST_ROUNDS, Measured, NotComparable, Timing
+from ..statistics import FEWEST_ROUNDS
+from .loading import Measured, NotComparable, Timing, too_few
 
-NAMES = ("records.jsonl", "records.jsonl.xz")
 # How a time was taken; rounds and warm-up may differ.
 _WAYS = ("clock", "cache", "order", "synchronised")
 _QUANTILE = 1.959964
@@ -55,7 +56,7 @@ Trained = Mapping[str, Mapping[int, float]]
 @dataclass(frozen=True)
 class Run:
     """``timed``: as `ratios.compare` takes it; ``exact``: errors too; ``trained``: by arm and
-    metric the value of each seed; ``not_run``: reasons by figure's name, too few rounds too."""
+    metric the value of each seed; ``not_run``: reasons by figure's name."""
 
     path: Path
     timed: Measured
@@ -68,12 +69,21 @@ class Run:
     measured_at: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def untimed(self) -> set[str]:
+        """Figures' names: not run, or in too few rounds."""
+        return {*self.not_run, *(n for n, timing in self.timed.timings.items() if timing.too_few)}
+
 
 def file_of(path: Path) -> Path | None:
-    """The record file that a path names: itself, or the one inside the folder."""
+    """The record file that a path names: itself, or the one inside the folder. Raises
+    NotComparable where there are two."""
     if path.is_file():
-        return path if path.name.endswith((".jsonl", ".jsonl.xz")) else None
-    return next((path / name for name in NAMES if (path / name).is_file()), None)
+        return path if path.name.endswith(record_files.SUFFIXES) else None
+    try:
+        return record_files.find(path)
+    except RecordError as error:
+        raise NotComparable(str(error)) from None
 
 
 def load(path: Path) -> Run:
@@ -107,10 +117,7 @@ def load(path: Path) -> Run:
                                result.case.variant_version)  # fmt: skip
         elif not reading.is_interpreted(result) and result.rounds:
             keys[key.name] = key
-            if result.status == "ok" and len(result.rounds) < FEWEST_ROUNDS:
-                not_run[key.name] = f"expected {FEWEST_ROUNDS} rounds; got {len(result.rounds)}"
-            else:
-                timings[key.name] = _timing(case, result)
+            timings[key.name] = _timing(case, result)
     last = records.sessions[-1]
     return Run(
         path, Measured(path, identity(records.machines[0]), timings), keys, exact,
@@ -138,6 +145,8 @@ def _timing(case: MeasuredCase, result: Result) -> Timing:
         return Timing(problem=f"the result is void: {result.reason or 'its check failed'}")
     if case.is_wrong(result.contender):
         return Timing(problem="it disagreed with the reference in this case")
+    if len(result.rounds) < FEWEST_ROUNDS:
+        return too_few(len(result.rounds))
     middle = statistics.median_interval(result.rounds)
     if middle is None or middle.low is None or middle.high is None:
         return Timing(problem="expected times in seconds above 0; got others")

@@ -7,13 +7,12 @@ version of torch, or a machine (by its CPU or GPU); a word that is no path is tr
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import reading
-from .runs import NAMES
 
 KINDS = ("commit", "torch", "machine")
 
@@ -43,7 +42,7 @@ def resolve(word: str, store: Sequence[Path], root: Path) -> Side:
     if kind == "commit" and not commit:
         raise Unknown(f"expected a file, a run's folder, a revision, or one of "
                       f"{', '.join(f'{k}:...' for k in KINDS)}; got {word}")  # fmt: skip
-    found = [file for file, first in _stored(store) if _fits(first, kind, commit or value)]
+    found = [file for file, first in reading.stored(store) if _fits(first, kind, commit or value)]
     if not found:
         where = ", ".join(map(str, store))
         raise Unknown(f"{word}: expected a run of it under {where}; there is none")
@@ -51,6 +50,8 @@ def resolve(word: str, store: Sequence[Path], root: Path) -> Side:
 
 
 def _fits(first: dict[str, Any], kind: str, value: str) -> bool:
+    if first.get("kind") != "session" or not isinstance(first.get("identity"), dict):
+        return False
     if kind == "commit":
         return first["commit"] == value and not first["dirty"]
     identity = first["identity"]
@@ -65,18 +66,3 @@ def _commit(value: str, root: Path) -> str:
                f"{value}^{{commit}}"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _stored(store: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Record files with their first line, which is their session; a run that lies there twice, as
-    it was measured and as it was published, once."""
-    seen: set[object] = set()
-    for folder in store:
-        for name in NAMES:
-            for file in sorted(folder.rglob(name)):
-                first = reading.head(file)
-                if first.get("kind") == "session" and isinstance(first.get("identity"), dict):
-                    run = first.get("run") or file
-                    if run not in seen:
-                        seen.add(run)
-                        yield file, first

@@ -17,7 +17,6 @@ import benchmarks.records
 from benchmarks.metrics import METRICS
 from benchmarks.records import RecordError, Run
 
-from .. import reading
 from ..reading import is_interleaved, is_interpreted
 
 ANY = "any machine"
@@ -68,19 +67,6 @@ class Gathered:
             values = tuple(float(median(by_commit[commit])) for commit in commits)
             found.append(Series(key, commits, values))
         return found
-
-
-def files(folders: Iterable[Path]) -> list[Path]:
-    """Every record file in the folders and below, as it is or compressed by xz; one alone of each
-    run, which may lie where it was measured, where it is published, and in the site."""
-    names = ("records.jsonl", "records.jsonl.xz")
-    paths = {path for folder in folders for name in names for path in folder.rglob(name)}
-    found: dict[object, Path] = {}
-    for path in sorted(paths, key=lambda path: (len(path.parts), path)):
-        if path.with_suffix("") not in paths:
-            head = reading.head(path)
-            found.setdefault(json.dumps(head, sort_keys=True) if head else path, path)
-    return sorted(found.values())
 
 
 def gather(paths: Iterable[Path]) -> Gathered:

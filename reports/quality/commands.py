@@ -12,8 +12,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.record_files import FILE, find
+
 RUNS = Path(__file__).resolve().parent.parent / "out" / "quality"
-FILE = "records.jsonl"
 NOT_POSSIBLE, INTERRUPTED = 3, 130
 _WIDTH = 120
 _NOT_OF_THE_PLAN = ("resume", "workers")
@@ -78,7 +79,7 @@ def run(**options: Any) -> None:
         _refuse_options_beside_resume(given)
         options = {**_as_recorded(resume), "workers": options["workers"]}
     out_dir = resume or options["out"] or RUNS / time.strftime("%Y-%m-%d-%H%M%S")
-    if resume is None and (out_dir / FILE).exists():
+    if resume is None and find(out_dir):
         raise click.BadParameter(f"{out_dir} holds a run; go on with it by --resume",
                                  param_hint="--out")  # fmt: skip
     sys.exit(_run(options, out_dir))

@@ -10,14 +10,14 @@ from __future__ import annotations
 import lzma
 from pathlib import Path
 
-from benchmarks import files
+from benchmarks import files, record_files
+from benchmarks.record_files import FILE, PACKED
 from benchmarks.records import RecordError, load
 
 from . import reading
 from .build import build
 
 MLFLOW = "mlflow"
-PLAIN, PACKED = reading.FILES
 
 
 class NotThere(ValueError):
@@ -42,7 +42,7 @@ def publish(run_dir: Path, target: Path, store: str | None = None) -> dict[str, 
                           f"marginbench quality run --resume {run_dir}")  # fmt: skip
     _check(run_dir, target)
     raw = source.read_bytes()
-    text = lzma.decompress(raw) if source.suffix == ".xz" else raw
+    text = lzma.decompress(raw) if record_files.is_packed(source) else raw
     _mlflow(run_dir, target / MLFLOW, list(run.trainings), run.sessions[0].run, store)
     files.write(target / PACKED, lzma.compress(text, preset=9 | lzma.PRESET_EXTREME))
     build(target)
@@ -50,7 +50,7 @@ def publish(run_dir: Path, target: Path, store: str | None = None) -> dict[str, 
 
 
 def _check(run_dir: Path, target: Path) -> None:
-    if target.resolve() == run_dir.resolve() or (target / PLAIN).exists():
+    if target.resolve() == run_dir.resolve() or (target / FILE).exists():
         raise NotThere(f"expected a folder of its own for what is published; {target} holds a run")
     if target.is_dir() and any(target.iterdir()) and not (target / PACKED).is_file():
         raise NotThere(f"expected a new folder or one published before; {target} holds other files")

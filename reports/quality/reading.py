@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 
 import benchmarks.records
+from benchmarks import record_files
 from benchmarks.records import RecordError, Training
 
 from ..reading import Records, arrange
 from ..sections.context import slug, unique
 
-FILES = ("records.jsonl", "records.jsonl.xz")
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED, ROOM = "reports/published", "quality"
 DIVISIONS = ("closed", "open")
@@ -111,14 +111,13 @@ def series(training: Training, *names: str) -> list[Sequence[float]] | None:
 
 def find(folder: Path) -> Path:
     """The record file of a run's folder. Raises RecordError where there is none, or both."""
-    found = [folder / name for name in FILES if (folder / name).is_file()]
-    if len(found) != 1:
-        got = " and ".join(path.name for path in found) if found else "neither"
+    found = record_files.find(folder)
+    if found is None:
         raise RecordError(
-            f"records: expected {FILES[0]} or {FILES[1]} in {folder}; found {got}: "
+            f"records: expected {' or '.join(record_files.FILES)} in {folder}; found neither: "
             "make one with: marginbench quality run"
         )
-    return found[0]
+    return found
 
 
 def read(folder: Path) -> Quality:
@@ -134,6 +133,6 @@ def typed(path: Path) -> str:
     clone, wherever this copy does: a published page says the same after it was moved.
     """
     absolute = path.resolve()
-    if path.name == FILES[1] and absolute.parent.parent.name == ROOM:
+    if path.name == record_files.PACKED and absolute.parent.parent.name == ROOM:
         return f"{PUBLISHED}/{ROOM}/{absolute.parent.name}/{path.name}"
     return str(absolute.relative_to(ROOT)) if absolute.is_relative_to(ROOT) else path.name

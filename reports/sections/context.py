@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,13 +62,6 @@ def numbered(records: Records) -> dict[str, int]:
     """Each case's number in its run, from 1, by the case's id."""
     ids = dict.fromkeys(measured.case.id for measured in records.cases)
     return {name: number for number, name in enumerate(ids, start=1)}
-
-
-def resumption(folder: str, packed: bool) -> str:
-    """What to type to complete the run of a folder. A packed record is unpacked first: nothing can
-    be appended to it, and beside the unpacked one it would be a second record."""
-    run = f"marginbench run --resume {shlex.quote(folder)}"
-    return f"xz -d {shlex.quote(f'{folder}/records.jsonl.xz')} && {run}" if packed else run
 
 
 def machine_name(index: int) -> str:

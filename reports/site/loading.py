@@ -10,22 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import benchmarks.records
-from benchmarks.records import Line, Provenance, RecordError, Result
+from benchmarks.records import Line, Provenance, Result
 
 from .. import reading
 from ..reading import Records
-
-FILES = ("records.jsonl", "records.jsonl.xz")
-
-
-def find(folder: Path) -> Path | None:
-    """The record file of a folder, None where it has none; raises RecordError where it has two."""
-    found = [folder / name for name in FILES if (folder / name).is_file()]
-    if len(found) > 1:
-        raise RecordError(
-            f"records: expected one record file in {folder}; found {' and '.join(FILES)}"
-        )
-    return found[0] if found else None
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import record_files
+
 from .. import units
 from ..comparison import answer
 from ..document import Block, Cell, Document, Fact, Link, Links, Section, Table, Text, table
@@ -18,7 +20,7 @@ from ..reading import Records
 from ..sections import provenance, targets
 from ..sections.agreement import ALLOWED
 from ..sections.answer import timed_cases, winner_cell
-from ..sections.context import mark, numbered, resumption, slug
+from ..sections.context import mark, numbered, slug
 from ..style import Looks
 from . import figure_files, loading, machine_facts, record_pages, rendering, topics
 from .context import SiteContext, loss_page, machine_page
@@ -44,10 +46,9 @@ class Made:
 
 def contenders(path: Path) -> set[str]:
     """Every contender that a record file names, without checking the file."""
-    opened = lzma.open if path.suffix == ".xz" else open
     found: set[str] = set()
     try:
-        with opened(path, "rt", encoding="utf-8", errors="replace") as file:
+        with record_files.opened(path, errors="replace") as file:
             for line in file:
                 found.update(_CONTENDER.findall(line))
     except (lzma.LZMAError, EOFError):
@@ -64,8 +65,8 @@ def build(folder: Folder, frame: Frame, out: Path) -> Made:
     """Writes all that lies under the folder's name. Raises RecordError as reading does."""
     records = loading.load(folder.records)
     facts = machine_facts.of_this(machine_file(folder.path), records)
-    packed = folder.records.suffix == ".xz"
-    resume = resumption(f"reports/published/{folder.shown}", packed)
+    # Where it is published, wherever this copy lies: a site says the same after it was moved.
+    resume = record_files.resumption(Path("reports/published", folder.shown, folder.records.name))
     context = SiteContext(records, frame.looks, resume, numbered(records))
     output = Output(out)
     whole = f"data/{folder.name}/{folder.records.name}"

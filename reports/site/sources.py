@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks import record_files
 from benchmarks.records import RecordError
 
 from ..gate.trust import FILES as TRUST_FILES
 from ..sections.context import slug, unique
-from . import loading
 
 SITE, QUALITY, GATE = "site", "quality", "gate-trust"
 MACHINE_FILE = "machine.json"
@@ -77,17 +77,17 @@ def find(root: Path) -> Published:
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         if folder.name in (SITE, QUALITY, GATE) or folder.name.startswith("."):
             continue
-        records = loading.find(folder)
+        records = record_files.find(folder)
         if records:
             machines.append((folder, records))
         else:
             left_out.append(folder.name)
-    quality = _inside(root / QUALITY, loading.FILES, left_out)
+    quality = _inside(root / QUALITY, record_files.FILES, left_out)
     gate = _inside(root / GATE, TRUST_FILES, left_out)
     if not machines and not quality and not gate:
         raise NothingPublished(
-            f"published records: expected {loading.FILES[1]} in a folder of {root}; there is none: "
-            "measure with: marginbench run --rigorous"
+            f"published records: expected {record_files.PACKED} in a folder of {root}; there is "
+            "none: measure with: marginbench run --rigorous"
         )
     return Published(root, _folders(machines), _folders(quality), _folders(gate), tuple(left_out))
 
@@ -95,9 +95,9 @@ def find(root: Path) -> Published:
 def _inside(root: Path, names: tuple[str, ...], left_out: list[str]) -> list[tuple[Path, Path]]:
     found = []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        files = [folder / name for name in names if (folder / name).is_file()]
-        if files:
-            found.append((folder, files[-1]))
+        records = record_files.find(folder, names)
+        if records:
+            found.append((folder, records))
         elif folder.is_dir():
             left_out.append(f"{root.name}/{folder.name}")
     return found

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from benchmarks import record_files
 from benchmarks.records import RecordError
 
 from . import building, loading, sources
@@ -61,7 +62,7 @@ def _published(path: Path) -> Iterator[tuple[str, Path]]:
         yield "site", path
     elif any((path / name).is_file() for name in sources.TRUST_FILES):
         yield "gate's trial", path
-    elif any((path / name).is_file() for name in loading.FILES):
+    elif any((path / name).is_file() for name in record_files.FILES):
         yield _kind(path), path
     elif path.is_dir():
         for folder in sorted(one for one in path.iterdir() if one.is_dir()):
@@ -138,7 +139,7 @@ def _run(path: Path, made: Path) -> bool:
     from ..build import build
     from ..output import PAGE
 
-    records = loading.find(path)
+    records = record_files.find(path)
     assert records is not None
     if not (path / PAGE).is_file():
         loading.load(records)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import record_files
 from benchmarks.gate.decision import Rule
 from benchmarks.records import RecordError
 
@@ -90,12 +91,10 @@ class Trust:
 
 def find(folder: Path) -> Path:
     """The record in a folder; raises RecordError where there is none, or two."""
-    found = [folder / name for name in FILES if (folder / name).is_file()]
-    if len(found) != 1:
-        names = " or ".join(FILES)
-        have = " and ".join(path.name for path in found) or "neither"
-        raise RecordError(f"{folder}: expected {names}, one of them; found {have}")
-    return found[0]
+    found = record_files.find(folder, FILES)
+    if found is None:
+        raise RecordError(f"{folder}: expected {' or '.join(FILES)}; found neither")
+    return found
 
 
 def read(path: Path) -> Trust:
@@ -108,9 +107,8 @@ def read(path: Path) -> Trust:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    opened = lzma.open if path.suffix == ".xz" else open
     try:
-        with opened(path, "rt", encoding="utf-8") as file:
+        with record_files.opened(path) as file:
             yield from file
     except FileNotFoundError:
         raise RecordError(f"{path}: there is no such file") from None

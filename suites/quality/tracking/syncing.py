@@ -24,7 +24,7 @@ def sync(
 ) -> Outcome:
     """Sends every finished training that the store lacks; sending twice is sending once.
 
-    ``records`` is a record file, its folder, or results with `TrainingResult`'s fields (those of
+    ``records`` is a record file or results with `TrainingResult`'s fields (those of
     a record bring their ``run`` and ``provenance``). Models are taken from ``out_dir``.
     ``progress(name, done, all)`` is called after each. Raises OSError or ValueError for a record
     file that can't be read; what the store does is told in the outcome.
@@ -138,7 +138,6 @@ def _seconds(rows: list[Any]) -> float:
 def _read(path: Path) -> list[Any]:
     """The trainings of a record file, the newest of each name; a last line that is cut off (of a
     run that was killed) is not one yet."""
-    path = path / "records.jsonl" if path.is_dir() else path
     found: dict[str, Any] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(True), start=1):
         if not line.endswith("\n"):

@@ -1,0 +1,78 @@
+"""A record as a file: what it is called, which file of a folder is it, and its whole lines.
+
+A run writes `FILE`; a published one is `PACKED` by xz. The standard library alone, so that a
+machine that has only torch can write one.
+"""
+
+from __future__ import annotations
+
+import lzma
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+FILE = "records.jsonl"
+PACKED = f"{FILE}.xz"
+FILES = (FILE, PACKED)
+SUFFIXES = (".jsonl", ".jsonl.xz")
+
+
+class RecordError(Exception):
+    """A record file that is missing, cut off, or not one of ours; says which line and the mend."""
+
+
+def find(folder: Path, names: Sequence[str] = FILES) -> Path | None:
+    """The record of a folder, None where it has none. Raises RecordError where it has two: which
+    of them counts, the files do not say."""
+    found = [folder / name for name in names if (folder / name).is_file()]
+    if len(found) > 1:
+        both = " and ".join(path.name for path in found)
+        raise RecordError(f"records: expected one record file in {folder}; found {both}: keep one")
+    return found[0] if found else None
+
+
+def is_packed(path: Path) -> bool:
+    return path.suffix == ".xz"
+
+
+def opened(path: Path, errors: str = "strict") -> IO[str]:
+    """A file as text in UTF-8, as it is or packed by xz; ``errors`` as of `open`. Where an archive
+    is damaged, reading raises LZMAError or EOFError."""
+    if is_packed(path):
+        return lzma.open(path, "rt", encoding="utf-8", errors=errors)
+    return path.open(encoding="utf-8", errors=errors)
+
+
+def resumption(path: Path) -> str:
+    """What to type to complete the run of a record file. A packed one is unpacked first: nothing
+    can be appended to it, and beside the unpacked one it would be a second record."""
+    run = f"marginbench run --resume {shlex.quote(str(path.parent))}"
+    return f"xz -d {shlex.quote(str(path))} && {run}" if is_packed(path) else run
+
+
+def lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Where each line stands, in words, and the line; bytes that are no text end up in one that is
+    damaged. Raises RecordError where the file is missing or cut off."""
+    if not path.is_file():
+        raise RecordError(f"records: expected a file; {path} is not there")
+    with opened(path, errors="replace") as file:
+        for number, text in enumerate(_texts(file, path), start=1):
+            where = f"records: {path}, line {number}"
+            if not text.endswith("\n"):
+                mend = f"complete the run with: {resumption(path)}"
+                if number == 1:
+                    mend = "the run never began: delete the file and start anew"
+                raise RecordError(
+                    f"{where}: expected a whole line; got one that is cut off; {mend}"
+                )
+            yield where, text
+
+
+def _texts(file: IO[str], path: Path) -> Iterator[str]:
+    try:
+        yield from file
+    except (lzma.LZMAError, EOFError) as error:
+        raise RecordError(
+            f"records: {path}: expected a whole archive of xz; {error}: restore the file"
+        ) from None
