@@ -15,7 +15,7 @@ from quality_cases import FAST, instead, job, planted_losses, trained, without_t
 from kernels import catalogue
 from suites.quality import training
 from suites.quality.datasets import digits
-from suites.quality.tracking import Mirror, without_secrets
+from suites.quality.tracking import Mirror, store, without_secrets
 
 
 @pytest.fixture
@@ -137,6 +137,30 @@ def test_a_store_that_fails_costs_the_mirror_alone(
 def test_secrets_in_an_address_are_left_out():
     assert without_secrets("postgresql://me:pw@host/db is gone") == "postgresql://host/db is gone"
     assert without_secrets("sqlite:////a/b@c.db") == "sqlite:////a/b@c.db"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://me:hid/den@host/db",  # SQLAlchemy takes a password with a slash
+        "postgresql://me:hid den@host/db is gone",
+        "http://me:to/hidden@127.0.0.1:9",
+        "postgresql://host/db?user=me&sslpassword=hidden",
+        "mysql://me:a@host/db?ssl_passwd=hidden",
+        "https://server/api?access_token=hidden",
+        "mssql+pyodbc:///?odbc_connect=UID%3Dme%3BPWD%3Dhidden",
+    ],
+)
+def test_odd_secrets_in_an_address_are_left_out(text: str):
+    left = without_secrets(text)
+    assert "hid" not in left and "den" not in left
+    assert left.partition("://")[0] == text.partition("://")[0]
+    assert "host" in left or "host" not in text
+
+
+def test_a_reason_is_cut_only_after_its_secrets_are_left_out():
+    told = store.reason(OSError("x" * 270 + " postgresql://me:hidden@host/db"))
+    assert "hid" not in told and len(told) <= 300
 
 
 def test_listing_and_importing_the_suite_does_not_import_mlflow():

@@ -209,14 +209,16 @@ def reason(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == "mlflow":
         return "mlflow is not installed"
     lines = str(error).strip().split("\n")
-    first = next((x for x in lines if not x.startswith("(raised as a result")), lines[0])[:300]
-    return without_secrets(f"{type(error).__name__}: {first}")
+    first = next((x for x in lines if not x.startswith("(raised as a result")), lines[0])
+    # Cut last: half an address no longer looks like one, and its password would stay.
+    return without_secrets(f"{type(error).__name__}: {first}")[:300]
 
 
 def without_secrets(text: str) -> str:
-    """Without the user and password that a store's address may hold."""
-    text = re.sub(r"//[^/\s]*@", "//", text)
-    return re.sub(r"(?i)\b(password|token)=[^&\s]+", r"\1=...", text)
+    """Without the user and password that a store's address may hold. What may hold one is left
+    out whole: a password may have a slash or a space in it, which databases take as they are."""
+    text = re.sub(r"(?<=://)[^/@\s'\"]+:[^'\"\n]*@|(?<=//)[^/\s]*@", "", text)
+    return re.sub(r"(?i)((?:pass\w*|pwd|token|secret))(=|%3D)[^&;\s]+", r"\1\2...", text)
 
 
 def _database(uri: str) -> Path | None:
