@@ -158,7 +158,8 @@ class Training:
     output ``"tensor"`` whose value replaces it after each step. ``schedule`` gives the options
     that change on the way, by the number of steps done. ``source`` says where schedule and
     updates come from. ``search`` names the options, of the variant or of an update, that the open
-    division tunes, and where; the declared value is always tried first.
+    division tunes, and where; the declared value is always tried first. ``amounts_to`` says in
+    words what options that a schedule came to are worth ("the margin has a tenth of the weight").
     """
 
     variant: str
@@ -166,6 +167,7 @@ class Training:
     schedule: Callable[[float], Mapping[str, Any]] | None = None
     source: str = ""
     search: Mapping[str, Range] = field(default_factory=dict)
+    amounts_to: Callable[[Mapping[str, Any]], str] | None = None
 
 
 @dataclass(frozen=True)

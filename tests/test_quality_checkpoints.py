@@ -187,8 +187,9 @@ def test_a_kept_network_embeds_as_it_did(seed: int, tmp_path: Path):
     assert found["map_at_r"] == pytest.approx(result.metrics["map_at_r"], abs=1e-4)
     facts = backbones.read(path)["facts"]
     assert Job.from_plain(facts["job"]) == of
-    training.run(dataclasses.replace(job("softmax", seed), study="claims/x"), tmp_path)
-    assert len(list((tmp_path / "models").iterdir())) == 1, "other studies keep none"
+    for study, kept in (("search", 1), ("training", 1), ("claims/x", 2)):
+        training.run(dataclasses.replace(job("softmax", seed), study=study), tmp_path)
+        assert len(list((tmp_path / "models").iterdir())) == kept, study
 
 
 class Listening:

@@ -8,6 +8,9 @@ Its LargeMarginSoftmaxLoss is another loss (L-Softmax: the class weights keep th
 not compared.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..loss import (
     Contender,
     Cost,
@@ -104,6 +107,12 @@ def _released_schedule(step: float) -> dict[str, float]:
     return {"annealing": max(5.0, _RELEASED["base"] / (1 + _RELEASED["gamma"] * step))}
 
 
+def _psi_weight(options: Mapping[str, Any]) -> str:
+    """Of psi in (lambda cos theta + psi) / (1 + lambda)."""
+    share = 1 / (1 + float(options["annealing"]))
+    return f"psi, which holds the margin, has {share:.0%} of the target's weight"
+
+
 LOSS = Loss(
     name="a-softmax",
     title="A-Softmax loss (SphereFace)",
@@ -114,6 +123,7 @@ LOSS = Loss(
         source="wy1iu/sphereface f20b130, train/code/sphereface_model.prototxt",
         # From a margin that nearly has its full weight to one that hardly counts.
         search={"annealing": Range(0.1, 50.0, log=True, falling=_RELEASED)},
+        amounts_to=_psi_weight,
     ),
     variants=(
         _variant("m4", 4, "margin m = 4, as the paper trains", _BENT, "equation 7"),

@@ -14,7 +14,7 @@ from ..document import Block, Cell, Details, Section, Table, Text, Tone, table
 from ..sections.context import slug
 from ..sections.flat import flat
 from ..style import Looks
-from . import drawings, numbers, pictures
+from . import drawings, notes, numbers, pictures
 from .looks import UNTRAINED
 from .reading import Group, Quality, groups
 
@@ -77,7 +77,8 @@ def _table(quality: Quality, found: list[Group]) -> list[Block]:
         text += " A single seed tells no interval."
     made = table(columns, rows, caption, numeric=("seeds", *titles))
     every = numbers.columns(found)
-    return [Text(text, "note"), made, *_more(found, before), _seeds(quality, found, every),
+    told = [Text(one, "note") for one in notes.schedules(found)]
+    return [Text(text, "note"), made, *told, *_more(found, before), _seeds(quality, found, every),
             *_others(found, every)]  # fmt: skip
 
 
@@ -94,7 +95,10 @@ def _more(found: list[Group], before: Group | None) -> list[Block]:
         rows.append((Cell(UNTRAINED, mark=UNTRAINED), *_cells(before, metrics)))
     titles = [numbers.title(metric) for metric in metrics]
     caption = "Rare false accepts, angles and costs: mean over seeds ± half of the 95% interval"
-    return [table(("loss", *titles), rows, caption, numeric=titles)]
+    blocks: list[Block] = [table(("loss", *titles), rows, caption, numeric=titles)]
+    if set(metrics) & set(numbers.COST):
+        blocks.append(Text(" ".join(filter(None, (notes.waiting(found), notes.COSTS))), "note"))
+    return blocks
 
 
 def _row(

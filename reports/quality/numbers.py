@@ -32,8 +32,7 @@ _TITLES = {
     "inter_class_angle_deg": "angle between (°)", "embedding_spread": "spread (0: collapsed)",
     "samples_per_second": "images/s", "peak_memory_bytes": "peak memory",
 }  # fmt: skip
-_BETTER = {"tar_at_far_0_1_percent": "higher", "samples_per_second": "higher",
-           "peak_memory_bytes": "lower"}  # fmt: skip
+_BETTER = {"tar_at_far_0_1_percent": "higher"}
 _BYTES, _RATES = ("_bytes",), ("_per_second", "_time_s")
 
 
@@ -44,6 +43,8 @@ def title(metric: str, arrow: bool = True) -> str:
     text = f"seen {text}" if metric.startswith(SEEN) else text
     known = METRICS.get(metric)
     better = known.better if known else _BETTER.get(bare, "")
+    if bare in COST:  # which way is better does not rank losses here, see `notes.COSTS`
+        better = ""
     return text + ({"lower": " ↓", "higher": " ↑"}.get(better, "") if arrow else "")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from benchmarks.record_files import PACKED
 from benchmarks.records import Training
 
 from .. import units
@@ -33,12 +35,22 @@ def section(quality: Quality) -> Section:
     text = (
         "The record has for each training all that it takes to train it again: the command does "
         "so, and prints the new figures beside the old. On the same machine and versions a CPU "
-        "gives the same numbers bit for bit. Paths are from the root of the clone; where the "
-        "record file stands without a folder, from the folder of this page. MLflow's runs are "
-        "opened with: make ui."
+        "gives the same numbers bit for bit. It is installed by make, and found once . "
+        ".venv/bin/activate was typed. Paths are from the root of the clone; where the record file "
+        f"stands without a folder, from the folder of this page. {_mlflow(quality)}"
     )
     columns = ("training", "outcome", "MLflow", "command that trains it again")
     return Section("runs", "Runs", [Text(text), table(columns, rows, anchors=anchors)])
+
+
+def _mlflow(quality: Quality) -> str:
+    """How MLflow's side is opened; what is published has it as files."""
+    where = Path(quality.where)
+    if where.name != PACKED:
+        return "MLflow's runs are opened with: make ui."
+    words = ["marginbench", "quality", "import", str(where.parent / "mlflow"), "--store"]
+    return ("MLflow's side lies beside the record as files; a store is made of them with: "
+            f"{shlex.join(words)} sqlite:////path/mlflow.db")  # fmt: skip
 
 
 def command(quality: Quality, training: Training) -> str:

@@ -20,7 +20,8 @@ from .terms import NotRun, recipe
 from .tracking import Mirror
 
 Progress = Callable[[str, int, int], None]
-KEPT_MODELS = ("closed", "open")
+# A search's trials and the bench's own look at training are made again in seconds by their seeds.
+_NO_MODEL = ("search", "training")
 
 
 class Listener(Protocol):
@@ -89,8 +90,8 @@ def run(
     ``checkpoints``), and with ``resume`` one that was killed or has failed goes on from it, to bit
     for bit the same metrics on a CPU as if it had never stopped. A state that is damaged, or was
     saved of another job, dataset or PyTorch, is not used: the training starts anew. What was done
-    about a state stands in the result's settings under ``checkpoint``. A study of ``closed`` or
-    ``open`` keeps its network in ``models``, see `backbones.load`.
+    about a state stands in the result's settings under ``checkpoint``. Its network is
+    kept in ``models``, see `backbones.load`, but for a search's trial and the bench's own look.
     ``progress(name, epoch, epochs)`` is called after each epoch, when its state is safe.
     """
     result = TrainingResult(
@@ -112,7 +113,7 @@ def run(
         model = None
         try:
             result = _trained(training, result, checkpoint, mirror, progress)
-            if out_dir and job.study in KEPT_MODELS and result.status == "ok":
+            if out_dir and job.study not in _NO_MODEL and result.status == "ok":
                 model = _keep(training, out_dir)
         except Exception as error:
             result = _not_run(result, error)
