@@ -69,8 +69,8 @@ def run(**options: Any) -> None:
       0  all trained; a network that diverged is a result too
       1  a training failed by a fault of the suite
       2  bad usage
-      3  something can't be run here (a dataset that is missing), and is recorded as such; or
-         MLflow's store did not take what was trained, which `sync` sends later
+      3  something can't be run here (a dataset that is missing or damaged), and is recorded as
+         such; or MLflow's store did not take what was trained, which `sync` sends later
       130  interrupted
     """
     given = click.get_current_context()
@@ -123,7 +123,7 @@ def _run(options: dict[str, Any], out_dir: Path) -> int:
     if set(outcome.not_mirrored) - {running.NO_MLFLOW}:
         click.echo(f"every record is safe; to send them: marginbench quality sync {folder}",
                    err=True)  # fmt: skip
-    if outcome.exit_code == running.FAILED:
+    if outcome.not_run and outcome.exit_code != INTERRUPTED:
         click.echo(f"to try again what was not run: marginbench quality run --resume {folder}",
                    err=True)  # fmt: skip
     if outcome.exit_code == INTERRUPTED:

@@ -15,7 +15,7 @@ from torch import Tensor
 from kernels.checks import InputError
 
 from ..metrics import Pairs
-from .images import Images, fingerprint
+from .images import DataError, Images, fingerprint
 
 SEEN = "seen"
 VALIDATION = "validation: of the training identities in order, the 2nd, 5th, 8th ... are tested"
@@ -99,12 +99,12 @@ class Dataset:
         a search sees neither ``test`` nor ``seen``.
 
         The rule is fixed: of the training identities in order, the second and every third after
-        it are tested. Raises InputError for fewer than five, which leave one to test.
+        it are tested. Raises `DataError` for fewer than five, which leave one to test.
         """
         trained = torch.unique(self.identities[self.rows("train")])
         if len(trained) < 5:
             expected = "at least 5 training identities to set some apart for validation"
-            raise InputError("dataset", expected, len(trained))
+            raise DataError("dataset", expected, len(trained))
         held = torch.isin(self.identities[self.rows("train")], trained[1::3])
         rows = self.rows("train")
         return Dataset(

@@ -8,12 +8,10 @@ from typing import NamedTuple
 
 import torch
 
-from kernels.checks import InputError
-
 from ..metrics import Pairs
 from .dataset import Dataset, Missing
 from .folder import Address, Skips, directory, preprocessing, scan
-from .images import File
+from .images import DataError, File
 
 
 class Pair(NamedTuple):
@@ -50,7 +48,7 @@ def lfw(address: str) -> Dataset:
     training = {name: files for name, files in training.items() if files}
     if len(training) < 2:
         expected = "two identities to train on that no pair names; ?train=/folder gives others"
-        raise InputError(f"dataset lfw:{address}", expected, len(training))
+        raise DataError("identities", expected, len(training))
     return _assembled(address, where, training, _found(own, tested), pairs, skips)
 
 
@@ -88,7 +86,7 @@ def _assembled(
         else:
             usable.append(pair)
     if not usable:
-        raise InputError(f"dataset lfw:{address}", "pairs whose pictures are there", skips.plain())
+        raise DataError("pairs", "pairs whose pictures are there", skips.plain())
     shown = sorted({picture for pair in usable for picture in (pair.first, pair.second)})
     position = {picture: row for row, picture in enumerate(shown)}
     owners = {name: len(training) + i for i, name in enumerate(_names(shown))}
@@ -129,23 +127,23 @@ def read_pairs(path: Path) -> Iterator[Pair]:
 
     First line: folds and pairs of each kind in a fold (view 2), or the latter alone (one fold,
     view 1). Then for each fold the pairs of one identity (name, number, number) and as many of
-    two (name, number, name, number). Raises InputError with the number of the line at fault.
+    two (name, number, name, number). Raises DataError with the number of the line at fault.
     """
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     header = lines[0].split() if lines else []
     if len(header) not in (1, 2) or not all(word.isdecimal() for word in header):
-        raise InputError(f"{path}, line 1", "the numbers of folds and pairs", header)
+        raise DataError(f"{path}, line 1", "the numbers of folds and pairs", header)
     folds, kind = (int(header[0]), int(header[1])) if len(header) == 2 else (1, int(header[0]))
     body = [(number, line.split()) for number, line in enumerate(lines[1:], 2) if line.strip()]
     if len(body) != 2 * folds * kind:
         expected = f"{2 * folds * kind:,} pairs ({folds} folds of {kind} and {kind})"
-        raise InputError(f"{path}", expected, f"{len(body):,}")
+        raise DataError(f"{path}", expected, f"{len(body):,}")
     for index, (number, words) in enumerate(body):
         same = index // kind % 2 == 0
         numbers = words[1:3] if same else words[1::2]
         if len(words) != (3 if same else 4) or not all(word.isdecimal() for word in numbers):
             expected = "name, number, number" if same else "name, number, name, number"
-            raise InputError(f"{path}, line {number}", expected, " ".join(words))
+            raise DataError(f"{path}, line {number}", expected, " ".join(words))
         other = words[0] if same else words[2]
         first, second = _picture(words[0], numbers[0]), _picture(other, numbers[1])
         yield Pair(first, second, same, index // (2 * kind))
