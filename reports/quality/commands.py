@@ -243,6 +243,8 @@ def again(records: Path, name: str) -> None:
     if found.differences and found.exit_code != 0:
         shown = ", ".join(found.differences[:5])
         click.echo(f"first that differ: {shown}")
+    if found.largest and found.exit_code != 0:
+        click.echo(f"largest relative difference: {found.largest}")
     click.echo(found.verdict)
     sys.exit(found.exit_code)
 
