@@ -10,6 +10,7 @@ import pytest
 from kernels import catalogue
 from suites import published, recipes
 from suites.quality.jobs import Anneal, Job
+from suites.quality.terms import declared
 from suites.recipes import loading
 
 NAMES = ["centerloss2016", "facenet2015", "hadsell2006", "hermans2017", "sphereface-released",
@@ -47,7 +48,11 @@ def test_sphereface_is_trained_as_released_and_as_written():
     assert released.settings.decay_at == pytest.approx((16 / 28, 24 / 28))
     paper = recipes.get("sphereface2017")
     assert recipes.job(paper, "folder:/faces", 494_414).settings.batch == 128
-    assert any(limit.startswith("annealing: not stated") for limit in recipes.limits(paper))
+    (told,) = [limit for limit in recipes.limits(paper) if limit.startswith("annealing: not stat")]
+    assert told.endswith("stands in: lambda = 0 from the first step on")
+    terms = recipes.job(paper, "folder:/faces", 494_414).terms
+    (term,) = declared(terms, "eager", "cpu", 28_000)
+    assert [term.options(done)["annealing"] for done in (0.0, 0.5, 1.0)] == [0, 0, 0]
 
 
 def test_what_a_job_cannot_say_is_said():
@@ -59,6 +64,8 @@ def test_what_a_job_cannot_say_is_said():
     assert any(x.startswith("decay: lowered") and "two thirds" in x
                for x in recipes.limits(facenet))  # fmt: skip
     assert any("adagrad" in limit for limit in recipes.limits(facenet))
+    without = "without the further negatives that the paper draws at random"
+    assert f"batch: made up as 45 x 40, {without}" in recipes.limits(facenet)
     assert recipes.job(facenet, "folder:/faces", 10_000).settings.batch == 1_800
     assert any("margin: not stated" in x for x in recipes.limits(recipes.get("hadsell2006")))
     with pytest.raises(ValueError, match="images: expected 1 or more; got 0"):

@@ -69,6 +69,39 @@ def test_one_bit_more_is_1_on_the_same_machine_and_3_with_another_torch(
     assert result.exit_code == 3 and "torch: 1.0" in result.output
 
 
+def test_how_much_differs_at_most_is_said_and_of_which_figure(recorded: tuple[Path, str]):
+    path, name = recorded
+    (rate,) = again.find(again.read(path), name).metrics.values()
+    assert rate is not None
+
+    def change(line: dict) -> None:
+        line["metrics"]["recall_at_1"] = rate * 1.001
+        line["metrics"]["gone"] = 1.0
+        line["provenance"]["versions"].update(torch="1.0")
+
+    changed(path, change)
+    result = call(str(path), name)
+    assert result.exit_code == 3
+    told = f"of recall_at_1 ({rate * 1.001:.9g} in the record, {rate:.9g} now); 1 without one"
+    assert f"largest relative difference: 0.001, {told}" in result.output
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "expected"),
+    [
+        (2.0, 1.0, "0.5, of x (2 in the record, 1 now)"),
+        (0.0, 1e-30, "1, of x (0 in the record, 1e-30 now)"),
+        (-0.0, 0.0, "0, of x (-0 in the record, 0 now)"),
+        ([1.0, 4.0], [1.0, 3.0], "0.25, of x (4 in the record, 3 now)"),
+        ([1.0], [1.0, 3.0], "1 without one: absent, not finite or of another length"),
+        (1.0, None, "1 without one: absent, not finite or of another length"),
+        (math.nan, 1.0, "1 without one: absent, not finite or of another length"),
+    ],
+)
+def test_relative_differences_are_to_the_larger(then: object, now: object, expected: str):
+    assert again._largest({"x": (then, now)}) == expected
+
+
 def test_times_are_not_compared(recorded: tuple[Path, str]):
     path, name = recorded
     changed(path, lambda line: line["metrics"].update(train_time_s=3.25))

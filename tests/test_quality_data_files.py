@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.quality.queueing import failed
 from kernels.checks import InputError
 from suites.quality import datasets, protocol, training
 from suites.quality.datasets import Missing, fashion
@@ -142,7 +143,9 @@ def test_a_folder_is_resized_and_grey_if_asked(faces: Path):
     assert np.array_equal((data.images[torch.tensor(row)] * 255).round().numpy(), expected)
 
 
-def test_what_is_no_identity_or_no_image_is_skipped_and_counted(faces: Path):
+def test_what_is_no_identity_or_no_image_is_skipped_counted_and_told_once(
+    faces: Path, caplog: pytest.LogCaptureFixture
+):
     whole = datasets.load(f"folder:{faces}").manifest
     (faces / "one").mkdir()
     (faces / "one" / "0.jpg").write_bytes(picture(1, kind="JPEG"))
@@ -159,21 +162,61 @@ def test_what_is_no_identity_or_no_image_is_skipped_and_counted(faces: Path):
             "count": 2, "first": ["p0/empty.jpg", "p0/text.png"],
         },
     }  # fmt: skip
+    datasets.load(f"folder:{faces}")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"folder:{faces}: left out: identities without a picture: 1 (none)",
+        f"folder:{faces}: left out: identities with fewer than 2 pictures: 1 (one)",
+        f"folder:{faces}: left out: files without the header of an image: 2 "
+        "(p0/empty.jpg, p0/text.png)",
+    ]
     assert data.manifest == whole
     (faces / "p0" / "0.png").write_bytes(picture(99, (7, 9)))
     assert datasets.load(f"folder:{faces}").manifest != whole
 
 
 def test_an_image_cut_short_is_named_when_it_is_decoded(faces: Path):
-    cut = faces / "p3" / "1.png"
-    whole = cut.read_bytes()
-    cut.write_bytes(whole[: whole.index(b"IDAT") + 8])
+    cut_short(faces / "p3" / "1.png")
     data = datasets.load(f"folder:{faces}")
     row = next(i for i, file in enumerate(data.images.files) if file.name == "p3/1.png")
     with pytest.raises(InputError, match=r"image .*p3/1\.png: expected a file that Pillow can"):
         data.images[torch.tensor([0, row])]
     others = torch.arange(18)[torch.arange(18) != row]
     assert len(data.images[others]) == 17
+
+
+def cut_short(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index(b"IDAT") + 8])
+
+
+def test_a_training_names_every_image_that_cannot_be_decoded(faces: Path, seed: int):
+    names = ["p0/2.png", "p3/0.png", "p3/1.png", "p1/0.png"]  # as the folder is split
+    for name in names:
+        cut_short(faces / name)
+    of = f"folder:{faces}?size=16"
+    result = training.run(protocol.closed(of, [seed], losses=["softmax"])[0])
+    assert result.status == "not_run" and not failed(result), "not the suite's fault"
+    assert result.reason == (
+        f"dataset {of}: images: expected files that Pillow can decode; got 4 of 18 that it can't: "
+        + ", ".join(str(faces / name) for name in names)
+    )
+
+
+def test_ten_images_are_named_and_the_others_counted(faces: Path):
+    for p in range(4):
+        for i in range(3):
+            cut_short(faces / f"p{p}" / f"{i}.png")
+    images = datasets.load(f"folder:{faces}").images
+    assert isinstance(images, FileImages)
+    told = images.undecodable()
+    assert told.count(".png") == 10 and told.endswith(" and 2 more")
+
+
+def test_a_folder_that_is_too_small_is_no_fault_of_the_suite(tmp_path: Path, seed: int):
+    job = protocol.closed(f"folder:{tmp_path}", [seed], losses=["softmax"])[0]
+    result = training.run(job)
+    assert result.reason.startswith(f"dataset folder:{tmp_path}: identities: expected at least 4")
+    assert not failed(result)
 
 
 def test_threads_may_decode_from_one_source(faces: Path):

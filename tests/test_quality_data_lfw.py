@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kernels.checks import InputError
-from suites.quality import datasets
+from suites.quality import datasets, protocol
 from suites.quality.datasets import Missing
 from tests.test_quality_data_files import picture, shades
 
@@ -70,6 +70,55 @@ def test_another_folder_can_train_without_the_people_tested(lfw: Path, tmp_path:
     validation = data.validation()
     assert validation.pairs is None
     assert set(shades(validation, validation.rows("test"))) == {109, 110, 121, 122}
+
+
+def test_no_file_is_trained_on_that_is_tested_under_another_name(lfw: Path, tmp_path: Path):
+    """Numbered folders, as CASIA's and MS1M's are: their names tell nothing."""
+    faces = tmp_path / "faces"
+    for shade in range(4):
+        person(faces, f"{shade:07d}", 3, 100 + 4 * shade)
+    tested, untested = lfw / "Ann_Bee" / "Ann_Bee_0002.png", lfw / "Eve" / "Eve_0001.png"
+    copy = tested.read_bytes()
+    (faces / "0000001" / "0000001_0002.png").write_bytes(copy)
+    for i in (1, 2):
+        (faces / "0000002" / f"0000002_000{i}.png").write_bytes(copy)
+    (faces / "0000003" / "0000003_0003.png").write_bytes(untested.read_bytes())
+    (faces / "0000004").mkdir()
+    for i in (1, 2):
+        (faces / "0000004" / f"0000004_000{i}.png").write_bytes(copy)
+    assert len(picture(102)) == len(copy), "of one that stays, so that its content is looked at"
+    data = datasets.load(f"lfw:{lfw}?train={faces}&size=8x6")
+    assert shades(data, data.rows("train")) == [101, 102, 103, 105, 107, 113, 114, 31]
+    assert data.facts["skipped"] == {
+        "training files byte-equal to a tested one": {
+            "count": 5,
+            "first": [
+                "0000001/0000001_0002.png", "0000002/0000002_0001.png", "0000002/0000002_0002.png",
+                "0000004/0000004_0001.png", "0000004/0000004_0002.png",
+            ],
+        },
+        "training identities with one picture": {"count": 1, "first": ["0000002"]},
+        "training identities with no picture but those tested": {"count": 1, "first": ["0000004"]},
+    }  # fmt: skip
+
+
+def test_the_protocol_says_what_of_identities_and_files_was_checked(lfw: Path, tmp_path: Path):
+    for shade in range(6):
+        person(tmp_path / "faces", f"{shade}", 2, 100 + 4 * shade)
+    data = datasets.load(f"lfw:{lfw}?train={tmp_path / 'faces'}")
+    folder = datasets.load(f"folder:{tmp_path / 'faces'}")
+    job = protocol.closed("lfw:/lfw", [0], losses=["softmax"])[0]
+    said = [
+        protocol.protocol_text(job, of.facts, tested={"test": 6}, pairs=4, folds=2)["disjointness"]
+        for of in (data, data.validation(), folder)
+    ]
+    by_name = (
+        "checked when the data is loaded: no image is in two splits, and no identity of test is in "
+        "train (by the folders' names)"
+    )
+    bytes_too = f"{by_name}; no file of train is, byte for byte, one of test"
+    assert said == [bytes_too, by_name, by_name]
+    assert not {"identities are told apart", "also checked"} & set(data.summary), "said once"
 
 
 def test_pairs_without_a_picture_are_left_out_and_counted(lfw: Path):

@@ -90,6 +90,22 @@ def test_a_search_whose_dataset_is_missing_ends_with_the_reason():
     assert queue.over and queue.done == queue.total
 
 
+def test_what_waits_for_a_damaged_dataset_is_abandoned_trials_too():
+    other = replace(fakes.job("other"), dataset="fashion")
+    queue = Queue(Plan([fakes.job("plain"), other], [Search("a"), Search("b")]))
+    job = queue.next()
+    assert job is not None and job.arm == "a/trial-1"
+    reason = f"dataset {job.dataset}: images: can't be decoded"
+    queue.ended(done(job, "not_run", reason), 0.1)
+    found = queue.abandoned()
+    assert {one.reason for one in found} == {reason}
+    later = [one.name for name in "ab" for one in Search(name).jobs()]
+    trial = fakes.job("b/trial-1", study="search").name
+    assert sorted(one.name for one in found) == sorted([fakes.job("plain").name, trial, *later])
+    assert drained(queue) == [other.name]
+    assert queue.over and queue.done == queue.total
+
+
 def test_a_trial_that_fails_does_not_end_its_search():
     search = Search()
     queue = Queue(Plan([], [search]))
@@ -128,6 +144,7 @@ def test_the_time_left_is_what_trainings_took():
     ("reason", "ours"),
     [
         ("fashion: install dataset-fashion-mnist", False),
+        ("dataset fashion: OSError: a disk that is gone", False),
         ("needs CUDA: torch finds no GPU", False),
         ("InputError: backbone: expected one of mlp", True),
         ("the process that trained it was ended by signal 9", True),

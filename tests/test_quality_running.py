@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,21 @@ def test_what_goes_wrong_in_a_training_costs_that_one_alone_and_is_tried_again(t
 def test_only_what_this_machine_lacks_is_3(tmp_path: Path):
     outcome, _ = run(fakes.plan("fine", "missing", "diverges"), tmp_path)
     assert outcome.exit_code == running.NOT_POSSIBLE
+
+
+def test_a_damaged_dataset_is_3_and_its_other_trainings_are_not_begun(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    bad = [replace(fakes.job("damaged", seed), dataset="folder:/faces") for seed in range(6)]
+    outcome, _ = run(Plan([*bad, fakes.job("fine", seed=9)]), tmp_path)
+    assert outcome.exit_code == running.NOT_POSSIBLE
+    reason = "dataset folder:/faces: images: can't be decoded"
+    assert outcome.not_run == {reason: 6} and outcome.done == outcome.total == 7
+    begun = said(tmp_path, "begin closed/damaged")
+    assert len(begun) <= 2, "those that the two workers had when the first failed"
+    assert said(tmp_path, "epoch 2 closed/fine")
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["faces: left out: identities without a picture: 1 (none)"]
 
 
 def test_a_store_that_refuses_ends_the_run_in_3_with_all_records_safe(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import marginbench
-from suites.quality.tracking.store import Store
+from suites.quality.tracking.store import EXPERIMENT, Store
 
 ROOT = Path(__file__).resolve().parent.parent
 _UP_S = 120
@@ -60,6 +61,11 @@ def test_the_pages_answer_and_end_whole(tmp_path: Path, how: signal.Signals):
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"http://127.0.0.1:{port}/", timeout=_UP_S) as page:
             assert b"<!doctype html>" in page.read().lower()
+        # The run's own store, and not one that MLflow makes where it is told of none.
+        search = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search?max_results=10"
+        with opener.open(search, timeout=_UP_S) as told:
+            names = [one["name"] for one in json.load(told)["experiments"]]
+        assert EXPERIMENT in names
         # Itself and the server: by default MLflow would start ten.
         assert len(processes_of(process.pid)) <= 4
         if how == signal.SIGINT:
@@ -75,6 +81,25 @@ def test_the_pages_answer_and_end_whole(tmp_path: Path, how: signal.Signals):
         for left in processes_of(process.pid):
             os.kill(left, signal.SIGKILL)
         process.wait()
+
+
+def test_a_password_is_on_no_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Which every user of the machine can read by `ps`, as no one else can the environment."""
+    store, started = "postgresql://me:secret@127.0.0.1/mlflow", []
+
+    def popen(command: list[str], env: dict[str, str], **_: object) -> None:
+        started.append((command, env))
+        raise NotImplementedError("not really started")
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    before = signal.getsignal(signal.SIGTERM)
+    told = CliRunner().invoke(marginbench.cli, ["quality", "ui", str(tmp_path)])
+    signal.signal(signal.SIGTERM, before)
+    assert isinstance(told.exception, NotImplementedError), told.output
+    ((command, env),) = started
+    assert "secret" not in " ".join(command)
+    assert env["MLFLOW_BACKEND_STORE_URI"] == store and "MLFLOW_TRACKING_URI" not in env
 
 
 def test_a_port_that_is_taken_is_2_and_no_store_3(tmp_path: Path, monkeypatch):

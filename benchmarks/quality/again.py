@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,9 +28,10 @@ class NotThere(ValueError):
 
 @dataclass(frozen=True)
 class Compared:
-    """``differences`` are the figures that differ (of the last epoch: name, recorded, again), of
-    ``figures`` that were compared; ``others`` what of machine and versions differs. ``verdict``
-    says it in a sentence, ``exit_code`` is 0, 1 or 3."""
+    """``metrics`` are those of the last epoch (name, recorded, again). ``differences`` are the
+    figures that differ, of ``figures`` that were compared; ``largest`` says in a sentence by how
+    much at most; ``others`` what of machine and versions differs. ``verdict`` says it all in a
+    sentence, ``exit_code`` is 0, 1 or 3."""
 
     exit_code: int
     verdict: str
@@ -37,6 +39,7 @@ class Compared:
     metrics: list[tuple[str, float | None, float | None]]
     differences: list[str]
     others: list[str]
+    largest: str = ""
 
 
 def read(path: Path) -> Run:
@@ -74,6 +77,9 @@ def compare(recorded: Training, result: TrainingResult) -> Compared:
         for place in {**then, **now}
         if not _same(then.get(place, _ABSENT), now.get(place, _ABSENT))
     ]
+    trained = "not_run" not in (recorded.status, result.status)
+    pairs = {place: (then.get(place), now.get(place)) for place in unequal}
+    largest = _largest(pairs) if trained else ""
     others = _others(recorded)
     metrics = [
         (name, recorded.metrics.get(name), result.metrics.get(name))
@@ -91,7 +97,39 @@ def compare(recorded: Training, result: TrainingResult) -> Compared:
         code, verdict = _unequal(what, others)
     else:
         code, verdict = EQUAL, f"equal bit for bit: {len(then)} figures"
-    return Compared(code, verdict, len(then), metrics, unequal, others)
+    return Compared(code, verdict, len(then), metrics, unequal, others, largest)
+
+
+def _largest(pairs: Mapping[str, tuple[Any, Any]]) -> str:
+    """The largest relative difference, to the larger of both, with its figure; and how many
+    figures have none: in one of both absent, not finite or of another length."""
+    found: list[tuple[float, str, float, float]] = []
+    without = 0
+    for place, (then, now) in pairs.items():
+        numbers = _numbers(then), _numbers(now)
+        if len(numbers[0]) != len(numbers[1]) or not numbers[0]:
+            without += 1
+            continue
+        differences = ((_relative(a, b), place, a, b) for a, b in zip(*numbers, strict=True))
+        found.append(max(differences))
+    told = []
+    if found:
+        share, place, then, now = max(found)
+        told = [f"{share:.2g}, of {place} ({then:.9g} in the record, {now:.9g} now)"]
+    if without:
+        told.append(f"{without} without one: absent, not finite or of another length")
+    return "; ".join(told)
+
+
+def _numbers(figure: Any) -> list[float]:
+    """A number or a series of numbers; empty for what is none."""
+    values = figure if isinstance(figure, list) else [figure]
+    finite = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
+    return finite if len(finite) == len(values) else []
+
+
+def _relative(then: float, now: float) -> float:
+    return abs(then - now) / (max(abs(then), abs(now)) or 1.0)
 
 
 def _unequal(what: str, others: list[str]) -> tuple[int, str]:

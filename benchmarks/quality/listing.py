@@ -45,6 +45,6 @@ def _missing(name: str) -> str:
         name = "glyphs"
     try:
         datasets.load(name)
-    except datasets.Missing as error:
+    except (datasets.Missing, datasets.DataError) as error:
         return str(error)
     return ""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from benchmarks.records import Training
-from suites.quality.jobs import Job, TrainingResult
+from suites.quality.jobs import Job, TrainingResult, at_fault
 
 from .expected import Expected
 from .planning import Plan, Search
@@ -68,6 +68,8 @@ class Queue:
         if result.status == "ok":
             self._expected.took(job, seconds)
         search = self._waiting.pop(job.name, None)
+        if result.status == "not_run" and result.reason.startswith(at_fault(job.dataset)):
+            self._abandon_dataset(job.dataset, result.reason)
         if search is None:
             return
         if result.status == "not_run" and not failed(result):
@@ -77,7 +79,7 @@ class Queue:
         self._advance(search)
 
     def abandoned(self) -> list[TrainingResult]:
-        """Results of what can't be trained as its search can't be run; each once."""
+        """Results of what can't be trained as its search or its dataset can't be; each once."""
         found, self._abandoned = self._abandoned, []
         self.done += len(found)
         return found
@@ -123,6 +125,16 @@ class Queue:
             self.done += 1
         self._is_over(search)
         self._add(self._plan.found_by(search))
+
+    def _abandon_dataset(self, dataset: str, reason: str) -> None:
+        """What waits for a damaged dataset would only find it out again, one by one."""
+        jobs = [job for job in self._ready if job.dataset == dataset]
+        trials = [job for job in self._trials if job.dataset == dataset]
+        self._ready = deque(job for job in self._ready if job.dataset != dataset)
+        self._trials = deque(job for job in self._trials if job.dataset != dataset)
+        self._abandoned += [not_run(job, reason) for job in (*jobs, *trials)]
+        for trial in trials:
+            self._abandon(self._waiting.pop(trial.name), reason)
 
     def _abandon(self, search: Search, reason: str) -> None:
         self._is_over(search)

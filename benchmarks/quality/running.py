@@ -17,6 +17,7 @@ from benchmarks import machine
 from benchmarks.records import Training
 from benchmarks.session import Progress, Step, plain
 from suites.quality.jobs import TrainingResult
+from suites.quality.notices import warn_once
 
 from . import workers
 from .journal import Journal
@@ -32,9 +33,10 @@ _POLL_S = 1.0
 @dataclass(frozen=True)
 class Outcome:
     """``exit_code``: 0 where all was trained (a network that diverged is a result too), 1 where a
-    training failed by a fault of the suite, 3 where one can't be run here or MLflow's store did
-    not take one, 130 interrupted. ``not_run`` counts trainings by the reason why there is none,
-    ``not_mirrored`` those that this session trained by the reason why MLflow has none of it."""
+    training failed by a fault of the suite, 3 where one can't be run here (its data is missing or
+    damaged) or MLflow's store did not take one, 130 interrupted. ``not_run`` counts trainings by
+    the reason why there is none, ``not_mirrored`` those that this session trained by the reason
+    why MLflow has none of it."""
 
     exit_code: int
     records: Path
@@ -115,6 +117,8 @@ class _Session:
             for event in pool.events(_POLL_S):
                 if isinstance(event, workers.Epoch):
                     self.shares[event.job.name] = event.epoch / max(1, event.epochs)
+                elif isinstance(event, workers.Notice):
+                    warn_once(event.text)  # which several workers may have met
                 else:
                     self._end(pool, event)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.records import RecordError
+from suites.quality import notices
 from suites.quality.jobs import Job, TrainingResult
 
 TRAIN = "suites.quality.training:run"
@@ -62,6 +64,16 @@ class Ended:
     result: TrainingResult
     seconds: float
     died: bool = False
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What the suite warned of while it trained, in a sentence."""
+
+    text: str
+
+
+Event = Epoch | Ended | Notice
 
 
 class _Worker:
@@ -119,9 +131,9 @@ class Pool:
                 return
         raise ValueError("job: expected an idle worker; all are busy")
 
-    def events(self, wait_s: float) -> list[Epoch | Ended]:
+    def events(self, wait_s: float) -> list[Event]:
         """What has happened since; waits at most ``wait_s`` for a first event."""
-        found: list[Epoch | Ended] = []
+        found: list[Event] = []
         ready = wait([worker.pipe for worker in self._workers], timeout=wait_s)
         for index, worker in enumerate(self._workers):
             if worker.pipe not in ready:
@@ -150,12 +162,14 @@ class Pool:
         return [Ended(job, not_run(job, reason), seconds, died=True)]
 
 
-def _receive(worker: _Worker) -> list[Epoch | Ended]:
-    found: list[Epoch | Ended] = []
+def _receive(worker: _Worker) -> list[Event]:
+    found: list[Event] = []
     while worker.job is not None and worker.pipe.poll():
         kind, *what = worker.pipe.recv()
         if kind == "epoch":
             found.append(Epoch(worker.job, *what))
+        elif kind == "notice":
+            found.append(Notice(*what))
         else:
             found.append(Ended(worker.job, TrainingResult(**what[0]), what[1]))
             worker.job = None
@@ -183,6 +197,8 @@ def _work(pipe: Connection, setting: Setting) -> None:
     fcntl.flock(lock, fcntl.LOCK_SH)
     train = resolve(setting.train)
     mirror, no_mirror = _mirror(setting)
+    notices.LOGGER.addHandler(_Notices(pipe))
+    notices.LOGGER.propagate = False
     while True:
         try:
             job = Job.from_plain(pipe.recv())
@@ -200,6 +216,17 @@ def _work(pipe: Connection, setting: Setting) -> None:
         if no_mirror:
             result = replace(result, mlflow={"reason": no_mirror})
         pipe.send(("ended", vars(result), time.monotonic() - start))
+
+
+class _Notices(logging.Handler):
+    """Warnings go to the parent, which tells them once for all workers, above its bar."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__(logging.WARNING)
+        self._pipe = pipe
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._pipe.send(("notice", record.getMessage()))
 
 
 def _mirror(setting: Setting) -> tuple[Any, str]:

@@ -69,8 +69,8 @@ def run(**options: Any) -> None:
       0  all trained; a network that diverged is a result too
       1  a training failed by a fault of the suite
       2  bad usage
-      3  something can't be run here (a dataset that is missing), and is recorded as such; or
-         MLflow's store did not take what was trained, which `sync` sends later
+      3  something can't be run here (a dataset that is missing or damaged), and is recorded as
+         such; or MLflow's store did not take what was trained, which `sync` sends later
       130  interrupted
     """
     given = click.get_current_context()
@@ -123,7 +123,7 @@ def _run(options: dict[str, Any], out_dir: Path) -> int:
     if set(outcome.not_mirrored) - {running.NO_MLFLOW}:
         click.echo(f"every record is safe; to send them: marginbench quality sync {folder}",
                    err=True)  # fmt: skip
-    if outcome.exit_code == running.FAILED:
+    if outcome.not_run and outcome.exit_code != INTERRUPTED:
         click.echo(f"to try again what was not run: marginbench quality run --resume {folder}",
                    err=True)  # fmt: skip
     if outcome.exit_code == INTERRUPTED:
@@ -243,6 +243,8 @@ def again(records: Path, name: str) -> None:
     if found.differences and found.exit_code != 0:
         shown = ", ".join(found.differences[:5])
         click.echo(f"first that differ: {shown}")
+    if found.largest and found.exit_code != 0:
+        click.echo(f"largest relative difference: {found.largest}")
     click.echo(found.verdict)
     sys.exit(found.exit_code)
 

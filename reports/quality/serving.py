@@ -72,11 +72,13 @@ def _serve(store: str, port: int, run_dir: Path) -> None:
     # One process, and none for jobs: by itself MLflow starts ten, and takes half a minute.
     command = [
         sys.executable, "-m", "mlflow", "ui", "--host", _HOST, "--port", str(port),
-        "--workers", "1", "--uvicorn-opts", "--log-level warning", "--backend-store-uri", store,
+        "--workers", "1", "--uvicorn-opts", "--log-level warning",
     ]  # fmt: skip
+    # The store by the environment: a command line, with a password in it, is open to all users.
     environment = {
         **os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "GIT_PYTHON_REFRESH": "quiet",
+        "MLFLOW_BACKEND_STORE_URI": store,
     }  # fmt: skip
     environment.pop("MLFLOW_TRACKING_URI", None)
     address = f"http://{_HOST}:{port}"

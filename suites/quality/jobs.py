@@ -154,6 +154,11 @@ def _option(value: Any) -> Option:
     return Anneal(**value) if isinstance(value, Mapping) else value
 
 
+def at_fault(dataset: str) -> str:
+    """What a reason begins with that holds for every training on the dataset: it is damaged."""
+    return f"dataset {dataset}: "
+
+
 @dataclass(frozen=True)
 class TrainingResult:
     """One trained network, as plain data: a record of it needs nothing else.

@@ -93,9 +93,9 @@ def protocol_text(
 ) -> dict[str, str]:
     """How a number came about, in sentences by subject.
 
-    ``facts`` are the dataset's (``preprocessing`` and ``split`` are quoted); ``tested`` is how
-    many images of ``test`` and ``seen`` were looked at; ``pairs`` and ``folds`` count the
-    verification pairs of the first of them.
+    ``facts`` are the dataset's (``preprocessing``, ``split`` and what was checked are
+    quoted); ``tested`` is how many images of ``test`` and ``seen`` were looked at; ``pairs`` and
+    ``folds`` count the verification pairs of the first of them.
     """
     settings = job.settings
     drops = ", ".join(f"{share:.0%}" for share in settings.decay_at)
@@ -107,8 +107,7 @@ def protocol_text(
     return {
         "division": _division(job),
         "identities": _identities(tested),
-        "disjointness": "checked when the data is loaded: no image is in two splits, and "
-        + ("no identity of test is in train" if "test" in tested else "none is tested unseen"),
+        "disjointness": _disjointness(facts, tested),
         "split": str(facts.get("split", "as the dataset declares it")),
         "preprocessing": str(facts.get("preprocessing", "none: pixels in [0, 1]")),
         "flip": "the sum of an image's and its mirror's embedding is tested"
@@ -127,6 +126,18 @@ def protocol_text(
         + f", {settings.optimiser}, learning rate {settings.learning_rate:g}"
         + (f" times {settings.decay_factor:g} after {drops} of the steps" if drops else ""),
     }
+
+
+def _disjointness(facts: Mapping[str, Any], tested: Mapping[str, int]) -> str:
+    text = "checked when the data is loaded: no image is in two splits, and "
+    if "test" not in tested:
+        return text + "none is tested unseen"
+    text += "no identity of test is in train"
+    if "identities are told apart" in facts:
+        text += f" ({facts['identities are told apart']})"
+    if "also checked" in facts:
+        text += f"; {facts['also checked']}"
+    return text
 
 
 def _division(job: Job) -> str:

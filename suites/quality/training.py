@@ -14,8 +14,9 @@ from kernels import catalogue
 from ..presets import Preset
 from . import backbones, datasets
 from .checkpoints import Checkpoint, Unusable, safe_name
-from .jobs import Job, Row, Settings, Term, TrainingResult
+from .jobs import Job, Row, Settings, Term, TrainingResult, at_fault
 from .loop import Diverged, Run, cpu_threads
+from .notices import warn_once
 from .terms import NotRun, recipe
 from .tracking import Mirror
 
@@ -99,15 +100,16 @@ def run(
         dataset=job.dataset, seed=job.seed, status="ok", study=job.study, arm=job.arm,
         job=job.plain(),
     )  # fmt: skip
+    dataset = None
     with cpu_threads(job.settings.threads):
         try:
             _check_device(job.device)
-            dataset = datasets.load(job.dataset)
+            dataset = _load(job)
             training = Run(job, dataset.validation() if job.validation else dataset)
             checkpoint, note = _checkpoint(training, out_dir, resume)
             result = replace(result, settings={**training.description(), "checkpoint": note})
         except Exception as error:
-            return _not_run(result, error)
+            return _not_run(result, error, dataset)
         if mirror:
             mirror.begin(job, result.settings, facts=training.dataset.facts)
         model = None
@@ -116,7 +118,7 @@ def run(
             if out_dir and job.study not in _NO_MODEL and result.status == "ok":
                 model = _keep(training, out_dir)
         except Exception as error:
-            result = _not_run(result, error)
+            result = _not_run(result, error, dataset)
         if mirror:
             result = replace(result, mlflow=mirror.end(result, model))
         # Kept to the very end: a process that is killed before this repeats an epoch at most. And
@@ -126,10 +128,33 @@ def run(
         return result
 
 
-def _not_run(result: TrainingResult, error: Exception) -> TrainingResult:
-    plain = isinstance(error, (NotRun, datasets.Missing))
+def _load(job: Job) -> datasets.Dataset:
+    try:
+        return datasets.load(job.dataset)
+    except datasets.DataError as error:
+        raise NotRun(f"{at_fault(job.dataset)}{error}") from error
+    except OSError as error:  # a folder that can't be read, say
+        raise NotRun(f"{at_fault(job.dataset)}{type(error).__name__}: {error}") from error
+
+
+def _not_run(
+    result: TrainingResult, error: Exception, dataset: datasets.Dataset | None
+) -> TrainingResult:
+    """``dataset`` is what was trained on, None where it came to none."""
+    plain = isinstance(error, (NotRun, datasets.Missing, datasets.DataError))
     reason = str(error) if plain else f"{type(error).__name__}: {error}"
+    if isinstance(error, datasets.Undecodable):
+        reason = at_fault(result.dataset) + (_undecodable(result, dataset) or reason)
     return replace(result, status="not_run", reason=reason)
+
+
+def _undecodable(result: TrainingResult, dataset: datasets.Dataset | None) -> str:
+    """Every file that can't be decoded, so that all can be mended at once; empty for none."""
+    if dataset is None or not isinstance(dataset.images, datasets.FileImages):
+        return ""
+    count = len(dataset.images.files)
+    warn_once(f"{result.dataset}: a file can't be decoded; checks all {count:,}")
+    return dataset.images.undecodable()
 
 
 def _check_device(device: str) -> None:

@@ -2,7 +2,7 @@
 
 Each setting is a table of ``value``, ``status`` (V read in the paper or its authors' scripts, V2
 in another place, REPO in released code that may differ from the paper) and ``source``; or its
-value is "not stated", with a ``note`` if there is something to say.
+value is "not stated". A ``note`` says what a training here makes of it, or of its absence.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kernels import catalogue
 from suites.quality.jobs import Anneal, Job, Option, Settings, Term
 
 FOLDER = Path(__file__).parent
@@ -177,7 +178,7 @@ def limits(recipe: Recipe) -> list[str]:
     for name, setting in recipe.settings.items():
         if not setting.stated:
             note = f" ({setting.note})" if setting.note else ""
-            found.append(f"{name}: not stated{note}; the job's default stands in")
+            found.append(f"{name}: not stated{note}; {_default(recipe, name)}")
         elif name == "decay":
             stands_in = (
                 "the rate stays as it is"
@@ -193,9 +194,25 @@ def limits(recipe: Recipe) -> list[str]:
             found.append(f"optimiser: {setting.value}; SGD without momentum stands in")
         elif name == "flip_test":
             found.append("flip_test: the two embeddings are concatenated; ours are added")
-    stated = {"batch", "identities_per_batch"} & set(recipe.settings)
-    if stated and "images_per_identity" not in recipe.settings:
-        found.append(
-            f"batch: made up as {_batch(recipe)[0]} x {IMAGES_PER_IDENTITY}; drawn by shuffling"
-        )
-    return found
+    return found + _made_up(recipe)
+
+
+def _default(recipe: Recipe, name: str) -> str:
+    if name == "annealing":  # a term that names its variant has no schedule but its own
+        value = catalogue.get(recipe.value("loss")).variant(recipe.value("variant"))
+        start = value.options["annealing"]
+        return f"the variant's own stands in: lambda = {start:g} from the first step on"
+    return "the job's default stands in"
+
+
+def _made_up(recipe: Recipe) -> list[str]:
+    """How the batch falls to identities, where the paper does not say it or says more."""
+    identities, each = _batch(recipe)
+    if not {"batch", "identities_per_batch"} & set(recipe.settings):
+        return []
+    if "images_per_identity" not in recipe.settings:
+        return [f"batch: made up as {identities} x {each}; drawn by shuffling"]
+    if "identities_per_batch" in recipe.settings:
+        return []
+    note = recipe.settings["images_per_identity"].note
+    return [f"batch: made up as {identities} x {each}{note and ', '}{note}"]

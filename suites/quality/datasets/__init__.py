@@ -6,21 +6,35 @@
     load("folder:/faces?size=112x96&grey=1")
     load("lfw:/lfw?train=/faces")     a folder with pairs.txt, given pairs and folds
 
-What is not on this machine raises `Missing`, whose text says how to get it.
+What is not on this machine raises `Missing`, whose text says how to get it; files that are damaged
+or too few raise `DataError`, whose text says which.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from kernels.checks import InputError
 
+from ..notices import warn_once
 from . import fashion, folder, glyphs, lfw
 from .dataset import SEEN, Dataset, Missing
 from .embedded import digits, digits_closed
-from .images import Images
+from .images import DataError, FileImages, Images, Undecodable
 
-__all__ = ["DATASETS", "SEEN", "Dataset", "Images", "Missing", "digits", "load"]
+__all__ = [
+    "DATASETS",
+    "SEEN",
+    "DataError",
+    "Dataset",
+    "FileImages",
+    "Images",
+    "Missing",
+    "Undecodable",
+    "digits",
+    "load",
+]
 
 DATASETS: dict[str, Callable[[], Dataset]] = {
     "digits": digits,
@@ -34,12 +48,23 @@ _AT_A_PATH: dict[str, Callable[[str], Dataset]] = {"folder": folder.folder, "lfw
 
 
 def load(name: str) -> Dataset:
-    """The dataset of that name; raises InputError for an unknown name, `Missing` for one whose
-    files, fonts or packages are not on this machine."""
+    """The dataset of that name; what of a path's files is left out is logged as a warning, once.
+
+    Raises InputError for an unknown name, `Missing` for one whose files, fonts or packages are not
+    on this machine, `DataError` for files that are damaged or too few."""
     kind, colon, address = name.partition(":")
     if colon and kind in _AT_A_PATH:
-        return _AT_A_PATH[kind](address)
+        found = _AT_A_PATH[kind](address)
+        _warn_of(name, found.facts["skipped"])
+        return found
     if name not in DATASETS:
         known = [*DATASETS, *(f"{kind}:/path" for kind in _AT_A_PATH)]
         raise InputError("dataset", f"one of {', '.join(known)}", repr(name))
     return DATASETS[name]()
+
+
+def _warn_of(name: str, skipped: Mapping[str, Mapping[str, Any]]) -> None:
+    for reason, of in skipped.items():
+        first = ", ".join(of["first"])
+        more = ", ..." if of["count"] > len(of["first"]) else ""
+        warn_once(f"{name}: left out: {reason}: {of['count']:,} ({first}{more})")

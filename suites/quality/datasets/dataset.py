@@ -15,13 +15,15 @@ from torch import Tensor
 from kernels.checks import InputError
 
 from ..metrics import Pairs
-from .images import Images, fingerprint
+from .images import DataError, Images, fingerprint
 
 SEEN = "seen"
 VALIDATION = "validation: of the training identities in order, the 2nd, 5th, 8th ... are tested"
 # Longer texts and lists are told in a record by their length and hash.
 _LONG = 1_000
-_QUOTED = ("split", "preprocessing")
+# Facts of how identities are told apart, and what else of train and test was held against another.
+TOLD_APART, ALSO_CHECKED = "identities are told apart", "also checked"
+_QUOTED = ("split", "preprocessing", TOLD_APART, ALSO_CHECKED)
 
 
 class Missing(Exception):
@@ -99,12 +101,14 @@ class Dataset:
         a search sees neither ``test`` nor ``seen``.
 
         The rule is fixed: of the training identities in order, the second and every third after
-        it are tested. Raises InputError for fewer than five, which leave one to test.
+        it are tested. Raises `DataError` for fewer than five, which leave one to test.
         """
         trained = torch.unique(self.identities[self.rows("train")])
         if len(trained) < 5:
             expected = "at least 5 training identities to set some apart for validation"
-            raise InputError("dataset", expected, len(trained))
+            raise DataError("dataset", expected, len(trained))
+        # What of train and test was checked is not of the two parts that are made here.
+        facts = {name: value for name, value in self.facts.items() if name != ALSO_CHECKED}
         held = torch.isin(self.identities[self.rows("train")], trained[1::3])
         rows = self.rows("train")
         return Dataset(
@@ -112,7 +116,7 @@ class Dataset:
             self.images,
             self.identities,
             {"train": rows[~held], "test": rows[held]},
-            facts={**self.facts, "split": f"{self.facts.get('split', self.name)}; {VALIDATION}"},
+            facts={**facts, "split": f"{self.facts.get('split', self.name)}; {VALIDATION}"},
         )
 
     @property

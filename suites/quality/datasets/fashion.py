@@ -11,10 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kernels.checks import InputError
-
 from .dataset import SEEN, Dataset, Missing
-from .images import ByteImages
+from .images import ByteImages, DataError
 
 PATH_VARIABLE = "MARGINBENCH_FASHION_MNIST"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -82,9 +80,9 @@ def _pair(directory: Path, images_name: str, labels_name: str) -> tuple[Tensor, 
     labels = read_idx(_file(directory, labels_name))
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         got = f"shapes {tuple(images.shape)} and {tuple(labels.shape)}"
-        raise InputError(f"{images_name} and its labels", "N x H x W images, N labels", got)
+        raise DataError(f"{images_name} and its labels", "N x H x W images, N labels", got)
     if len(labels) and int(labels.max()) > 9:
-        raise InputError(labels_name, "labels 0 to 9", int(labels.max()))
+        raise DataError(labels_name, "labels 0 to 9", int(labels.max()))
     return images, labels.to(torch.int64)
 
 
@@ -99,7 +97,7 @@ def read_idx(path: Path) -> Tensor:
     """The array of an IDX file of bytes, plain or gzipped: two zeros, the type (8: bytes), the
     number of dimensions, each dimension as a big-endian 32-bit number, the bytes.
 
-    Raises InputError that names the file where it is anything else or has been cut short.
+    Raises DataError that names the file where it is anything else or has been cut short.
     """
     content = path.read_bytes()
     if path.suffix == ".gz":
@@ -107,11 +105,11 @@ def read_idx(path: Path) -> Tensor:
             content = gzip.decompress(content)
         except (EOFError, OSError, zlib.error) as error:
             got = f"{type(error).__name__}: {error}"
-            raise InputError(str(path), "a whole gzip file", got) from error
+            raise DataError(str(path), "a whole gzip file", got) from error
     header = content[:4]
     if len(header) < 4 or header[:3] != b"\0\0\x08" or header[3] == 0:
         got = f"a file that begins with {header.hex(' ') or 'nothing'}"
-        raise InputError(str(path), "an IDX file of bytes (00 00 08 and the dimensions)", got)
+        raise DataError(str(path), "an IDX file of bytes (00 00 08 and the dimensions)", got)
     begin = 4 + 4 * header[3]
     sides = content[4:begin]
     shape = [int.from_bytes(sides[i : i + 4], "big") for i in range(0, len(sides), 4)]
@@ -120,5 +118,5 @@ def read_idx(path: Path) -> Tensor:
         expected *= side
     if len(sides) < 4 * header[3] or len(content) - begin != expected:
         got = f"{max(0, len(content) - begin):,}"
-        raise InputError(str(path), f"{expected:,} bytes after the header, for {shape}", got)
+        raise DataError(str(path), f"{expected:,} bytes after the header, for {shape}", got)
     return torch.frombuffer(bytearray(content[begin:]), dtype=torch.uint8).reshape(shape)

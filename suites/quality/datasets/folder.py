@@ -12,12 +12,11 @@ from urllib.parse import parse_qsl
 
 import torch
 
-from kernels.checks import InputError
-
-from .dataset import Dataset, Missing
-from .images import File, FileImages
+from .dataset import TOLD_APART, Dataset, Missing
+from .images import DataError, File, FileImages
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
+BY_FOLDER = "by the folders' names"
 # Named in the facts, so that someone can look; the rest is only counted.
 _EXAMPLES = 5
 
@@ -35,14 +34,14 @@ class Address:
 
     @classmethod
     def parse(cls, address: str, known: tuple[str, ...] = ()) -> Address:
-        """Raises InputError for an option that is not known, `Missing` if the path is no
+        """Raises DataError for an option that is not known, `Missing` if the path is no
         directory."""
         path, _, query = address.partition("?")
         options = dict(parse_qsl(query, keep_blank_values=True))
         names = ("size", "grey", *known)
         for name in options:
             if name not in names:
-                raise InputError("dataset option", f"one of {', '.join(names)}", repr(name))
+                raise DataError("dataset option", f"one of {', '.join(names)}", repr(name))
         return cls(directory(path), options)
 
     def images(self, files: list[File]) -> FileImages:
@@ -50,9 +49,9 @@ class Address:
         text, grey = self.options.get("size", "112x96"), self.options.get("grey", "0")
         sides = [int(side) if side.isdecimal() else 0 for side in text.split("x")]
         if len(sides) > 2 or min(sides) < 1:
-            raise InputError("size", "height x width in pixels, such as 112x96", repr(text))
+            raise DataError("size", "height x width in pixels, such as 112x96", repr(text))
         if grey not in {"0", "1"}:
-            raise InputError("grey", "0 or 1", repr(grey))
+            raise DataError("grey", "0 or 1", repr(grey))
         return FileImages(tuple(files), (sides[0], sides[-1]), grey == "1")
 
 
@@ -129,13 +128,13 @@ def folder(address: str) -> Dataset:
     Which half follows from a hash of the identity's name alone (in order of SHA-256, the first
     half is trained), so it does not move with the alphabet, nor much when identities are added.
     An identity with one picture cannot be tested or paired: skipped and counted in ``facts``.
-    Raises `Missing` for a path that is not there, InputError for fewer than four identities.
+    Raises `Missing` for a path that is not there, DataError for fewer than four identities.
     """
     where, skips = Address.parse(address), Skips()
     found = scan(where.path, 2, skips)
     if len(found) < 4:
         expected = "at least 4 directories with 2 images or more, to train on half of them"
-        raise InputError(f"dataset folder:{address}", expected, f"{len(found)} ({skips.plain()})")
+        raise DataError("identities", expected, f"{len(found)} ({skips.plain()})")
     ordered = sorted(found, key=lambda name: hashlib.sha256(name.encode()).digest())
     sizes = torch.tensor([len(found[name]) for name in ordered])
     identities = torch.arange(len(ordered)).repeat_interleave(sizes)
@@ -154,6 +153,7 @@ def folder(address: str) -> Dataset:
             "skipped": skips.plain(),
             "preprocessing": preprocessing(images),
             "split": "identities in order of SHA-256 of their names, the first half trained",
+            TOLD_APART: BY_FOLDER,
             "manifest covers": "names and sizes of the files, not their content",
         },
     )

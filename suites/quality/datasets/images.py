@@ -10,12 +10,18 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from kernels.checks import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# Of the files at fault; the rest is only counted.
+_NAMED = 10
 
 
 class Images(Protocol):
@@ -50,6 +56,14 @@ class ByteImages:
         return self.pixels[rows].to(torch.float32).div_(255)
 
 
+class DataError(InputError):
+    """The user's own files are at fault, not the suite; its text says which and how."""
+
+
+class Undecodable(DataError):
+    """A picture among a dataset's files can't be decoded; others of them may be as bad."""
+
+
 class File(NamedTuple):
     """A file of a tree: its name below the root, and its size in bytes."""
 
@@ -68,7 +82,7 @@ class FileImages:
 
     Resized to ``size`` (height, width) where they differ from it (bilinear, the aspect ratio not
     kept: faces are taken to be aligned already), in RGB or grey. A file that cannot be decoded is
-    an InputError that names it: to pass over it would make batches of other sizes than stated.
+    `Undecodable`: to pass over it would make batches of other sizes than stated.
     """
 
     files: tuple[File, ...]
@@ -86,22 +100,42 @@ class FileImages:
         return images[0] if rows.ndim == 0 else images
 
     def _decoded(self, row: int) -> Tensor:
-        """One image as uint8, C x H x W; InputError names the file that cannot be decoded."""
+        """One image as uint8, C x H x W; `Undecodable` names the file."""
         import numpy as np
         from PIL import Image
 
-        path = self.files[row].path
         height, width = self.size
-        try:
-            with Image.open(path) as image:
-                decoded = image.convert("L" if self.grey else "RGB")
-        except Exception as error:  # Pillow's decoders raise whatever their format raises
-            got = f"{type(error).__name__}: {error}"
-            raise InputError(f"image {path}", "a file that Pillow can decode", got) from error
+        decoded = self._opened(self.files[row].path)
         if decoded.size != (width, height):
             decoded = decoded.resize((width, height), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(decoded))
         return pixels[None] if self.grey else pixels.permute(2, 0, 1)
+
+    def _opened(self, path: Path) -> Image.Image:
+        from PIL import Image
+
+        try:
+            with Image.open(path) as image:
+                return image.convert("L" if self.grey else "RGB")
+        except Exception as error:  # Pillow's decoders raise whatever their format raises
+            got = f"{type(error).__name__}: {error}"
+            raise Undecodable(f"image {path}", "a file that Pillow can decode", got) from error
+
+    def undecodable(self) -> str:
+        """Decodes every file, and says in a sentence how many can't be and which, the first ten
+        named; empty where all can."""
+        found = []
+        for file in self.files:
+            try:
+                self._opened(file.path)
+            except Undecodable:
+                found.append(str(file.path))
+        if not found:
+            return ""
+        more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+        got = f"{len(found):,} of {len(self.files):,} that it can't"
+        named = ", ".join(found[:_NAMED]) + more
+        return f"images: expected files that Pillow can decode; got {got}: {named}"
 
 
 def fingerprint(images: Images) -> str:

@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import torch
 
-from kernels.checks import InputError
-
 from ..metrics import Pairs
-from .dataset import Dataset, Missing
-from .folder import Address, Skips, directory, preprocessing, scan
-from .images import File
+from .cache import sha256
+from .dataset import ALSO_CHECKED, TOLD_APART, Dataset, Missing
+from .folder import BY_FOLDER, Address, Skips, directory, preprocessing, scan
+from .images import DataError, File
 
 
 class Pair(NamedTuple):
@@ -30,9 +29,11 @@ def lfw(address: str) -> Dataset:
 
     ``lfw:/lfw`` trains on LFW's identities that no pair names and that have two pictures or more;
     ``lfw:/lfw?train=/faces`` on a folder with one directory per identity, without those that are
-    called as one in the pairs. ``pairs=/elsewhere/pairs.txt`` if it is not in the folder.
-    ``test`` are the pictures that the pairs name. A pair of which a picture is missing or no
-    image is left out and counted. Raises `Missing` without the folder or the pairs file.
+    called as one in the pairs. Names tell nothing where the folder's are numbers: so no file is
+    trained on that is, byte for byte, one of those tested.
+    ``pairs=/elsewhere/pairs.txt`` if it is not in the folder. ``test`` are the pictures that the
+    pairs name. A pair of which a picture is missing or no image is left out and counted. Raises
+    `Missing` without the folder or the pairs file, `DataError` for what can't be used.
     """
     where, skips = Address.parse(address, ("train", "pairs")), Skips()
     path = Path(where.options.get("pairs", where.path / "pairs.txt")).expanduser()
@@ -45,13 +46,17 @@ def lfw(address: str) -> Dataset:
     trained = own
     if "train" in where.options:
         trained = scan(directory(where.options["train"]), 2, skips)
-    training = {name: _enough(name, files, skips) for name, files in trained.items()
+    pictures = _found(own, tested)
+    usable = _usable(pairs, pictures, skips)
+    known = _Known([pictures[name] for name in _shown(usable)])
+    training = {name: _enough(name, known.without(files, skips), skips)
+                for name, files in trained.items()
                 if not _tested(name, tested, skips, own=trained is own)}  # fmt: skip
     training = {name: files for name, files in training.items() if files}
     if len(training) < 2:
         expected = "two identities to train on that no pair names; ?train=/folder gives others"
-        raise InputError(f"dataset lfw:{address}", expected, len(training))
-    return _assembled(address, where, training, _found(own, tested), pairs, skips)
+        raise DataError("identities", expected, f"{len(training)} ({skips.plain()})")
+    return _assembled(address, where, training, pictures, usable, skips)
 
 
 def _tested(name: str, tested: set[str], skips: Skips, own: bool) -> bool:
@@ -62,9 +67,38 @@ def _tested(name: str, tested: set[str], skips: Skips, own: bool) -> bool:
 
 def _enough(name: str, files: list[File], skips: Skips) -> list[File]:
     if len(files) < 2:
-        skips.add("training identities with one picture", name)
+        of = "one picture" if files else "no picture but those tested"
+        skips.add(f"training identities with {of}", name)
         return []
     return files
+
+
+class _Known:
+    """The files tested, to be known again by their content. Only those of a size that one of them
+    has are read: to read all of a large folder takes as long as an epoch."""
+
+    def __init__(self, tested: list[File]) -> None:
+        self._by_size: dict[int, list[Path]] = {}
+        for file in tested:
+            self._by_size.setdefault(file.size, []).append(file.path)
+        self._hashes: dict[int, set[str]] = {}
+
+    def without(self, files: list[File], skips: Skips) -> list[File]:
+        """Those that are none of the tested, byte for byte; the others are counted as skips."""
+        kept = []
+        for file in files:
+            if self._is_one(file):
+                skips.add("training files byte-equal to a tested one", file.name)
+            else:
+                kept.append(file)
+        return kept
+
+    def _is_one(self, file: File) -> bool:
+        if file.size not in self._by_size:
+            return False
+        if file.size not in self._hashes:
+            self._hashes[file.size] = {sha256(path) for path in self._by_size[file.size]}
+        return sha256(file.path) in self._hashes[file.size]
 
 
 def _found(own: dict[str, list[File]], tested: set[str]) -> dict[str, File]:
@@ -76,10 +110,7 @@ def _found(own: dict[str, list[File]], tested: set[str]) -> dict[str, File]:
     }
 
 
-def _assembled(
-    address: str, where: Address, training: dict[str, list[File]], pictures: dict[str, File],
-    pairs: list[Pair], skips: Skips,
-) -> Dataset:  # fmt: skip
+def _usable(pairs: list[Pair], pictures: dict[str, File], skips: Skips) -> list[Pair]:
     usable = []
     for pair in pairs:
         absent = [picture for picture in (pair.first, pair.second) if picture not in pictures]
@@ -88,8 +119,19 @@ def _assembled(
         else:
             usable.append(pair)
     if not usable:
-        raise InputError(f"dataset lfw:{address}", "pairs whose pictures are there", skips.plain())
-    shown = sorted({picture for pair in usable for picture in (pair.first, pair.second)})
+        raise DataError("pairs", "pairs whose pictures are there", skips.plain())
+    return usable
+
+
+def _shown(pairs: list[Pair]) -> list[str]:
+    return sorted({picture for pair in pairs for picture in (pair.first, pair.second)})
+
+
+def _assembled(
+    address: str, where: Address, training: dict[str, list[File]], pictures: dict[str, File],
+    usable: list[Pair], skips: Skips,
+) -> Dataset:  # fmt: skip
+    shown = _shown(usable)
     position = {picture: row for row, picture in enumerate(shown)}
     owners = {name: len(training) + i for i, name in enumerate(_names(shown))}
     identities = [i for i, files in enumerate(training.values()) for _ in files]
@@ -115,6 +157,8 @@ def _assembled(
             "preprocessing": preprocessing(images),
             "split": "tested on the given pairs; trained on "
             + ("the folder given" if "train" in where.options else "identities that no pair names"),
+            TOLD_APART: BY_FOLDER,
+            ALSO_CHECKED: "no file of train is, byte for byte, one of test",
             "manifest covers": "names and sizes of the files, not their content",
         },
     )  # fmt: skip
@@ -129,23 +173,23 @@ def read_pairs(path: Path) -> Iterator[Pair]:
 
     First line: folds and pairs of each kind in a fold (view 2), or the latter alone (one fold,
     view 1). Then for each fold the pairs of one identity (name, number, number) and as many of
-    two (name, number, name, number). Raises InputError with the number of the line at fault.
+    two (name, number, name, number). Raises DataError with the number of the line at fault.
     """
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     header = lines[0].split() if lines else []
     if len(header) not in (1, 2) or not all(word.isdecimal() for word in header):
-        raise InputError(f"{path}, line 1", "the numbers of folds and pairs", header)
+        raise DataError(f"{path}, line 1", "the numbers of folds and pairs", header)
     folds, kind = (int(header[0]), int(header[1])) if len(header) == 2 else (1, int(header[0]))
     body = [(number, line.split()) for number, line in enumerate(lines[1:], 2) if line.strip()]
     if len(body) != 2 * folds * kind:
         expected = f"{2 * folds * kind:,} pairs ({folds} folds of {kind} and {kind})"
-        raise InputError(f"{path}", expected, f"{len(body):,}")
+        raise DataError(f"{path}", expected, f"{len(body):,}")
     for index, (number, words) in enumerate(body):
         same = index // kind % 2 == 0
         numbers = words[1:3] if same else words[1::2]
         if len(words) != (3 if same else 4) or not all(word.isdecimal() for word in numbers):
             expected = "name, number, number" if same else "name, number, name, number"
-            raise InputError(f"{path}, line {number}", expected, " ".join(words))
+            raise DataError(f"{path}, line {number}", expected, " ".join(words))
         other = words[0] if same else words[2]
         first, second = _picture(words[0], numbers[0]), _picture(other, numbers[1])
         yield Pair(first, second, same, index // (2 * kind))
