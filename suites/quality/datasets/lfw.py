@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -9,10 +10,11 @@ from typing import NamedTuple
 import torch
 
 from ..metrics import Pairs
-from .cache import sha256
 from .dataset import ALSO_CHECKED, TOLD_APART, Dataset, Missing
 from .folder import BY_FOLDER, Address, Skips, directory, preprocessing, scan
 from .images import DataError, File
+
+_END = 512
 
 
 class Pair(NamedTuple):
@@ -74,14 +76,15 @@ def _enough(name: str, files: list[File], skips: Skips) -> list[File]:
 
 
 class _Known:
-    """The files tested, to be known again by their content. Only those of a size that one of them
-    has are read: to read all of a large folder takes as long as an epoch."""
+    """The files tested, to be known again by their content. Of a file of equal size only the end
+    is read, which tells nearly all apart: to read all of a large folder takes as long as an
+    epoch."""
 
     def __init__(self, tested: list[File]) -> None:
         self._by_size: dict[int, list[Path]] = {}
         for file in tested:
             self._by_size.setdefault(file.size, []).append(file.path)
-        self._hashes: dict[int, set[str]] = {}
+        self._by_end: dict[int, dict[bytes, list[Path]]] = {}
 
     def without(self, files: list[File], skips: Skips) -> list[File]:
         """Those that are none of the tested, byte for byte; the others are counted as skips."""
@@ -96,9 +99,18 @@ class _Known:
     def _is_one(self, file: File) -> bool:
         if file.size not in self._by_size:
             return False
-        if file.size not in self._hashes:
-            self._hashes[file.size] = {sha256(path) for path in self._by_size[file.size]}
-        return sha256(file.path) in self._hashes[file.size]
+        if file.size not in self._by_end:
+            ends = self._by_end[file.size] = {}
+            for path in self._by_size[file.size]:
+                ends.setdefault(_end(path), []).append(path)
+        alike = self._by_end[file.size].get(_end(file.path), ())
+        return any(filecmp.cmp(file.path, path, shallow=False) for path in alike)
+
+
+def _end(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _END))
+        return file.read()
 
 
 def _found(own: dict[str, list[File]], tested: set[str]) -> dict[str, File]:
