@@ -9,7 +9,7 @@ from suites.quality.intervals import Interval
 from .. import units
 from ..document import Block, Cell, Section, Text, table
 from . import divisions, numbers
-from .judging import TONES, Judged, scope
+from .judging import TONES, Judged, counted, scope
 from .reading import Group, Quality, groups
 
 TITLE = "The answer"
@@ -27,11 +27,7 @@ def section(quality: Quality, judged: list[Judged]) -> Section:
     if not rows and not tried:
         blocks.append(Text("No loss was trained to its end in the closed or the open division, so "
                            "there is nothing to compare yet."))  # fmt: skip
-    verdicts: list[tuple[Cell | str, ...]] = [
-        (str(one.claim.number), Cell(one.verdict.outcome, tone=TONES[one.verdict.outcome]),
-         Cell(one.claim.title, link=one.anchor), scope(one.trainings), one.verdict.reason)
-        for one in tried
-    ]  # fmt: skip
+    verdicts = [row for one in tried for row in _verdicts(one)]
     if verdicts:
         caption = "What the papers say, and what came out"
         made = table(("", "verdict", "claim", "tried on", "why"), verdicts, caption)
@@ -124,6 +120,26 @@ def _gained(found: Interval | None) -> Cell:
     return Cell(text, tone="bad" if found.high <= 0 else "good" if found.low > 0 else "")
 
 
+def _verdicts(one: Judged) -> list[tuple[Cell | str, ...]]:
+    """A row for the whole claim and one for each of its parts: one outcome over parts that came
+    out differently would read as the opposite of what some of them found."""
+    number, outcome, reason = str(one.claim.number), one.verdict.outcome, one.verdict.reason
+    said: str = outcome
+    if one.parts:
+        said += " as a whole"
+        came_to = counted([part.outcome for part in one.parts])
+        reason = f"Of its {len(one.parts)} parts {came_to}."
+    rows: list[tuple[Cell | str, ...]] = [
+        (number, Cell(said, tone=TONES[outcome]), Cell(one.claim.title, link=one.anchor),
+         scope(one.trainings), reason)
+    ]  # fmt: skip
+    return rows + [
+        (f"{number} ({part.label})", Cell(part.outcome, tone=TONES[part.outcome]),
+         Cell(part.title, link=one.anchor), "", part.reason)
+        for part in one.parts
+    ]  # fmt: skip
+
+
 def lead(quality: Quality, judged: list[Judged]) -> str:
     """The same in two or three sentences."""
     parts = []
@@ -136,18 +152,21 @@ def lead(quality: Quality, judged: list[Judged]) -> str:
     if not parts and not tried:
         return "No loss has been trained to its end yet."
     if tried:
-        on = scope(training for one in tried for training in one.trainings)
-        parts.append(f"{_counted(tried)}, tried on {on}.")
+        parts.append(_of_claims(tried))
     return " ".join(parts)
 
 
-def _counted(tried: list[Judged]) -> str:
-    if len(tried) == 1:
-        (one,) = tried
-        return f"Claim {one.claim.number} ({one.claim.title}): {one.verdict.outcome}"
-    outcomes = [one.verdict.outcome for one in tried]
-    words = ", ".join(f"{outcomes.count(word)} {word}" for word in TONES)
-    return f"Of {len(tried)} of the papers' claims {words}"
+def _of_claims(tried: list[Judged]) -> str:
+    on = scope(training for one in tried for training in one.trainings)
+    if len(tried) > 1:
+        words = counted([one.verdict.outcome for one in tried])
+        return f"Of {len(tried)} of the papers' claims {words}, tried on {on}."
+    (one,) = tried
+    said = f"Claim {one.claim.number} ({one.claim.title}): {one.verdict.outcome}"
+    if not one.parts:
+        return f"{said}, tried on {on}."
+    of_parts = [f"{part.outcome}: {part.title}" for part in one.parts]
+    return "; ".join([f"{said} as a whole", *of_parts, f"tried on {on}."])
 
 
 def _told(one: Best) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from suites.claims.claim import Outcome
+
 from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, table
 from ..sections.context import slug
@@ -15,7 +17,7 @@ from .judging import TONES, Judged, scope
 from .reading import CLAIMS, Quality, groups
 
 TITLE = "Claims of the papers"
-_MARKS = {"reproduced": "✓", "not reproduced": "✗", "undecided": "?"}
+_MARKS: dict[Outcome, str] = {"reproduced": "✓", "not reproduced": "✗", "undecided": "?"}
 
 
 def section(
@@ -49,10 +51,10 @@ _READ = (
 
 def _claim(quality: Quality, one: Judged, looks: Looks) -> list[Block]:
     claim, verdict = one.claim, one.verdict
-    mark = _MARKS[verdict.outcome]
-    said = Cell(f"{mark} {verdict.outcome}", tone=TONES[verdict.outcome])
+    parts = [(f"part ({part.label})", _said(part.outcome, f": {part.title}")) for part in one.parts]
+    whole = _said(verdict.outcome, " as a whole" if parts else "")
     rows = [("the paper says", claim.statement), ("source", claim.source),
-            ("criterion", claim.criterion), ("verdict", said),
+            ("criterion", claim.criterion), ("verdict", whole), *parts,
             ("holds for", scope(one.trainings) or "nothing: none was trained"),
             ("why", verdict.reason)]  # fmt: skip
     blocks: list[Block] = [Text(f"{claim.number}. {claim.title}", "heading", one.anchor),
@@ -71,6 +73,10 @@ def _claim(quality: Quality, one: Judged, looks: Looks) -> list[Block]:
     if one.trainings:
         blocks.append(_trainings(quality, one.trainings))
     return blocks
+
+
+def _said(outcome: Outcome, of: str) -> Cell:
+    return Cell(f"{_MARKS[outcome]} {outcome}{of}", tone=TONES[outcome])
 
 
 def _estimates(one: Judged) -> Table:

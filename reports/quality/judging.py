@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.records import Training
 from suites.claims import catalogue
-from suites.claims.claim import Claim, Outcome, Plot, Verdict
+from suites.claims.claim import Claim, Outcome, Part, Plot, Verdict
 
 from ..document import Tone
 from ..sections.context import slug, unique
@@ -26,6 +26,16 @@ class Judged:
     verdict: Verdict
     plots: tuple[Plot, ...]
     failed: str = ""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Those shown beside the whole: none where there is but one, which is the whole."""
+        return self.verdict.parts if len(self.verdict.parts) > 1 else ()
+
+
+def counted(outcomes: Sequence[Outcome]) -> str:
+    """'1 reproduced, 2 not reproduced, 0 undecided'."""
+    return ", ".join(f"{outcomes.count(word)} {word}" for word in TONES)
 
 
 _DATA = {

@@ -82,7 +82,12 @@ def _claim(one: Judged) -> dict[str, Any]:
          "high": numbers.rounded(e.high), "seeds": e.count, "unit": e.unit}
         for e in verdict.estimates
     ]  # fmt: skip
+    parts = [
+        {"label": p.label, "title": p.title, "outcome": p.outcome, "reason": p.reason}
+        for p in verdict.parts
+    ]
     return {
         "number": one.claim.number, "name": one.claim.name, "outcome": verdict.outcome,
-        "reason": verdict.reason, "estimates": estimates, "trainings": len(one.trainings),
+        "reason": verdict.reason, "parts": parts, "estimates": estimates,
+        "trainings": len(one.trainings),
     }  # fmt: skip

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from suites.quality.intervals import interval
 from suites.quality.jobs import Job, Option, Term
 
 from . import conditions, judging
 from .claim import Claim, Line, Panel, Plot, Trained, Verdict
-from .judging import Arms, Part, Unusable, estimate, told
+from .judging import Arms, Finding, Unusable, estimate, told
 from .margins import TO_ZERO, promised
 
 MS = (1, 2, 3, 4)
@@ -70,16 +71,16 @@ def _slope(arms: Arms, annealed: bool):
     return interval(list(found.values()))
 
 
-def _growth(arms: Arms) -> Part:
+def _growth(arms: Arms) -> Finding:
     slope = _slope(arms, annealed=True)
-    return Part(
+    return Finding(
         judging.larger(slope, SLOPE),
         f"the measured margin grows by {told(slope, 2)} where (m - 1)/(m + 1) grows by 1",
         (estimate("slope of the margin, annealed", slope),),
     )
 
 
-def _follows(arms: Arms) -> Part:
+def _follows(arms: Arms) -> Finding:
     """Of many new identities in full form, trained or missing; of the few in small form."""
     asked, of = list(OPEN_SET), "five"
     if _of_many(arms):
@@ -89,7 +90,7 @@ def _follows(arms: Arms) -> Part:
         if any(accuracy is not None and accuracy < LEARNT for accuracy in learnt):
             raise Unusable(f"the arm {arm} did not learn its own training images")
     gain, _ = arms.difference(asked[0], asked[1], "map_at_r")
-    return Part(
+    return Finding(
         judging.larger(gain, BETTER),
         f"MAP@R of {of} new identities changes by {told(gain)} from m = 1 to m = 4",
         (estimate(f"MAP@R of {of} new identities, m = 4 - m = 1", gain),),
@@ -102,14 +103,14 @@ def _of_many(arms: Arms) -> bool:
     return full in arms.datasets or any(on_many(arm) in arms for arm in OPEN_SET)
 
 
-def _norm_free(arms: Arms) -> Part:
+def _norm_free(arms: Arms) -> Finding:
     arm = arm_of(4, True)
     gap, _ = judging.difference(
         arms.values(arm, "seen_norm_free_accuracy"),
         arms.values("softmax", "seen_classifier_accuracy"),
         f"{arm} and softmax",
     )
-    return Part(
+    return Finding(
         judging.not_worse(gap, COST),
         f"accuracy of m = 4 by direction alone minus softmax's as it is comes to {told(gap)}",
         (estimate("accuracy, m = 4 by direction alone - softmax as it is", gap),),
@@ -136,11 +137,17 @@ def _beside(arms: Arms):
     return tuple(found)
 
 
+PARTS = (
+    ("a", "the angular margin grows with m", _growth),
+    ("b", "open-set accuracy grows with it", _follows),
+    ("c", "direction alone tells classes apart as well as softmax", _norm_free),
+)
+
+
 def judge(trainings: Sequence[Trained]) -> Verdict:
     arms = Arms(trainings)
-    parts = [judging.attempt(part, arms) for part in (_growth, _follows, _norm_free)]
-    verdict = judging.joined(parts)
-    return Verdict(verdict.outcome, verdict.reason, verdict.estimates + _beside(arms))
+    verdict = judging.joined([judging.attempt(*part, arms) for part in PARTS])
+    return replace(verdict, estimates=verdict.estimates + _beside(arms))
 
 
 def plots(trainings: Sequence[Trained]) -> list[Plot]:

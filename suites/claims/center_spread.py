@@ -9,7 +9,7 @@ from suites.quality.intervals import Interval, holm
 from suites.quality.jobs import Job, Term
 
 from . import conditions, judging
-from .claim import Claim, Outcome, Panel, Plot, Trained, Verdict
+from .claim import Claim, Outcome, Panel, Part, Plot, Trained, Verdict
 from .judging import Arms, Unusable, estimate, told
 from .pictures import embeddings
 
@@ -137,19 +137,25 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
         estimate(f"accuracy, {name} - softmax", accuracy)
         for name, (_, _, accuracy) in zip(names, found, strict=True)
     ]
+    parts: tuple[Part, ...] = ()
     pair = [f"lenet++ {arm_of(weight)}" for weight in (0.0, CHOSEN_LAMBDA)]
     if any(arm in arms for arm in pair):
         narrower, p_value, accuracy = _compare(arms, *pair)
         big = _outcome(narrower, accuracy, p_value)
-        reason += (
-            f"; with LeNet++ they are {_percent(narrower.mean)} narrower at lambda = 0.003 and "
+        beside = (
+            f"with LeNet++ classes are {_percent(narrower.mean)} narrower at lambda = 0.003 and "
             f"accuracy changes by {told(accuracy)}: {big}"
         )
+        parts = (
+            Part("MLP", "classes get narrower in the MLP", outcome, f"{reason}."),
+            Part("LeNet++", "classes get narrower in LeNet++", big, judging.sentence(beside)),
+        )
+        reason += f"; {beside}"
         estimates.append(estimate("log width ratio with LeNet++, softmax - center", narrower))
         if {big, outcome} == {"reproduced", "not reproduced"}:
             outcome = "undecided"
             reason += ", so that the two networks disagree"
-    return Verdict(outcome, reason + ".", tuple(estimates))
+    return Verdict(outcome, reason + ".", tuple(estimates), parts)
 
 
 def plots(trainings: Sequence[Trained]) -> list[Plot]:

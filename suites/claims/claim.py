@@ -55,13 +55,28 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One part of a criterion by itself. ``label`` names it in a word, as the criterion does ("a"
+    for its (a)); ``title`` says in a few words what is claimed, as a statement that ``outcome`` is
+    about; ``reason`` says why."""
+
+    label: str
+    title: str
+    outcome: Outcome
+    reason: str
+    estimates: tuple[Estimate, ...] = ()
+
+
+@dataclass(frozen=True)
 class Verdict:
     """``reason`` says in a sentence why; ``undecided`` is also what a missing, failed or
-    single-seed arm gives."""
+    single-seed arm gives. ``parts`` are those that the criterion has, each with a whole sentence:
+    a whole that is not reproduced may have parts that are."""
 
     outcome: Outcome
     reason: str
     estimates: tuple[Estimate, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,20 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import NamedTuple
 
 from suites.quality.intervals import Interval, interval, paired
 
-from .claim import Estimate, Line, Outcome, Trained, Verdict
+from .claim import Estimate, Line, Outcome, Part, Trained, Verdict
 
 
 class Unusable(Exception):
     """Why an arm can't be judged; its text is the verdict's reason."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """What one part of a criterion came to."""
+class Finding(NamedTuple):
+    """What one part of a criterion came to; ``reason`` is a clause, without capital or stop."""
 
     outcome: Outcome
     reason: str
@@ -141,21 +141,25 @@ def all_of(outcomes: Sequence[Outcome]) -> Outcome:
     return "reproduced" if set(outcomes) == {"reproduced"} else "undecided"
 
 
-def attempt(part: Callable[[Arms], Part], arms: Arms) -> Part:
-    """The part, undecided where its arms can't be used."""
+def attempt(label: str, title: str, find: Callable[[Arms], Finding], arms: Arms) -> Part:
+    """The part of that label and title, undecided where its arms can't be used."""
     try:
-        return part(arms)
+        return Part(label, title, *find(arms))
     except Unusable as why:
-        return Part("undecided", f"undecided, as {why}")
+        return Part(label, title, "undecided", f"undecided, as {why}")
+
+
+def sentence(clause: str) -> str:
+    return f"{clause[:1].upper()}{clause[1:]}."
 
 
 def joined(parts: Sequence[Part]) -> Verdict:
     """The verdict that needs every part: all of them have their say in the reason."""
-    reason = "; ".join(part.reason for part in parts) + "."
     return Verdict(
         all_of([part.outcome for part in parts]),
-        reason[:1].upper() + reason[1:],
+        sentence("; ".join(part.reason for part in parts)),
         tuple(estimate for part in parts for estimate in part.estimates),
+        tuple(replace(part, reason=sentence(part.reason)) for part in parts),
     )
 
 

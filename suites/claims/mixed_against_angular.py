@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from suites.quality.intervals import holm
 from suites.quality.jobs import Job, Settings, Term
 
 from . import conditions, judging
 from .claim import Claim, Outcome, Panel, Plot, Trained, Verdict
-from .judging import Arms, Part, Unusable, estimate, told
+from .judging import Arms, Finding, estimate, told
 
 ARMS: dict[str, tuple[Term, ...]] = {
     "softmax": (Term("softmax"),),
@@ -51,7 +52,7 @@ def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
     ]  # fmt: skip
 
 
-def _on(arms: Arms, dataset: str) -> Part:
+def _on(dataset: str, arms: Arms) -> Finding:
     """Who wins on one dataset; raises Unusable."""
     found = [
         arms.difference(arm_of(ANGULAR, dataset), arm_of(name, dataset), "map_at_r")
@@ -79,19 +80,16 @@ def _on(arms: Arms, dataset: str) -> Part:
     }
     best = max(means, key=lambda name: means[name])
     reason = f"on {dataset} the highest mean MAP@R is {best}'s; a-softmax gains {', '.join(words)}"
-    return Part(judging.all_of(outcomes), reason, tuple(estimates))
+    return Finding(judging.all_of(outcomes), reason, tuple(estimates))
 
 
 def judge(trainings: Sequence[Trained]) -> Verdict:
     arms = Arms(trainings)
-    parts = []
-    for dataset in KNOWN:
-        if not any(arm_of(name, dataset) in arms for name in ARMS):
-            continue
-        try:
-            parts.append(_on(arms, dataset))
-        except Unusable as why:
-            parts.append(Part("undecided", f"on {dataset} undecided, as {why}"))
+    parts = [
+        judging.attempt(dataset, f"the angular loss wins on {dataset}", partial(_on, dataset), arms)
+        for dataset in KNOWN
+        if any(arm_of(name, dataset) in arms for name in ARMS)
+    ]
     if not parts:
         return Verdict("undecided", "Undecided: no arm of it was trained.")
     return judging.joined(parts)

@@ -11,7 +11,7 @@ from suites.quality.jobs import Job, Settings, Term
 
 from . import conditions, judging
 from .claim import Claim, Estimate, Line, Outcome, Panel, Plot, Trained, Verdict
-from .judging import Arms, Part, Unusable, estimate, told
+from .judging import Arms, Finding, Unusable, estimate, told
 
 MARGIN = 0.2
 SPACES = {"free": 0, "sphere": 1}
@@ -79,7 +79,7 @@ def _rate(arms: Arms, arm: str) -> tuple[int, int, Estimate]:
     return collapsed, count, rate
 
 
-def _collapse(arms: Arms) -> Part:
+def _collapse(arms: Arms) -> Finding:
     from scipy.stats import fisher_exact
 
     counts = {space: [_rate(arms, f"{rule} {space}") for rule in RULES] for space in SPACES}
@@ -114,17 +114,17 @@ def _collapse(arms: Arms) -> Part:
     elif set(outcomes) == {"not reproduced"}:
         outcome = "not reproduced"
     estimates = tuple(rate for pair in counts.values() for _, _, rate in pair)
-    return Part(outcome, "; ".join(words), estimates)
+    return Finding(outcome, "; ".join(words), estimates)
 
 
-def _warmed(arms: Arms) -> Part:
+def _warmed(arms: Arms) -> Finding:
     arm, base = "warmed batch-hard free", "semi-hard free"
     collapsed, count, rate = _rate(arms, arm)
     recall, _ = arms.difference(arm, base, "seen_recall_at_1")
     outcome = judging.not_worse(recall, BAND)
     if collapsed:
         outcome = "not reproduced"
-    return Part(
+    return Finding(
         outcome,
         f"warmed up, {collapsed} of {count} collapse with the hardest, and R@1 minus semi-hard's "
         f"is {told(recall)}",
@@ -148,10 +148,16 @@ def _offline(arms: Arms) -> tuple[Estimate, ...]:
     return tuple(found)
 
 
+PARTS = (
+    ("a", "hardest negatives collapse, semi-hard do not", _collapse),
+    ("b", "batch-hard works once warmed up", _warmed),
+)
+
+
 def judge(trainings: Sequence[Trained]) -> Verdict:
     arms = Arms(trainings)
-    verdict = judging.joined([judging.attempt(part, arms) for part in (_collapse, _warmed)])
-    return Verdict(verdict.outcome, verdict.reason, verdict.estimates + _offline(arms))
+    verdict = judging.joined([judging.attempt(*part, arms) for part in PARTS])
+    return replace(verdict, estimates=verdict.estimates + _offline(arms))
 
 
 NAMES = (
