@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -99,3 +100,19 @@ def test_joined_parts_make_one_sentence_and_keep_theirs():
     parts = [Part("a", "A", "reproduced", "it grows"), Part("b", "B", "undecided", "it may fall")]
     told = (Part("a", "A", "reproduced", "It grows."), Part("b", "B", "undecided", "It may fall."))
     assert judging.joined(parts) == Verdict("undecided", "It grows; it may fall.", (), told)
+
+
+def test_what_the_schedule_left_of_the_angular_margin_stands_beside_its_verdict(seed: int):
+    claim = catalogue.get("mixed-against-angular")
+    found = run(claim, yes, seed, "full")
+    assert "psi has" not in claim.judge(found).reason
+    lambdas = {"fashion": 13.7, "glyphs": 19.0}
+    known = [
+        replace(one, settings={"terms": [
+            {"loss": one.loss, "options_last": {"m": 4, "annealing": lambdas[one.dataset]}}
+        ]}) if "a-softmax" in one.arm else one
+        for one in found
+    ]  # fmt: skip
+    told = {part.label: part.reason for part in claim.judge(known).parts}
+    for dataset, share in (("fashion", "7%"), ("glyphs", "5%")):
+        assert f"at its last step psi has {share} of the target's weight" in told[dataset]

@@ -12,6 +12,7 @@ from suites.quality.jobs import Job, Settings, Term
 from . import conditions, judging
 from .claim import Claim, Outcome, Panel, Plot, Trained, Verdict
 from .judging import Arms, Finding, estimate, told
+from .margins import share_of_psi
 
 ARMS: dict[str, tuple[Term, ...]] = {
     "softmax": (Term("softmax"),),
@@ -79,8 +80,23 @@ def _on(dataset: str, arms: Arms) -> Finding:
         for name in (*MIXED, ANGULAR)
     }
     best = max(means, key=lambda name: means[name])
-    reason = f"on {dataset} the highest mean MAP@R is {best}'s; a-softmax gains {', '.join(words)}"
+    reason = (
+        f"on {dataset} the highest mean MAP@R is {best}'s; a-softmax gains {', '.join(words)}"
+        f"{_applied(arms, dataset)}"
+    )
     return Finding(judging.all_of(outcomes), reason, tuple(estimates))
+
+
+def _applied(arms: Arms, dataset: str) -> str:
+    """How much of the angular margin the schedule applied at all: in a run of some hundred steps
+    the released one leaves most of the plain cosine."""
+    training = arms.first(arm_of(ANGULAR, dataset))
+    terms = training.settings.get("terms", ()) if training else ()
+    last = [term["options_last"]["annealing"] for term in terms
+            if "annealing" in term.get("options_last", {})]  # fmt: skip
+    if not last:
+        return ""
+    return f"; at its last step psi has {share_of_psi(last[0]):.0%} of the target's weight"
 
 
 def judge(trainings: Sequence[Trained]) -> Verdict:
