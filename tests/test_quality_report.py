@@ -248,4 +248,6 @@ def test_the_same_records_give_the_same_bytes_without_torch(built: Path, tmp_pat
     for name in names - {Path("records.jsonl")}:
         said = (built / name).read_bytes()
         again = (tmp_path / name).read_bytes().replace(b"records.jsonl.xz", b"records.jsonl")
+        # How MLflow's side is opened differs: what is packed has it as files.
+        said, again = (re.sub(rb"MLflow\S*s (runs|side)[^<\n]*", b"", one) for one in (said, again))
         assert said == again, name

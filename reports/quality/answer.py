@@ -48,8 +48,8 @@ _READ = (
     "loss is told apart from another where the paired difference over equal seeds survives Holm's "
     "correction over all pairs of its table. The highest mean alone proves nothing. What training "
     "gained is the paired difference from the same networks before their first step. All intervals "
-    "are over seeds, by one recipe on these identities: other identities would differ too, and so "
-    "might another recipe's order."
+    "are over seeds alone: other identities would differ too, and another recipe might order the "
+    "losses otherwise."
 )
 
 

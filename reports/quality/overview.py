@@ -57,7 +57,11 @@ def _facts(quality: Quality, judged: Sequence[Judged]) -> list[Fact]:
     return [
         Fact("Networks trained", f"{ran:,}", f"{diverged:,} diverged, {missing:,} not run"),
         *([Fact("Seeds of a row", f"{len(seeds):,}")] if seeds else []),
-        Fact("Claims reproduced as a whole", f"{decided:,}", f"of {tried:,} tried"),
+        *(
+            [Fact("Claims reproduced as a whole", f"{decided:,}", f"of {tried:,} tried")]
+            if tried
+            else []
+        ),
         Fact("Machine", " and ".join(machines) or "unknown"),
         Fact("Started", session.started_at[:10]),
         Fact("Commit", session.commit[:12] or "unknown", "dirty" if session.dirty else "clean"),
