@@ -30,7 +30,7 @@ def section(quality: Quality, judged: list[Judged]) -> Section:
     verdicts = [row for one in tried for row in _verdicts(one)]
     if verdicts:
         caption = "What the papers say, and what came out"
-        made = table(("", "verdict", "claim", "tried on", "why"), verdicts, caption)
+        made = table(("", "verdict", "claim", "why", "tried on"), verdicts, caption)
         blocks += [made, Text(SCOPE, "note")]
     left = ", ".join(str(one.claim.number) for one in judged if one not in tried)
     if left:
@@ -131,11 +131,11 @@ def _verdicts(one: Judged) -> list[tuple[Cell | str, ...]]:
         reason = f"Of its {len(one.parts)} parts {came_to}."
     rows: list[tuple[Cell | str, ...]] = [
         (number, Cell(said, tone=TONES[outcome]), Cell(one.claim.title, link=one.anchor),
-         scope(one.trainings), reason)
+         reason, scope(one.trainings))
     ]  # fmt: skip
     return rows + [
         (f"{number} ({part.label})", Cell(part.outcome, tone=TONES[part.outcome]),
-         Cell(part.title, link=one.anchor), "", part.reason)
+         Cell(part.title, link=one.anchor), part.reason, "")
         for part in one.parts
     ]  # fmt: skip
 
