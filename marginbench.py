@@ -39,9 +39,7 @@ class _Told(click.Group):
         except OSError as error:
             _fail(reading.unwritable(error))
         except Exception as error:
-            # Only a command that reads records has imported their error.
-            records = sys.modules.get("benchmarks.records")
-            if records is None or not isinstance(error, records.RecordError):
+            if not isinstance(error, record_files.RecordError):
                 raise
             _fail(str(error))
 

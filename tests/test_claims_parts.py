@@ -116,3 +116,27 @@ def test_what_the_schedule_left_of_the_angular_margin_stands_beside_its_verdict(
     told = {part.label: part.reason for part in claim.judge(known).parts}
     for dataset, share in (("fashion", "7%"), ("glyphs", "5%")):
         assert f"at its last step psi has {share} of the target's weight" in told[dataset]
+
+
+def test_the_highest_mean_is_looked_for_among_all_that_were_trained(seed: int):
+    """Plain softmax, which the verdict is not about, may be it."""
+
+    def softmax_wins(job: Job) -> Mapping[str, Any]:
+        return {**yes(job), **({"map_at_r": 0.99} if job.arm.startswith("softmax on") else {})}
+
+    claim = catalogue.get("mixed-against-angular")
+    for figures, first in ((softmax_wins, "softmax's"), (yes, "a-softmax's")):
+        verdict = claim.judge(run(claim, figures, seed, "full"))
+        assert verdict.outcome == "reproduced"
+        assert f"the highest mean MAP@R is {first};" in verdict.parts[0].reason
+
+
+def test_arms_that_did_not_learn_are_named_beside_the_seventh_verdict(seed: int):
+    def collapsed(job: Job) -> Mapping[str, Any]:
+        gone = job.arm == "m=4 floor 0 on many"
+        return {**yes(job), "train_accuracy": 0.01 if gone else 0.9}
+
+    claim = catalogue.get("full-margin")
+    told = claim.judge(run(claim, collapsed, seed, "full")).reason
+    assert "; m=4 floor 0 on many did not learn their own training images" in told
+    assert "did not learn" not in claim.judge(run(claim, yes, seed, "full")).reason

@@ -157,3 +157,17 @@ def test_doctor_as_json_says_what_is_missing_and_why():
     assert facts
     text = json.dumps(facts)
     assert "cuda" in text.lower() and "torch" in text
+
+
+@pytest.mark.parametrize("words", [["run"], ["quality", "run"]])
+@pytest.mark.parametrize("option", ["--out", "--resume"])
+def test_a_folder_with_two_records_is_refused_in_a_sentence(
+    tmp_path: Path, words: list[str], option: str
+):
+    """Before anything is measured, and whatever the command has imported by then."""
+    for name in ("records.jsonl", "records.jsonl.xz"):
+        (tmp_path / name).write_bytes(b"")
+    result = CliRunner().invoke(marginbench.cli, [*words, option, str(tmp_path)])
+    assert result.exit_code in (1, 2) and "Traceback" not in result.output
+    assert "expected one record file" in result.output and "keep one" in result.output
+    assert isinstance(result.exception, SystemExit)

@@ -93,9 +93,9 @@ def test_how_much_differs_at_most_is_said_and_of_which_figure(recorded: tuple[Pa
         (0.0, 1e-30, "1, of x (0 in the record, 1e-30 now)"),
         (-0.0, 0.0, "0, of x (-0 in the record, 0 now)"),
         ([1.0, 4.0], [1.0, 3.0], "0.25, of x (4 in the record, 3 now)"),
-        ([1.0], [1.0, 3.0], "1 without one: absent, not finite or of another length"),
-        (1.0, None, "1 without one: absent, not finite or of another length"),
-        (math.nan, 1.0, "1 without one: absent, not finite or of another length"),
+        ([1.0], [1.0, 3.0], "of none; 1 without one: absent, not finite or of another length"),
+        (1.0, None, "of none; 1 without one: absent, not finite or of another length"),
+        (math.nan, 1.0, "of none; 1 without one: absent, not finite or of another length"),
     ],
 )
 def test_relative_differences_are_to_the_larger(then: object, now: object, expected: str):

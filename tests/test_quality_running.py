@@ -71,6 +71,7 @@ def test_only_what_this_machine_lacks_is_3(tmp_path: Path):
 def test_a_damaged_dataset_is_3_and_its_other_trainings_are_not_begun(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
+    fakes.warn_once.cache_clear()  # each text is told once a process
     bad = [replace(fakes.job("damaged", seed), dataset="folder:/faces") for seed in range(6)]
     outcome, _ = run(Plan([*bad, fakes.job("fine", seed=9)]), tmp_path)
     assert outcome.exit_code == running.NOT_POSSIBLE

@@ -104,7 +104,8 @@ def test_a_store_that_fails_is_told_and_synced_later(out: Path, seed: int, how: 
 @pytest.mark.parametrize(
     "told",
     ["(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.experiment_id, datasets.name",
-     '(psycopg.errors.UniqueViolation) duplicate key value violates "dataset_pk"'],
+     '(psycopg.errors.UniqueViolation) duplicate key value violates "dataset_pk"',
+     "(pymysql.err.IntegrityError) (1062, \"Duplicate entry '1-digits-ab' for key 'PRIMARY'\")"],
 )  # fmt: skip
 def test_a_dataset_that_another_training_adds_in_between_is_found(
     out: Path, seed: int, monkeypatch: pytest.MonkeyPatch, told: str

@@ -148,6 +148,7 @@ def test_secrets_in_an_address_are_left_out():
         "postgresql://host/db?user=me&sslpassword=hidden",
         "mysql://me:a@host/db?ssl_passwd=hidden",
         "https://server/api?access_token=hidden",
+        "https://server/api?secret_access_key=hidden&api_key=hidden",
         "mssql+pyodbc:///?odbc_connect=UID%3Dme%3BPWD%3Dhidden",
     ],
 )

@@ -112,7 +112,7 @@ def _largest(pairs: Mapping[str, tuple[Any, Any]]) -> str:
             continue
         differences = ((_relative(a, b), place, a, b) for a, b in zip(*numbers, strict=True))
         found.append(max(differences))
-    told = []
+    told = [] if found else ["of none"]
     if found:
         share, place, then, now = max(found)
         told = [f"{share:.2g}, of {place} ({then:.9g} in the record, {now:.9g} now)"]

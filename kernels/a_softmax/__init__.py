@@ -109,7 +109,7 @@ def _released_schedule(step: float) -> dict[str, float]:
 
 def _psi_weight(options: Mapping[str, Any]) -> str:
     """Of psi in (lambda cos theta + psi) / (1 + lambda)."""
-    share = 1 / (1 + float(options["annealing"]))
+    share = 1 / (1 + float(options.get("annealing", 0.0)))
     return f"psi, which holds the margin, has {share:.0%} of the target's weight"
 
 

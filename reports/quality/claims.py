@@ -39,8 +39,8 @@ def section(
 
 
 _READ = (
-    "Each criterion was written before the trainings that it judges here, its thresholds before "
-    "any; what trial runs changed until then is told in the README. The verdict is worked out from "
+    "Each criterion was written before the trainings that it judges here; what trial runs changed "
+    "until then is told in the README. The verdict is worked out from "
     "the records by the code that states it. 'Undecided' is also what a missing, a diverged or a "
     "single seed leaves. The fewer the seeds, the wider the intervals: a 95% interval over three "
     "reaches 2.5 standard deviations to each side, over five 1.2; so few can show that a large "

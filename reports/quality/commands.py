@@ -175,7 +175,8 @@ def _refuse_options_beside_resume(given: click.Context) -> None:
 
 def _as_recorded(folder: Path) -> dict[str, Any]:
     """The options that the run in this folder was started with."""
-    command = _recorded_command(folder / FILE)
+    path = find(folder)
+    command = _recorded_command(path) if path and path.name == FILE else None
     if command is None:
         raise click.BadParameter(f"expected the folder of a quality run, with its {FILE}; got "
                                  f"{folder}", param_hint="--resume")  # fmt: skip

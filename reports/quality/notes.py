@@ -73,7 +73,9 @@ def waiting(found: Sequence[Group]) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g}%" if share >= 1e-4 else "less than 0.01%"
+    if share < 1e-4:
+        return "less than 0.01%"
+    return f"{100 * share:.2g}%" if share < 0.1 else f"{share:.0%}"
 
 
 COSTS = (

@@ -56,7 +56,7 @@ def _facts(quality: Quality, judged: Sequence[Judged]) -> list[Fact]:
     seeds = {one.seed for one in quality.trainings if one.study in ("closed", "open")}
     return [
         Fact("Networks trained", f"{ran:,}", f"{diverged:,} diverged, {missing:,} not run"),
-        *([Fact("Seeds of a row", f"{len(seeds):,}")] if seeds else []),
+        *([Fact("Seeds of a table's row", f"{len(seeds):,}")] if seeds else []),
         *(
             [Fact("Claims reproduced as a whole", f"{decided:,}", f"of {tried:,} tried")]
             if tried

@@ -17,6 +17,8 @@ from suites.quality.intervals import Interval, interval, paired
 
 from .claim import Estimate, Line, Outcome, Part, Trained, Verdict
 
+LEARNT = 0.5
+
 
 class Unusable(Exception):
     """Why an arm can't be judged; its text is the verdict's reason."""
@@ -84,6 +86,12 @@ class Arms:
             and math.isfinite(value)
         ]
         return interval(found) if found else None
+
+    def learnt(self, arm: str) -> bool:
+        """Whether every network of it tells at least half of its own training images: what one
+        that does not would be worth once trained can't be read off it."""
+        told = [one.metrics.get("train_accuracy") for one in self._arms.get(arm, [])]
+        return all(accuracy is None or accuracy >= LEARNT for accuracy in told)
 
     def first(self, arm: str) -> Trained | None:
         """The arm's training of the lowest seed that went well, for pictures of one network."""

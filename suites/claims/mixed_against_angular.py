@@ -77,7 +77,8 @@ def _on(dataset: str, arms: Arms) -> Finding:
         estimates.append(estimate(f"verification on {dataset}, a-softmax - {name}", gain))
     means = {
         name: judging.interval(list(arms.values(arm_of(name, dataset), "map_at_r").values())).mean
-        for name in (*MIXED, ANGULAR)
+        for name in ARMS
+        if arm_of(name, dataset) in arms
     }
     best = max(means, key=lambda name: means[name])
     reason = (
