@@ -22,6 +22,12 @@ BIN := $(VENV)/bin
 # The lock pins every version of every extra; a target installs only the extras that it needs.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(PIP_ARGS)
 
+# Without an NVIDIA GPU: the CPU build of torch where the index has it, else a word on what comes.
+TORCH_BUILD := $(BIN)/python .ci/which_torch.py $(PIP_ARGS)
+
+# By itself first: an environment of before version 0.2 has the suite under the library's name.
+LIBRARY := $(INSTALL) --no-deps --editable ./kernels
+
 # The peer that only an NVIDIA GPU can run brings hundreds of MB: left out where there is none.
 PEERS := peers$(if $(shell command -v nvidia-smi),$(COMMA)gpu-peers)
 
@@ -86,7 +92,9 @@ data:  ## install Fashion-MNIST and the fonts of the glyphs (Debian; asks sudo i
 	$(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $(DATA_PACKAGES)
 
 picture: $(VENV)/.bench  ## the README's picture, of PAGE; needs Chromium
-	$(BIN)/python -m reports.pdf $(PAGE) reports/published/report.png
+	rm -f reports/published/.picture.png
+	$(BIN)/python -m reports.pdf $(PAGE) reports/published/.picture.png
+	mv reports/published/.picture.png reports/published/report.png
 
 chromium:  ## install Chromium for page tests and PDF (Debian; asks sudo if not root)
 	$(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends chromium fonts-dejavu-core
@@ -120,7 +128,7 @@ format: $(VENV)/.lint  ## let ruff format and mend what it can
 lock: $(VENV)/.lock  ## make requirements.lock anew from pyproject.toml
 	$(BIN)/pip-compile --quiet --all-extras --strip-extras --no-annotate --no-header --upgrade \
 	  --no-emit-find-links --no-emit-index-url --no-emit-trusted-host --allow-unsafe \
-	  --constraint <(printf 'torch==$(TORCH)\ntriton==$(TRITON)\n') --output-file requirements.lock pyproject.toml
+	  --constraint <(printf 'torch==$(TORCH)\ntriton==$(TRITON)\n') --output-file requirements.lock kernels/pyproject.toml pyproject.toml
 	sed -i -E -e '1i # Every version of every extra, made by `make lock`. Used as a constraint: extras choose what is installed.' -e 's/^(torch==[0-9.]+)\+[a-z0-9.]+/\1/' -e '/^nvidia-cutlass/!{/^(nvidia-(c|n)|cuda-)/d}' requirements.lock
 
 clean:  ## remove the environment and what tools left; records and reports stay
@@ -130,20 +138,28 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.bench: pyproject.toml requirements.lock | $(VENV)/bin/python
-	$(INSTALL) --editable '.[quality,$(PEERS)]'
+$(VENV)/.bench: pyproject.toml kernels/pyproject.toml requirements.lock | $(VENV)/bin/python
+	$(TORCH_BUILD)
+	$(LIBRARY)
+	$(INSTALL) --editable ./kernels --editable '.[quality,$(PEERS)]'
 	@touch $@
 
-$(VENV)/.history: pyproject.toml requirements.lock | $(VENV)/bin/python
-	$(INSTALL) --editable '.[history]'
+$(VENV)/.history: pyproject.toml kernels/pyproject.toml requirements.lock | $(VENV)/bin/python
+	$(TORCH_BUILD)
+	$(LIBRARY)
+	$(INSTALL) --editable ./kernels --editable '.[history]'
 	@touch $@
 
-$(VENV)/.test: pyproject.toml requirements.lock | $(VENV)/bin/python
-	$(INSTALL) --editable '.[quality,$(PEERS),history,test,pages]'
+$(VENV)/.test: pyproject.toml kernels/pyproject.toml requirements.lock | $(VENV)/bin/python
+	$(TORCH_BUILD)
+	$(LIBRARY)
+	$(INSTALL) --editable ./kernels --editable '.[quality,$(PEERS),history,test,pages]'
 	@touch $@
 
-$(VENV)/.lint: pyproject.toml requirements.lock | $(VENV)/bin/python
-	$(INSTALL) --editable '.[quality,peers,history,test,pages,lint]'
+$(VENV)/.lint: pyproject.toml kernels/pyproject.toml requirements.lock | $(VENV)/bin/python
+	$(TORCH_BUILD)
+	$(LIBRARY)
+	$(INSTALL) --editable ./kernels --editable '.[quality,peers,history,test,pages,lint]'
 	@touch $@
 
 $(VENV)/.lock: pyproject.toml | $(VENV)/bin/python

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.loss import Inputs
+from marginbench.loss import Inputs
 
 from . import verdict
 from .contenders import BASE
@@ -45,21 +45,23 @@ def measure(
     seed: int,
     *,
     every: bool = True,
+    only: str = "",
     eager: Candidate | None = None,
     truths: dict[str, Truth] | None = None,
     mode: str = "",
 ) -> list[Row]:
     """Rows of every candidate that has a callable; the others are the caller's.
 
-    ``every`` asks for all reductions, however large the case; ``eager`` is the base of comparison
-    if it is not among the candidates; ``truths`` holds by reduction what the caller has already,
-    and gets the rest; ``mode`` is put on each row: the interpreter's, for one. A contender that
-    fails, changes its inputs or gives nonsense takes only its own rows.
+    ``every`` asks for all reductions, however large the case, ``only`` for one; ``eager`` is the
+    base of comparison if it is not among the candidates; ``truths`` holds by reduction what the
+    caller has already, and gets the rest; ``mode`` is put on each row: the interpreter's, for one.
+    A contender that fails, changes its inputs or gives nonsense takes only its own rows.
     """
     rows: list[Row] = []
     base = eager or next(c for c in candidates if c.name == BASE)
     known = {} if truths is None else truths
-    for reduction in reductions(subject, every=every):
+    asked = (only,) if only and subject.differentiable else reductions(subject, every=every)
+    for reduction in asked:
         of = {"reduction": reduction} if subject.differentiable else {}
         if mode:
             of["mode"] = mode
@@ -119,6 +121,8 @@ def _rows(
     protocol: dict[str, object] = {"against": truth.against, **candidate.protocol}
     if found.limit is not None:
         protocol["limit"] = found.limit
+    if found.flipped:
+        protocol["flipped"] = list(found.flipped)
     row = Row(candidate.name, found.metric, narrowed, status, reason, found.value, [], protocol)
     if found.metric != "relative_error" or candidate.name == BASE or found.value is None:
         return [row]

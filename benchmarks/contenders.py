@@ -9,13 +9,15 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from kernels.loss import Contender, Shape
+from marginbench import stress
+from marginbench.loss import Contender, Shape
 
 from . import machine
 from .rows import Candidate, Subject, explain
 
 REFERENCE = "reference"
 BASE = "eager"
+_ORDINARY = "another library's function: compared on ordinary data alone"
 NOT_AFFORDED = (
     "this preset does not afford torch.compile's first call (many seconds) in this case; "
     "marginbench run --rigorous does"
@@ -28,8 +30,10 @@ def candidates(
     compile: bool,
     only: Collection[str] | None = None,
     interpreted: bool = False,
+    data: str = "",
 ) -> list[Candidate]:
-    """Every contender but the reference, eager first; ``only`` narrows them, eager stays.
+    """Every contender but the reference, eager first; ``only`` narrows them, eager stays; ``data``
+    names the case's.
 
     ``interpreted`` asks what Triton's interpreter can do instead: contenders that need CUDA are
     taken on the CPU if they declare themselves interpretable.
@@ -42,7 +46,7 @@ def candidates(
         reason = unavailable(
             contender, subject.shape, subject.dtype, subject.device,
             compile=compile, interpreted=interpreted,
-        )  # fmt: skip
+        ) or unfit(contender, data)  # fmt: skip
         found.append(Candidate(contender, None, reason) if reason else _load(subject, contender))
     return sorted(found, key=lambda candidate: candidate.name != BASE)
 
@@ -73,6 +77,18 @@ def unavailable(
     if limit:
         return limit
     return NOT_AFFORDED if contender.compiled and not compile else ""
+
+
+def is_peer(contender: Contender) -> bool:
+    """The function of another library."""
+    return any(need.startswith("package:") for need in contender.needs)
+
+
+def unfit(contender: Contender, data: str) -> str:
+    """Why the contender is not held to data of this kind; empty where it is."""
+    if data not in stress.KINDS:
+        return ""
+    return _ORDINARY if is_peer(contender) else contender.unfit.get(data, "")
 
 
 def _load(subject: Subject, contender: Contender) -> Candidate:

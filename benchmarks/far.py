@@ -23,8 +23,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 from triton.runtime import interpreter
 
-from kernels.drawing import Batch
-from kernels.loss import Loss, Shape, Variant
+from marginbench.drawing import Batch
+from marginbench.loss import Loss, Shape, Variant
+
+from . import library
 
 # Operations on tensors of more elements than these are not carried out.
 LARGE = 1 << 27
@@ -166,7 +168,7 @@ def launches(
     much as comes before a tensor that is too large."""
     function = loss.resolve(variant.contender(contender).entry)
     package = loss.package.rpartition(".")[0]
-    launching = sys.modules[f"{package}.machines.launching"]
+    launching = library.shared(package, "launching")
     with _Lazy():
         arguments = dict(variant.arguments(batch_of(shape, getattr(torch, dtype))))
     leaves = [arguments[name].requires_grad_() for name in variant.differentiable]
@@ -188,8 +190,21 @@ def fill_norms(found: list[Any]) -> None:
     wrote it, is near no other, and near ones are read again."""
     for launch in found:
         if launch.kernel.fn.__name__ == "_squared_norms_kernel":
-            squares = launch.arguments["x_ptr"].float().square()
-            launch.arguments["norm_ptr"].copy_(squares.sum(dim=1))
+            x_BD = launch.arguments["x_ptr"].float()
+            launch.arguments["norm_ptr"].copy_(x_BD.square().sum(dim=1))
+            if launch.arguments.get("units_ptr") is not None:
+                launch.arguments["moved_ptr"].copy_(x_BD)
+                launch.arguments["units_ptr"].fill_(1)
+
+
+def leave_no_doubt(found: list[Any]) -> None:
+    """Embeddings that are all zeros are all equally far: kernels that choose would settle every
+    pair anew, and not get far. Rounding that is NaN, as with a NaN among the embeddings, leaves
+    nothing to settle."""
+    for launch in found:
+        for name in ("lowest_ptr", "highest_ptr"):
+            if name in launch.arguments:
+                launch.arguments[name].fill_(float("nan"))
 
 
 def programs_of(launch: Any) -> list[int]:

@@ -4,8 +4,8 @@ Needs torch and Triton, and nothing else that is not Python's own; what is missi
 named with what it would add. Without a GPU, ``--dry-run`` goes through the same plan on a CPU with
 tiny shapes: its records say so, and no report takes them.
 
-Exit codes: 0 fine, 1 something is wrong or failed, 2 bad usage, 3 it can't be measured here, 130
-interrupted.
+Exit codes: 0 fine, 1 something is wrong or failed, 2 bad usage, 3 it can't be measured here, or
+nothing was, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -60,14 +60,20 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
         "--dry-run", action="store_true", help="the same plan on a CPU, tiny shapes; no evidence"
     )
     parser.add_argument(
-        "--out", type=Path,
-        help="a folder for the records; one that holds a session goes on with what it lacks  "
+        "--out", type=_folder,
+        help="a new or empty folder for the records; one of a session goes on with what it lacks  "
         "[default: reports/out/gpu-<time>]",
     )  # fmt: skip
     parser.add_argument(
         "--minutes", type=_minutes, default=8.0, help="time for all of it  [default: 8]"
     )
     return parser.parse_args(words)
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a folder; got an empty path (here is .)")
+    return Path(text)
 
 
 def _minutes(text: str) -> float:

@@ -31,7 +31,7 @@ import torch
 
 from suites.cases import Case
 
-from . import machine
+from . import library, machine
 from .truth import Truth
 
 MODE = "interpreter"
@@ -43,9 +43,11 @@ _COMMAND = (sys.executable, "-m", "benchmarks.interpreted")
 def contenders(case: Case, only: Collection[str] | None = None) -> list[str]:
     """Which contenders of a case are left to the interpreter: those of the agreement suite, on
     the CPU, that need CUDA and declare that they can be interpreted."""
-    from kernels import catalogue
+    from marginbench import catalogue
 
-    if case.suite != "agreement" or case.device != "cpu" or machine.missing("triton"):
+    if case.suite != "agreement" or case.device != "cpu" or not case.interpret:
+        return []
+    if machine.missing("triton"):
         return []
     return [
         contender.name
@@ -138,14 +140,7 @@ class Interpreter:
                     pipe.close()
 
     def _spawn(self) -> None:
-        environment = {
-            **os.environ,
-            "TRITON_INTERPRET": "1",
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(
-                filter(None, (str(machine.ROOT), os.environ.get("PYTHONPATH")))
-            ),
-        }
+        environment = library.environment(TRITON_INTERPRET="1", OMP_NUM_THREADS="1")
         self._child = subprocess.Popen(
             self._command, cwd=machine.ROOT, env=environment, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -208,12 +203,12 @@ def hear(child: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) -> 
 
 def answer(message: dict[str, Any]) -> dict[str, Any]:
     """One case, in the child: the rows of the asked contenders, or the reason for none."""
-    from kernels import catalogue
-    from kernels.loss import Shape
+    from marginbench import catalogue
+    from marginbench.loss import Shape
 
     from . import agreement
     from .contenders import BASE, candidates
-    from .measurement import draw
+    from .measurement import draw, only_reduction
     from .rows import Subject, explain, not_run
 
     start = time.perf_counter()
@@ -225,7 +220,7 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
         loss = catalogue.get(case.loss)
         subject = Subject(loss, loss.variant(case.variant), case.shape, case.dtype, case.device)
         asked = message["contenders"]
-        found = candidates(subject, compile=False, only=asked, interpreted=True)
+        found = candidates(subject, compile=False, only=asked, interpreted=True, data=case.data)
         eager = next(c for c in found if c.name == BASE)
         mine = [c for c in found if c.name in asked]
         metrics = agreement.metrics(subject)[:1]
@@ -238,8 +233,9 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
             truths[reduction] = Truth(subject, inputs, reduction, eager, case.seed)
             truths[reduction].take_over(handed)
         rows += agreement.measure(
-            subject, mine, inputs, case.seed, eager=eager, truths=truths, mode=MODE
-        )
+            subject, mine, inputs, case.seed, only=only_reduction(case), eager=eager,
+            truths=truths, mode=MODE,
+        )  # fmt: skip
     except Exception as error:
         reason = explain(error)
     seconds = time.perf_counter() - start

@@ -6,6 +6,8 @@ off, where a GPU rounds to nearest even. After `correct_bfloat16`:
 
 - ``tl.dot`` widens bfloat16 operands to float32 (exact) before it multiplies them, as the tensor
   cores do with float32 accumulation;
+- ``tl.dot`` sums every entry of a product alike, as a GPU does: numpy's float32 product takes
+  another order for some columns, so that class weights that are equal would get unequal logits;
 - a cast from float32 to bfloat16 rounds to nearest even, and a NaN stays a NaN;
 - any other arithmetic or reduction on bfloat16 raises TypeError: a kernel casts to float32 first.
 
@@ -81,15 +83,14 @@ def _correct_casts(builder: Any, handle: Any, tl: Any) -> None:
 
 
 def _correct_dot(builder: Any, handle: Any, tl: Any) -> None:
-    dot = builder.create_dot
-
     def operand(value):
-        if value.dtype.scalar == tl.bfloat16:
-            return handle(widen(value.data), tl.float32)
-        return value
+        numbers = widen(value.data) if value.dtype.scalar == tl.bfloat16 else value.data
+        return numbers.astype(np.float64)
 
-    def create_dot(self, a, b, *args):
-        return dot(self, operand(a), operand(b), *args)
+    def create_dot(self, a, b, sums, *args):
+        # In float64 no order shows once the sums are rounded.
+        product = np.matmul(operand(a), operand(b)).astype(sums.data.dtype)
+        return handle(product + sums.data, sums.dtype.scalar)
 
     builder.create_dot = create_dot
 

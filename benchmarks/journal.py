@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kernels import catalogue
+from marginbench import catalogue
 from suites.cases import Case
 from suites.presets import Preset
 
-from . import machine
+from . import folders, kinds, machine
 from .record_files import FILE
 from .records import (
     CaseEnd,
@@ -39,14 +39,15 @@ class Journal:
 
     Opening cuts off a last line that was being written when the run was killed; ``before`` is
     what an earlier session of the run left. Raises RecordError where the file is damaged or
-    another process is writing it.
+    another process is writing it, and `folders.Refused` where the folder holds something else.
     """
 
+    KIND = kinds.RUN
     RESUME = "marginbench run --resume"
 
     def __init__(self, out_dir: Path) -> None:
         self.path = out_dir / FILE
-        out_dir.mkdir(parents=True, exist_ok=True)
+        folders.make(out_dir, self.KIND, "--out")
         self._lock = os.open(out_dir / f".{FILE}.lock", os.O_WRONLY | os.O_CREAT, 0o644)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,6 +66,9 @@ class Journal:
         self.run = earlier[0].run if earlier else uuid.uuid4().hex
         self.session = uuid.uuid4().hex
         self.worse = sum(result.status == "worse" for result in self.before.results)
+        cells = [result.status for result in self.before.results]
+        cells += [training.status for training in self.before.trainings]
+        self.measured = len(cells) - cells.count("not_run")
         self._common: dict[str, Any] = {"run": self.run, "session": self.session}
         self._preset = ""
 
@@ -88,6 +92,7 @@ class Journal:
             if row.contender != "eager":
                 command += f",{row.contender}"
             self.worse += row.status == "worse"
+            self.measured += row.status != "not_run"
             self._writer.append(
                 Result(**self._common, case=key, provenance=provenance(command), **asdict(row))
             )
@@ -98,6 +103,7 @@ class Journal:
     def training(self, fields: dict[str, Any]) -> None:
         """One trained network; ``fields`` as in `records.Training`."""
         loss, seed = fields["loss"], fields["seed"]
+        self.measured += fields["status"] != "not_run"
         command = f"marginbench run{self._preset} --suite training --loss {loss} --seed {seed}"
         self._writer.append(Training(**self._common, provenance=provenance(command), **fields))
 

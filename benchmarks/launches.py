@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kernels import catalogue
-from kernels.drawing import Batch
-from kernels.loss import Loss, Shape, Variant
-from kernels.machines.launching import DEFAULT_ARCHITECTURE, Launch, recorded
+from marginbench import catalogue
+from marginbench.drawing import Batch
+from marginbench.loss import Loss, Shape, Variant
+from marginbench.shared.launching import DEFAULT_ARCHITECTURE, Launch, recorded
 
 from .recipes import Recipe, recipe
 
@@ -131,8 +131,12 @@ def recipes(target: str, losses: Collection[str] | None = None) -> list[Recipe]:
 
     So that all of it compiles in two minutes, some stand for others that compile alike: bfloat16
     for float16 where rows begin anywhere; and away from the default target, of kernels without a
-    matrix product, bfloat16 for float16, and wide rows for those that begin anywhere.
+    matrix product, bfloat16 for float16, and wide rows for those that begin anywhere. Raises
+    RuntimeError where a loss can't be imported: its kernels would be missed by nobody.
     """
+    for failure in catalogue.failures():
+        if not losses or failure.name in losses:
+            raise RuntimeError(f"{failure.name} fails to import: {failure.reason}")
     of = [o for o in origins(losses) if o.shape.dim % 16 == 0 or o.dtype != "float16"]
     found: dict[Recipe, None] = {}
     for origin, launches in recordings(target, of):

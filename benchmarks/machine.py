@@ -82,7 +82,7 @@ def information() -> dict[str, Any]:
 
     facts["torch_threads"] = torch.get_num_threads()
     if not missing("triton"):
-        from kernels.machines.launching import FP_FUSION
+        from marginbench.shared.launching import FP_FUSION
 
         facts["triton_fp_fusion"] = FP_FUSION
     if missing("cuda"):
@@ -184,7 +184,7 @@ def _git(*arguments: str) -> str | None:
 
 def doctor() -> dict[str, dict[str, Any]]:
     """What this machine can measure and what it can't, as titled tables of plain facts."""
-    from kernels import catalogue
+    from marginbench import catalogue
 
     head, dirty = commit()
     cuda, compiler = missing("cuda"), missing("compiler")

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from kernels import catalogue, drawing
-from kernels.loss import Inputs
-from suites.cases import Case
+from marginbench import catalogue, drawing, stress
+from marginbench.loss import Inputs
+from suites.cases import Case, compared
 from suites.presets import Preset
 
 from . import agreement, clock, memory
@@ -44,8 +44,8 @@ class Measurement:
     def __post_init__(self) -> None:
         loss = catalogue.get(self.case.loss)
         self.subject = Subject(
-            loss, loss.variant(self.case.variant), self.case.shape, self.case.dtype,
-            self.case.device,
+            loss, compared(self.case.suite, loss.variant(self.case.variant)), self.case.shape,
+            self.case.dtype, self.case.device,
         )  # fmt: skip
 
     def rows(self) -> Iterator[list[Row]]:
@@ -93,7 +93,7 @@ class Measurement:
 
     def _parts(self) -> Iterator[list[Row]]:
         case = self.case
-        found = candidates(self.subject, compile=case.compile, only=self.only)
+        found = candidates(self.subject, compile=case.compile, only=self.only, data=case.data)
         timed = "speed" in case.measures
         pool = [draw(case, self.subject, k) for k in range(POOL if timed else 1)]
         eager = next(c for c in found if c.name == BASE)
@@ -112,7 +112,8 @@ class Measurement:
         if "agreement" in case.measures:
             rows = agreement.measure(
                 self.subject, able, pool[0], case.seed,
-                every=case.suite == "agreement", eager=eager, truths=self.truths,
+                every=case.suite == "agreement", only=only_reduction(case), eager=eager,
+                truths=self.truths,
             )  # fmt: skip
             able, voided = self._void_the_wrong(able, rows)
             yield rows + voided
@@ -256,9 +257,17 @@ def draw(case: Case, subject: Subject, number: int) -> Inputs:
         from suites.real import batch
 
         found = batch(case.shape, seed, unit=unit)
+    elif case.data in stress.KINDS:
+        found = stress.KINDS[case.data].make(case.shape, seed, unit)
     else:
         found = drawing.random_batch(case.shape, seed, unit=unit)
     return drawing.inputs(subject.variant, found, case.dtype, case.device)
+
+
+def only_reduction(case: Case) -> str:
+    """On data where losses go wrong the reductions, which differ in the last step alone, would go
+    wrong alike: the terms are compared, each with a gradient of its own from above."""
+    return "none" if case.data in stress.KINDS else ""
 
 
 def _call(subject: Subject, function: Callable[..., Any], truth: Truth) -> Callable[[], Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kernels import catalogue
+from marginbench import catalogue
 from suites.cases import Case
 from suites.presets import Preset
 

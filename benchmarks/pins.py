@@ -52,16 +52,16 @@ def path_for(version: str, folder: Path = FOLDER) -> Path:
 
 
 def read(path: Path) -> list[Row]:
-    """Raises PinError naming the line that is no row."""
-    rows = []
+    """Raises PinError naming the line that is no row, or whose row comes twice."""
+    rows: dict[Key, Row] = {}
     for number, line in enumerate(path.read_text().splitlines(), 1):
         try:
             row = json.loads(line)
-            key(row)
+            if rows.setdefault(key(row), row) is not row:
+                raise ValueError("twice")
         except (ValueError, KeyError, TypeError) as error:
             raise PinError(f"{path}:{number}: expected a row of pins; {error!r}") from None
-        rows.append(row)
-    return rows
+    return list(rows.values())
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:

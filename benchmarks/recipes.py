@@ -109,7 +109,7 @@ class Recipe:
 
 
 def recipe(launch: Any) -> Recipe:
-    """The recipe of a `kernels.machines.launching.Launch`."""
+    """The recipe of a `marginbench.shared.launching.Launch`."""
     kernel, given = launch.kernel, launch.arguments
     constants = frozenset(p.name for p in kernel.params if p.is_constexpr)
     names = [name for name in kernel.arg_names if name in given]

@@ -6,11 +6,12 @@ machine that has only torch can write one.
 
 from __future__ import annotations
 
+import json
 import lzma
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 FILE = "records.jsonl"
 PACKED = f"{FILE}.xz"
@@ -42,6 +43,16 @@ def opened(path: Path, errors: str = "strict") -> IO[str]:
     if is_packed(path):
         return lzma.open(path, "rt", encoding="utf-8", errors=errors)
     return path.open(encoding="utf-8", errors=errors)
+
+
+def head(path: Path) -> dict[str, Any]:
+    """The first line of a record file, which is its session's; empty where it can't be read."""
+    try:
+        with opened(path) as texts:
+            found = json.loads(texts.readline())
+    except (OSError, ValueError, EOFError, lzma.LZMAError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def resumption(path: Path) -> str:

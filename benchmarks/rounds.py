@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels.loss import Inputs
+from marginbench.loss import Inputs
 
 from .agreement import TIMED_REDUCTION, same_bits
 from .clock import Clock, Sample, no_collection

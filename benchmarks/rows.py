@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels.loss import Contender, Inputs, Loss, Shape, Variant
+from marginbench.loss import Contender, Inputs, Loss, Shape, Variant
 
 
 @dataclass
@@ -38,6 +38,10 @@ class Outputs:
 
     value: tuple[Tensor, ...]
     grads: dict[str, Tensor | None]
+
+    def named(self) -> dict[str, Tensor | None]:
+        """Every compared quantity by name: ``value``, ``grad:embeddings``, ..."""
+        return {"value": self.value[0], **{f"grad:{k}": g for k, g in self.grads.items()}}
 
     def kept(self) -> Outputs:
         """Copies that no later call can reach."""
@@ -91,7 +95,7 @@ def clear_gradients(inputs: Inputs) -> None:
 @dataclass
 class Candidate:
     """A contender of a case with its callable, or the reason why it is not run. ``tiles``: what
-    its kernels of ours were launched with, as `kernels.machines.tuning.choices` has it, by key."""
+    its kernels of ours were launched with, by key (`marginbench.shared.tuning.choices`)."""
 
     contender: Contender
     function: Callable[..., Any] | None = None
@@ -113,7 +117,7 @@ class Candidate:
         if "triton" not in self.contender.needs:
             yield
             return
-        from kernels.machines import tuning
+        from marginbench.shared import tuning
 
         with tuning.watched() as choices:
             try:

@@ -1,4 +1,4 @@
-"""``marginbench sanitize``: hands the jobs of `sanitizing` to workers and gives the verdict.
+"""Hands the jobs of `sanitizing` to workers and gives the verdict.
 
 Every line of every @triton.jit function that reads or writes memory has to have been reached by at
 least one lane that isn't masked off: a kernel that nothing ran is a failure. And every argument
@@ -12,14 +12,13 @@ import ast
 import itertools
 import multiprocessing
 import os
-import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kernels import catalogue
+from marginbench import catalogue
 
 from .sanitizing import Tally, jobs, work
 
@@ -111,10 +110,16 @@ def rows(tally: Tally, known: list[Site]) -> list[Row]:
 def check(tell: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Row], int]:
     """Do all jobs (those whose name holds ``only``), told one by one; the exit code comes last:
     1 for a finding, a problem, or a line or a far argument that nothing reached, 3 where a worker
-    process died or the interpreter isn't as expected."""
-    plan = [job for job in jobs() if only in str(job)]
+    process died, the interpreter isn't as expected, or there was no job or no kernel."""
+    plan, known = [job for job in jobs() if only in str(job)], sites()
     environment = {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     tally, code = Tally(), CLEAN
+    for there, what in ((plan, f"job's name holds {only!r}"), (known, "kernel reaches memory")):
+        if not there:
+            tally.problems.append(f"nothing was checked: no {what}")
+            code = COULD_NOT_RUN
+    if code:
+        return tally, rows(tally, known), code
     os.environ.update(environment)  # a worker imports kernels anew and finds it
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
@@ -130,36 +135,6 @@ def check(tell: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Row]
                 tally.problems.append(f"{job}: {type(error).__name__}: {error}")
                 code = COULD_NOT_RUN
             tell(done, len(plan), str(job))
-    table = rows(tally, sites())
+    table = rows(tally, known)
     wrong = tally.findings or tally.problems or any(row.verdict != "clean" for row in table)
     return tally, table, code or (FOUND if wrong else CLEAN)
-
-
-def command(only: str = "") -> int:
-    """What ``marginbench sanitize`` prints; returns its exit code."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console() if Console().is_terminal else Console(width=160)
-    begun = time.monotonic()
-
-    def tell(done: int, total: int, job: str) -> None:
-        console.print(f"{done}/{total} {time.monotonic() - begun:.0f} s  {job}", highlight=False)
-
-    tally, table, code = check(tell, only=only)
-    shown = Table("function", "launches", "far", "lanes", "accesses", "past 2^31", "verdict",
-                  title="Loads, stores and atomics inside their tensors")  # fmt: skip
-    for row in table:
-        reached = f"{row.reached}/{row.sites}"
-        shown.add_row(row.function, str(row.launches or ""), str(row.far or ""), f"{row.lanes:,}",
-                      reached, ", ".join(row.beyond), row.verdict)  # fmt: skip
-    console.print(shown)
-    for finding in dict.fromkeys(map(str, tally.findings)):
-        console.print(f"[red]out of bounds[/] {finding}", highlight=False)
-    for problem in tally.problems:
-        console.print(f"[red]failed[/] {problem}", highlight=False)
-    outcome = {CLEAN: "clean", FOUND: "found something", COULD_NOT_RUN: "could not run"}[code]
-    lanes = sum(tally.lanes.values())
-    console.print(f"{outcome}: {sum(tally.launches.values())} launches, {sum(tally.far.values())} "
-                  f"far programs, {lanes:,} lanes")  # fmt: skip
-    return code

@@ -23,7 +23,7 @@ from .measurement import Measurement
 from .order import expected_s, ordered
 from .rows import Row, not_run
 
-FINE, FAILED, INTERRUPTED = 0, 1, 130
+FINE, FAILED, NOT_MEASURED, INTERRUPTED = 0, 1, 3, 130
 _LEAST_SHARE = 0.2
 # Before this many expected seconds are behind, they say nothing about the rest.
 _ENOUGH_S = 5.0
@@ -47,7 +47,8 @@ Progress = Callable[[Step], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """``exit_code``: 0, 1 where a contender was found wrong, 130 where it was interrupted."""
+    """``exit_code``: 0, 1 where a contender was found wrong, 3 where nothing was measured at all,
+    130 where it was interrupted."""
 
     exit_code: int
     records: Path
@@ -138,7 +139,8 @@ class _Session:
 
     def _outcome(self, code: int) -> Outcome:
         worse = self.journal.worse
-        code = FAILED if code == FINE and worse else code
+        if code == FINE:
+            code = FAILED if worse else FINE if self.journal.measured else NOT_MEASURED
         return Outcome(code, self.journal.path, self.step.done, self.step.total, worse)
 
     def _cases(self, todo: list[Case]) -> None:

@@ -79,7 +79,7 @@ class _NoDriver:
 
 
 def compile_ahead(launch: Any, target: str) -> Facts:
-    """Compile a `kernels.machines.launching.Launch` (or a Recipe) for one of TARGETS.
+    """Compile a `marginbench.shared.launching.Launch` (or a Recipe) for one of TARGETS.
 
     Raises RuntimeError where the kernel was imported for the interpreter, and what Triton raises
     where it doesn't compile.

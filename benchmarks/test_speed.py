@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from kernels import catalogue
+from marginbench import catalogue
 from suites.cases import Case, plan
 from suites.presets import PRESETS
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import functools
 import math
+import statistics
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from kernels.loss import Inputs
+from marginbench.loss import Inputs
 
-from . import indices, tolerance
+from . import flips, indices, tolerance
 from .contenders import BASE, REFERENCE
 from .rows import Candidate, Outputs, Subject
+
+if TYPE_CHECKING:
+    from marginbench.selections import Selection
 
 # float64 elements that the reference may go through: one or two seconds of a CPU.
 REFERENCE_ELEMENTS = 40_000_000
@@ -41,7 +46,8 @@ class Truth:
         self.subject, self.inputs, self.reduction = subject, inputs, reduction
         self.upstream = upstream(subject, reduction, seed)
         self._eager, self._seed = eager, seed
-        self._moves: dict[float, list[dict[str, float]]] = {}
+        self._moves: dict[tuple[float, bool], list[dict[str, float]]] = {}
+        self._affordable = affordable
         by_reference = elements(subject) <= affordable
         self.against = "reference" if by_reference else "eager in float64"
         self._function = subject.loss.resolve(
@@ -64,12 +70,58 @@ class Truth:
 
     @functools.cached_property
     def eager_errors(self) -> dict[str, float]:
-        """Eager's error by quantity; empty where eager did not run."""
+        """Eager's error by quantity, without that of the ties which it decided the other way;
+        empty where eager did not run."""
         try:
             found = self.errors(self.eager)
         except Exception:
             return {}
+        bound = tolerance.bound(self.subject.shape, self.subject.dtype)
+        if self.subject.differentiable and any((e or 0.0) > bound for e, _ in found.values()):
+            flipped = flips.explaining(self, self.eager)
+            found = self.errors(self.eager, flipped.outputs) if flipped else found
         return {name: error for name, (error, _) in found.items() if error is not None}
+
+    def usual_error(self, name: str) -> float:
+        """Eager's error, or how large it is usually, from its errors with the inputs' columns in
+        several orders; usually at most, where it is made of so few rows that it may be small by
+        chance."""
+        error, want = self.eager_errors.get(name, 0.0), self.outputs.named()[name]
+        got = self.eager.named()[name]
+        if got is None or want is None:
+            return error
+        few = tolerance.numbers_in(got.double() - want) < tolerance.FEW
+        found = [other.eager_errors.get(name, 0.0) for other in self._reordered]
+        usual = math.sqrt(statistics.fmean(e * e for e in found))
+        return max(error, tolerance.LUCK * usual if few else usual)
+
+    @functools.cached_property
+    def _reordered(self) -> list[Truth]:
+        return [
+            Truth(
+                self.subject, tolerance.reordered(self.inputs, self._seed + number),
+                self.reduction, self._eager, self._seed, affordable=self._affordable,
+            )
+            for number in range(tolerance.ORDERS)
+        ]  # fmt: skip
+
+    @functools.cached_property
+    def selection(self) -> Selection | None:
+        """What the definition decides here, and what rounding could turn of it; None for one that
+        decides nothing, and where the decisions are too many to list."""
+        variant, shape = self.subject.variant, self.subject.shape
+        # A base that the gate compares with may be older than the field.
+        entry = getattr(variant, "selection", "")
+        if not entry or variant.reference_elements(shape) > self._affordable:
+            return None
+        return self.subject.loss.resolve(entry)(
+            **tolerance.widened(self.inputs).tensors, **variant.options,
+            within=tolerance.accumulated(shape, self.subject.dtype),
+        )  # fmt: skip
+
+    def selecting(self, taken: Tensor) -> Outputs:
+        """The reference's outputs on these inputs if it took this in the place of its own."""
+        return self._exact(tolerance.widened(self.inputs), taken)
 
     def to_hand_over(self) -> dict[str, object]:
         """The outputs as plain tensors, for another process; see `take_over`."""
@@ -80,40 +132,47 @@ class Truth:
         """Outputs that another process computed from the same case, so that nobody does again."""
         self.__dict__.update({name: Outputs(*parts) for name, parts in handed.items()})
 
-    def movement(self, name: str, by: float, enough: float) -> float:
+    def movement(self, name: str, by: float, enough: float, *, held: bool) -> float:
         """How far a quantity of the exact result moves when the inputs move by ``by``: the
-        farthest of several random moves, or the first that is ``enough``."""
-        moves = self._moves.setdefault(by, [])
+        farthest of several random moves, or the first that is ``enough``. ``held`` keeps what the
+        definition selects here, so that no move is a jump."""
+        moves = self._moves.setdefault((by, held), [])
         farthest = 0.0
         for number in range(tolerance.MOVES):
             if number == len(moves):
-                moves.append(self._move(by, number))
+                moves.append(self._move(by, number, held))
             farthest = max(farthest, moves[number].get(name, 0.0))
             if farthest >= enough:
                 break
         return farthest
 
-    def _move(self, by: float, number: int) -> dict[str, float]:
+    def _move(self, by: float, number: int, held: bool) -> dict[str, float]:
         inputs = tolerance.moved(tolerance.widened(self.inputs), by, self._seed + number)
-        found = self.errors(self._exact(inputs))
+        selection = self.selection if held and self.subject.differentiable else None
+        moved = self._exact(inputs, None if selection is None else selection.taken)
+        found = self.errors(moved)
         return {n: math.inf if error is None else error for n, (error, _) in found.items()}
 
-    def _exact(self, inputs: Inputs) -> Outputs:
+    def _exact(self, inputs: Inputs, selected: Tensor | None = None) -> Outputs:
+        function = self._function
+        if selected is not None:
+            entry = self.subject.variant.contender(REFERENCE).entry
+            function = functools.partial(self.subject.loss.resolve(entry), selected=selected)
         threads = torch.get_num_threads()
         if self.against == "reference":
             # Mostly small operators in a loop; and one order of its sums on every machine.
             torch.set_num_threads(1)
         try:
-            return self.subject.evaluate(self._function, inputs, self.reduction, self.upstream)
+            return self.subject.evaluate(function, inputs, self.reduction, self.upstream)
         finally:
             torch.set_num_threads(threads)
 
-    def errors(self, got: Outputs) -> Errors:
-        """Of every output against the truth."""
+    def errors(self, got: Outputs, wanted: Outputs | None = None) -> Errors:
+        """Of every output against the truth, or against ``wanted`` in its place."""
         if self.subject.variant.output == "indices":
             return self._index_errors(got)
-        wanted = named(self.outputs)
-        return {name: error_of(out, wanted[name]) for name, out in named(got).items()}
+        theirs = (wanted or self.outputs).named()
+        return {name: tolerance.error_of(out, theirs[name]) for name, out in got.named().items()}
 
     def _index_errors(self, got: Outputs) -> Errors:
         x_BD = self.inputs.tensors["embeddings"].detach().double()
@@ -132,28 +191,6 @@ def elements(subject: Subject) -> int:
     shape = subject.shape
     declared = subject.variant.reference_elements(shape)
     return declared + (shape.batch**2 * shape.dim if subject.variant.family == "batch" else 0)
-
-
-def named(outputs: Outputs) -> dict[str, Tensor | None]:
-    """Every compared quantity by name: ``value``, ``grad:embeddings``, ..."""
-    return {"value": outputs.value[0], **{f"grad:{k}": g for k, g in outputs.grads.items()}}
-
-
-def error_of(got: Tensor | None, want: Tensor | None) -> tuple[float | None, str]:
-    """The relative error, or None and what is wrong beyond rounding."""
-    if want is None:
-        return None, "the reference gives no gradient here"
-    if got is None:
-        return None, "no gradient reached it"
-    if got.shape != want.shape:
-        return None, f"shape {tuple(got.shape)} where {tuple(want.shape)} was expected"
-    error = tolerance.relative(got, want)
-    if math.isfinite(error):
-        return error, ""
-    bad = int((~torch.isfinite(got)).sum())
-    if bad:
-        return None, f"{bad} of {got.numel()} numbers are NaN or infinite"
-    return None, "the reference is not finite here"
 
 
 def upstream(subject: Subject, reduction: str, seed: int) -> Tensor | None:

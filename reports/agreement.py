@@ -9,6 +9,8 @@ from benchmarks.records import Result
 
 from .reading import REFERENCE, Measured, Records, is_interpreted
 
+# Of all other data its name says in which way losses go wrong there.
+ORDINARY = {"drawn", "digits"}
 VALUE_NAMES = {"", "forward", "value", "values", "output", "loss"}
 ERRORS = ("relative_error", "error_over_eager")
 
@@ -24,7 +26,8 @@ def quantity(result: Result) -> str:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One contender on one variant in one dtype, over all shapes, reductions and quantities.
+    """One contender on one variant in one dtype, over all shapes, reductions and quantities; or
+    on one kind of data, ``loss``, over all variants.
 
     ``worst_error`` and ``worst_multiple`` (of eager's own error) are maxima over what was
     measured; ``where`` is the result with the worst multiple, or else the worst error.
@@ -45,7 +48,7 @@ class Verdict:
 
 
 def verdicts(records: Records, gradients: bool) -> Iterator[Verdict]:
-    """For values, or for gradients; the reference itself is left out."""
+    """On ordinary data, for values or for gradients; the reference itself is left out."""
     groups: dict[tuple[str, str, str, str], list[tuple[Measured, Result]]] = {}
     has_gradient = {
         (measured.case.loss, measured.case.variant)
@@ -58,12 +61,36 @@ def verdicts(records: Records, gradients: bool) -> Iterator[Verdict]:
         wanted = result.metric in ERRORS and (neither or is_value(result) != gradients)
         if wanted and result.contender != REFERENCE:
             case = measured.case
+            if case.data not in ORDINARY:
+                continue
             if gradients and (case.loss, case.variant) not in has_gradient:
                 continue
             key = (case.loss, case.variant, result.contender, case.dtype)
             groups.setdefault(key, []).append((measured, result))
     for key, found in groups.items():
         yield _verdict(key, found)
+
+
+def by_data(records: Records) -> Iterator[Verdict]:
+    """On each kind of data where losses go wrong, values and gradients of all variants alike."""
+    groups: dict[tuple[str, str, str, str], list[tuple[Measured, Result]]] = {}
+    for measured, result in records.results():
+        case = measured.case
+        wanted = result.metric in ERRORS and result.contender != REFERENCE
+        if wanted and case.data not in ORDINARY:
+            key = (case.data, "", result.contender, case.dtype)
+            groups.setdefault(key, []).append((measured, result))
+    for key, found in groups.items():
+        yield _verdict(key, found)
+
+
+def flipped(records: Records) -> list[tuple[Measured, Result, list[str]]]:
+    """Results that a tie excuses which was decided the other way, and which ties those are."""
+    return [
+        (measured, result, [str(one) for one in result.protocol["flipped"]])
+        for measured, result in records.results()
+        if result.metric != "error_over_eager" and result.protocol.get("flipped")
+    ]
 
 
 def _verdict(key: tuple[str, str, str, str], found: list[tuple[Measured, Result]]) -> Verdict:

@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from benchmarks import record_files
+from benchmarks import folders, kinds, record_files
 
 from . import comparison, output, reading, tables, units
 from .overview import document
@@ -22,17 +22,29 @@ ROOT = Path(__file__).resolve().parent.parent
 _PUBLISHED = ("reports", "published")
 
 
-def build(run_dir: Path, out: Path | None = None) -> Path:
+def build(
+    run_dir: Path, out: Path | None = None, *, option: str = "folder", also: Collection[str] = ()
+) -> Path:
     """Writes the report into ``out``, by default ``run_dir``, and returns the page's path.
 
     Raises `benchmarks.records.RecordError` where the record file is missing, cut off, or not one
-    of ours; nothing is written then. Each file is replaced as a whole or not at all.
+    of ours, and `benchmarks.folders.Refused` where the folder is another command's or holds a file
+    of somebody else's where one is to be written (``also``: what the caller will write); nothing is
+    written then. ``option`` is how the command line names the folder. Each file is replaced as a
+    whole or not at all.
     """
     path, out = _file(run_dir), out or run_dir
     records = reading.load(path)
     looks = Looks(records.contenders())
     context = Context(records, looks, record_files.resumption(_told(run_dir) / path.name))
-    return output.write(out, document(context), looks, {"results.csv": tables.results_csv(records)})
+    beside = {"results.csv": tables.results_csv(records)}
+    made = output.drawn(document(context), looks, beside)
+    return output.put(out, kind_of(out), made, option, also)
+
+
+def kind_of(folder: Path) -> kinds.Kind:
+    """A run's report is drawn for a session on a lent GPU too."""
+    return kinds.GPU if folders.found(folder) is kinds.GPU else kinds.RUN
 
 
 def _file(run_dir: Path) -> Path:

@@ -1,4 +1,4 @@
-"""No page is larger than a browser likes to open: what is too much for one lies beside it."""
+"""Keeps each page under 2 MB: what is too much for one lies beside it."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def notices(context: Context) -> list[Text]:
         text = f"The run was measured at {len(commits)} commits: {', '.join(commits)}."
         found.append(Text(text, kind="warning"))
     for name in failed_folders(records):
-        text = f"kernels/{name} could not be imported, so nothing of it was measured."
+        text = f"kernels/marginbench/{name} could not be imported, so nothing of it was measured."
         found.append(Text(text, kind="warning"))
     failed = len(failures(records)) + sum(t.status == "worse" for t in records.trainings)
     if failed:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import lzma
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,25 +168,15 @@ def arrange(run: Run, path: Path) -> Records:
     )
 
 
-def head(file: Path) -> dict[str, Any]:
-    """The first line of a record file, which is its session's; empty where it can't be read."""
-    try:
-        with record_files.opened(file) as lines:
-            found = json.loads(lines.readline())
-    except (OSError, ValueError, EOFError, lzma.LZMAError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def stored(folders: Iterable[Path]) -> list[tuple[Path, dict[str, Any]]]:
-    """Every record file in the folders and below, by path, with its `head`: one of each run, which
-    may lie where it was measured, where it is published, and in the site. Of copies the one that
-    lies highest; a file that tells of no run stands for itself."""
+    """Every record file in the folders and below, by path, with its `record_files.head`: one of
+    each run, which may lie where it was measured, where it is published, and in the site. Of copies
+    the one that lies highest; a file that tells of no run stands for itself."""
     paths = {path for folder in folders for name in record_files.FILES
              for path in folder.rglob(name)}  # fmt: skip
     found: dict[str | Path, tuple[Path, dict[str, Any]]] = {}
     for path in sorted(paths, key=lambda path: (len(path.parts), path)):
-        first = head(path)
+        first = record_files.head(path)
         run = first.get("run")
         found.setdefault(run if isinstance(run, str) and run else path, (path, first))
     return sorted(found.values(), key=lambda one: one[0])

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.records import CaseKey
-from kernels import catalogue
-from kernels.loss import Cost, Shape, Variant
+from marginbench import catalogue
+from marginbench.loss import Cost, Shape, Variant
 from suites.targets import Target
 
 from . import statistics
@@ -27,7 +27,8 @@ State = Literal["met", "missed", "unclear", "not measured"]
 @dataclass(frozen=True)
 class Outcome:
     """``figure`` is in the target's own terms: a ratio of times or a share. ``unclear``: its
-    interval holds the bound. ``reason`` says why nothing was measured."""
+    interval holds the bound, or a time has none, for too few rounds. ``reason`` says why nothing
+    was measured."""
 
     state: State
     figure: Interval | None = None
@@ -50,13 +51,13 @@ def outcome(target: Target, records: Records) -> Outcome:
 
 
 def _state(target: Target, figure: Interval) -> State:
-    low = figure.estimate if figure.low is None else figure.low
-    high = figure.estimate if figure.high is None else figure.high
-    if target.kind == "memory":
-        return "met" if high < target.bound else "missed"
-    if low >= target.bound:
+    if target.kind == "memory":  # bytes are exact
+        return "met" if figure.estimate < target.bound else "missed"
+    if figure.low is None or figure.high is None:
+        return "unclear"
+    if figure.low >= target.bound:
         return "met"
-    return "missed" if high < target.bound else "unclear"
+    return "missed" if figure.high < target.bound else "unclear"
 
 
 def _decides(case: CaseKey, target: Target) -> bool:

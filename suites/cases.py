@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from kernels import catalogue
-from kernels.loss import Loss, Shape, Variant
+from marginbench import catalogue, stress
+from marginbench.loss import Contender, Loss, Shape, Variant
 
-from .presets import Preset
+from .presets import STRESSED, Preset
 
 SUITES = {
-    "agreement": "gradients and values against the float64 reference, on small ragged shapes",
+    "agreement": "gradients and values against the float64 reference, on small ragged shapes and "
+    "on data where losses go wrong",
     "speed": "time and memory of every contender, over batches, dimensions and numbers of classes",
     "real": "the same on embeddings of a small network trained on scikit-learn's digits",
+    "auto": "times of what implementation='auto' takes against eager, tiled and Triton; only where "
+    "it is asked for",
     "training": "one small network trained with each loss on digits, logged to MLflow",
 }
+AUTO = "auto"
+_CHOICES = ("eager", "tiled", "triton")
 
 
 @dataclass(frozen=True)
 class Case:
     """One row of the plan. ``measures`` holds ``agreement``, ``speed`` and ``memory``;
-    ``compile`` says whether this preset affords torch.compile's first call here."""
+    ``compile`` says whether this preset affords torch.compile's first call here, ``interpret``
+    whether it affords Triton's interpreter where there is no GPU."""
 
     suite: str
     loss: str
@@ -33,11 +39,23 @@ class Case:
     seed: int
     measures: tuple[str, ...]
     compile: bool = False
+    interpret: bool = True
 
     @property
     def id(self) -> str:
         parts = (self.suite, self.loss, self.variant, str(self.shape), self.dtype, self.device)
         return "/".join((*parts, self.data, f"s{self.seed}"))
+
+
+def compared(suite: str, variant: Variant) -> Variant:
+    """The variant with the contenders that a suite compares: all that it declares, but in the
+    suite ``auto`` the implementations that auto chooses from, and auto itself."""
+    if suite != AUTO:
+        return variant
+    chosen = [one for one in variant.contenders if one.name in (*_CHOICES, "reference")]
+    function = variant.contender("eager").entry.partition(":")[2]
+    automatic = Contender(AUTO, f"auto:{function}", note="what implementation='auto' takes")
+    return replace(variant, contenders=(*chosen, automatic))
 
 
 def _variants() -> Iterator[tuple[Loss, Variant]]:
@@ -50,8 +68,18 @@ def plan(preset: Preset, device: str, seed: int) -> list[Case]:
     """Every case of the preset on a device ("cpu" or "cuda"), in the order it is measured."""
     return [
         *_agreement(preset, device, seed),
+        *_stressed(preset, device, seed),
         *_speed(preset, device, seed),
         *_real(preset, device, seed),
+    ]
+
+
+def automatic(preset: Preset, device: str, seed: int) -> list[Case]:
+    """The suite ``auto``: each timed case of a loss, for its times alone."""
+    return [
+        replace(case, suite=AUTO, measures=("agreement", "speed"), compile=False, interpret=False)
+        for case in _speed(preset, device, seed)
+        if catalogue.get(case.loss).variant(case.variant).output == "loss"
     ]
 
 
@@ -63,6 +91,18 @@ def _agreement(preset: Preset, device: str, seed: int) -> Iterator[Case]:
                     "agreement", loss.name, variant.name, shape, dtype, device, "drawn", seed,
                     measures=("agreement",),
                 )  # fmt: skip
+
+
+def _stressed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
+    for name in preset.stress:
+        for loss, variant in _variants():
+            for dtype in preset.stress_dtypes:
+                if stress.KINDS[name].suits(variant.family, dtype):
+                    shape = STRESSED[variant.family][0]
+                    yield Case(
+                        "agreement", loss.name, variant.name, shape, dtype, device, name, seed,
+                        measures=("agreement",), interpret=preset.stress_interpreted,
+                    )  # fmt: skip
 
 
 def _speed(preset: Preset, device: str, seed: int) -> Iterator[Case]:

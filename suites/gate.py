@@ -11,7 +11,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-from kernels.loss import Shape
+from marginbench.loss import Shape
 
 from .presets import DEFAULT, FAST
 
@@ -44,7 +44,7 @@ class TimedCase:
         )
 
 
-def plan(suite: str, device: str, package: str = "kernels") -> list[TimedCase]:
+def plan(suite: str, device: str, package: str = "marginbench") -> list[TimedCase]:
     """The suite's cases that a tree, imported as ``package``, declares for a device."""
     catalogue = importlib.import_module(f"{package}.catalogue")
     found = []

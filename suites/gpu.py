@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from kernels import catalogue
-from kernels.loss import Loss, Shape, Variant
+from marginbench import catalogue
+from marginbench.loss import Loss, Shape, Variant
 
 from .cases import Case
 from .gate import ours

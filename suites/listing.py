@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from kernels import catalogue
-from kernels.loss import Loss, Variant
+from marginbench import catalogue, stress
+from marginbench.loss import Loss, Variant
 
 from .cases import SUITES
 from .presets import PRESETS
@@ -20,6 +17,7 @@ def everything() -> dict[str, Any]:
         "losses": [_loss(loss) for loss in catalogue.losses()],
         "failed": [{"name": f.name, "reason": f.reason} for f in catalogue.failures()],
         "suites": dict(SUITES),
+        "data": {name: kind.summary for name, kind in stress.KINDS.items()},
         "presets": {name: preset.summary for name, preset in PRESETS.items()},
     }
 
@@ -43,20 +41,3 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "contenders": [contender.name for contender in variant.contenders],
         "excused": dict(variant.excused),
     }
-
-
-def show(listing: dict[str, Any], console: Console) -> None:
-    """Print what `everything` found as tables."""
-    table = Table("loss", "variant", "contenders", "what it is", title="Losses")
-    for loss in listing["losses"]:
-        for variant in loss["variants"]:
-            contenders = ", ".join(variant["contenders"])
-            table.add_row(loss["name"], variant["name"], contenders, variant["summary"])
-    console.print(table)
-    for failure in listing["failed"]:
-        console.print(f"[red]failed to import[/] {failure['name']}: {failure['reason']}")
-    for kind in ("suites", "presets"):
-        table = Table("name", "what it measures", title=kind.capitalize())
-        for name, summary in listing[kind].items():
-            table.add_row(name, summary)
-        console.print(table)

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kernels.loss import Shape
+from marginbench import stress
+from marginbench.loss import Shape
 
 Shapes = Mapping[str, tuple[Shape, ...]]
 
@@ -20,6 +21,9 @@ Shapes = Mapping[str, tuple[Shape, ...]]
 class Preset:
     """``seconds_per_case`` bounds the timed rounds of a case, between ``min_rounds`` and
     ``max_rounds``; ``budget_s`` bounds the run: cases past it are recorded as not run.
+    ``stress`` names the kinds of `marginbench.stress` that agreement is compared on beside drawn
+    data, at one small size, in ``stress_dtypes``; ``stress_interpreted`` whether Triton's
+    interpreter, which takes a second for each, is afforded there.
     ``compiled`` says where torch.compile's first call, seconds each, is afforded on a CPU: once a
     loss, at the centre of each variant whose sizes are swept, or everywhere."""
 
@@ -37,6 +41,9 @@ class Preset:
     budget_s: float
     training_seeds: int
     training_epochs: int
+    stress: tuple[str, ...] = tuple(stress.KINDS)
+    stress_dtypes: tuple[str, ...] = ("float32",)
+    stress_interpreted: bool = False
     compiled: Literal["losses", "variants", "everywhere"] = "variants"
 
     def speed_shapes(self, device: str) -> Shapes:
@@ -57,6 +64,8 @@ _RAGGED_MORE: Shapes = {
     "batch": (*_RAGGED["batch"], Shape(2, 16, 1), Shape(31, 128, 31), Shape(129, 64, 10)),
     "rows": (*_RAGGED["rows"], Shape(1, 16, 1), Shape(31, 128, 31), Shape(257, 64, 10)),
 }
+STRESSED: Shapes = {"head": (Shape(11, 5, 7),), "batch": (Shape(12, 5, 3),),
+                    "rows": (Shape(11, 5, 3),)}  # fmt: skip
 _CPU: Shapes = {
     "head": (Shape(512, 128, 10_000), Shape(512, 128, 1_000), Shape(512, 128, 100_000),
              Shape(128, 128, 10_000), Shape(2048, 128, 10_000),
@@ -78,6 +87,9 @@ _CUDA: Shapes = {
              Shape(1_048_576, 64, 1024), Shape(1_048_576, 256, 1024)),
 }  # fmt: skip
 _DTYPES = ("float32", "bfloat16", "float16")
+# One for each way of going wrong.
+_ONE_EACH = ("confident", "equal-logits", "offset-100", "tight-clusters", "exact-ties",
+             "duplicates", "length-1e-20", "length-1e20")  # fmt: skip
 
 
 def _centres(shapes: Shapes) -> Shapes:
@@ -105,6 +117,7 @@ FAST = Preset(
     budget_s=120,
     training_seeds=1,
     training_epochs=2,
+    stress=_ONE_EACH,
     compiled="losses",
 )  # fmt: skip
 DEFAULT = Preset(
@@ -138,6 +151,8 @@ RIGOROUS = Preset(
     budget_s=7200,
     training_seeds=5,
     training_epochs=40,
+    stress_dtypes=(*_DTYPES, "float64"),
+    stress_interpreted=True,
     compiled="everywhere",
 )
 PRESETS = {preset.name: preset for preset in (FAST, DEFAULT, RIGOROUS)}

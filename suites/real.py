@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels.checks import InputError
-from kernels.drawing import Batch
-from kernels.loss import Shape
+from marginbench.checks import InputError
+from marginbench.drawing import Batch
+from marginbench.loss import Shape
 
 from .quality import backbones, sampling
 from .quality.datasets import digits

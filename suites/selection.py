@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kernels import catalogue
-from kernels.catalogue import UnknownName
-from kernels.loss import DTYPES, Shape
+from marginbench import catalogue, stress
+from marginbench.catalogue import UnknownName
+from marginbench.loss import DTYPES, Shape
 
-from .cases import SUITES, Case, plan
+from .cases import AUTO, SUITES, Case, automatic, plan
 from .presets import Preset
 
 DEVICES = ("cpu", "cuda")
-DATA = ("drawn", "digits")
+DATA = ("drawn", "digits", *stress.KINDS)
 _FORM = "SUITE/LOSS/VARIANT/B1-D1-C1/DTYPE/DEVICE/DATA/s0"
 _SHAPE = re.compile(r"B([1-9]\d*)-D([1-9]\d*)-C([1-9]\d*)")
 
@@ -32,13 +32,14 @@ def known(argument: str, got: str, among: Sequence[str]) -> str:
 def contenders() -> list[str]:
     """The names of all contenders of all losses."""
     variants = (variant for loss in catalogue.losses() for variant in loss.variants)
-    return sorted({contender.name for variant in variants for contender in variant.contenders})
+    names = {contender.name for variant in variants for contender in variant.contenders}
+    return sorted({*names, AUTO})
 
 
 def select(
     preset: Preset, device: str, seed: int, suites: Sequence[str], losses: Sequence[str]
 ) -> list[Case]:
-    """The plan's cases of these suites and losses; all where none is named.
+    """The plan's cases of these suites and losses; where none is named, all but the suite auto.
 
     Raises UnknownName for a suite or a loss that is not there.
     """
@@ -46,9 +47,12 @@ def select(
         known("--suite", suite, tuple(SUITES))
     for loss in losses:
         known("--loss", loss, catalogue.names())
+    cases = plan(preset, device, seed)
+    if AUTO in suites:
+        cases += automatic(preset, device, seed)
     return [
         case
-        for case in plan(preset, device, seed)
+        for case in cases
         if (not suites or case.suite in suites) and (not losses or case.loss in losses)
     ]
 

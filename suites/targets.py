@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from kernels.loss import Shape
+from marginbench.loss import Shape
 
 Kind = Literal["speed", "memory", "products", "bandwidth"]
 MIB = 1 << 20
@@ -90,9 +90,9 @@ def _heads() -> Iterator[Target]:
 def _pairwise() -> Iterator[Target]:
     shape = Shape(4096, 512, 1024)
     for loss, variant, mib in (
-        ("triplet", "batch-hard", 2),
-        ("triplet", "semi-hard", 3),
-        ("contrastive", "all-pairs", 49),
+        ("triplet", "batch-hard", 6),
+        ("triplet", "semi-hard", 11),
+        ("contrastive", "all-pairs", 45),
     ):
         case = (PAIRWISE, loss, variant, shape, "bfloat16", "cuda")
         yield Target(*case, "speed", 3.0, against="eager")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks import sanitizer
-from kernels.machines import launching
+from marginbench.shared import launching
 
 
 @contextmanager

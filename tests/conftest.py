@@ -9,8 +9,6 @@ is imported; with one they are compiled.
 
 import os
 import pathlib
-import random
-import subprocess
 
 import pytest
 import torch
@@ -18,21 +16,12 @@ import torch
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
+from seeding import seed_of
+
 from benchmarks import interpreter  # after the mode is chosen
 
 if interpreter.active():
     interpreter.correct_bfloat16()
-
-
-def seed_of(project: pathlib.Path) -> str:
-    """Of what is committed there; any where that is no clone, though it may lie inside one."""
-    tree = ["git", "-C", str(project), "rev-parse", "HEAD^{tree}"]
-    own = {**os.environ, "GIT_CEILING_DIRECTORIES": str(project.parent)}
-    try:
-        found = subprocess.run(tree, capture_output=True, text=True, check=True, env=own).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return str(random.SystemRandom().randrange(2**31))
-    return str(int(found[:8], 16) % 2**31)
 
 
 _HERE = pathlib.Path(__file__).resolve().parent.parent

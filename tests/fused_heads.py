@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels import catalogue, drawing
-from kernels.loss import REDUCTIONS, Inputs, Shape
-from kernels.machines import launching, linear_lse, linear_lse_gradients
-from kernels.machines.linear_lse_tiles import Backward
+from marginbench import catalogue, drawing
+from marginbench.loss import REDUCTIONS, Inputs, Shape
+from marginbench.shared import launching, linear_lse, linear_lse_gradients
+from marginbench.shared.linear_lse_tiles import Backward
 
 VARIANTS = {
     f"{name}/{variant.name}": (catalogue.get(name), variant)

@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels import catalogue
-from kernels.loss import REDUCTIONS
-from kernels.machines import pairwise_tiles
-from kernels.triplet import fused_all
+from marginbench import catalogue
+from marginbench.loss import REDUCTIONS
+from marginbench.shared import pairwise_tiles
+from marginbench.triplet import fused_all
 
 VARIANTS = {
     f"{name}/{variant.name}": (catalogue.get(name), variant)

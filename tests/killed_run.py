@@ -25,7 +25,7 @@ from benchmarks import session
 from benchmarks.measurement import Measurement
 from benchmarks.records import CaseEnd, Line, Result, Run, Training, load, read_lines
 from benchmarks.rows import Row
-from kernels.loss import Shape
+from marginbench.loss import Shape
 from suites.cases import Case
 from suites.presets import FAST
 from suites.quality import training

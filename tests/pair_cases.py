@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import kernels.machines.distances as distances
-import kernels.machines.positives as positives
-from kernels import catalogue
-from kernels.loss import Loss, Shape, Variant
+import marginbench.shared.distances as distances
+import marginbench.shared.positives as positives
+from marginbench import catalogue
+from marginbench.loss import Loss, Shape, Variant
 
 EPS = torch.finfo(torch.float32).eps
 # A squared distance by the Gram form is a sum of D products, off by some eps of the norms' sum;

@@ -15,8 +15,8 @@ from benchmarks.records import load
 from benchmarks.rounds import Interleaved, Rounds, Timed
 from benchmarks.rows import Candidate, Subject
 from benchmarks.truth import Truth
-from kernels import catalogue, drawing
-from kernels.loss import Contender, Shape
+from marginbench import catalogue, drawing
+from marginbench.loss import Contender, Shape
 from suites import presets
 from suites.cases import Case
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kernels import catalogue
-from kernels.loss import Contender, Loss, Training
+from marginbench import catalogue
+from marginbench.loss import Contender, Loss, Training
 from suites.presets import PRESETS
 from suites.quality import training
 from suites.quality.jobs import Job

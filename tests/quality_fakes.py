@@ -73,14 +73,14 @@ def append(path: Path, line: str) -> None:
 def main(arguments: list[str]) -> None:
     import functools
 
-    import marginbench
     from benchmarks.quality import planning, running
-    from reports.quality import commands
+    from commands.quality import run
+    from commands.root import cli
 
     planning.plan = lambda asked: plan("slow-a", "slow-b", seeds=2, epochs=3)
     running.run = functools.partial(running.run, train="quality_fakes:train")
-    commands._page = lambda out_dir: out_dir / "index.html"
-    marginbench.cli(["quality", "run", *arguments])
+    run._page = lambda out_dir: out_dir / "index.html"
+    cli(["quality", "run", *arguments])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import lzma
 import math
-import os
 import resource
 import subprocess
 import sys
@@ -23,8 +22,9 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks import library
 from benchmarks.records import Line
-from kernels import catalogue
+from marginbench import catalogue
 from reports.fitting import MOST_BYTES
 from tests.synthetic_run import BATCH, HEAD, Maker
 
@@ -72,7 +72,7 @@ def built(root: Path) -> tuple[float, float, int, str]:
     process = subprocess.Popen(
         [sys.executable, "-c", BUILD, "publish", "--records", str(root)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+        env=library.environment(),
     )  # fmt: skip
     peak = [0]
     watcher = threading.Thread(target=_watch, args=(process.pid, peak))

@@ -18,7 +18,7 @@ import synthetic_run
 from browser import PHONE, browser, chromium, opened, pages_and_texts, served, violations
 from click.testing import CliRunner
 
-import marginbench
+from commands.root import cli
 from reports import theme
 from reports.build import build
 from reports.site import building
@@ -48,9 +48,9 @@ def _quality(folder: Path) -> Path:
 
 
 def _compare(folder: Path) -> Path:
-    words = ["compare", str(_run(folder / "a")), str(_run(folder / "b", 1)), "--out", str(folder)]
-    CliRunner().invoke(marginbench.cli, words)
-    return folder / "index.html"
+    runs, out = (str(_run(folder / "a")), str(_run(folder / "b", 1))), folder / "page"
+    CliRunner().invoke(cli, ["compare", *runs, "--out", str(out)])
+    return out / "index.html"
 
 
 def _site(folder: Path) -> Path:

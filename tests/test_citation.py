@@ -97,8 +97,10 @@ def test_the_file_keeps_the_rules():
 
 
 def test_it_says_of_the_project_what_the_project_says():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    suite = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "kernels" / "pyproject.toml").read_text())["project"]
     found = cited()
+    assert suite["version"] == project["version"]
     assert found["version"] == project["version"] and found["license"] == project["license"]
     assert found["title"].lower().startswith(f"{project['name']}:")
     assert "Apache License" in (ROOT / "LICENSE").read_text()[:200]

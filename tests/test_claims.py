@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from synthetic_claims import PICTURES, SEEDS, no, run, shares, unsure, yes
 
-from kernels import catalogue as losses
+from marginbench import catalogue as losses
 from suites.claims import catalogue, judging
 from suites.claims.claim import Claim
 from suites.quality import protocol

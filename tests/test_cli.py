@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import marginbench
-from reports.quality import commands as training
+from commands.quality.group import quality
+from commands.root import cli
 
 OPTIONS = {
     "compare": {
@@ -56,19 +56,19 @@ QUALITY_OPTIONS = {
 
 
 def call(*arguments: str) -> Result:
-    return CliRunner().invoke(marginbench.cli, arguments)
+    return CliRunner().invoke(cli, arguments)
 
 
 def test_the_options_are_frozen():
     """A new option is a promise: change this set knowingly, in the same commit."""
     found = {
         name: {parameter.opts[-1] for parameter in command.params}
-        for name, command in marginbench.cli.commands.items()
+        for name, command in cli.commands.items()
     }
     assert found == OPTIONS
     found = {
         name: {parameter.opts[-1] for parameter in command.params}
-        for name, command in training.quality.commands.items()
+        for name, command in quality.commands.items()
     }
     assert found == QUALITY_OPTIONS
 
@@ -146,7 +146,7 @@ def test_resume_of_a_missing_run_is_2(tmp_path: Path):
 
 def test_list_as_json_has_every_loss_variant_contender_and_suite():
     listing = json.loads(call("list", "--json").output)
-    assert {"losses", "failed", "suites", "presets"} == set(listing)
+    assert {"losses", "failed", "suites", "data", "presets"} == set(listing)
     for loss in listing["losses"]:
         for variant in loss["variants"]:
             assert {"reference", "eager"} <= set(variant["contenders"])
@@ -167,7 +167,7 @@ def test_a_folder_with_two_records_is_refused_in_a_sentence(
     """Before anything is measured, and whatever the command has imported by then."""
     for name in ("records.jsonl", "records.jsonl.xz"):
         (tmp_path / name).write_bytes(b"")
-    result = CliRunner().invoke(marginbench.cli, [*words, option, str(tmp_path)])
+    result = CliRunner().invoke(cli, [*words, option, str(tmp_path)])
     assert result.exit_code in (1, 2) and "Traceback" not in result.output
     assert "expected one record file" in result.output and "keep one" in result.output
     assert isinstance(result.exception, SystemExit)

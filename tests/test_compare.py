@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import marginbench
+from commands.root import cli
 from reports.compare.loading import Measured, Timing, load
 from reports.compare.ratios import PROCESS_SD, Rule, compare
 
@@ -54,7 +54,7 @@ def pair(tmp_path: Path, median: float, **fields: Any) -> tuple[str, str]:
 
 
 def call(*arguments: str) -> tuple[int, str]:
-    found = CliRunner().invoke(marginbench.cli, ["compare", *arguments])
+    found = CliRunner().invoke(cli, ["compare", *arguments])
     assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
     return found.exit_code, found.output
 
@@ -219,6 +219,7 @@ def test_a_file_and_a_run_are_not_compared(tmp_path: Path):
         (lambda m: m["cpu"].update(count=4), "cpu count"),
         (lambda m: m.update(python_version="3.12.1"), "python_version"),
         (lambda m: m.update(marginbench={"gpu": "H100"}), "marginbench"),
+        (lambda m: m["cpu"].pop("brand_raw"), "cpu brand_raw"),
         (lambda m: m.update(node="b", release="6.2"), ""),
         (lambda m: m["cpu"].update(hz_actual=[2, 0]), ""),
     ],
@@ -233,6 +234,17 @@ def test_another_machine_is_3_and_another_clock_is_not(
     assert code == (3 if differs else 1) and differs in output
     assert ("not compared" in output) == bool(differs)
     assert call(a, b, "--across-machines")[0] == 1
+
+
+def test_a_machine_that_neither_file_tells_is_3(tmp_path: Path):
+    """py-cpuinfo does not know every CPU by name; two that it does not know may be any two."""
+    nameless = {**MACHINE, "cpu": {"arch": "ARM_8", "count": 2}}
+    others = [benchmark(1e-3, f"t.py::other{i}") for i in range(12)]
+    files = [save(tmp_path / f"{name}.json", *others, benchmark(median), machine_info=nameless)
+             for name, median in (("a", 1e-3), ("b", 1.001e-3))]  # fmt: skip
+    code, output = call(*files)
+    assert code == 3 and "cpu: told in none of the files" in output
+    assert call(*files, "--across-machines", "--smallest-effect", "40%")[0] == 0
 
 
 def test_another_version_or_timer_is_3(tmp_path: Path):

@@ -6,56 +6,15 @@ import json
 import lzma
 from pathlib import Path
 
-import numpy as np
 import pytest
-from click.testing import CliRunner
-from page_reader import Page
-from synthetic_run import IDENTITY, LOSSES, Maker, write
+from compared_runs import VERSIONS, call, changed, is_timed, lines, slowed, timed_by
+from synthetic_run import IDENTITY, write
 
 import marginbench
-from benchmarks.records import Line, Result
+from benchmarks import folders, kinds
+from benchmarks.records import Result
 from reports.compare import sides
 from reports.compare.runs import load
-
-FEW = LOSSES[1:3]
-VERSIONS = {"python": "3.11.7", "torch": "2.13.0+cpu"}
-
-
-def lines(process: int = 0, **rest) -> list[Line]:
-    """The same code in another process: each figure's rounds share a factor, 2% as its sd."""
-    draw = np.random.default_rng(process)
-    made = list(Maker(losses=FEW, agreement_shapes=((37, 19, 7),), **rest).lines())
-    return [
-        _times(one, float(np.exp(draw.normal(0, 0.02)))) if process and _timed(one) else one
-        for one in made
-    ]
-
-
-def _timed(line: Line) -> bool:
-    return isinstance(line, Result) and bool(line.rounds)
-
-
-def _times(line: Line, factor: float) -> Line:
-    assert isinstance(line, Result) and line.value is not None
-    return changed(line, value=line.value * factor, rounds=[r * factor for r in line.rounds])
-
-
-def changed(line: Line, **fields) -> Line:
-    return type(line).model_validate({**line.model_dump(), **fields})
-
-
-def slowed(run: list[Line], factor: float, contender: str = "eager") -> list[Line]:
-    return [
-        _times(one, factor) if _timed(one) and one.contender == contender else one for one in run
-    ]
-
-
-def call(out: Path, *arguments: object) -> tuple[int, str, Page | None]:
-    words = ["compare", *map(str, arguments), "--out", str(out)]
-    found = CliRunner().invoke(marginbench.cli, words)
-    assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
-    file = out / "index.html"
-    return found.exit_code, found.output, Page(file.read_text()) if file.exists() else None
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +33,9 @@ def test_a_run_that_is_four_times_as_slow_is_1_and_stands_first(base: Path, tmp_
     assert rows[: len(eager)] == eager and all("| **slower** |" in row for row in eager)
     assert "3.1%" in page.seen and "Provenance" in page.seen
     assert f"marginbench compare {base} {other}" in page.seen
+    (tmp_path / "page" / folders.MARKER).unlink()
+    assert folders.found(tmp_path / "page") is kinds.COMPARISON, "as one from before markers"
+    assert {"index.html", "figures/times.svg"} <= kinds.COMPARISON.listed(tmp_path / "page")
 
 
 def test_another_run_of_the_same_code_is_undecided_not_the_same(base: Path, tmp_path: Path):
@@ -114,9 +76,13 @@ def test_times_of_another_machine_are_refused_and_exact_figures_are_not(base: Pa
 
 def test_a_machine_that_drifted_is_told_and_no_regression(base: Path, tmp_path: Path):
     """Everything 30% slower, and many times void: the table still shows what moved most."""
-    drifted = [_times(one, 1.3) if _timed(one) else one for one in lines(1)]
-    void = [changed(one, value=one.rounds[0], rounds=one.rounds[:1])
-            if _timed(one) and one.contender == "compiled" else one for one in drifted]  # fmt: skip
+    drifted = [timed_by(one, 1.3) if is_timed(one) else one for one in lines(1)]
+    void = [
+        changed(one, value=one.rounds[0], rounds=one.rounds[:1])
+        if is_timed(one) and one.contender == "compiled"
+        else one
+        for one in drifted
+    ]
     code, output, page = call(tmp_path / "page", base, write(tmp_path / "b", void))
     assert code == 3 and page is not None and "most first" in output
     for text in (" ".join(output.split()), page.seen):
@@ -200,74 +166,3 @@ def test_words_choose_stored_runs(tmp_path: Path):
     for word in ("torch:1.0", "machine:H100", "no-such-revision", "HEAD"):
         with pytest.raises(sides.Unknown):
             sides.resolve(word, store, root)
-
-
-def test_what_is_measured_once_a_process_is_not_compared(tmp_path: Path):
-    """A first call has one round by design; as a row that can't be judged no run would exit 0."""
-    made = lines()
-    once = [one for one in made if isinstance(one, Result) and one.metric == "first_call_s"]
-    assert once and all(one.rounds == [one.value] for one in once)
-    loaded = load(write(tmp_path, made))
-    assert loaded.timed.timings and not any(key.metric == "first_call_s"
-                                            for key in loaded.keys.values())  # fmt: skip
-
-
-def in_rounds(count: int, run: list[Line]) -> list[Line]:
-    """The run with that many rounds of each of compiled's times."""
-    return [
-        changed(line, rounds=line.rounds[:count], value=float(np.median(line.rounds[:count])))
-        if isinstance(line, Result) and line.rounds[count:] and line.contender == "compiled"
-        else line
-        for line in run
-    ]
-
-
-def test_what_neither_side_timed_often_enough_is_not_judged(tmp_path: Path):
-    """A slow rival gets two or three rounds of a default run; that is nothing the code did."""
-    sides_ = [write(tmp_path / name, in_rounds(3, lines(seed))) for seed, name in enumerate("ab")]
-    _, _, page = call(tmp_path / "page", *sides_)
-    assert page is not None and "invalid" not in page.seen and "in too few rounds" in page.seen
-    assert "undecided" in page.seen and "too few rounds: " not in page.seen
-
-
-@pytest.mark.parametrize("few_first", [False, True])
-def test_too_few_rounds_on_one_side_are_undecided(tmp_path: Path, few_first: bool):
-    """It was run on both: nothing vanished, nothing is new, and nothing is wrong with it."""
-    sides_ = [write(tmp_path / "full", in_rounds(5, lines())),
-              write(tmp_path / "few", in_rounds(4, lines(1)))]  # fmt: skip
-    code, output, page = call(tmp_path / "page", *sides_[:: -1 if few_first else 1])
-    assert code == 3 and page is not None
-    for word in ("vanished", "invalid", " new"):
-        assert word not in output.split("times: ")[1].split(";")[0] and word not in page.seen
-    rows = [line for line in (tmp_path / "page/report.md").read_text().splitlines()
-            if "too few rounds: expected at least 5; got 4" in line]  # fmt: skip
-    assert rows and all("| compiled |" in row and "undecided" in row for row in rows)
-    assert f"{tmp_path / 'few'}: too few rounds" in page.seen
-
-
-def test_a_contender_with_too_few_rounds_inside_a_run_is_undecided(tmp_path: Path):
-    run = write(tmp_path / "run", in_rounds(4, lines()))
-    _, output, page = call(tmp_path / "page", run, "--contender", "eager", "--contender",
-                           "compiled")  # fmt: skip
-    assert page is not None and "got 4 of both" in page.seen
-    assert "undecided" in output and "invalid" not in output + page.seen
-
-
-def test_two_record_files_in_a_folder_are_refused(base: Path, tmp_path: Path):
-    content = (base / "records.jsonl").read_bytes()
-    (tmp_path / "records.jsonl").write_bytes(content)
-    (tmp_path / "records.jsonl.xz").write_bytes(lzma.compress(content))
-    code, output, page = call(tmp_path / "page", base, tmp_path)
-    assert code == 3 and page is None and "expected one record file" in output
-
-
-def test_a_contender_that_the_run_lacks_is_named_with_the_nearest(base: Path, tmp_path: Path):
-    other = write(tmp_path / "b", lines(1))
-    for words in ((base, "--contender", "compiled"), (base, other)):
-        code, output, page = call(tmp_path / "page", *words, "--contender", "eagre")
-        assert code == 2 and "did you mean 'eager'?" in output and page is None
-
-
-def test_first_calls_stand_in_no_comparison_of_contenders(base: Path, tmp_path: Path):
-    _, _, page = call(tmp_path, base, "--contender", "eager", "--contender", "compiled")
-    assert page is not None and "first call s" not in page.seen

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.compare.command import NOT_COMPARED, REGRESSION, exit_code
+from reports.compare.benchmark_files import NOT_COMPARED, REGRESSION, exit_code
 from reports.compare.loading import Measured, Timing
 from reports.compare.ratios import PROCESS_SD, Found, Rule, compare
 

@@ -9,9 +9,9 @@ import math
 import pytest
 import torch
 
-from kernels import catalogue, drawing
-from kernels.checks import InputError
-from kernels.loss import Loss, Shape, Variant
+from marginbench import catalogue, drawing
+from marginbench.checks import InputError
+from marginbench.loss import Loss, Shape, Variant
 
 VARIANTS = [(loss, variant) for loss in catalogue.losses() for variant in loss.variants]
 DIFFERENTIABLE = [(loss, variant) for loss, variant in VARIANTS if variant.output == "loss"]

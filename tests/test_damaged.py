@@ -17,10 +17,10 @@ import pytest
 from click.testing import CliRunner
 from test_records import OTHER, end, file, result, session, write
 
-import marginbench
-from benchmarks import writing
+from benchmarks import library, writing
 from benchmarks.records import RecordError, RunEnd, load, read_lines
 from benchmarks.writing import Writer
+from commands.root import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 __all__ = ["file"]
@@ -28,7 +28,7 @@ LIMIT = 4096
 
 
 def told(*arguments: str) -> tuple[int, str]:
-    found = CliRunner().invoke(marginbench.cli, arguments)
+    found = CliRunner().invoke(cli, arguments)
     assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
     return found.exit_code, found.output
 
@@ -226,7 +226,7 @@ print(kept - 1, found.orphans, path.stat().st_size)
 def fills(folder: Path, *before: str, **given: object) -> None:
     done = subprocess.run(
         [*before, sys.executable, "-c", FULL, str(folder)], cwd=ROOT, capture_output=True,
-        text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT)}, **given,
+        text=True, timeout=60, env=library.environment(), **given,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said, counts = done.stdout.splitlines()
@@ -255,13 +255,13 @@ def test_the_command_on_a_full_disk_says_so_and_goes_on_when_there_is_room(tmp_p
     """Exit code 1 and a sentence; then resumed."""
     out = tmp_path / "run"
     command = [
-        sys.executable, "-m", "marginbench", "run", "--contender", "eager", "--case",
+        sys.executable, "-m", "commands", "run", "--contender", "eager", "--case",
         "agreement/softmax/linear/B2-D2-C2/float32/cpu/drawn/s0", "--out", str(out),
     ]  # fmt: skip
 
     again = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        env=library.environment(PYTHONDONTWRITEBYTECODE="1"),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT)),
     )  # fmt: skip
     assert again.returncode == 1 and "Traceback" not in again.stderr, again.stderr

@@ -6,8 +6,8 @@ import pytest
 import torch
 from pair_cases import DISTANCE, force_small_blocks, force_static_shapes, grid
 
-import kernels.machines.distances as distances
-from kernels.loss import Shape
+import marginbench.shared.distances as distances
+from marginbench.loss import Shape
 
 
 def _clusters(generator: torch.Generator, spread: float) -> torch.Tensor:
@@ -23,8 +23,6 @@ def test_distances_are_exact_to_rounding_near_and_far(
         force_small_blocks(monkeypatch)
     if path == "static":
         force_static_shapes(monkeypatch)
-        # Static shapes make a number of close pairs exact that does not depend on data: enough.
-        monkeypatch.setattr(distances, "_STATIC_CLOSE", 100)
     generator = torch.Generator().manual_seed(seed)
     normal = torch.randn(100, 24, generator=generator)
     cases = {
@@ -60,9 +58,8 @@ def test_distances_of_a_grid_keep_their_ties(seed: int) -> None:
 def test_static_shapes_never_give_a_negative_distance(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond the close pairs that static shapes have room for, here none, the Gram form stands."""
+    """Of duplicates the products of split embeddings leave nothing but rounding."""
     force_static_shapes(monkeypatch)
-    monkeypatch.setattr(distances, "_STATIC_CLOSE", 0)
     generator = torch.Generator().manual_seed(seed)
     x_BD = torch.randn(40, 130, generator=generator).repeat(2, 1)
     d2_BB, _ = distances.squared_distances(distances.points(x_BD), slice(0, 80))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from benchmarks import library
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,7 +40,7 @@ LOSS = Loss(
 )
 '''
 REFERENCE = '''
-from ..machines.reduction import reduce
+from ..shared.reduction import reduce
 
 
 def squares(embeddings, *, reduction="mean"):
@@ -48,7 +49,8 @@ def squares(embeddings, *, reduction="mean"):
 '''
 EAGER = '''
 from ..checks import check_finite, check_matrix
-from ..machines.reduction import reduce, wide
+from ..shared.reduction import reduce, wide
+
 
 
 def squares(embeddings, *, reduction="mean"):
@@ -64,30 +66,30 @@ BROKEN = 'raise RuntimeError("this folder is broken")\n'
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tree as git would hand it over, with one folder more, and one that fails to import."""
     target = tmp_path_factory.mktemp("copy")
-    for name in ("kernels", "suites", "benchmarks", "reports", "tests"):
+    for name in ("kernels", "suites", "benchmarks", "reports", "commands", "tests"):
         ignore = shutil.ignore_patterns("__pycache__", "out", "published")
         shutil.copytree(ROOT / name, target / name, ignore=ignore)
-    for name in ("marginbench.py", "pyproject.toml"):
+    for name in ("pyproject.toml",):
         shutil.copy(ROOT / name, target / name)
-    folder = target / "kernels" / "throw_away"
+    folder = target / "kernels" / "marginbench" / "throw_away"
     folder.mkdir()
     for name, text in (("__init__", DECLARATION), ("reference", REFERENCE), ("eager", EAGER)):
         (folder / f"{name}.py").write_text(text)
-    broken = target / "kernels" / "broken"
+    broken = target / "kernels" / "marginbench" / "broken"
     broken.mkdir()
     (broken / "__init__.py").write_text(BROKEN)
     return target
 
 
 def _run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(copy), "TRITON_INTERPRET": "0"}
+    environment = library.environment(copy, TRITON_INTERPRET="0")
     return subprocess.run(
         [sys.executable, *arguments], cwd=copy, env=environment, capture_output=True, text=True
     )
 
 
 def test_the_list_shows_it_and_names_the_broken_folder(copy: Path):
-    result = _run(copy, "-m", "marginbench", "list", "--json")
+    result = _run(copy, "-m", "commands", "list", "--json")
     listing = json.loads(result.stdout)
     assert "throw-away" in [loss["name"] for loss in listing["losses"]]
     assert [f["name"] for f in listing["failed"]] == ["broken"]
@@ -102,7 +104,7 @@ def test_the_contract_tests_run_over_it(copy: Path):
 
 def test_the_suite_measures_it_and_the_report_shows_it(copy: Path):
     out = copy / "run"
-    result = _run(copy, "-m", "marginbench", "run", "--fast", "--device", "cpu",
+    result = _run(copy, "-m", "commands", "run", "--fast", "--device", "cpu",
                   "--loss", "throw-away", "--out", str(out))  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
     page = (out / "index.html").read_text()

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import pins, static_command
+from benchmarks import pins, static_check
 from benchmarks.exact import check as checking
-from benchmarks.exact import command, growth, measuring, rows
+from benchmarks.exact import growth, measuring, rows
 from benchmarks.exact.rows import ExactRow
+from commands import exact
 
 ROOT = Path(__file__).resolve().parent.parent
 CASE = "exact/softmax/linear/B37-D19-C23/float32/cpu"
@@ -198,17 +199,41 @@ def test_the_inventory_of_timed_rows_is_kept(tmp_path: Path, now: list[ExactRow]
     assert _check(tmp_path).code == 0
 
 
+@pytest.mark.parametrize(
+    ("base", "code", "told"),
+    [("missing", 0, "the base has nothing pinned"), ("damaged", 3, "not checked: the base's pins")],
+)
+def test_the_base_s_pins_of_compiled_kernels_are_told_where_they_are_none(
+    base: str, code: int, told: str, tmp_path: Path, now: list[ExactRow], monkeypatch
+):
+    here = tmp_path / "here"
+    examined = static_check.Examined(0, 5, [], [], here / "triton-1.jsonl")
+    monkeypatch.setattr(static_check, "examine", lambda **_: examined)
+    checking.check(pin=True, folder=here)
+    (here / "triton-1.jsonl").write_text("")
+    there = tmp_path / "base"
+    there.mkdir()
+    rows.path_for(torch.__version__, there).write_bytes(
+        rows.path_for(torch.__version__, here).read_bytes()
+    )
+    if base == "damaged":
+        (there / "triton-1.jsonl").write_text("{\n")
+    outcome = checking.check(pin=False, folder=here, base_pins=there)
+    assert outcome.code == code
+    assert [told in problem for problem in outcome.problems] == [True]
+
+
 def test_compiled_kernels_count_too(tmp_path, now, monkeypatch, capsys):
     moved = pins.Difference("a.kernel", "sm_90", "x_ptr=float32", "registers", "64", "65")
 
-    def examine(*, pin: bool, folder: Path) -> static_command.Examined:
+    def examine(*, pin: bool, folder: Path, tell: object) -> static_check.Examined:
         if pin:
-            return static_command.Examined(0, 5)
-        return static_command.Examined(1, 5, [moved], [], folder / "triton-1.jsonl")
+            return static_check.Examined(0, 5)
+        return static_check.Examined(1, 5, [moved], [], folder / "triton-1.jsonl")
 
-    monkeypatch.setattr(static_command, "examine", examine)
-    assert command.command(True, folder=tmp_path) == 0
+    monkeypatch.setattr(static_check, "examine", examine)
+    assert exact.checked(True, folder=tmp_path) == 0
     assert "5 exact rows and 5 compiled kernels" in capsys.readouterr().out
-    assert command.command(False, folder=tmp_path) == 1
+    assert exact.checked(False, folder=tmp_path) == 1
     told = " ".join(capsys.readouterr().out.split())
     assert "registers" in told and "a.kernel" in told and "1 not as pinned" in told

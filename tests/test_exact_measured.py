@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,11 +13,12 @@ from types import ModuleType
 import pytest
 import torch
 
+from benchmarks import library
 from benchmarks.exact import check as checking
 from benchmarks.exact import counting, growth, measuring, recording, rows
 from benchmarks.exact.rows import ExactRow
-from kernels import catalogue
-from kernels.loss import Shape
+from marginbench import catalogue
+from marginbench.loss import Shape
 from suites.gate import ours
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +37,7 @@ def center() -> list[ExactRow]:
 def test_another_process_measures_the_same(center: list[ExactRow]):
     """With another hash seed, more threads, simpler instructions, kernels that are compiled."""
     changed = {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "3", "ATEN_CPU_CAPABILITY": "default"}
-    environment = {**os.environ, **changed, "PYTHONPATH": str(ROOT)}
+    environment = library.environment(**changed)
     environment.pop("TRITON_INTERPRET", None)
     told = subprocess.run(
         [sys.executable, "-c", _CODE], cwd=ROOT, env=environment, capture_output=True, text=True,
@@ -75,7 +75,9 @@ def test_every_variant_is_in_the_inventory():
 def copy() -> Iterator[ModuleType]:
     name = "kernels_of_the_base"
     spec = importlib.util.spec_from_file_location(
-        name, ROOT / "kernels" / "__init__.py", submodule_search_locations=[str(ROOT / "kernels")]
+        name,
+        library.folder(ROOT) / "__init__.py",
+        submodule_search_locations=[str(library.folder(ROOT))],
     )
     assert spec is not None and spec.loader is not None
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
@@ -88,7 +90,7 @@ def copy() -> Iterator[ModuleType]:
 def test_a_tree_under_another_name_measures_the_same(copy: ModuleType, center: list[ExactRow]):
     assert measuring.measure(copy.__name__, losses=[LOSS]) == center
     used = sys.modules[f"{copy.__name__}.center.fused"]
-    assert used is not sys.modules["kernels.center.fused"]
+    assert used is not sys.modules["marginbench.center.fused"]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_growth_finds_a_matrix_that_is_planted(family, entry, monkeypatch):
 
         monkeypatch.setattr(type(declared), "resolve", lambda *_, planted=planted: planted)
         with counting.steady():
-            found = measuring._growth("kernels", declared, variant, contender)
+            found = measuring._growth("marginbench", declared, variant, contender)
         assert found.value == pytest.approx(bits / 32, abs=growth.BOUND / 4)
         outcome = checking._broken([found])
         assert [one.metric for one in outcome] == ([growth.METRIC] if bits else [])
@@ -123,7 +125,9 @@ def test_a_growth_that_is_declared_is_exempt_and_says_why():
     for variant in catalogue.get("triplet").variants:
         for contender in filter(ours, variant.contenders):
             if contender.quadratic:
-                found = measuring._growth("kernels", catalogue.get("triplet"), variant, contender)
+                found = measuring._growth(
+                    "marginbench", catalogue.get("triplet"), variant, contender
+                )
                 assert (found.value, found.reason) == ("exempt", contender.quadratic)
 
 
@@ -148,8 +152,8 @@ def test_a_recording_that_counts_holds_no_tensor():
     loss = catalogue.get("softmax")
     variant = loss.variant("linear")
     counts = recording.count(
-        "kernels", loss, variant, variant.contender("triton"), Shape(1024, 64, 10_000), "float32",
-        "sm_90",
+        "marginbench", loss, variant, variant.contender("triton"), Shape(1024, 64, 10_000),
+        "float32", "sm_90",
     )  # fmt: skip
     assert counts["launches"] > 3
     assert counts["peak_bytes"] < 0.99 * counts["total_bytes"]
@@ -168,7 +172,7 @@ def test_a_contender_that_fails_takes_its_own_rows(failing, monkeypatch):
     monkeypatch.setattr(type(loss), "resolve", broken)
     monkeypatch.setattr(measuring, "SHAPES", {"rows": (Shape(5, 3, 2),)})
     with counting.steady():
-        found = list(measuring._variant("kernels", loss, loss.variant("pairs")))
+        found = list(measuring._variant("marginbench", loss, loss.variant("pairs")))
     lost = [row for row in found if row.value is None]
     assert lost and {row.contender for row in lost} == {failing}
     assert all("no such file" in row.reason for row in lost)

@@ -24,12 +24,13 @@ from fused_heads import (
     use_small_tiles,
 )
 
-from kernels import catalogue, drawing
-from kernels.a_softmax import fused as a_softmax
-from kernels.center import fused as center
-from kernels.center import fused_centers
-from kernels.loss import Inputs, Shape
-from kernels.machines import launching, linear_lse_gradients
+from marginbench import catalogue, drawing
+from marginbench.a_softmax import fused as a_softmax
+from marginbench.a_softmax import reference as a_softmax_reference
+from marginbench.center import fused as center
+from marginbench.center import fused_centers
+from marginbench.loss import Inputs, Shape
+from marginbench.shared import launching, linear_lse_gradients
 
 
 @pytest.fixture(autouse=True)
@@ -207,3 +208,22 @@ def test_a_label_out_of_range_makes_every_new_center_nan(bad: int, device: str, 
         .isnan()
         .all()
     )
+
+
+def test_a_confident_row_keeps_the_digits_of_its_lead(device: str, seed: int):
+    """Rivals at exactly 0 and a target near 45 that float32 rounds: by up to 2e-6, which its
+    exponential, which is all of the loss, would take over."""
+    generator = torch.Generator().manual_seed(seed)
+    x_BD = torch.randn(64, 12, generator=generator) * 0.02
+    labels = torch.arange(64) % 5
+    x_BD[:, :5] = 0
+    x_BD[torch.arange(64), labels] = 1
+    x_BD *= 44 + torch.rand(64, 1, generator=generator)
+    terms = [
+        module.a_softmax(
+            x_BD.to(device, dtype), labels.to(device), torch.eye(5, 12, device=device, dtype=dtype),
+            m=4, reduction="none",
+        ).double()
+        for module, dtype in ((a_softmax, torch.float32), (a_softmax_reference, torch.float64))
+    ]  # fmt: skip
+    assert float((terms[0] / terms[1] - 1).abs().max()) <= 4 * torch.finfo(torch.float32).eps

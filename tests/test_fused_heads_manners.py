@@ -12,13 +12,13 @@ from fused_heads import MACHINES, RAGGED, VARIANTS, changed, draw, outcome, use_
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from kernels.a_softmax import fused as a_softmax
-from kernels.center import fused_centers as center
-from kernels.checks import InputError
-from kernels.loss import Inputs, Shape
-from kernels.machines import linear_lse_gradients
-from kernels.machines.linear_lse_tiles import range_of_classes
-from kernels.softmax import fused as softmax
+from marginbench.a_softmax import fused as a_softmax
+from marginbench.center import fused_centers as center
+from marginbench.checks import InputError
+from marginbench.loss import Inputs, Shape
+from marginbench.shared import linear_lse_gradients
+from marginbench.shared.linear_lse_tiles import range_of_classes
+from marginbench.softmax import fused as softmax
 
 
 @pytest.fixture(autouse=True)

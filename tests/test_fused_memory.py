@@ -17,8 +17,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels import catalogue, drawing
-from kernels.loss import Shape
+from marginbench import catalogue, drawing
+from marginbench.loss import Shape
 
 
 @contextmanager

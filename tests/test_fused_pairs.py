@@ -24,7 +24,7 @@ from fused_pairs import (
 )
 from torch import Tensor
 
-from kernels.triplet import fused_all
+from marginbench.triplet import fused_all
 
 # Rows, columns, identities. With tiles of 16: one of everything, a tile less one, a tile, one
 # more; over several tiles.
@@ -214,3 +214,85 @@ def test_all_equal_points_have_no_gradient_of_their_own(name: str, device: str, 
     wanted = function(name, "reference")(embeddings=x.detach(), labels=of, reduction="none")
     torch.testing.assert_close(terms.double(), wanted, rtol=1e-6, atol=0)
     assert not gradient.any()
+
+
+@pytest.mark.parametrize("identities", [2, 9])
+@pytest.mark.parametrize("name", ["triplet/mine-batch-hard", "triplet/mine-semi-hard"])
+def test_what_rounding_leaves_open_is_settled(name, identities, many_tiles, device, seed):
+    """Codes that are moved by an ulp or a few: nearly all distances come several times, in one tile
+    and in several, and differ by less than float32 products tell."""
+    generator, batch = torch.Generator().manual_seed(seed), 28 if "semi" in name else 90
+    x_BD = torch.randint(0, 2, (batch, 4), generator=generator).float()
+    x_BD = x_BD * 0.5 + 2.0**-22 * torch.randint(-8, 9, (batch, 4), generator=generator)
+    labels_B = torch.randint(identities, (batch,), generator=generator).to(device)
+    got = function(name, "triton")(embeddings=x_BD.to(device), labels=labels_B)
+    want = function(name, "reference")(embeddings=x_BD.to(device), labels=labels_B)
+    assert all(map(torch.equal, got, want))
+
+
+@pytest.mark.parametrize("exponent", [-60, 40])
+def test_close_pairs_of_any_length_are_close_pairs(exponent: int, many_tiles, device, seed):
+    """Pairs that are made again from their differences come in the units of the others."""
+    generator = torch.Generator().manual_seed(seed)
+    places_KD = torch.randn(6, 9, generator=generator)
+    x_BD = places_KD[torch.arange(24) % 6] + 1e-3 * torch.randn(24, 9, generator=generator)
+    labels_B, scale = torch.arange(24) % 5, 2.0**exponent
+    outcomes = []
+    for contender, wide in (("triton", torch.float32), ("reference", torch.float64)):
+        leaf = (x_BD * scale).to(device, wide).requires_grad_()
+        loss = function("contrastive/all-pairs", contender)
+        value = loss(embeddings=leaf, labels=labels_B.to(device), margin=1.2 * scale)
+        outcomes.append([value, *torch.autograd.grad(value, leaf)])
+    for got, want in zip(*outcomes, strict=True):
+        assert float((got.double() - want).norm() / want.norm()) <= 2e-6
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.25])
+@pytest.mark.parametrize("name", ["triplet/batch-all", "triplet/semi-hard-all"])
+def test_distances_that_are_equal_by_other_sums_are_equal(name, margin, many_tiles, device, seed):
+    """All others are as far from the first: their differences to it hold the same numbers in
+    another order, of which float32 makes another sum."""
+    generator = torch.Generator().manual_seed(seed)
+    step_D = torch.randint(-2000, 2001, (13,), generator=generator) * 2.0**-10
+    orders = [torch.randperm(13, generator=generator) for _ in range(23)]
+    x_BD = 341.3330078125 + torch.stack([0 * step_D, *(step_D[order] for order in orders)])
+    labels_B = torch.randint(2, (24,), generator=generator)
+    only_B = torch.zeros(24)
+    only_B[0] = 1
+    outcomes = []
+    for contender, wide in (("triton", torch.float32), ("reference", torch.float64)):
+        leaf = x_BD.to(device, wide).requires_grad_()
+        loss = function(name, contender)
+        terms = loss(embeddings=leaf, labels=labels_B.to(device), margin=margin, reduction="none")
+        outcomes.append(torch.autograd.grad(terms, leaf, only_B.to(device, terms.dtype))[0])
+    got, want = (of.double().cpu() for of in outcomes)
+    assert float((got - want).norm()) <= 1e-5 * float(want.norm().clamp(min=1e-5))
+
+
+def test_hinges_too_small_for_float32_still_pull(device: str, seed: int):
+    generator = torch.Generator().manual_seed(seed)
+    rows = [torch.randn(9, 5, generator=generator) * 2.0**-90 for _ in range(3)]
+    outcomes = []
+    for contender, wide in (("triton", torch.float32), ("reference", torch.float64)):
+        leaves = [row.to(device, wide).requires_grad_() for row in rows]
+        terms = function("triplet/explicit", contender)(
+            anchor=leaves[0], positive=leaves[1], negative=leaves[2], margin=0.0, reduction="none"
+        )
+        outcomes.append(torch.autograd.grad(terms.sum(), leaves))
+    for got, want in zip(*outcomes, strict=True):
+        assert float((got.double() - want).norm() / want.norm()) <= 1e-6
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_upstream_gradients_of_any_stride_are_read(name: str, device: str, seed: int):
+    """One number for all rows, and every second of a longer vector."""
+    tensors = draw(name, (9, 5, 3), "float32", device, seed)
+    rows = 9
+    leaf = next(t for t in tensors.values() if t.is_floating_point()).requires_grad_()
+    terms = function(name, "triton")(**tensors, reduction="none")
+    for upstream in (torch.ones(1).expand(rows), torch.rand(2 * rows)[::2]):
+        found = [
+            torch.autograd.grad(terms, leaf, of.to(device), retain_graph=True)[0]
+            for of in (upstream, upstream.contiguous())
+        ]
+        assert torch.equal(*found) and bool(found[0].any())

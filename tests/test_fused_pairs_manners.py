@@ -23,10 +23,10 @@ from fused_pairs import (
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from kernels.checks import InputError
-from kernels.contrastive import fused_all_pairs, fused_pairs
-from kernels.triplet import fused_all, fused_explicit, fused_hard, fused_semi_hard
-from kernels.triplet.fused_groups import groups_of
+from marginbench.checks import InputError
+from marginbench.contrastive import fused_all_pairs, fused_pairs
+from marginbench.triplet import fused_all, fused_explicit, fused_hard, fused_semi_hard
+from marginbench.triplet.fused_groups import groups_of
 
 SIZE = (17, 19, 5)
 
@@ -123,13 +123,13 @@ def _operators(device: str, seed: int) -> dict[str, list[tuple]]:
     a, p, n = (x.detach().roll(k, 0).requires_grad_() for k in range(3))
     plain, up = x.detach(), torch.rand(9, device=device)
     different = y > 0
-    _, distances = fused_pairs.pair_terms(plain, n.detach(), different, 1.0)
+    _, slopes = fused_pairs.pair_terms(plain, n.detach(), different, 1.0)
     hard = fused_hard.hard_terms(plain, y, 0.2)
     counts = fused_all.all_terms(plain, y, 0.2, False, True)[2]
     return {
         "contrastive/pairs": [
             (fused_pairs.pair_terms, (a, n, different, 1.0)),
-            (fused_pairs.pair_gradients, (plain, n.detach(), different, distances, up, 1.0)),
+            (fused_pairs.pair_gradients, (plain, n.detach(), slopes, up)),
         ],
         "contrastive/all-pairs": [
             (fused_all_pairs.all_pairs_terms, (x, y, 1.0)),

@@ -1,7 +1,7 @@
 """Properties of the fused losses that need no reference, over shapes, dtypes and values that
 hypothesis draws: what each variant of the catalogue declares, and what unit embeddings add.
 
-Slacks are those of the checks themselves (`kernels.machines.invariants`, `.motions`). Runs in
+Slacks are those of the checks themselves (`marginbench.shared.invariants`, `.motions`). Runs in
 Triton's interpreter where there is no GPU; the same seed draws the same examples.
 """
 
@@ -18,8 +18,8 @@ import torch
 from hypothesis import strategies
 from torch import Tensor
 
-from kernels import catalogue, drawing
-from kernels.loss import Inputs, Loss, Shape, Variant
+from marginbench import catalogue, drawing
+from marginbench.loss import Inputs, Loss, Shape, Variant
 
 CASES = [
     pytest.param(loss, variant, id=f"{loss.name}-{variant.name}")
@@ -159,19 +159,19 @@ def _pulls_along(function, *, embeddings: Tensor, **arguments) -> Tensor:
 @pytest.mark.parametrize(
     ("loss", "variant", "entry", "broken"),
     [
-        ("a-softmax", "m1", ".machines.invariants:permutation", _counts_the_place),
-        ("a-softmax", "m1", ".machines.invariants:weight_lengths", _counts("class_weights", 2)),
+        ("a-softmax", "m1", ".shared.invariants:permutation", _counts_the_place),
+        ("a-softmax", "m1", ".shared.invariants:weight_lengths", _counts("class_weights", 2)),
         (
             "a-softmax",
             "m1",
-            ".machines.invariants:orthogonal_weight_gradient",
+            ".shared.invariants:orthogonal_weight_gradient",
             _counts("class_weights", 2),
         ),
-        ("softmax", "linear", ".machines.invariants:bias_shift", _counts("bias", 2)),
-        ("softmax", "linear", ".machines.invariants:weight_shift", _counts("class_weights", 2)),
-        ("contrastive", "all-pairs", ".machines.motions:permutation", _counts_the_place),
-        ("triplet", "batch-hard", ".machines.motions:rotation", _counts("embeddings", 1)),
-        ("triplet", "batch-hard", ".machines.motions:translation", _counts("embeddings", 2)),
+        ("softmax", "linear", ".shared.invariants:bias_shift", _counts("bias", 2)),
+        ("softmax", "linear", ".shared.invariants:weight_shift", _counts("class_weights", 2)),
+        ("contrastive", "all-pairs", ".shared.motions:permutation", _counts_the_place),
+        ("triplet", "batch-hard", ".shared.motions:rotation", _counts("embeddings", 1)),
+        ("triplet", "batch-hard", ".shared.motions:translation", _counts("embeddings", 2)),
         ("softmax", "linear", "", _pulls_along),
     ],
 )

@@ -14,7 +14,7 @@ import torch
 from benchmarks.gate import packages, pair, sitting
 from benchmarks.gate.decision import Rule
 from benchmarks.gate.sitting import Sitting
-from kernels.loss import Shape
+from marginbench.loss import Shape
 from suites.gate import TimedCase, plan
 
 ROOT = Path(__file__).resolve().parent.parent

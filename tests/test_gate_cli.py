@@ -13,7 +13,7 @@ from benchmarks.gate import session, timing, trees
 from benchmarks.gate.decision import Judgement, Sample
 from benchmarks.gate.interval import Ratio
 from benchmarks.gate.timing import CaseRun, Timed
-from marginbench import cli
+from commands.root import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 BOTH = trees.Trees(ROOT, ROOT, "c0ffee", "c0ffee", False, "c0ffee")

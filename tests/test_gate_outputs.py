@@ -18,6 +18,7 @@ from gate_record import END, HOSTILE, lines, small, start, verdict, written
 from markdown_it import MarkdownIt
 from rich.console import Console
 
+from benchmarks.folders import MARKER
 from benchmarks.gate.records import FILE, GateExact
 from reports.gate import benchmark_json, junit, markdown, reading, terminal, words, write
 
@@ -250,7 +251,7 @@ def test_all_forms_are_written_beside_the_record_and_added_to_the_jobs_summary(
     (gate / "junit.xml").write_text("old")
     paths = write.write_all(gate)
     assert set(paths) == {"summary.md", "junit.xml", "benchmark.json", "table.txt"}
-    assert {one.name for one in gate.iterdir()} == {*paths, FILE}
+    assert {one.name for one in gate.iterdir()} == {*paths, FILE, MARKER}
     assert all(path == gate / name and path.stat().st_size > 100 for name, path in paths.items())
     assert summary.read_text() == "before\n" + paths["summary.md"].read_text()
     assert ET.parse(paths["junit.xml"]).getroot().tag == "testsuites"
@@ -272,4 +273,4 @@ def test_a_file_that_can_not_be_written_leaves_the_old_one(tmp_path, monkeypatch
     with pytest.raises(OSError, match="No space left"):
         write.write_all(tmp_path)
     assert (tmp_path / "summary.md").read_text() == before
-    assert not [one for one in tmp_path.iterdir() if one.name.startswith(".")]
+    assert {p.name for p in tmp_path.iterdir() if p.name.startswith(".")} == {MARKER}

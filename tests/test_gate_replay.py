@@ -16,7 +16,7 @@ from benchmarks.gate.session import Asked
 from benchmarks.gate.timing import CaseRun
 from benchmarks.gate.trees import Trees
 from benchmarks.records import RecordError
-from marginbench import cli
+from commands.root import cli
 from reports.gate import reading, replay, undecided
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,6 +69,53 @@ def edit(folder: Path, kind: str, **change) -> None:
     first = next(line for line in lines if line["kind"] == kind)
     first |= change
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "said"),
+    [
+        ("group", {"base": [[0, 5]]}, "greater than 0"), ("group", {"calls": 0}, "greater than 0"),
+        ("group", {"base": [], "candidate": [], "orders": []}, "at least 1 item"),
+        ("group", {"base": [[1, 2], [3, 4]]}, "expected as many quads"),
+        ("gate_start", {"rule": {**vars(Rule()), "equivalence_error": 0.0}}, "can't be worked out"),
+        ("gate_start", {"rule": {**vars(Rule()), "smallest_effect": "much"}}, "can't be worked"),
+    ],
+)  # fmt: skip
+def test_what_no_verdict_follows_from_is_not_measured(gate, kind: str, change: dict, said: str):
+    """Never a traceback, whose exit code 1 would say that something is slower."""
+    folder = gate(0.0)
+    edit(folder, kind, **change)
+    shown = CliRunner().invoke(cli, ["gate", "--show", str(folder)])
+    assert (shown.exit_code, shown.exception.__class__) == (3, SystemExit), shown.output
+    assert said in shown.output
+
+
+def test_a_record_that_can_not_be_opened_is_not_measured(gate, monkeypatch):
+    folder = gate(0.0)
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "open", refused)
+    shown = CliRunner().invoke(cli, ["gate", "--show", str(folder)])
+    assert shown.exit_code == 3, shown.output
+
+
+def test_a_change_without_its_confirmation_is_no_equivalence(gate):
+    """A slow-down of 1.5% is within the smallest effect, and was flagged all the same."""
+    folder = gate(0.015, spread=0.0005)
+    path = folder / "gate.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert any(line.get("stage") == "confirmation" for line in lines)
+    kept = [line for line in lines if line.get("stage") != "confirmation"]
+    for line in kept:
+        if line["kind"] == "verdict":
+            line["verdict"] = "EQUIVALENT"
+        elif line["kind"] == "gate_end":
+            line["exit_code"] = 0
+    path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    with pytest.raises(RecordError, match="its groups give NOT MEASURED"):
+        replay.check(reading.load(path))
 
 
 @pytest.mark.parametrize("slower", [(0.0,), (0.1, 0.0), (-0.1, 0.02)])

@@ -19,6 +19,7 @@ from benchmarks.gate.session import FINE, NOT_MEASURED, REGRESSION, Asked, run
 from benchmarks.gate.timing import CaseRun, Timed
 from benchmarks.gate.trees import Trees
 from benchmarks.records import RecordError
+from reports.gate import reading, undecided
 
 ROOT = Path(__file__).resolve().parent.parent
 TREES = Trees(ROOT, ROOT, "HEAD", "HEAD", False, "HEAD")
@@ -121,21 +122,59 @@ def test_a_lost_timed_case_is_no_pass(saying, tmp_path: Path, monkeypatch):
     assert "vanished: x" in outcome.sentence
 
 
-@pytest.mark.parametrize(("pinned", "code"), [(True, NOT_MEASURED), (False, FINE)])
-def test_a_case_on_one_side_only(saying, tmp_path: Path, monkeypatch, pinned: bool, code: int):
-    """Lost if the candidate's own list still has it; meant to go if it was taken off the list."""
+@pytest.mark.parametrize(
+    ("pinned", "code"), [("there", NOT_MEASURED), ("taken off", FINE), ("no list", NOT_MEASURED)]
+)
+def test_a_case_on_one_side_only(saying, tmp_path: Path, monkeypatch, pinned: str, code: int):
+    """Lost if the candidate's own list still has it; meant to go if it was taken off the list; and
+    without a list nobody knows."""
     saying("EQUIVALENT")
     whole = session.plan("smoke", "cpu")
     monkeypatch.setattr(
         session, "plan", lambda suite, device, name: whole if "base" in name else whole[1:]
     )
     ids = [case.id for case in whole]
-    monkeypatch.setattr(session.inventory, "read", lambda *_: ids if pinned else ids[1:])
+
+    def listed(*_: Path) -> list[str]:
+        if pinned == "no list":
+            raise FileNotFoundError
+        return ids if pinned == "there" else ids[1:]
+
+    monkeypatch.setattr(session.inventory, "read", listed)
     outcome = run(asked(), TREES, tmp_path)
     assert outcome.code == code, outcome.sentence
     first = next(iter(read(outcome.records)))
     assert isinstance(first, GateStart)
     assert first.unpaired == [f"base: {ids[0]}"]
+    assert first.lost == ([] if pinned == "taken off" else [ids[0]])
+    rows = {row.case: row.verdict for row in reading.load(outcome.records).rows()}
+    assert rows.get(ids[0]) == (None if pinned == "taken off" else "NOT MEASURED")
+
+
+def test_a_lost_case_beside_an_undecided_one_is_not_let_pass(saying, tmp_path: Path, monkeypatch):
+    """A script lets pass what a busy machine leaves undecided, and nothing else."""
+    saying("EQUIVALENT", "UNDECIDED")
+    assert run(asked(), TREES, tmp_path / "busy").code == NOT_MEASURED
+    assert undecided.main(tmp_path / "busy") == 0
+    whole = session.plan("smoke", "cpu")
+    monkeypatch.setattr(
+        session, "plan", lambda suite, device, name: whole if "base" in name else whole[:-1]
+    )
+    assert run(asked(), TREES, tmp_path / "lost").code == NOT_MEASURED
+    assert undecided.main(tmp_path / "lost") == 1
+    assert undecided.main(tmp_path / "nothing here") == 1
+
+
+def test_an_empty_list_of_timed_cases_is_none(saying, tmp_path: Path, monkeypatch):
+    saying("EQUIVALENT")
+    (tmp_path / session.inventory.NAME).write_text("\n")
+    with pytest.raises(FileNotFoundError):
+        session.inventory.read(tmp_path)
+    real = session.inventory.read
+    monkeypatch.setattr(session.inventory, "read", lambda *_: real(tmp_path))
+    outcome = run(asked(exact=lambda base: exact_outcome(0, [])), TREES, tmp_path / "out")
+    assert outcome.code == NOT_MEASURED
+    assert "no list of timed cases is pinned" in outcome.sentence
 
 
 def test_the_times_of_a_throttled_gpu_are_void(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_the_candidate_is_the_working_tree_with_what_is_not_committed(repository
 
 
 def test_a_clean_tree_is_its_commit(repository: Path):
-    with trees.checked_out(None) as both:
+    with trees.checked_out("HEAD") as both:
         assert not both.dirty
         assert both.same_kernels
         assert both.base_commit == both.candidate_commit == git(repository, "rev-parse", "HEAD")
@@ -69,13 +70,36 @@ def test_without_a_base_it_is_where_the_branch_left_main(repository: Path):
 
 def test_on_main_it_is_the_commit_before(repository: Path):
     first = git(repository, "rev-parse", "HEAD")
-    assert trees.merge_base() == first, "there is none before the first"
     git(repository, "commit", "--quiet", "--allow-empty", "--message=second")
     assert trees.merge_base() == first
     (repository / "kernels" / "new.py").write_text("")
     assert trees.merge_base() == git(repository, "rev-parse", "HEAD"), (
         "what is not committed counts"
     )
+
+
+def test_a_file_that_a_build_left_makes_no_base_of_head(repository: Path):
+    """Only what is not committed in kernels/ is a question of its own."""
+    first = git(repository, "rev-parse", "HEAD")
+    git(repository, "commit", "--quiet", "--allow-empty", "--message=second")
+    (repository / "coverage.xml").write_text("")
+    assert trees.merge_base() == first
+
+
+def test_a_change_in_the_second_of_the_commit_is_seen(repository: Path):
+    """Of the same size, too: git tells such a file from its index by that index's own time."""
+    git(repository, "config", "core.trustctime", "false")
+    file, index = repository / "kernels" / "catalogue.py", repository / ".git" / "index"
+    file.write_text("VALUE = 1\n")
+    os.utime(file, (1e9, 1e9))
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "--message=second")
+    os.utime(index, (1e9, 1e9))
+    file.write_text("VALUE = 2\n")
+    os.utime(file, (1e9, 1e9))
+    with trees.checked_out("HEAD") as both:
+        assert both.dirty and not both.same_kernels
+        assert (both.candidate / "kernels" / "catalogue.py").read_text() == "VALUE = 2\n"
 
 
 def test_a_hook_of_git_keeps_its_index(repository: Path, monkeypatch):
@@ -145,6 +169,15 @@ def test_other_pinned_versions_bar_the_timing(repository: Path):
     with trees.checked_out("HEAD") as both:
         assert trees.different_versions(both) == [
             "the base pins torch 2.13.0, the candidate 2.14.0"
+        ]
+
+
+def test_pins_that_neither_has_are_not_the_same_pins(repository: Path):
+    (repository / "requirements.lock").write_text("triton==3.7.1\nnumpy==2.0\n")
+    git(repository, "commit", "--quiet", "--all", "--message=second")
+    with trees.checked_out("HEAD") as both:
+        assert trees.different_versions(both) == [
+            "neither the base nor the candidate pins torch in requirements.lock"
         ]
 
 

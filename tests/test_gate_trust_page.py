@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import lzma
 import re
@@ -19,9 +20,9 @@ from benchmarks.gate.interval import ratio
 from benchmarks.records import RecordError
 from reports.gate.trust import page, reading
 from reports.gate.trust.cheats import cheats
-from reports.gate.trust.false_alarms import Alarms
+from reports.gate.trust.false_alarms import Alarms, live
 from reports.gate.trust.findings import _alarms, findings, targets
-from reports.gate.trust.reading import Trust
+from reports.gate.trust.reading import Trial, Trust
 from reports.gate.trust.shares import Share
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -165,6 +166,23 @@ def test_the_target_of_false_alarms(quiet: tuple, loaded: tuple, state: str):
     assert target.state == state
     # Even none of 300 leaves a rate of 1% open, and the page says so.
     assert "0.99%" in target.open or state != "met"
+
+
+def test_a_verdict_that_was_not_measured_is_no_absence_of_an_alarm(trust: Trust):
+    first, second, *rest = trust.of("quiet", 0.0)
+
+    def saying(trial: Trial, word: str) -> Trial:
+        verdicts = {case: {**verdict, "verdict": word} for case, verdict in trial.verdicts.items()}
+        return dataclasses.replace(trial, verdicts=verdicts)
+
+    one_slow = {**saying(second, "NOT MEASURED").verdicts}
+    one_slow[CASES[0]] = {**one_slow[CASES[0]], "verdict": "SLOWER"}
+    trials = (saying(first, "NOT MEASURED"), dataclasses.replace(second, verdicts=one_slow),
+              *(saying(trial, "EQUIVALENT") for trial in rest))  # fmt: skip
+    found = live(dataclasses.replace(trust, trials=trials), "quiet")
+    assert (found.slower.hits, found.slower.of) == (1, len(rest) + 1)
+    assert (found.faster.hits, found.faster.of) == (0, len(rest))
+    assert (found.undecided.hits, found.undecided.of) == (2, len(rest) + 2)
 
 
 def test_a_missed_target_is_shown_as_missed(tmp_path: Path):

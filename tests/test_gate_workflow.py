@@ -66,6 +66,11 @@ def test_what_it_names_exists(steps, workflow):
     assert f"/{FILE}" in script(steps)
 
 
+def test_started_by_hand_the_gate_finds_its_own_base(workflow):
+    """origin/main is what is checked out where that is done on main."""
+    assert workflow["on"]["workflow_dispatch"]["inputs"]["base"]["default"] == ""
+
+
 @pytest.mark.parametrize(
     ("made", "recorded", "code"),
     [(0, 0, 0), (2, 1, 1), (2, 3, 3), (2, None, 3), (0, None, 3), (2, 0, 3), (2, "killed", 3)],

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import library
 from benchmarks.gpu.session import FINE
 from benchmarks.records import RecordError, arrange, load, read_lines
 
@@ -38,8 +39,8 @@ def test_a_dry_run_on_a_bare_machine_goes_through_everything_and_is_no_evidence(
     hidden.mkdir()
     for name in _HIDDEN:
         (hidden / f"{name}.py").write_text(f"raise ModuleNotFoundError({name!r})\n")
-    environment = {**os.environ, "PYTHONPATH": f"{hidden}{os.pathsep}{TESTS.parent}",
-                   "OMP_NUM_THREADS": "1"}  # fmt: skip
+    path = os.pathsep.join([str(hidden), *library.paths()])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     environment.pop("TRITON_INTERPRET", None)
     done = subprocess.run(
         [sys.executable, "-c", _BARE, str(tmp_path / "run")], env=environment, cwd=TESTS.parent,

@@ -16,7 +16,7 @@ import pytest
 from benchmarks import gpu_session
 from benchmarks.gpu import budget, lanes, telemetry
 from benchmarks.gpu.journal import Journal, Refused
-from benchmarks.gpu.session import FAILED, FINE, Session
+from benchmarks.gpu.session import FAILED, FINE, NOT_MEASURED, Session
 from benchmarks.records import arrange, read_lines
 from benchmarks.rows import Row
 from suites import gpu
@@ -138,6 +138,19 @@ def test_what_does_not_fit_is_dropped_from_the_end_and_said(tmp_path: Path):
     assert dropped == [False] * 8 + [True] * 4
     assert len(run.ended) == 12 and run.complete
     assert code == FINE  # no time is no mistake
+
+
+def test_without_time_for_anything_nothing_is_fine(tmp_path: Path):
+    now = Time()
+
+    def spend(lane: lanes.Lane) -> None:
+        now.s += 600 if lane.name == "ceilings" else 0
+
+    code, made = session(tmp_path, small(speed=3), with_child(before=spend), now)
+    statuses = {result.status for result in recorded(tmp_path).results}
+    assert (code, statuses, made.problems) == (NOT_MEASURED, {"not_run"}, [])
+    # What another session measured in the same folder is there.
+    assert session(tmp_path, small(speed=3), with_child())[0] == FINE
 
 
 def test_a_session_goes_on_with_what_had_no_time_and_measures_nothing_twice(tmp_path: Path):

@@ -17,7 +17,7 @@ from head_cases import (
 )
 from torch import Tensor
 
-from kernels.loss import Inputs, Shape
+from marginbench.loss import Inputs, Shape
 
 
 @pytest.mark.parametrize(("loss", "variant"), VARIANTS)

@@ -16,10 +16,10 @@ from head_cases import (
     truth_of,
 )
 
-from kernels import catalogue
-from kernels.checks import InputError
-from kernels.loss import REDUCTIONS, Shape
-from kernels.softmax import eager as softmax_eager
+from marginbench import catalogue
+from marginbench.checks import InputError
+from marginbench.loss import REDUCTIONS, Shape
+from marginbench.softmax import eager as softmax_eager
 
 
 @pytest.mark.parametrize(("loss", "variant"), VARIANTS)
@@ -58,7 +58,7 @@ def _regularises_the_bias(embeddings, labels, class_weights, bias, *, reduction)
 def test_properties_can_fail(loss, variant, check, broken, seed: int) -> None:
     declared = catalogue.get(loss)
     inputs = draw(declared.variant(variant), RAGGED, "float32", seed)
-    holds = declared.resolve(f".machines.invariants:{check}")
+    holds = declared.resolve(f".shared.invariants:{check}")
     with pytest.raises(AssertionError, match="allowed"):
         holds(broken, inputs, declared.variant(variant).options)
 

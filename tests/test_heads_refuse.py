@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels.a_softmax import eager as a_softmax_eager
-from kernels.center import eager as center_eager
-from kernels.checks import InputError
-from kernels.softmax import eager as softmax_eager
+from marginbench.a_softmax import eager as a_softmax_eager
+from marginbench.center import eager as center_eager
+from marginbench.checks import InputError
+from marginbench.softmax import eager as softmax_eager
 
 
 def _head() -> dict[str, Tensor]:

@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from page_reader import Page
 from synthetic_run import IDENTITY, Maker, write
 
-import marginbench
+from benchmarks import folders, kinds
 from benchmarks.records import CaseEnd, CaseKey, Line, RunEnd
+from commands.root import cli
 from reports import reading
 from reports.history import commits, gathering
 
@@ -67,7 +68,7 @@ def files(folders: list[Path]) -> list[Path]:
 
 
 def call(*arguments: str) -> tuple[int, str]:
-    found = CliRunner().invoke(marginbench.cli, ["history", *arguments])
+    found = CliRunner().invoke(cli, ["history", *arguments])
     assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
     return found.exit_code, found.output
 
@@ -236,6 +237,25 @@ def test_the_page_and_the_table_name_the_commits_around_the_change(tmp_path: Pat
     ]
     for figure in figures:
         ElementTree.fromstring(figure.read_text())
+    (tmp_path / "out" / folders.MARKER).unlink()
+    assert folders.found(tmp_path / "out") is kinds.HISTORY, "as one made before there were markers"
+    assert len(kinds.HISTORY.listed(tmp_path / "out")) == len(figures) + 2
+
+
+@pytest.mark.ruptures
+@pytest.mark.parametrize(("known", "told"), [(0, "3 commits not"), (2, "1 commit not"), (3, "")])
+def test_an_order_that_git_does_not_tell_is_said_to_be_a_guess(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: int, told: str
+):
+    """A shallow clone knows few commits, and without git none is known."""
+    for number in range(3):
+        store(tmp_path / "runs", number, 1e-3)
+    monkeypatch.setattr(commits, "log", lambda root: [name_of(n) for n in range(known)])
+    code, output = call(str(tmp_path / "runs"), "--out", str(tmp_path / "out"))
+    seen = Page((tmp_path / "out" / "index.html").read_text()).seen
+    assert code == 0
+    for text in (output, seen):
+        assert ("in this clone's history" in text) is bool(told) and told in text
 
 
 @pytest.mark.ruptures

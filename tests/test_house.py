@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 
-from kernels import catalogue
+from marginbench import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
+LIBRARY = ROOT / "kernels" / "marginbench"
 # What a folder may import of ours; data flows from kernels to reports and imports follow it.
 ALLOWED = {
     "kernels": set(),
-    "suites": {"kernels"},
-    "benchmarks": {"kernels", "suites"},
-    "reports": {"kernels", "suites", "benchmarks"},
+    "suites": {"marginbench"},
+    "benchmarks": {"marginbench", "suites"},
+    "reports": {"marginbench", "suites", "benchmarks"},
+    "commands": {"marginbench", "suites", "benchmarks", "reports"},
 }
 OURS = {*ALLOWED, "marginbench"}
 HEAVY = {"mlflow", "pytorch_metric_learning", "liger_kernel", "cut_cross_entropy", "quack"}
 
 
 def sources(folder: str) -> list[Path]:
-    return sorted(path for path in (ROOT / folder).rglob("*.py") if "out" not in path.parts)
+    """Of kernels/ the library, not the examples, which import it as people do."""
+    root = LIBRARY if folder == "kernels" else ROOT / folder
+    return sorted(path for path in root.rglob("*.py") if "out" not in path.parts)
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, bool]]:
@@ -57,7 +62,7 @@ def test_kernels_are_imported_relatively_inside():
     """Absolute imports would tie two copies of the tree, loaded under two names, together."""
     for path in sources("kernels"):
         names = {name for name, _ in imported(ast.parse(path.read_text()))}
-        assert "kernels" not in names, path.relative_to(ROOT)
+        assert "marginbench" not in names, path.relative_to(ROOT)
 
 
 @pytest.mark.parametrize("folder", ["kernels", "benchmarks", "suites"])
@@ -73,6 +78,54 @@ def test_reports_need_no_torch():
         assert not names & {"torch", "triton", "mlflow"}, path.relative_to(ROOT)
 
 
+@pytest.mark.parametrize("folder", [name for name in ALLOWED if name != "commands"])
+def test_commands_lie_in_commands_alone(folder: str):
+    """What is measured and what is read knows no command line: no click command, no group, and not
+    click itself."""
+    for path in sources(folder):
+        names = {name for name, _ in imported(ast.parse(path.read_text()))}
+        assert "click" not in names, f"{path.relative_to(ROOT)} imports click"
+
+
+def _graph() -> dict[str, set[str]]:
+    """What each module of ours imports of ours, also inside functions; not for types alone."""
+    modules = {}
+    for folder in OURS - {"kernels", "marginbench"}:
+        for path in sources(folder):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            modules[".".join(parts[:-1] if path.name == "__init__.py" else parts)] = path
+    return {name: set(_imports(name, path, modules)) - {name} for name, path in modules.items()}
+
+
+def _imports(name: str, path: Path, modules: Collection[str]) -> Iterator[str]:
+    above = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    tree = ast.parse(path.read_text())
+    for_types = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom):
+            package = above[: len(above) + 1 - node.level] if node.level else []
+            source = ".".join([*package, *filter(None, [node.module])])
+            found = {f"{source}.{alias.name}" for alias in node.names}
+            yield from found & set(modules) or {source} & set(modules)
+
+
+def test_no_module_imports_itself_through_others():
+    """An import inside a function hides a circle and does not undo it."""
+    try:
+        graphlib.TopologicalSorter(_graph()).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(reversed(error.args[1])))
+
+
 @pytest.mark.parametrize("folder", [*ALLOWED, "tests"])
 def test_files_stay_small(folder: str):
     for path in sources(folder):
@@ -81,8 +134,8 @@ def test_files_stay_small(folder: str):
 
 def _modules_after(*arguments: str) -> set[str]:
     code = (
-        "import sys, marginbench\n"
-        f"try: marginbench.cli({list(arguments)!r}, standalone_mode=False)\n"
+        "import sys; from commands.root import cli\n"
+        f"try: cli({list(arguments)!r}, standalone_mode=False)\n"
         "finally: print('MODULES', *sys.modules)"
     )
     result = subprocess.run(
@@ -94,7 +147,7 @@ def _modules_after(*arguments: str) -> set[str]:
 
 def test_help_imports_the_standard_library_click_and_rich_only():
     loaded = _modules_after("--help")
-    ours_and_theirs = {"marginbench", "benchmarks", "reports", "click", "rich", "__main__"}
+    ours_and_theirs = {*OURS, "click", "rich", "__main__"}
     # Start-up hooks of site-packages (*.pth) are not ours; they begin with these prefixes.
     hooks = {name for name in loaded if name.startswith(("_distutils_hack", "__editable__"))}
     site = {name for name in ("sitecustomize", "usercustomize") if name in loaded}
@@ -109,8 +162,7 @@ def test_list_imports_neither_torch_nor_triton():
 def test_two_copies_of_the_kernels_live_in_one_process(seed: int):
     """Loaded under another name, the tree finds its own losses and registers its own operators."""
     spec = importlib.util.spec_from_file_location(
-        "kernels_copy", ROOT / "kernels" / "__init__.py",
-        submodule_search_locations=[str(ROOT / "kernels")],
+        "kernels_copy", LIBRARY / "__init__.py", submodule_search_locations=[str(LIBRARY)],
     )  # fmt: skip
     assert spec is not None and spec.loader is not None
     copy = importlib.util.module_from_spec(spec)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks import clock, contenders, machine, memory
 from benchmarks.rows import Outputs, explain, is_out_of_memory
-from kernels.loss import Contender, Shape
+from marginbench.loss import Contender, Shape
 
 # The clock.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -12,12 +11,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from benchmarks import library
 from benchmarks.records import load
 from reports.build import build
 
 ROOT = Path(__file__).resolve().parent.parent
 KILLS = 200
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+ENVIRONMENT = library.environment()
 
 
 def said(run: Path) -> dict[str, str]:
@@ -56,7 +56,7 @@ def test_200_kills_lose_nothing_and_double_nothing(tmp_path: Path, seed: int):
 
 def test_a_killed_command_is_resumed_to_the_same_records(tmp_path: Path):
     """The command itself, as a user kills it and goes on."""
-    command = [sys.executable, "-m", "marginbench", "run"]
+    command = [sys.executable, "-m", "commands", "run"]
     fresh = ["--fast", "--loss", "center", "--suite", "agreement", "--contender", "eager"]
     out = tmp_path / "run"
     path = out / "records.jsonl"

@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from mutants import __main__ as command
 from mutants import declared
 from mutants.declared import BadMutant, Mutant
 from mutants.forking import NOT_IMPORTED, Ran
-from mutants.judging import FOUND, INVALID, SURVIVES, verdict
+from mutants.judging import FOUND, INVALID, SURVIVES, Judged, verdict
 
 MUTANTS = declared.mutants()
 RAN = Ran(1, "test_x.py::test_y", "AssertionError: off", True, 0, 1.0, 1.0, "")
@@ -27,7 +28,7 @@ def test_there_are_enough_of_every_kind():
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_each_fits_the_code_and_names_tests_that_exist(mutant: Mutant):
     text = (declared.ROOT / mutant.file).read_text()
-    assert mutant.file.startswith("kernels/") and mutant.applied(text) != text
+    assert mutant.file.startswith("kernels/marginbench/") and mutant.applied(text) != text
     for test in mutant.tests:
         file, _, function = test.partition("::")
         source = (declared.ROOT / "tests" / file).read_text()
@@ -100,6 +101,36 @@ def test_a_mutant_that_does_not_fit_is_an_error(text: str, count: int):
 def test_what_counts_as_found(changes: dict, state: str):
     mutant = dataclasses.replace(MUTANTS[0], raises="KeyError")
     assert verdict(mutant, dataclasses.replace(RAN, **changes))[0] == state
+
+
+def test_no_mutants_are_not_all_found(tmp_path: Path):
+    with pytest.raises(BadMutant, match="there is none"):
+        declared.mutants(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("passed", "judged", "says"),
+    [(0, 1, "all are skipped"), (2, 0, "expected 1 mutants to be judged; 0 were")],
+)
+def test_what_was_not_run_is_not_found(monkeypatch, passed: int, judged: int, says: str):
+    class Judge:
+        def __init__(self, *_) -> None: ...
+
+        def unmutated(self, tests):
+            return [dataclasses.replace(RAN, code=0, failed="", passed=passed)]
+
+        def judge(self, found):
+            return [Judged(one, FOUND, "", "test_x.py::test_y") for one in found[:judged]]
+
+    monkeypatch.setattr(command, "Judge", Judge)
+    monkeypatch.setattr(command.forking, "prepare", lambda: None)
+    monkeypatch.setattr(command.forking, "copy_tree", lambda *_: None)
+    text = (declared.ROOT / "kernels/marginbench/__init__.py").read_text()
+    mutant = dataclasses.replace(
+        MUTANTS[0], file="kernels/marginbench/__init__.py", old=text, new=""
+    )
+    with pytest.raises(BadMutant, match=says):
+        command._run([mutant], 1, show=False, whole=False)
 
 
 @pytest.mark.parametrize(

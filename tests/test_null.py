@@ -17,9 +17,9 @@ from torch import Tensor
 
 from benchmarks import agreement, tolerance
 from benchmarks.rows import Candidate, Row, Subject
-from benchmarks.truth import Truth, named
-from kernels import catalogue, drawing
-from kernels.loss import Contender, Inputs, Shape
+from benchmarks.truth import Truth
+from marginbench import catalogue, drawing
+from marginbench.loss import Contender, Inputs, Shape
 
 VARIANTS = [(loss, variant) for loss in catalogue.losses() for variant in loss.variants]
 TERMS = [(loss, variant) for loss, variant in VARIANTS if variant.output == "loss"]
@@ -189,7 +189,7 @@ def test_nulls_fail_every_cell_of_a_loss(loss, variant, dtype: str, seed: int):
         planted[f"right gradient, {null.__name__}"] = fakes.fake(null, right)
     rows, truths = _measured(subject, planted, inputs, seed)
     for truth in truths.values():
-        assert all(out.any() for out in named(truth.outputs).values()), "nothing to tell from 0"
+        assert all(out.any() for out in truth.outputs.named().values()), "nothing to tell from 0"
     assert len(rows) == _expected(subject, len(_judged_both_ways(planted)))
     wrong = []
     for row in rows:

@@ -20,11 +20,11 @@ from pair_cases import (
     variants,
 )
 
-from kernels import catalogue, drawing
-from kernels.checks import InputError
-from kernels.contrastive import eager, reference
-from kernels.loss import REDUCTIONS, Inputs, Loss, Shape, Variant
-from kernels.machines import motions
+from marginbench import catalogue, drawing
+from marginbench.checks import InputError
+from marginbench.contrastive import eager, reference
+from marginbench.loss import REDUCTIONS, Inputs, Loss, Shape, Variant
+from marginbench.shared import motions
 
 BOTH = variants("contrastive", "batch", "rows")
 ROUNDINGS = 16 * EPS

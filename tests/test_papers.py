@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kernels import catalogue
+from marginbench import catalogue
 from suites import published, recipes
 from suites.quality.jobs import Anneal, Job
 from suites.quality.terms import declared

@@ -16,7 +16,7 @@ import synthetic_run
 from browser import NEEDS_CHROMIUM, chromium, pages_and_texts
 from click.testing import CliRunner, Result
 
-import marginbench
+from commands.root import cli
 from reports import pdf
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +40,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def report(run: Path) -> Result:
-    return CliRunner().invoke(marginbench.cli, ["report", str(run), "--pdf"])
+    return CliRunner().invoke(cli, ["report", str(run), "--pdf"])
 
 
 def refused(found: Result, run: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import lzma
 import math
@@ -12,9 +13,9 @@ import pytest
 import quality_fakes as fakes
 from click.testing import CliRunner, Result
 
-import marginbench
 from benchmarks.quality import again, workers
 from benchmarks.quality.journal import Journal
+from commands.root import cli
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def changed(path: Path, change: Callable[[dict], None]) -> None:
 
 
 def call(*arguments: str) -> Result:
-    return CliRunner().invoke(marginbench.cli, ["quality", "again", *arguments])
+    return CliRunner().invoke(cli, ["quality", "again", *arguments])
 
 
 def test_the_same_is_0_from_the_file_its_folder_and_an_archive(recorded: tuple[Path, str]):
@@ -114,6 +115,21 @@ def test_what_can_not_be_trained_here_is_3(recorded: tuple[Path, str]):
     result = workers.not_run(fakes.job("a", epochs=1), "needs CUDA: torch finds no GPU")
     found = again.compare(recorded_one, result)
     assert found.exit_code == 3 and "needs CUDA" in found.verdict
+
+
+@pytest.mark.parametrize("epochs", [[], [{"epoch": 0.0, "recall_at_1": None}]])
+def test_twice_no_figure_is_3(recorded: tuple[Path, str], epochs: list[dict]):
+    """What diverged before anything was measured is not shown to come out the same."""
+    recorded_one = again.find(again.read(recorded[0]), recorded[1]).model_copy(
+        update={"status": "worse", "epochs": epochs, "metrics": {"recall_at_1": None}, "series": {}}
+    )
+    result = dataclasses.replace(
+        workers.not_run(fakes.job("a", epochs=1), ""), status="worse", epochs=epochs,
+        metrics={"recall_at_1": None}, series={},
+    )  # fmt: skip
+    found = again.compare(recorded_one, result)
+    assert (found.exit_code, found.differences) == (3, [])
+    assert "nothing to compare" in found.verdict
 
 
 def test_a_name_that_is_not_there_is_2_and_the_nearest_is_named(recorded: tuple[Path, str]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import torch
 from quality_cases import without_times
 
+from benchmarks import library
 from suites.quality import backbones, datasets, training
 from suites.quality.checkpoints import Checkpoint, Unusable, safe_name
 from suites.quality.jobs import Job, Settings, Term, TrainingResult
@@ -84,7 +86,7 @@ def test_a_killed_process_is_gone_on_from(seed: int, tmp_path: Path):
     of = job("sum", seed)
     killed = subprocess.run(
         [sys.executable, "tests/stopped_training.py", tmp_path, "1", json.dumps(of.plain())],
-        cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": ""}, check=False,
+        cwd=ROOT, env={"PYTHONPATH": os.pathsep.join(library.paths()), "PATH": ""}, check=False,
     )  # fmt: skip
     assert killed.returncode == -signal.SIGKILL
     result = training.run(of, tmp_path)

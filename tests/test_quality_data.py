@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from kernels.checks import InputError
+from marginbench.checks import InputError
 from suites.quality import backbones, datasets, sampling
 from suites.quality.datasets import Dataset, digits
 from suites.quality.datasets.images import ByteImages

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from benchmarks.quality.queueing import failed
-from kernels.checks import InputError
+from marginbench.checks import InputError
 from suites.quality import datasets, protocol, training
 from suites.quality.datasets import Missing, fashion
 from suites.quality.datasets.images import FileImages

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from kernels.checks import InputError
+from marginbench.checks import InputError
 from suites.quality.datasets import Missing, cache, fonts
 from suites.quality.datasets.glyph_choice import Chooser
 from suites.quality.datasets.glyphs import Recipe, rendered

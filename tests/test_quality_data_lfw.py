@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernels.checks import InputError
+from marginbench.checks import InputError
 from suites.quality import datasets, protocol
 from suites.quality.datasets import Missing
 from tests.test_quality_data_files import picture, shades

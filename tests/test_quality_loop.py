@@ -12,7 +12,7 @@ import pytest
 import torch
 from quality_cases import without_times
 
-from kernels.checks import InputError
+from marginbench.checks import InputError
 from suites.quality import backbones, datasets, mining, training
 from suites.quality.evaluation import EvaluationSplit, chosen
 from suites.quality.jobs import Job, Settings, Term, TrainingResult

@@ -6,7 +6,7 @@ import dataclasses
 
 import torch
 
-from kernels import catalogue
+from marginbench import catalogue
 from suites.quality.datasets import digits
 from suites.quality.jobs import Job, Settings, Term
 from suites.quality.loop import Run, cpu_threads

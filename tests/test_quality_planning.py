@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from benchmarks.quality.planning import Asked, plan
-from kernels import catalogue
-from kernels.catalogue import UnknownName
+from marginbench import catalogue
+from marginbench.catalogue import UnknownName
 from suites.claims.catalogue import claims
 
 

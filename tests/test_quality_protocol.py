@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from kernels import catalogue
-from kernels.catalogue import UnknownName
-from kernels.checks import InputError
-from kernels.loss import Variant
+from marginbench import catalogue
+from marginbench.catalogue import UnknownName
+from marginbench.checks import InputError
+from marginbench.loss import Variant
 from suites.claims.claim import FORMS
 from suites.quality import protocol
 from suites.quality.jobs import Job

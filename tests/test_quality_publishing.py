@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 from tracking_cases import mirrored, result
 
-import marginbench
 from benchmarks.quality.journal import Journal
+from commands.root import cli
 from reports.quality import reading
 from suites.quality.tracking import Mirror, export, import_
 from suites.quality.tracking.store import Store
@@ -46,7 +46,7 @@ def _own_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def publish(*arguments: object) -> Result:
-    return CliRunner().invoke(marginbench.cli, ["quality", "publish", *map(str, arguments)])
+    return CliRunner().invoke(cli, ["quality", "publish", *map(str, arguments)])
 
 
 def content(folder: Path) -> dict[str, bytes]:

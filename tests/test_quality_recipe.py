@@ -10,16 +10,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from reports.quality.commands import quality, register
+from commands.quality.group import quality
 from suites import recipes
-
-
-@pytest.fixture(autouse=True)
-def _registered():
-    if "recipe" not in quality.commands:
-        import click
-
-        register(click.Group())
 
 
 def _call(*words: str):

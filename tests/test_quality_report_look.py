@@ -59,7 +59,7 @@ def test_a_gain_that_is_not_sure_is_told(tmp_path: Path):
         start = {**one.epochs[0], "map_at_r": 0.55 if seed else 0.1}
         lines.append(one.model_copy(update={"epochs": [start, *one.epochs[1:]]}))
     report(tmp_path, maker.lines(lines))
-    assert "not surely more than the untrained network's" in _lead(tmp_path)
+    assert "not significantly above the untrained network's" in _lead(tmp_path)
 
 
 def test_the_main_table_is_narrow_and_the_rest_stands_in_the_next(tmp_path: Path):

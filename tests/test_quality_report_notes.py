@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from synthetic_quality import ARMS, Maker, one_claim, report
 
-from kernels import catalogue
+from marginbench import catalogue
 from reports.quality import notes
 from reports.quality.build import build
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import quality_fakes as fakes
 
+from benchmarks import library
 from benchmarks.quality import running
 from benchmarks.quality.planning import Asked, Plan
 from benchmarks.records import Training, load, read_lines
@@ -99,17 +100,15 @@ def test_the_command_tells_a_store_that_refuses_and_how_to_send_what_it_lacks(
 
     from click.testing import CliRunner
 
-    import marginbench
     from benchmarks.quality import planning
-    from reports.quality import commands
+    from commands.quality import run as command
+    from commands.root import cli
 
     monkeypatch.setattr(planning, "plan", lambda asked: fakes.plan("fine", "unmirrored"))
     monkeypatch.setattr(running, "run", functools.partial(running.run, train=TRAIN))
-    monkeypatch.setattr(commands, "_page", lambda out_dir: out_dir / "index.html")
+    monkeypatch.setattr(command, "_page", lambda out_dir: out_dir / "index.html")
     folder = tmp_path / "run"
-    told = CliRunner().invoke(
-        marginbench.cli, ["quality", "run", "--out", str(folder), "--no-mlflow"]
-    )
+    told = CliRunner().invoke(cli, ["quality", "run", "--out", str(folder), "--no-mlflow"])
     assert told.exit_code == 3
     assert "1 of 2 trainings not in MLflow: OperationalError: the store is locked" in told.output
     assert f"marginbench quality sync {folder}" in told.output
@@ -126,7 +125,7 @@ def test_each_row_has_the_command_that_trains_it_again(tmp_path: Path):
 
 def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, str(ROOT / "tests" / "quality_fakes.py"), *arguments]
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    path = os.pathsep.join([*library.paths(), str(ROOT / "tests")])
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
@@ -179,9 +178,7 @@ def test_ctrl_c_is_130_says_how_to_go_on_and_goes_on(tmp_path: Path):
 def test_a_resumed_run_keeps_its_options(tmp_path: Path, arguments: tuple[str, ...]):
     from click.testing import CliRunner
 
-    import marginbench
+    from commands.root import cli
 
-    result = CliRunner().invoke(
-        marginbench.cli, ["quality", "run", "--resume", str(tmp_path), *arguments]
-    )
+    result = CliRunner().invoke(cli, ["quality", "run", "--resume", str(tmp_path), *arguments])
     assert result.exit_code == 2 and "--resume" in result.output

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from kernels import catalogue
-from kernels.checks import InputError
+from marginbench import catalogue
+from marginbench.checks import InputError
 from suites.quality import search as search_module
 from suites.quality.jobs import Anneal, Job, TrainingResult
 from suites.quality.protocol import SEARCH_SEED, searches

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from tracking_cases import RUN, recorded, result
 
+from benchmarks import library
 from suites.quality.tracking import export, import_, sync
 from suites.quality.tracking.store import Store
 
@@ -126,7 +127,7 @@ def test_two_processes_log_at_once_to_a_server(
     writers = [
         subprocess.Popen(
             [sys.executable, script, out, "", str(first), str(first + 2)], cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
+            env=library.environment(), stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
         for first in (0, 2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 import torch
 from tracking_cases import RUN, mirrored, recorded, result
 
+from benchmarks import library
 from suites.quality import backbones, datasets
 from suites.quality.tracking import Mirror, export, import_, store, sync
 from suites.quality.tracking.store import Store
@@ -143,7 +143,7 @@ def test_a_run_that_was_killed_is_replaced_by_sync(out: Path, seed: int):
     script = Path(__file__).with_name("tracking_cases.py")
     killed = subprocess.run(
         [sys.executable, script, out, "", str(seed), str(seed + 1), "kill"], cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=120,
+        env=library.environment(), capture_output=True, timeout=120,
     )  # fmt: skip
     assert killed.returncode == -9, killed.stderr
     assert [run.info.status for run in Store(out).runs()] == ["RUNNING"]

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kernels import catalogue
-from kernels.checks import InputError
+from marginbench import catalogue
+from marginbench.checks import InputError
 from suites.quality import training
 from suites.quality.jobs import Anneal, Job, Settings, Term
 from suites.quality.objective import Embedded, Objective

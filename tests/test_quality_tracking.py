@@ -12,7 +12,7 @@ import pytest
 import torch
 from quality_cases import FAST, instead, job, planted_losses, trained, without_times
 
-from kernels import catalogue
+from marginbench import catalogue
 from suites.quality import training
 from suites.quality.datasets import digits
 from suites.quality.tracking import Mirror, store, without_secrets

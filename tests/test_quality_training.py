@@ -12,8 +12,8 @@ import pytest
 import torch
 from quality_cases import FAST, instead, job, planted_losses, trained, without_times
 
-from kernels import catalogue
-from kernels.loss import Training
+from marginbench import catalogue
+from marginbench.loss import Training
 from suites.quality import training
 from suites.quality.jobs import Settings
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import marginbench
+from benchmarks import library
+from commands.root import cli
 from suites.quality.tracking.store import EXPERIMENT, Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,8 +51,8 @@ def test_the_pages_answer_and_end_whole(tmp_path: Path, how: signal.Signals):
     log = tmp_path / "log"
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "marginbench", "quality", "ui", tmp_path, "--port", str(port)],
-            cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
+            [sys.executable, "-m", "commands", "quality", "ui", tmp_path, "--port", str(port)],
+            cwd=ROOT, env=library.environment(), stdout=subprocess.PIPE,
             stderr=errors, text=True, start_new_session=True,
         )  # fmt: skip
     try:
@@ -94,7 +95,7 @@ def test_a_password_is_on_no_command_line(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     monkeypatch.setattr(subprocess, "Popen", popen)
     before = signal.getsignal(signal.SIGTERM)
-    told = CliRunner().invoke(marginbench.cli, ["quality", "ui", str(tmp_path)])
+    told = CliRunner().invoke(cli, ["quality", "ui", str(tmp_path)])
     signal.signal(signal.SIGTERM, before)
     assert isinstance(told.exception, NotImplementedError), told.output
     ((command, env),) = started
@@ -104,17 +105,15 @@ def test_a_password_is_on_no_command_line(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_port_that_is_taken_is_2_and_no_store_3(tmp_path: Path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    told = CliRunner().invoke(marginbench.cli, ["quality", "ui", str(tmp_path)])
+    told = CliRunner().invoke(cli, ["quality", "ui", str(tmp_path)])
     assert told.exit_code == 3 and "quality sync" in told.output
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@elsewhere")
-    told = CliRunner().invoke(marginbench.cli, ["quality", "ui", str(tmp_path)])
+    told = CliRunner().invoke(cli, ["quality", "ui", str(tmp_path)])
     assert told.exit_code == 3 and "https://elsewhere" in told.output
     (tmp_path / "mlflow.db").touch()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        told = CliRunner().invoke(
-            marginbench.cli, ["quality", "ui", str(tmp_path), "--port", str(port)]
-        )
+        told = CliRunner().invoke(cli, ["quality", "ui", str(tmp_path), "--port", str(port)])
     assert told.exit_code == 2 and "is taken" in told.output

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels import catalogue, drawing
-from kernels.checks import InputError
-from kernels.loss import Shape
+from marginbench import catalogue, drawing
+from marginbench.checks import InputError
+from marginbench.loss import Shape
 from suites import real
 from suites.presets import PRESETS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from kernels.machines.reduction import reduce
+from marginbench.shared.reduction import reduce
 
 
 def test_terms_become_a_value():
@@ -14,3 +14,10 @@ def test_terms_become_a_value():
     assert reduce(terms, "mean") == 3 and reduce(terms, "mean", 2) == 4.5
     for nothing in (0, torch.tensor(0)):
         assert reduce(0 * terms, "mean", nothing) == 0
+
+
+def test_a_mean_is_held_where_its_sum_is_not():
+    terms = torch.full((8,), 3e38)
+    mean = reduce(terms, "mean")
+    assert mean == terms[0] and mean.dtype == torch.float32
+    assert reduce(terms, "sum") == torch.inf

@@ -79,7 +79,7 @@ import torch
 from dataclasses import replace
 from pathlib import Path
 from benchmarks import session
-from kernels.loss import Shape
+from marginbench.loss import Shape
 from suites.cases import Case
 from suites.presets import FAST
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from benchmarks import far, sanitize, sanitizer
-from kernels import catalogue
-from kernels.machines import launching
+from marginbench import catalogue
+from marginbench.shared import launching, pairwise
 
 pytestmark = pytest.mark.skipif(not launching.INTERPRETED, reason="compiled kernels run unchecked")
 
 KERNELS = Path(launching.__file__).parents[1]
-NORMS = "machines/pairwise_launch.py"
+NORMS = "shared/pairwise_launch.py"
 WIDE = "row_M.to(tl.int64) * x_stride"
 
 
@@ -146,6 +146,16 @@ def test_a_kernel_that_is_never_run_is_a_failure(tmp_path):
     assert {row.verdict for row in rows} == {"never ran"}
 
 
+@pytest.mark.parametrize("lacking", ["jobs", "sites"])
+def test_with_nothing_to_check_nothing_is_clean(lacking: str, monkeypatch):
+    only = {"jobs": "no such job", "sites": "ragged center/term/triton float32"}[lacking]
+    if lacking == "sites":
+        monkeypatch.setattr(sanitize, "sites", list)
+    tally, _, code = sanitize.check(lambda *_: None, only=only)
+    assert code == sanitize.COULD_NOT_RUN
+    assert [problem.startswith("nothing was checked") for problem in tally.problems] == [True]
+
+
 def test_a_far_argument_that_is_never_reached_beyond_is_a_failure():
     """A launch that was given more than 2^31 elements and stayed below has proven nothing."""
     site = next(s for s in sanitize.sites() if s.function == "_squared_norms_kernel")
@@ -170,13 +180,18 @@ def test_near_rows_that_lie_far_apart_are_read_beyond():
         loss, loss.variant("batch-hard"), "triton", shape, "float32", far.PROCESSORS[1]
     )
     hardest = next(launch for launch in found if launch.kernel.fn.__name__ == "_hardest_kernel")
+    source = Path(pairwise.__file__).read_text().splitlines()
+    column = 1 + next(n for n, line in enumerate(source) if "tl.load(right + column_K" in line)
     for norms_known in (False, True):
         if norms_known:
             far.fill_norms(found)
         with sanitizer.checked() as watch:
             far.run_program(hardest, hardest.programs - 1)
         beyond = [name for (*_, name), at in watch.farthest.items() if at > far.FAR]
-        assert beyond == (["x_ptr"] if norms_known else [])
+        # Equal distances are compared exactly, so embeddings are read beyond either way; only a
+        # near pair's column is read as a row of its own.
+        assert beyond == ["x_ptr"]
+        assert ((pairwise.__file__, column) in watch.lanes) == norms_known
 
 
 def test_an_interpreter_that_is_built_otherwise_is_refused(monkeypatch):

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import seed_of
+from seeding import seed_of
 
 
 @pytest.fixture(autouse=True)

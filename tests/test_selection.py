@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kernels import catalogue
-from kernels.catalogue import UnknownName
+from marginbench import catalogue
+from marginbench.catalogue import UnknownName
 from suites import presets, selection
 from suites.cases import plan
 

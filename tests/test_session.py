@@ -15,8 +15,8 @@ from planted import TINY, case, changes_its_input, eager_softmax, run, scaled
 
 from benchmarks.order import ordered
 from benchmarks.records import Result
-from kernels import catalogue
-from kernels.loss import Contender
+from marginbench import catalogue
+from marginbench.loss import Contender
 from suites import presets
 from suites.cases import plan
 
@@ -43,7 +43,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Gives softmax another contender that runs the function."""
 
     def add(function: Callable, **fields) -> None:
-        module = types.ModuleType("kernels.softmax.planted")
+        module = types.ModuleType("marginbench.softmax.planted")
         module.function = function
         monkeypatch.setitem(sys.modules, module.__name__, module)
         losses, failures = catalogue._discover()
@@ -154,9 +154,9 @@ def test_a_file_that_does_not_import_takes_its_own_cells(plant: Callable, tmp_pa
 def test_without_a_reference_nothing_is_compared_and_the_run_goes_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    import kernels.softmax.reference
+    import marginbench.softmax.reference
 
-    monkeypatch.setattr(kernels.softmax.reference, "softmax", raises)
+    monkeypatch.setattr(marginbench.softmax.reference, "softmax", raises)
     outcome, found, _ = run([case(), case("center", "term")], tmp_path, contenders=["eager"])
     softmax = [r for r in found.results if r.case.loss == "softmax"]
     assert {r.status for r in softmax} == {"not_run"}
@@ -169,8 +169,22 @@ def test_a_spent_budget_leaves_every_other_case_told(tmp_path: Path):
     cases = [case(), case(batch=8)]
     outcome, found, _ = run(cases, tmp_path, preset, contenders=["eager"])
     assert outcome.done == 2 and found.complete
+    assert outcome.exit_code == 3, "nothing was measured"
     assert {r.reason for r in found.results} == {"time budget of 0 s spent"}
     assert {r.case.id for r in found.results} == {c.id for c in cases}
+
+
+def test_an_empty_plan_is_nothing_measured(tmp_path: Path):
+    outcome, found, _ = run([], tmp_path)
+    assert (outcome.exit_code, outcome.total) == (3, 0) and not found.results
+    assert run([], tmp_path)[0].exit_code == 3, "nor by going on with it"
+
+
+def test_what_an_earlier_session_measured_counts(tmp_path: Path):
+    assert run([case()], tmp_path, contenders=["eager"])[0].exit_code == 0
+    spent = dataclasses.replace(TINY, budget_s=0.0)
+    outcome, _, _ = run([case(), case(batch=8)], tmp_path, spent, contenders=["eager"])
+    assert outcome.exit_code == 0
 
 
 def test_cheap_information_first():

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.records import RecordError
-from marginbench import cli
+from commands.root import cli
 from reports import fitting
 from reports.document import Document, Figure, Link, Section, table
 from reports.site import building, loading, rendering, sources, verifying
@@ -114,7 +114,7 @@ def test_a_loss_has_its_topics_drawn_over_all_three_axes(pages: dict[str, Page])
     for text in (
         "What it computes", "Against batch (B)", "Against dimension (D)", "Against classes (C)",
         "roofline", "What the Triton kernels compile to", "Code to use it", "sm_90", "HGMMA",
-        "needs CUDA", "loss.resolve(",
+        "needs CUDA", "functional.a_softmax(",
     ):  # fmt: skip
         assert text in seen or text == "Against batch (B)", text
     assert "no longer declared" in pages["losses/gone.html"].seen
@@ -216,6 +216,28 @@ def test_an_empty_store_is_told_and_nothing_is_written(tmp_path: Path):
     assert run("verify", tmp_path).exit_code == 3
 
 
+def test_a_run_without_a_page_is_checked_by_the_site_that_shows_it(root: Path, tmp_path: Path):
+    assert [(one.kind, one.state) for one in verifying.verify([root / "cpu-box"])] == [
+        ("run", "same")
+    ]
+    alone = publish(tmp_path, "box", small(losses=LOSSES[1:2]))
+    done = run("verify", tmp_path)
+    assert done.exit_code == 3 and "NOT CHECKED" in done.output and "no page of it" in done.output
+    named = {"sources": {"box/records.jsonl.xz": building.digest(alone / "records.jsonl.xz")}}
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / building.MANIFEST).write_text(json.dumps(named))
+    assert run("verify", alone).exit_code == 0
+    named["sources"]["box/records.jsonl.xz"] = "of other records"
+    (tmp_path / "site" / building.MANIFEST).write_text(json.dumps(named))
+    assert run("verify", alone).exit_code == 3
+
+
+def test_no_file_made_is_none_that_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = publish(tmp_path, "box", small(losses=LOSSES[1:2]))
+    monkeypatch.setattr(verifying, "_run", lambda path, made: True)
+    assert verifying.exit_code(verifying.verify([folder])) == 3
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -233,7 +255,7 @@ def test_a_record_of_another_schema_is_refused_and_the_old_site_stays(
     (folder / "records.jsonl.xz").write_bytes(lzma.compress("\n".join([*lines, ""]).encode()))
     site = tmp_path / "site"
     site.mkdir()
-    (site / building.MANIFEST).write_text("{}")
+    (site / building.MANIFEST).write_text('{"schema_version": 1, "sources": {}, "files": {}}')
     done = run("publish", "--records", tmp_path)
     assert done.exit_code == 1 and told in done.output and "line 4" in done.output
     assert [p.name for p in site.iterdir()] == [building.MANIFEST]
@@ -245,7 +267,7 @@ def test_what_is_no_site_is_never_replaced(tmp_path: Path):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letter.txt").write_text("dear")
     done = run("publish", "--records", tmp_path / "records", "--out", tmp_path / "home")
-    assert done.exit_code == 1 and "left as it is" in done.output
+    assert done.exit_code == 2 and "left as it is" in done.output
     assert (tmp_path / "home" / "letter.txt").read_text() == "dear"
 
 

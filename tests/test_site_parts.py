@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import benchmarks.records
-from kernels import catalogue
+from marginbench import catalogue
 from reports import units
 from reports.reading import arrange
 from reports.site import loading, machine_facts, others, snippets, sources, static_facts
@@ -50,9 +50,9 @@ def test_every_loss_finds_its_compiled_kernels(loss: str):
              if row["kernel"].rpartition(".")[0] in modules}  # fmt: skip
     own = catalogue.get(loss).package.rpartition(".")[2]
     assert found, loss
-    others = {name for name in found if name.split(".")[0] not in (own, "machines")}
+    others = {name for name in found if name.split(".")[0] not in (own, "shared")}
     assert not others
-    heads = {"machines.linear_lse_forward.stream"} <= found
+    heads = {"shared.linear_lse_forward.stream"} <= found
     assert heads == (loss in ("softmax", "a-softmax", "center"))
 
 

@@ -25,8 +25,8 @@ from torch import Tensor
 from benchmarks import interpreter, machine
 from benchmarks.contenders import unavailable
 from benchmarks.tolerance import bound
-from kernels import catalogue
-from kernels.loss import REDUCTIONS, Shape
+from marginbench import catalogue
+from marginbench.loss import REDUCTIONS, Shape
 
 LOSS = catalogue.get("softmax")
 LIBRARIES = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import occupancy
+from benchmarks import library, occupancy
 from benchmarks.disassembly import amd_instructions, classes, code_hash, split
 from benchmarks.pins import PRODUCTS, broken
 
@@ -144,10 +144,11 @@ def test_occupancy(target: str, taken: dict[str, int], expected: int):
 def _compiled(tree: Path, cache: Path) -> list[dict]:
     """A tiny kernel's facts, compiled in ``tree`` with an empty cache of Triton's, in a process of
     its own: an interpreted kernel can't be compiled."""
+    path = os.pathsep.join(library.paths(tree))
     variables = {k: v for k, v in os.environ.items() if not k.startswith("TRITON_")}
     done = subprocess.run(
         [sys.executable, tree / "tests" / "tiny_kernel.py"], capture_output=True, text=True,
-        env=variables | {"PYTHONPATH": str(tree), "TRITON_CACHE_DIR": str(cache)}, cwd=tree,
+        env=variables | {"PYTHONPATH": path, "TRITON_CACHE_DIR": str(cache)}, cwd=tree,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import pins, static_command, static_matrix
+from benchmarks import pins, static_check, static_matrix
+from commands import static
+from marginbench import catalogue
 
 ROW = {
     "kernel": "a.fused.kernel", "target": "sm_90", "dtype": "bfloat16",
@@ -25,14 +27,14 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     rows = [dict(ROW), dict(ROW, target="gfx942", classes={"v_mfma": 2, "load.128": 3})]
 
     def matrix(targets, kernels, **_) -> list[dict]:
-        return [row for row in rows if static_command.chosen(row, targets, kernels)]
+        return [row for row in rows if static_check.chosen(row, targets, kernels)]
 
     monkeypatch.setattr(static_matrix, "compile_matrix", matrix)
     return rows
 
 
 def _run(folder: Path, *, pin: bool = False, **options) -> int:
-    return static_command.run(pin=pin, folder=folder, cache=folder, **options)
+    return static.check(pin=pin, folder=folder, cache=folder, **options)
 
 
 def test_without_pins_of_this_version_nothing_is_checked(
@@ -117,6 +119,49 @@ def test_pinning_a_part_leaves_the_rest(tmp_path: Path, compiled: list[dict]):
     assert _run(tmp_path) == 1
 
 
+@pytest.mark.parametrize("pin", [False, True])
+def test_no_kernel_selected_is_not_checked(
+    pin: bool, tmp_path: Path, compiled: list[dict], capsys: pytest.CaptureFixture[str]
+):
+    assert _run(tmp_path, pin=True) == 0
+    path = next(tmp_path.glob("*.jsonl"))
+    before = path.read_text()
+    assert _run(tmp_path, pin=pin, kernels=("no such kernel",)) == 3
+    assert "no kernel was selected" in capsys.readouterr().err
+    assert path.read_text() == before
+
+
+def test_where_nothing_compiles_at_all_the_pins_stay(tmp_path: Path, compiled: list[dict]):
+    assert _run(tmp_path, pin=True) == 0
+    path = next(tmp_path.glob("*.jsonl"))
+    before = path.read_text()
+    compiled.clear()
+    assert _run(tmp_path) == 1, "all of them are gone"
+    assert _run(tmp_path, pin=True) == 3
+    assert path.read_text() == before
+
+
+def test_a_loss_that_can_not_be_imported_is_told_and_not_left_out(monkeypatch):
+    from benchmarks import launches
+
+    failed = (catalogue.Failure("softmax", "SyntaxError: no"),)
+    monkeypatch.setattr(catalogue, "failures", lambda: failed)
+    with pytest.raises(RuntimeError, match="softmax fails to import: SyntaxError"):
+        launches.recipes("sm_90")
+    with pytest.raises(RuntimeError, match="softmax fails"):
+        launches.recipes("sm_90", ("softmax",))
+
+
+def test_a_row_that_comes_twice_is_refused(tmp_path: Path, compiled: list[dict]):
+    """The second one would stand for both."""
+    assert _run(tmp_path, pin=True) == 0
+    path = next(tmp_path.glob("*.jsonl"))
+    first = path.read_text().splitlines()[0]
+    path.write_text(path.read_text() + first.replace('"aa"', '"bb"') + "\n")
+    with pytest.raises(pins.PinError, match=r"3: expected a row of pins.*twice"):
+        pins.read(path)
+
+
 def test_a_damaged_pin_file_is_named(
     tmp_path: Path, compiled: list[dict], capsys: pytest.CaptureFixture[str]
 ):
@@ -133,7 +178,7 @@ def test_the_matrix_is_compiled_once_and_read_from_its_cache_then(tmp_path: Path
     options = {"targets": ("sm_90",), "kernels": ("_squared_norms",), "losses": ("contrastive",)}
 
     def run(pin: bool) -> int:
-        return static_command.run(pin=pin, folder=tmp_path, cache=cache, **options)
+        return static.check(pin=pin, folder=tmp_path, cache=cache, **options)
 
     assert run(pin=True) == 0
     kept = sorted(cache.glob("*.json"))

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from benchmarks import memory
-from kernels import catalogue, checks, drawing
-from kernels.loss import Shape
-from kernels.machines import launching
+from marginbench import catalogue, checks, drawing
+from marginbench.loss import Shape
+from marginbench.shared import launching
 from reports.targets import declared, gradient_elements, matrix_bytes
 from suites.targets import MIB, TARGETS, Target
 
@@ -75,7 +75,7 @@ def recording(monkeypatch: pytest.MonkeyPatch):
             catalogue.get(target.loss).variant(target.variant).contender("triton").entry
         )
     for name, module in list(sys.modules.items()):
-        if name.startswith("kernels.") and hasattr(module, "processors"):
+        if name.startswith("marginbench.") and hasattr(module, "processors"):
             monkeypatch.setattr(module, "processors", lambda device: PROCESSORS)
     monkeypatch.setattr(checks, "check_finite", lambda **tensors: None)
     with launching.recorded() as launches:

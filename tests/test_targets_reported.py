@@ -11,7 +11,7 @@ from page_reader import Page
 from synthetic_run import RUN, Maker, write
 
 from benchmarks.records import CaseEnd, CaseKey, Line, RunEnd
-from kernels.loss import Cost, Shape
+from marginbench.loss import Cost, Shape
 from reports import reading
 from reports.build import build
 from reports.document import Details, Table, Text
@@ -83,6 +83,14 @@ def test_a_ratio_of_times_is_judged_by_its_interval(tmp_path: Path, ratio: float
     found = judged(tmp_path, target, {"triton": rounds(1.0), "compiled": noisy})
     assert found.state == state and found.figure is not None
     assert found.figure.low <= ratio * 1.001 and found.figure.high >= ratio * 0.999
+
+
+@pytest.mark.parametrize("ratio", [9.0, 0.1])
+def test_too_few_rounds_for_an_interval_meet_and_miss_nothing(tmp_path: Path, ratio: float):
+    target = target_of("speed", against="compiled")
+    found = judged(tmp_path, target, {"triton": [1.0, 1.0], "compiled": [ratio, ratio]})
+    assert found.state == "unclear" and found.figure is not None
+    assert found.figure.low is None and found.figure.estimate == pytest.approx(ratio)
 
 
 def test_who_did_not_run_is_named_with_its_reason(tmp_path: Path):

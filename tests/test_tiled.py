@@ -10,9 +10,9 @@ import torch
 from fused_heads import RAGGED, VARIANTS, assert_agrees, changed, draw, outcome, right
 
 from benchmarks import memory, tolerance
-from kernels import drawing
-from kernels.loss import Shape
-from kernels.machines import linear_lse_tiled, shares
+from marginbench import drawing
+from marginbench.loss import Shape
+from marginbench.shared import linear_lse_tiled, shares
 
 NAMES = [n for n, (_, v) in VARIANTS.items() if any(c.name == "tiled" for c in v.contenders)]
 # Each machine once: a bias, and unit weights with a bent target.

@@ -9,11 +9,11 @@ import torch
 
 from benchmarks import agreement, contenders
 from benchmarks.rows import Subject
-from kernels import catalogue, drawing
-from kernels.contrastive import fused_all_pairs
-from kernels.loss import Shape
-from kernels.machines import launching, linear_lse_tiles, pairwise_tiles, tuning
-from kernels.machines.architectures import KNOWN, SHARED_BYTES, nearest
+from marginbench import catalogue, drawing
+from marginbench.contrastive import fused_all_pairs
+from marginbench.loss import Shape
+from marginbench.shared import launching, linear_lse_tiles, pairwise_tiles, tuning
+from marginbench.shared.architectures import KNOWN, SHARED_BYTES, nearest
 
 ARCHITECTURES = (*KNOWN, "sm_86", "sm_120", "gfx90a", "something_else")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)

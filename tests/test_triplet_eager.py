@@ -24,13 +24,13 @@ from pair_cases import (
     variants,
 )
 
-import kernels.triplet.batch_all as all_triplets
-import kernels.triplet.mined as mined
-import kernels.triplet.mining as mining
-from kernels import catalogue, drawing
-from kernels.checks import InputError
-from kernels.loss import REDUCTIONS, Loss, Shape, Variant
-from kernels.triplet import eager
+import marginbench.triplet.batch_all as all_triplets
+import marginbench.triplet.beyond as nearest
+import marginbench.triplet.mined as mined
+from marginbench import catalogue, drawing
+from marginbench.checks import InputError
+from marginbench.loss import REDUCTIONS, Loss, Shape, Variant
+from marginbench.triplet import eager
 
 MARGIN = 0.25
 BATCH = variants("triplet", "batch")
@@ -58,7 +58,7 @@ def test_every_path_equals_the_reference(
     """Few positives or many, static shapes as on a GPU, one block or several."""
     if "search" in path:
         monkeypatch.setitem(all_triplets.sweep.__kwdefaults__, "few", 0)
-        monkeypatch.setattr(mining, "_FEW", 0)
+        monkeypatch.setattr(nearest, "_FEW", 0)
         monkeypatch.setattr(mined, "_COLUMNS_PER_TRIPLET", 0)
     if "static" in path:
         force_static_shapes(monkeypatch)

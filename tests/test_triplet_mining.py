@@ -9,10 +9,11 @@ import pytest
 import torch
 from pair_cases import SHAPES, compare, force_small_blocks, force_static_shapes, grid, variants
 
-import kernels.triplet.mining as mining
-from kernels import catalogue, drawing
-from kernels.loss import REDUCTIONS, Loss, Shape, Variant
-from kernels.triplet import eager, reference
+import marginbench.triplet.beyond as nearest
+import marginbench.triplet.mining as mining
+from marginbench import catalogue, drawing
+from marginbench.loss import REDUCTIONS, Loss, Shape, Variant
+from marginbench.triplet import eager, reference
 
 MARGIN = 0.25
 MINING = variants("triplet", "batch", output="indices")
@@ -32,7 +33,7 @@ def test_mined_indices_equal_the_reference_with_ties(
     loss: Loss, variant: Variant, path: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if path == "search":
-        monkeypatch.setattr(mining, "_FEW", 0)
+        monkeypatch.setattr(nearest, "_FEW", 0)
         monkeypatch.setattr(mining, "_CUBE", 1)
     if path == "static":
         force_static_shapes(monkeypatch)

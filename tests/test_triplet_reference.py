@@ -8,8 +8,8 @@ import pytest
 import torch
 from pair_cases import SHAPES, grid, resolved, variants
 
-from kernels import drawing
-from kernels.loss import Loss, Shape, Variant
+from marginbench import drawing
+from marginbench.loss import Loss, Shape, Variant
 
 MARGIN = 0.25
 BATCH = variants("triplet", "batch")

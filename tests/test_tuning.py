@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernels.machines import launching, tile_cache, tuning
+from marginbench.shared import launching, tile_cache, tuning
 
 ROOT = Path(__file__).parents[1]
 
@@ -173,7 +173,8 @@ def test_a_file_that_cannot_be_written_costs_nothing_but_the_file(cache: Path):
 def test_writers_at_the_same_time_lose_nothing(tmp_path: Path):
     path = tmp_path / "tiles.json"
     code = (
-        "import sys; from kernels.machines.tile_cache import TileCache; from pathlib import Path\n"
+        "import sys; from pathlib import Path\n"
+        "from marginbench.shared.tile_cache import TileCache\n"
         "cache = TileCache(Path(sys.argv[1])); cache.get('')\n"
         "for n in range(20): cache.put(f'{sys.argv[2]} {n}', {'tile': {'size': n}})"
     )

@@ -24,8 +24,8 @@ from torch import Tensor
 from benchmarks import agreement, indices, tolerance, verdict
 from benchmarks.rows import Outputs, Subject
 from benchmarks.truth import Truth
-from kernels import catalogue, drawing
-from kernels.loss import Shape
+from marginbench import catalogue, drawing
+from marginbench.loss import Shape
 
 
 def rows_of(subject: Subject, function: Callable, seed: int) -> dict[tuple[str, str, str], object]:

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 
 from benchmarks import recipes, static
-from kernels.machines import launching
+from marginbench.shared import launching
 
 
 @triton.jit

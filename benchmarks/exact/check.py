@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import pins, static_command
+from .. import pins, static_check
 from . import growth, measuring
 from .rows import (
     TIMED,
@@ -57,7 +57,7 @@ def check(
     pin: bool,
     base_pins: Path | None = None,
     folder: Path = pins.FOLDER,
-    package: str = "kernels",
+    package: str = "marginbench",
     losses: Sequence[str] | None = None,
     static: bool = True,
     tell: measuring.Tell = measuring._silent,
@@ -104,7 +104,7 @@ def check(
         problems.append("nothing was pinned: what has no figure can't be")
     repinned = [] if base is None else differences(base, pinned, gone=REMOVED)
     outcome = ExactOutcome(code, found, broken, unmeasured, repinned, rows, 0, problems)
-    return _with_static(outcome, pin, base_pins, folder) if static else outcome
+    return _with_static(outcome, pin, base_pins, folder, tell) if static else outcome
 
 
 def _version() -> str | None:
@@ -180,24 +180,28 @@ def _broken(rows: Sequence[ExactRow]) -> list[ExactDifference]:
 
 
 def _with_static(
-    outcome: ExactOutcome, pin: bool, base_pins: Path | None, folder: Path
+    outcome: ExactOutcome, pin: bool, base_pins: Path | None, folder: Path, tell: measuring.Tell
 ) -> ExactOutcome:
     """The same with the compiled kernels' registers, spills, shared memory and code beside it."""
-    found = static_command.examine(pin=pin and not outcome.unmeasured, folder=folder)
+    found = static_check.examine(pin=pin and not outcome.unmeasured, folder=folder, tell=tell)
     repinned = list(outcome.repinned)
     problems = [*outcome.problems, *filter(None, [found.problem])]
+    damaged = False
     if base_pins is not None and found.path is not None:
         base = base_pins / found.path.name
         try:
-            if base.is_file() and found.path.is_file():
+            if not base.is_file():
+                problems.append(f"the base has nothing pinned in {base.name}: all is new here")
+            elif found.path.is_file():
                 before, after = pins.read(base), pins.read(found.path)
                 repinned += map(_of_static, pins.differences(before, after))
-        except pins.PinError as error:
-            problems.append(f"the base's pins: {error}")
+        except (pins.PinError, OSError) as error:
+            problems.append(f"not checked: the base's pins: {error}")
+            damaged = True
     gone = [] if pin else [one for one in found.differences if one.now == "gone"]
     drift = [one for one in found.differences if one not in gone]
     compared = DIFFERS if found.broken or (drift and not pin) else SAME
-    if compared == SAME and (gone or found.problem or not found.compiled):
+    if compared == SAME and (gone or damaged or found.problem or not found.compiled):
         compared = UNCHECKED
     codes = {outcome.code, compared}
     code = next((one for one in (DIFFERS, UNCHECKED) if one in codes), SAME)

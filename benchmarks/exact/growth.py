@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from kernels.loss import Shape
+from marginbench.loss import Shape
 
 METRIC = "growth_share"
 BOUND = 1 / 64

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from kernels.loss import Contender, Loss, Shape, Variant
+from marginbench.loss import Contender, Loss, Shape, Variant
 from suites.gate import ours
 
 from . import growth
@@ -35,7 +35,7 @@ def _silent(done: int, total: int, what: str) -> None:
 
 
 def measure(
-    package: str = "kernels", tell: Tell = _silent, *, losses: Collection[str] | None = None
+    package: str = "marginbench", tell: Tell = _silent, *, losses: Collection[str] | None = None
 ) -> list[ExactRow]:
     """The rows of every loss of a tree, or of the named ones; no key comes twice.
 

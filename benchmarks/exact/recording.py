@@ -8,15 +8,14 @@ in the bytes too: a few numbers.
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from kernels.loss import Contender, Loss, Shape, Variant
+from marginbench.loss import Contender, Loss, Shape, Variant
 
-from .. import launches
+from .. import launches, library
 from . import counting
 
 
@@ -32,7 +31,7 @@ def count(
     """``launches``, ``peak_bytes`` and ``total_bytes`` of forward and, of a loss, backward with
     reduction mean. ``package`` is the tree that the loss is from. Raises what the contender does.
     """
-    launching = importlib.import_module(f"{package}.machines.launching")
+    launching = library.shared(package, "launching")
     call = _call(loss, variant, contender, shape, dtype)
     with launching.recorded(architecture=target, held=False) as recorded:
         call()  # imports, and fills caches, for all later ones

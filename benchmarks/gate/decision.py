@@ -158,7 +158,7 @@ def judge(
     found = []
     for i, (screen, confirmation) in enumerate(zip(screens, confirmations, strict=True)):
         if confirmation is None:
-            found.append(_unflagged(screen))
+            found.append(_unflagged(screen) if not screen.flagged else _unconfirmed(screen))
             continue
         p = {name: values[i] for name, values in adjusted.items()}
         found.append(_confirmed(screen, confirmation, p))
@@ -174,6 +174,12 @@ def _unflagged(sample: Sample) -> Judgement:
     if sample.finding == "EQUIVALENT" or sample.within:
         return Judgement("EQUIVALENT", _equivalent(sample), sample.ratio())
     return Judgement("UNDECIDED", _undecided(sample), sample.ratio())
+
+
+def _unconfirmed(sample: Sample) -> Judgement:
+    """A change was found, and no second process was asked: whatever else the samples say."""
+    reason = f"{sample.finding.lower()} at first, and no second process measured it again"
+    return Judgement("NOT MEASURED", reason, sample.ratio())
 
 
 def _confirmed(screen: Sample, sample: Sample, p: dict[str, float]) -> Judgement:

@@ -34,8 +34,10 @@ class Ratio:
 
 
 def log_ratio(base: tuple[float, float], candidate: tuple[float, float]) -> float:
-    """Of one quad, from its two legs of each (any unit)."""
+    """Of one quad, from its two legs of each (any unit); raises ValueError for a leg of no time."""
     (a, b), (c, d) = base, candidate
+    if min(a, b, c, d) <= 0:
+        raise ValueError(f"legs: expected times above 0; got {min(a, b, c, d)}")
     return 0.5 * (math.log(c) + math.log(d) - math.log(a) - math.log(b))
 
 

@@ -29,7 +29,7 @@ class Inventory:
     removed: tuple[str, ...] = ()
 
 
-def declared(package: str = "kernels") -> list[str]:
+def declared(package: str = "marginbench") -> list[str]:
     """The ids of all cases that a tree has, for every device, sorted."""
     return sorted({case.id for device in DEVICES for case in plan(_WIDEST, device, package)})
 
@@ -43,8 +43,11 @@ def compare(pinned: Collection[str], now: Collection[str], base: Collection[str]
 
 
 def read(folder: Path = FOLDER) -> list[str]:
-    """The pinned ids; raises FileNotFoundError where nothing is pinned."""
-    return (folder / NAME).read_text().split()
+    """The pinned ids; raises FileNotFoundError where nothing is: no list, or an empty one."""
+    found = (folder / NAME).read_text().split()
+    if not found:
+        raise FileNotFoundError(f"{folder / NAME}: expected a timed case a line; it holds none")
+    return found
 
 
 def write(ids: Sequence[str], folder: Path = FOLDER) -> None:

@@ -1,4 +1,4 @@
-"""Two versions of ``kernels/`` in one process, under two package names.
+"""Two versions of the library in one process, under two package names.
 
 Two processes that run identical code differ by some 3% for as long as they live; two copies in one
 process do not. The trees allow it: inside, imports are relative, and operators are registered
@@ -12,6 +12,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from .. import library
+
 BASE, CANDIDATE = "kernels_of_base", "kernels_of_candidate"
 
 
@@ -20,11 +22,11 @@ class CannotLoad(Exception):
 
 
 def load(tree: Path, name: str) -> None:
-    """Imports ``tree/kernels`` as the package ``name``, and every loss in it.
+    """Imports ``tree``'s library as the package ``name``, and every loss in it.
 
     Raises CannotLoad where there are no kernels, they fail to import, or a loss among them does.
     """
-    folder = tree / "kernels"
+    folder = library.folder(tree)
     there = sys.modules.get(name)
     if there is not None and list(there.__path__) == [str(folder)]:
         return

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from kernels.loss import Inputs
+from marginbench.loss import Inputs
 from suites.gate import TimedCase
 
 from ..agreement import TIMED_REDUCTION

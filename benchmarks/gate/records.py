@@ -12,13 +12,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
+from ..kinds import GATE_FILE
 from ..records import RecordError, explain
 from ..writing import append_whole
 
 SCHEMA_VERSION: Literal[1] = 1
-FILE = "gate.jsonl"
+FILE = GATE_FILE
 
 
 class _Line(BaseModel):
@@ -28,8 +37,9 @@ class _Line(BaseModel):
 
 class GateStart(_Line):
     """``identity`` and ``information`` as in a session's line; ``rule`` the decision's settings;
-    ``unpaired`` timed cases that only one side has, and which; ``planted`` what was put into the
-    candidate on purpose, for the gate's own trial."""
+    ``unpaired`` timed cases that only one side has, and which; ``lost`` those of the base that the
+    candidate should have had; ``planted`` what was put into the candidate on purpose, for the
+    gate's own trial."""
 
     kind: Literal["gate_start"] = "gate_start"
     command: str
@@ -47,6 +57,7 @@ class GateStart(_Line):
     rule: dict[str, Any]
     cases: list[str]
     unpaired: list[str] = []
+    lost: list[str] = []
     planted: str = ""
 
 
@@ -59,12 +70,18 @@ class GateGroup(_Line):
     case: str
     stage: Literal["screen", "confirmation"]
     number: int
-    calls: int
-    orders: list[str]
-    base: list[tuple[int, int]]
-    candidate: list[tuple[int, int]]
+    calls: PositiveInt
+    orders: list[str] = Field(min_length=1)
+    base: list[tuple[PositiveInt, PositiveInt]]
+    candidate: list[tuple[PositiveInt, PositiveInt]]
     retaken: int
     interrupted: int
+
+    @model_validator(mode="after")
+    def _has_whole_quads(self) -> GateGroup:
+        if not len(self.orders) == len(self.base) == len(self.candidate):
+            raise ValueError("orders, base, candidate: expected as many quads in each")
+        return self
 
 
 class GateExact(_Line):

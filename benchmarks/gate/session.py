@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suites.gate import TimedCase, plan
 
-from .. import machine
+from .. import folders, kinds, machine
 from ..journal import now
 from . import apart, inventory, timing
 from .decision import Rule
@@ -61,6 +61,7 @@ Progress = Callable[[str, dict[str, Any]], None]
 def run(asked: Asked, trees: Trees, out_dir: Path, tell: Progress = lambda k, w: None) -> Outcome:
     """Everything that was asked, written to ``out_dir`` as it is measured. Never 0 by default."""
     started = time.monotonic()
+    folders.make(out_dir, kinds.GATE, "--out")
     writer = Writer(out_dir / FILE)
     try:
         planned = _plan(asked, trees) if asked.timed else _Plan([], [])
@@ -70,7 +71,7 @@ def run(asked: Asked, trees: Trees, out_dir: Path, tell: Progress = lambda k, w:
         timed: list[Timed] = []
         if asked.timed and not problem:
             timed = _timed(asked, trees, planned.cases, writer, tell)
-            problem = planned.lost
+            problem = _vanished(planned.lost)
         notes = []
         if planned.unpaired:
             notes.append(f"{len(planned.unpaired)} timed cases without a counterpart")
@@ -87,12 +88,12 @@ def run(asked: Asked, trees: Trees, out_dir: Path, tell: Progress = lambda k, w:
 @dataclass(frozen=True)
 class _Plan:
     """``cases`` are those of both trees, ``unpaired`` the ids of the others with their side;
-    ``problem`` is what bars the timing, ``lost`` what bars a pass."""
+    ``problem`` is what bars the timing, ``lost`` the ids that bar a pass."""
 
     cases: list[TimedCase]
     unpaired: list[str]
     problem: str = ""
-    lost: str = ""
+    lost: Sequence[str] = ()
 
 
 def _plan(asked: Asked, trees: Trees) -> _Plan:
@@ -108,14 +109,20 @@ def _plan(asked: Asked, trees: Trees) -> _Plan:
     gone, new = ([name for name in a if name not in b and asked.only in name]
                  for a, b in ((base, candidate), (candidate, base)))  # fmt: skip
     unpaired = [*(f"base: {name}" for name in gone), *(f"candidate: {name}" for name in new)]
-    # What the candidate's own list still has is lost, what it dropped was meant to go.
-    lost = sorted(set(gone) & set(_inventory(trees.candidate)))
+    # What the candidate's own list still has is lost, what it dropped was meant to go; without a
+    # list nobody can say that it was.
+    pinned = _inventory(trees.candidate)
+    lost = sorted(set(gone) if pinned is None else set(gone) & set(pinned))
     problem = ""
     if not both:
         problem = "no timed case is in both base and candidate"
     elif different := different_versions(trees):
         problem = f"no timed comparison across versions: {'; '.join(different)}"
-    return _Plan(both, unpaired, problem, f"timed case vanished: {', '.join(lost)}" if lost else "")
+    return _Plan(both, unpaired, problem, lost)
+
+
+def _vanished(lost: Sequence[str]) -> str:
+    return f"timed case vanished: {', '.join(lost)}" if lost else ""
 
 
 def _start(asked: Asked, trees: Trees, planned: _Plan) -> GateStart:
@@ -125,6 +132,7 @@ def _start(asked: Asked, trees: Trees, planned: _Plan) -> GateStart:
         identity=machine.identity(), information=machine.information(), suite=asked.suite,
         device=asked.device, seed=asked.seed, threads=asked.threads, rule=asdict(asked.rule),
         cases=[case.id for case in planned.cases], unpaired=planned.unpaired,
+        lost=list(planned.lost),
         planted=f"{asked.plant[0]}({asked.plant[1]:g})" if asked.plant[0] else "",
     )  # fmt: skip
 
@@ -140,7 +148,7 @@ def _exact(asked: Asked, trees: Trees, writer: Writer, tell: Progress) -> GateEx
     except FileNotFoundError:
         pinned, code = [], code or NOT_MEASURED
         differences.append("no list of timed cases is pinned: marginbench gate --pin")
-    listed = inventory.compare(pinned, inventory.declared(), _inventory(trees.base))
+    listed = inventory.compare(pinned, inventory.declared(), _inventory(trees.base) or ())
     if pinned and listed.unpinned:
         differences += [f"timed case not pinned: {one}" for one in listed.unpinned]
         code = REGRESSION
@@ -170,12 +178,12 @@ def _sentence(one: ExactDifference) -> str:
     return f"{text} ({one.reason})" if one.reason else text
 
 
-def _inventory(tree: Path) -> list[str]:
-    """The timed cases that a tree has pinned; none where it has no list."""
+def _inventory(tree: Path) -> list[str] | None:
+    """The timed cases that a tree has pinned; None where it has no list."""
     try:
         return inventory.read(tree / "benchmarks" / "pinned")
     except FileNotFoundError:
-        return []
+        return None
 
 
 def _timed(

@@ -29,6 +29,8 @@ _LOCAL = {
     "GIT_GRAFT_FILE", "GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE",
     "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_COMMON_DIR",
 }  # fmt: skip
+# What mends a clone that lacks a commit; in a workflow of GitHub's, the option of its checkout.
+_DEEPER = " (a shallow clone: git fetch --unshallow, or fetch-depth: 0)"
 # A difference between the two trees' pins of these bars a timed comparison: one process has one.
 _DECIDING = ("torch", "triton", "numpy")
 
@@ -56,8 +58,13 @@ class Trees:
     moved: Callable[[], bool] = lambda: False
 
     @property
+    def are_one_commit(self) -> bool:
+        """Whether the candidate is the base itself, with nothing uncommitted."""
+        return self.base_commit == self.candidate_commit and not self.dirty
+
+    @property
     def same_kernels(self) -> bool:
-        """Whether kernels/ is the same, byte for byte."""
+        """Whether kernels/, the library, is the same, byte for byte."""
         return _kernels_of(self.base_commit) == _kernels_of(self.code)
 
 
@@ -115,33 +122,67 @@ def resolve(revision: str) -> str:
         return _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     except NoTree:
         raise NoTree(
-            f"BASE: expected a revision of this clone; got {revision!r} (a shallow clone has few: "
-            "fetch more with git fetch --unshallow)"
+            f"BASE: expected a revision of this clone; got {revision!r}{_DEEPER}"
         ) from None
 
 
 def merge_base() -> str:
-    """Where this branch left main; on main itself with nothing uncommitted, the commit before.
-    Raises NoTree where there is no main, or none whose history is here."""
-    for main in _MAIN:
-        try:
-            found = _git("merge-base", main, "HEAD")
-        except NoTree:
-            continue
-        if found != _git("rev-parse", "HEAD") or _git("status", "--porcelain"):
-            return found
-        try:
-            return _git("rev-parse", "--verify", "--quiet", "HEAD^1")
-        except NoTree:  # the first commit of all, or of a shallow clone
-            return found
-    raise NoTree(
-        f"BASE: expected one of {', '.join(_MAIN)} to compare with, and the history since; it is "
-        "not here (a shallow clone: git fetch --unshallow); or name a base"
-    )
+    """Where this branch left main; on main itself with nothing uncommitted in kernels/, the commit
+    before. Raises NoTree where there is no main, and where its history, or the commit before, is
+    not here: HEAD itself is never what a commit is compared with."""
+    head = resolve("HEAD")
+    main = next((name for name in _MAIN if _is_here(name)), None)
+    if main is None:
+        raise NoTree(
+            f"BASE: expected one of {', '.join(_MAIN)} to compare with; none is here{_DEEPER}; "
+            "or name a base"
+        )
+    try:
+        found = _git("merge-base", main, "HEAD")
+    except NoTree:
+        raise NoTree(
+            f"BASE: expected a commit that {main} and HEAD have in common; none is here{_DEEPER}; "
+            "or name a base"
+        ) from None
+    if found != head:
+        _refuse_cut_off(main, found)
+        return found
+    if _kernels_of(_write_tree()) != _kernels_of(head):
+        return head  # what is not committed yet, against what is
+    try:
+        return _git("rev-parse", "--verify", "--quiet", "HEAD^1")
+    except NoTree:
+        raise NoTree(
+            f"BASE: {main} holds HEAD, so expected the commit before it to compare with; it is not "
+            f"here: HEAD is the first commit of all, or of a shallow clone{_DEEPER}; or name a base"
+        ) from None
+
+
+def _is_here(revision: str) -> bool:
+    try:
+        resolve(revision)
+    except NoTree:
+        return False
+    return True
+
+
+def _refuse_cut_off(main: str, found: str) -> None:
+    """In a shallow clone, a later commit that both have in common may lie beyond what was cut off.
+    Raises NoTree where anything between ``found`` and either tip was."""
+    shallow = Path(_git("rev-parse", "--path-format=absolute", "--git-path", "shallow"))
+    if not shallow.is_file():
+        return
+    between = _git("rev-list", main, "HEAD", f"^{found}").split()
+    if not set(shallow.read_text().split()).isdisjoint(between):
+        raise NoTree(
+            f"BASE: where HEAD left {main} can't be told, for history between them is not here"
+            f"{_DEEPER}; or name a base"
+        )
 
 
 def different_versions(trees: Trees) -> list[str]:
-    """What of that which decides on speed the two trees pin differently, in sentences."""
+    """What of that which decides on speed the two trees pin differently, or not at all: then
+    nobody can say that it is the same. In sentences."""
     base, candidate = (
         _pinned(tree / "requirements.lock") for tree in (trees.base, trees.candidate)
     )
@@ -150,6 +191,10 @@ def different_versions(trees: Trees) -> list[str]:
         f"{candidate.get(name, '(none)')}"
         for name in _DECIDING
         if base.get(name) != candidate.get(name)
+    ] + [
+        f"neither the base nor the candidate pins {name} in requirements.lock"
+        for name in _DECIDING
+        if name not in base and name not in candidate
     ]
 
 
@@ -165,7 +210,8 @@ def _write_tree() -> str:
         index = Path(folder) / "index"
         own = Path(_git("rev-parse", "--path-format=absolute", "--git-path", "index"))
         if own.is_file():
-            shutil.copy(own, index)
+            # With its time: of a file that is as old as the index, git looks at the content.
+            shutil.copy2(own, index)
         environment = {"GIT_INDEX_FILE": str(index)}
         _git("add", "--all", environment=environment)
         return _git("write-tree", environment=environment)

@@ -22,8 +22,9 @@ from typing import Any
 
 from suites.gate import plan
 
-from .. import machine
+from .. import folders, kinds, machine
 from ..journal import now
+from ..kinds import TRIAL_FILE
 from . import timing
 from .decision import Rule
 from .packages import CANDIDATE, load
@@ -35,7 +36,7 @@ class Mixed(Exception):
     """Trials that would not belong together; says what differs and what to do."""
 
 
-FILE = "trust.jsonl"
+FILE = TRIAL_FILE
 PLANT = "benchmarks.gate.trial:extra_work"
 # What a leg is written down in: a millisecond is 10,000 of them.
 UNIT_NS = 100
@@ -96,8 +97,8 @@ def run(
     rule = rule or Rule()
     if trees.dirty:
         raise Mixed("gate-trust compares a commit with itself: commit the changes first")
+    folders.make(out_dir, kinds.TRIAL, "--out")
     done = ended(path)
-    out_dir.mkdir(parents=True, exist_ok=True)
     load(trees.candidate, CANDIDATE)
     cases = plan("smoke", "cpu", CANDIDATE)
     session = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from kernels import catalogue
+from marginbench import catalogue
 from suites.cases import Case
 from suites.gpu import CHECKERS, checked
 from suites.presets import Preset

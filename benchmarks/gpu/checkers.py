@@ -6,7 +6,6 @@ compute-sanitizer counts for the whole process, so its sentence stands on every 
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -125,9 +124,3 @@ def why_not(checker: str, device: str) -> str:
     if device != "cuda":
         return "needs CUDA: this case is on the CPU"
     return "" if tool() else f"{_TOOL} is not installed: it comes with NVIDIA's CUDA toolkit"
-
-
-def root_environment(root: Path) -> dict[str, str]:
-    """The environment in which a child of this clone finds our modules."""
-    path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path}

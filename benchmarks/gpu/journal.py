@@ -18,19 +18,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kernels import catalogue
+from marginbench import catalogue
 from suites.cases import Case
 
-from .. import machine
+from .. import folders, kinds, machine
+from ..folders import Refused
 from ..record_files import FILE
 from ..rows import Row
 
 # How the reason of a cell begins that another session may still measure.
 NO_TIME = "time budget"
-
-
-class Refused(Exception):
-    """The folder can't be written to; says why and what to do."""
 
 
 class Journal:
@@ -39,7 +36,7 @@ class Journal:
     one that found no time is open again. Raises Refused where the folder is none for this."""
 
     def __init__(self, out: Path, *, dry_run: bool) -> None:
-        out.mkdir(parents=True, exist_ok=True)
+        folders.make(out, kinds.GPU, "--out")
         self.path, self.dry_run = out / FILE, dry_run
         self._lock = os.open(out / f".{FILE}.lock", os.O_WRONLY | os.O_CREAT, 0o644)
         self._file = -1
@@ -84,6 +81,9 @@ class Journal:
         if whole < len(content):
             os.truncate(self.path, whole)
         self._ended_of(lines)
+        self.measured = sum(
+            line["kind"] == "result" and line["status"] != "not_run" for line in lines
+        )
 
     def _ended_of(self, lines: list[dict[str, Any]]) -> None:
         found: dict[tuple[str, str], bool] = {}
@@ -121,6 +121,7 @@ class Journal:
             if self.dry_run:
                 fields["protocol"]["dry_run"] = True
             self.worse += fields["status"] == "worse"
+            self.measured += fields["status"] != "not_run"
             self._write(
                 "result", case=case_key(case), provenance=self._provenance(case, row), **fields
             )

@@ -20,7 +20,7 @@ from typing import Any
 from suites.cases import Case
 from suites.gpu import CHECKERS, Plan
 
-from .. import machine
+from .. import library
 from ..rows import Row
 from . import cells, checkers, telemetry
 from .budget import CEILINGS_S, Budget
@@ -28,7 +28,7 @@ from .journal import NO_TIME, Journal
 from .lanes import Event, Lane, plain
 from .lanes import run as run_lanes
 
-FINE, FAILED, INTERRUPTED = 0, 1, 130
+FINE, FAILED, NOT_MEASURED, INTERRUPTED = 0, 1, 3, 130
 # Children that check, and those that compile ahead; a core each, two left for this process.
 _CHECKERS_AT_ONCE, _FILLERS = 8, 4
 # A sanitizer that is killed says nothing: no case is begun that might not end in time.
@@ -59,11 +59,11 @@ class Session:
         self.counts: dict[str, int] = {}
 
     def run(self) -> int:
-        """0 fine, 1 something is wrong or failed, 130 interrupted."""
+        """0 fine, 1 something is wrong or failed, 3 nothing was measured, 130 interrupted."""
         self.watch.start()
         try:
             with _caches() as caches:
-                self.environment = {**checkers.root_environment(machine.ROOT), **caches}
+                self.environment = library.environment(**caches)
                 if self.dry_run:
                     self.environment |= {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
                 rates = self._phase("ceilings", self._ceilings) or {}
@@ -76,7 +76,9 @@ class Session:
         finally:
             self.watch.close()
         self.journal.end_run(self.budget.now() - self.budget.start)
-        return FAILED if self.problems or self.journal.worse else FINE
+        if self.problems or self.journal.worse:
+            return FAILED
+        return FINE if self.journal.measured else NOT_MEASURED
 
     def _phase(self, name: str, work: Callable[[], Any]) -> Any:
         """A phase that fails ends itself alone. A full disk ends the session."""

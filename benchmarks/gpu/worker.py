@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from suites import gpu
-from suites.cases import Case
+from suites.cases import Case, compared
 
 from ..rows import Row
 from . import checkers
@@ -52,19 +52,20 @@ def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def case_of(fields: dict[str, Any]) -> Case:
-    from kernels.loss import Shape
+    from marginbench.loss import Shape
 
     shape, measures = Shape(**fields["shape"]), tuple(fields["measures"])
     return Case(**{**fields, "shape": shape, "measures": measures})
 
 
 def _subject(case: Case) -> Any:
-    from kernels import catalogue
+    from marginbench import catalogue
 
     from ..rows import Subject
 
     loss = catalogue.get(case.loss)
-    return Subject(loss, loss.variant(case.variant), case.shape, case.dtype, case.device)
+    variant = compared(case.suite, loss.variant(case.variant))
+    return Subject(loss, variant, case.shape, case.dtype, case.device)
 
 
 def _interpreted(case: Case) -> Iterator[list[Row]]:

@@ -95,6 +95,11 @@ def compare(recorded: Training, result: TrainingResult) -> Compared:
     elif unequal:
         what = f"{len(unequal)} of {len(then)} figures differ"
         code, verdict = _unequal(what, others)
+    elif all(value is None for place, value in then.items() if place.split()[-1] != "epoch"):
+        code, verdict = (
+            NOT_COMPARED,
+            f"nothing to compare: {recorded.status} without a figure, twice",
+        )
     else:
         code, verdict = EQUAL, f"equal bit for bit: {len(then)} figures"
     return Compared(code, verdict, len(then), metrics, unequal, others, largest)

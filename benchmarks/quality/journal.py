@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict
 
-from benchmarks import journal, machine
+from benchmarks import journal, kinds, machine
 from benchmarks.records import Session, Training
-from kernels import catalogue
+from marginbench import catalogue
 from suites.quality.jobs import TrainingResult
 
 RESUME = "marginbench quality run --resume"
@@ -16,6 +16,7 @@ RESUME = "marginbench quality run --resume"
 class Journal(journal.Journal):
     """The record file of a quality run; see `benchmarks.journal.Journal`."""
 
+    KIND = kinds.QUALITY
     RESUME = RESUME
 
     def begin(self, command: str, preset: str, seed: int, plan: list[str]) -> None:

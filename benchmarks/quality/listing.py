@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernels import catalogue
+from marginbench import catalogue
 from suites.claims.catalogue import claims
 from suites.quality.recipes import RECIPES
 from suites.quality.search import standing_variant

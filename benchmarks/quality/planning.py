@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from kernels.catalogue import UnknownName
+from marginbench.catalogue import UnknownName
 from suites.quality.jobs import Job, TrainingResult
 
 

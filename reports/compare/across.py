@@ -1,19 +1,16 @@
-"""Runs against runs, or two contenders inside one: what is said, written, and the exit code."""
+"""Runs against runs, or two contenders inside one: what differs, and the exit code."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-from kernels.catalogue import UnknownName
+from marginbench.catalogue import UnknownName
 
 from .. import reading
 from . import contenders, exact, page, shift
-from .command import FINE, NOT_COMPARED, REGRESSION
-from .loading import NotComparable
+from .benchmark_files import FINE, NOT_COMPARED, REGRESSION
 from .page import Comparison, Part
 from .ratios import LEVEL, Found, Rule, Verdict, compare, differences, once_each
 from .runs import Run, file_of, load
@@ -33,32 +30,31 @@ class Asked:
     command: str = ""
 
 
-def run(
-    base: Side, candidates: Sequence[Side], asked: Asked, out: Path, tell: Callable[[str], None]
-) -> int:
-    """Compares each candidate with the base, writes the page; exit code 0, 1 or 3. Raises
+@dataclass(frozen=True)
+class Compared:
+    """``code`` is the exit code; ``reason`` says why nothing was compared, where nothing was."""
+
+    made: Comparison
+    code: int
+    reason: str = ""
+
+
+def run(base: Side, candidates: Sequence[Side], asked: Asked) -> Compared:
+    """Compares each candidate with the base; exit code 0, 1 or 3. Raises NotComparable, and
     UnknownName for a contender that no run has."""
-    try:
-        before = [load(path) for path in base.paths]
-        parts = [_part(before, base, side, asked) for side in candidates]
-    except NotComparable as error:
-        tell(f"not compared: {error}")
-        return NOT_COMPARED
+    before = [load(path) for path in base.paths]
+    parts = [_part(before, base, side, asked) for side in candidates]
     title = f"{', '.join(side.label for side in candidates)} against {base.label}"
     made = Comparison(title, base.label, before, parts, asked.command)
-    _finish(made, out, tell)
-    return max((exit_code(part) for part in parts), key=_gravity)
+    return Compared(made, max((exit_code(part) for part in parts), key=_gravity))
 
 
-def inside(side: Side, asked: Asked, out: Path, tell: Callable[[str], None]) -> int:
+def inside(side: Side, asked: Asked) -> Compared:
     """The second contender against the first, in one run. Slower is an answer and no failure:
-    0 where something was compared, else 3. Raises UnknownName for a contender that it lacks."""
+    0 where something was compared, else 3. Raises NotComparable, and UnknownName for a contender
+    that the run lacks."""
     first, second = asked.contenders
-    try:
-        (one,) = (load(path) for path in side.paths)
-    except NotComparable as error:
-        tell(f"not compared: {error}")
-        return NOT_COMPARED
+    (one,) = (load(path) for path in side.paths)
     _refuse_unknown(asked.contenders, [one])
     file = file_of(side.paths[0])
     assert file is not None, "it was loaded"
@@ -69,11 +65,11 @@ def inside(side: Side, asked: Asked, out: Path, tell: Callable[[str], None]) -> 
            f"{math.ceil(0.05 * len(timed))} would leave 1 were both equally fast.")  # fmt: skip
     part = Part(second, timed, found, runs=(one,), how=how)
     title = f"{second} against {first} in {side.label}"
-    _finish(Comparison(title, first, (one,), (part,), asked.command), out, tell)
+    made = Comparison(title, first, (one,), (part,), asked.command)
     if not any(not math.isnan(verdict.ratio) for _, verdict in timed) and not found:
-        tell(f"not compared: {side.label} has no figure of both {first} and {second}")
-        return NOT_COMPARED
-    return FINE
+        reason = f"{side.label} has no figure of both {first} and {second}"
+        return Compared(made, NOT_COMPARED, reason)
+    return Compared(made, FINE)
 
 
 def _part(before: Sequence[Run], base: Side, side: Side, asked: Asked) -> Part:
@@ -168,7 +164,7 @@ def exit_code(part: Part) -> int:
         return REGRESSION
     open_ones = [s for s in states if s not in ("FASTER", "EQUIVALENT", "NEW")]
     open_ones += [s for s in others if s in exact.OPEN]
-    open_ones += [one.state for one in part.qualities if one.state == "UNDECIDED"]
+    open_ones += [q.state for q in part.qualities if q.state in ("UNDECIDED", "VANISHED")]
     compared = [s for s in states if s != "NEW"] + [s for s in others if s != "NEW"]
     if part.barred or open_ones or not (compared or part.qualities):
         return NOT_COMPARED
@@ -179,26 +175,9 @@ def _gravity(code: int) -> int:
     return {FINE: 0, NOT_COMPARED: 1, REGRESSION: 2}[code]
 
 
-def _finish(made: Comparison, out: Path, tell: Callable[[str], None]) -> None:
-    for part in made.parts:
-        for notice in part.notices:
-            tell(notice)
-        if part.barred:
-            tell(f"{part.label}: times are not compared: {part.barred}")
-        _show(part)
-        if part.shift:
-            tell(part.shift)
-        tell(f"{part.label} against {made.base}: {page.told(part)}")
-    tell(f"comparison: {page.write(made, out)}")
-
-
-def _show(part: Part) -> None:
-    """What changed most, as a table."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    rows: list[tuple[Any, ...]] = [
+def most(part: Part) -> list[tuple[str, str, str, str]]:
+    """What changed most: verdict, figure, ratio and interval, as words."""
+    rows = [
         (verdict.state.lower(), key.name, f"{verdict.ratio:.3f}",
          f"{verdict.low:.3f} to {verdict.high:.3f}")
         for key, verdict in page.changed_most(part.timed) if not math.isnan(verdict.ratio)
@@ -208,10 +187,4 @@ def _show(part: Part) -> None:
         for one in sorted(part.differences, key=page.by_size)
         if one.state in (*exact.FAILS, "BETTER")
     ][:_MOST_LINES]
-    if not rows:
-        return
-    table = Table("verdict", "figure", "ratio", "interval", title=f"{part.label}: most first")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console = Console()
-    (console if console.is_terminal else Console(width=160)).print(table)
+    return rows

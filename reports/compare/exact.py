@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 from benchmarks.metrics import METRICS
@@ -37,14 +38,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Quality:
-    """One metric of one arm of training, over the seeds that both have; ``p`` after Holm."""
+    """One metric of one arm of training, over the seeds that both have; ``p`` after Holm.
+    ``VANISHED``: the base has it, and the candidate has no seed of it in common, or trained one
+    without coming to a figure; ``reason`` says which."""
 
     arm: str
     metric: str
-    state: Literal["SAME", "BETTER", "WORSE", "UNDECIDED"]
+    state: Literal["SAME", "BETTER", "WORSE", "UNDECIDED", "VANISHED"]
     base: float
-    difference: Interval
+    difference: Interval | None
     p: float | None
+    reason: str = ""
 
 
 def figures(base: Sequence[Run], candidate: Sequence[Run]) -> list[Difference]:
@@ -67,6 +71,10 @@ def _figure(key: Key, base: Sequence[Run], candidate: Sequence[Run]) -> Differen
                           "the variant's definition changed between them")  # fmt: skip
     if after.status == "worse" and before.status != "worse":
         return Difference(key, "WRONG", before.value, after.value, after.reason)
+    if after.value is None:
+        return Difference(key, "INVALID", before.value, None, after.reason or "it has no figure")
+    if before.value is None:
+        return Difference(key, "NEW", None, after.value, "the base has no figure of it")
     for side, name in ((sides[0], "base"), (sides[1], "candidate")):
         if METRICS[key.metric].kind == "exact" and len({one.value for one in side}) > 1:
             return Difference(key, "INVALID", before.value, after.value,
@@ -87,18 +95,34 @@ def state(key: Key, before: float | None, after: float | None) -> State:
 
 
 def qualities(base: Sequence[Run], candidate: Sequence[Run]) -> list[Quality]:
-    """What training came to, paired by seed; Holm's correction over all of it."""
+    """What training came to, paired by seed; Holm's correction over all that could be paired."""
     sides = [_seeds(runs) for runs in (base, candidate)]
-    found = []
+    found, gone = [], []
     for arm, metric in sides[0]:
         a, b = sides[0][arm, metric], sides[1].get((arm, metric), {})
-        if a.keys() & b.keys():
+        if reason := _lost(arm, a, b, candidate):
+            gone.append(Quality(arm, metric, "VANISHED", fmean(a.values()), None, None, reason))
+        else:
             found.append((arm, metric, a, b, paired(b, a)))
     adjusted = iter(holm([pair.p_value for *_, pair in found if pair.p_value is not None]))
-    return [
+    return gone + [
         _quality(arm, metric, a, b, pair, None if pair.p_value is None else next(adjusted))
         for arm, metric, a, b, pair in found
     ]
+
+
+def _lost(
+    arm: str, a: Mapping[int, float], b: Mapping[int, float], candidate: Sequence[Run]
+) -> str:
+    """Why the candidate's figures can't be held against the base's; empty where they can. Fewer
+    seeds are fewer, but a seed that came to nothing is not left out as if it had not been tried."""
+    tried = {seed: why for run in candidate for seed, why in run.untrained.get(arm, {}).items()}
+    for seed in sorted(a.keys() - b.keys()):
+        if seed in tried:
+            return f"seed {seed} in the candidate: {tried[seed]}"
+    if not a.keys() & b.keys():
+        return "not in the candidate" if not b else "no seed of it is in both"
+    return ""
 
 
 def _quality(

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks import kinds
 from benchmarks.metrics import METRICS
+from suites.quality.intervals import Interval
 
 from .. import document, output, units
 from ..document import Block, Cell, Document, Fact, Section, Text, Tone
@@ -101,7 +103,7 @@ def write(made: Comparison, out: Path) -> Path:
     contenders = [key.contender for part in made.parts for key, _ in part.timed]
     contenders += [one.key.contender for part in made.parts for one in part.differences]
     looks = Looks(contenders)
-    return output.write(out, draw(made, looks), looks, {})
+    return output.write(out, kinds.COMPARISON, draw(made, looks), looks, {})
 
 
 def draw(made: Comparison, looks: Looks) -> Document:
@@ -221,24 +223,32 @@ def _value(one: Difference, value: float | None) -> str:
 
 
 def _qualities(part: Part) -> list[Block]:
-    rows = sorted(part.qualities, key=lambda one: (one.state == "SAME", one.p if one.p is not None
-                                                   else 1.0))  # fmt: skip
+    place = {"VANISHED": 0, "SAME": 2}
+    rows = sorted(part.qualities, key=lambda one: (place.get(one.state, 1),
+                                                   1.0 if one.p is None else one.p))  # fmt: skip
     body = [
         (one.arm, one.metric, Cell(one.state.lower(), tone=_TONES.get(one.state, "")),
-         units.digits3(one.base), units.digits3(one.difference.mean),
-         units.NOTHING if one.difference.low is None
-         else f"{units.digits3(one.difference.low)} to {units.digits3(one.difference.high)}",
-         units.digits3(one.p), str(one.difference.count))
+         units.digits3(one.base), *_difference(one.difference), units.digits3(one.p),
+         str(one.difference.count if one.difference else 0), one.reason)
         for one in rows[:MOST_ROWS]
     ]  # fmt: skip
     columns = ("arm", "metric", "verdict", "base", "difference", "95% interval",
-               "p, after Holm", "seeds")  # fmt: skip
+               "p, after Holm", "seeds", "why")  # fmt: skip
     about = (
         "Differences by seed: equal seeds start from equal networks and see equal batches. "
         "Better or worse is what Student's paired test finds after Holm's correction."
     )
     numeric = ("base", "difference", "p, after Holm", "seeds")
     return [Text(about), document.table(columns, body, numeric=numeric)]
+
+
+def _difference(found: Interval | None) -> tuple[str, str]:
+    """The mean and its interval."""
+    if found is None:
+        return units.NOTHING, units.NOTHING
+    if found.low is None:
+        return units.digits3(found.mean), units.NOTHING
+    return units.digits3(found.mean), f"{units.digits3(found.low)} to {units.digits3(found.high)}"
 
 
 def _provenance(made: Comparison) -> Section:

@@ -38,6 +38,8 @@ PROCESS_SD = 0.031
 SMALLEST_EFFECT = 0.03
 LEVEL = 0.95
 _MOST_FILES = 200
+# What says which machine it was, in either kind of file.
+_WHICH = ("cpu", "cpu brand_raw")
 
 State = Literal["SLOWER", "FASTER", "EQUIVALENT", "UNDECIDED", "INVALID", "VANISHED", "NEW"]
 
@@ -99,15 +101,20 @@ def compare(
 
 
 def differences(files: Sequence[Measured]) -> list[str]:
-    """What of the machines' identity is not the same in all files, in words."""
+    """What of the machines' identity is not the same in all files, in words; so too where no file
+    tells which machine it was."""
     first = files[0]
-    return [
+    names = dict.fromkeys(name for one in files for name in one.identity)
+    found = [
         f"{name}: {first.identity.get(name)!r} in {first.path}, {other.identity.get(name)!r} "
         f"in {other.path}"
         for other in files[1:]
-        for name in first.identity
+        for name in names
         if first.identity.get(name) != other.identity.get(name)
     ]
+    if not any(one.identity.get(name) for one in files for name in _WHICH):
+        found.append("cpu: told in none of the files, so that none is known to be another's")
+    return found
 
 
 def once_each(files: Sequence[Measured]) -> None:

@@ -50,19 +50,18 @@ class Exact:
     version: int
 
 
-Trained = Mapping[str, Mapping[int, float]]
-
-
 @dataclass(frozen=True)
 class Run:
     """``timed``: as `ratios.compare` takes it; ``exact``: errors too; ``trained``: by arm and
-    metric the value of each seed; ``not_run``: reasons by figure's name."""
+    metric the value of each seed, and ``untrained`` by arm the reason of each seed that gave none;
+    ``not_run``: reasons by figure's name."""
 
     path: Path
     timed: Measured
     keys: Mapping[str, Key]
     exact: Mapping[Key, Exact]
     trained: Mapping[tuple[str, str], Mapping[int, float]]
+    untrained: Mapping[str, Mapping[int, str]]
     not_run: Mapping[str, str]
     commits: tuple[str, ...] = ()
     dirty: bool = False
@@ -119,9 +118,10 @@ def load(path: Path) -> Run:
             keys[key.name] = key
             timings[key.name] = _timing(case, result)
     last = records.sessions[-1]
+    trained, untrained = _trained(records.trainings)
     return Run(
         path, Measured(path, identity(records.machines[0]), timings), keys, exact,
-        _trained(records.trainings), not_run,
+        trained, untrained, not_run,
         tuple(dict.fromkeys(one.commit for one in records.sessions)),
         any(one.dirty for one in records.sessions), last.started_at, records.machines[0],
     )  # fmt: skip
@@ -157,14 +157,19 @@ def _timing(case: MeasuredCase, result: Result) -> Timing:
                   result.contender)  # fmt: skip
 
 
-def _trained(trainings: tuple[Training, ...]) -> dict[tuple[str, str], dict[int, float]]:
+def _trained(
+    trainings: tuple[Training, ...],
+) -> tuple[dict[tuple[str, str], dict[int, float]], dict[str, dict[int, str]]]:
     found: dict[tuple[str, str], dict[int, float]] = {}
+    without: dict[str, dict[int, str]] = {}
     for one in trainings:
-        if one.status != "ok":
-            continue
         arm = one.arm or f"{one.loss}/{one.variant}"
         name = " ".join(part for part in (one.dataset, one.study, arm, one.contender) if part)
+        if one.status != "ok":
+            word = "diverged" if one.status == "worse" else "not run"
+            without.setdefault(name, {})[one.seed] = f"{word}: {one.reason}" if one.reason else word
+            continue
         for metric, value in one.metrics.items():
             if value is not None and metric in METRICS and METRICS[metric].kind == "quality":
                 found.setdefault((name, metric), {})[one.seed] = value
-    return found
+    return found, without

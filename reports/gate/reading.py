@@ -17,6 +17,7 @@ UNKNOWN = ("UNDECIDED", "NOT MEASURED")
 _ORDER = (*WORSE, *UNKNOWN, "FASTER", "EQUIVALENT")
 MEANING = {0: "no regression", 1: "regression", 2: "wrong usage", 3: "could not measure"}
 _AGAIN = "run the gate again: make gate"
+_LOST = "it vanished: the base has it, the candidate has not, and no list says that it was to go"
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,16 @@ class GateRun:
 
     def rows(self) -> list[GateVerdict]:
         """A verdict for each case that was to be timed: the worst first, then in the order of the
-        plan. A case without one is NOT MEASURED: it must not vanish from what is shown."""
+        plan. A case without one is NOT MEASURED: it must not vanish from what is shown. So is one
+        that the candidate has lost."""
         found = {verdict.case: verdict for verdict in self.verdicts}
-        rows = [found.get(case) or self._missing(case) for case in self.start.cases]
-        return sorted(rows, key=lambda row: _ORDER.index(row.verdict))
-
-    def _missing(self, case: str) -> GateVerdict:
         why = self.end.outcome if self.end else "the gate was killed"
-        return GateVerdict(
-            case=case, verdict="NOT MEASURED", reason=f"no verdict was reached: {why}", ratio=None,
-            low=None, high=None, p_value=None, base_s=None, candidate_s=None, groups=0, seconds=0.0,
-            detectable=None, shared=False,
-        )  # fmt: skip
+        rows = [
+            found.get(case) or _missing(case, f"no verdict was reached: {why}")
+            for case in self.start.cases
+        ]
+        rows += [_missing(case, _LOST) for case in self.start.lost]
+        return sorted(rows, key=lambda row: _ORDER.index(row.verdict))
 
     def spread_s(self, case: str) -> float | None:
         """Half the distance between the quartiles of the candidate's seconds a call, over the legs
@@ -71,6 +70,14 @@ class GateRun:
             return None
         low, _, high = statistics.quantiles(legs, n=4, method="inclusive")
         return (high - low) / 2 * 1e-9
+
+
+def _missing(case: str, reason: str) -> GateVerdict:
+    return GateVerdict(
+        case=case, verdict="NOT MEASURED", reason=reason, ratio=None, low=None, high=None,
+        p_value=None, base_s=None, candidate_s=None, groups=0, seconds=0.0, detectable=None,
+        shared=False,
+    )  # fmt: skip
 
 
 def load(path: Path, *, unfinished: bool = False) -> GateRun:

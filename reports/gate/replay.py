@@ -25,7 +25,18 @@ def check(run: GateRun) -> None:
     """Raises RecordError where a verdict or its ratio is not what its groups give.
 
     WRONG and NOT MEASURED rest on more than groups and are taken as they are; neither is a pass.
+    Raises RecordError too where nothing can be worked out from what there is.
     """
+    try:
+        _check(run)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise RecordError(
+            f"gate: {run.path}: its verdicts can't be worked out again: {error}: it was changed by "
+            "hand; run the gate again: make gate"
+        ) from None
+
+
+def _check(run: GateRun) -> None:
     rule = _rule(run)
     rows = [row for row in run.verdicts if row.verdict in _DECIDED]
     screens = [_sample(run, row, "screen", rule) for row in rows]

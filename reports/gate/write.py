@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from benchmarks import files
+from benchmarks import folders, kinds
 from benchmarks.gate.records import FILE
 
 from . import benchmark_json, junit, markdown, reading, terminal
@@ -25,10 +25,8 @@ def write_all(gate_dir: Path) -> dict[str, Path]:
     """
     run = reading.load(gate_dir / FILE)
     texts = {name: render(run) for name, render in _RENDER.items()}
-    paths = {name: gate_dir / name for name in texts}
-    for name, path in paths.items():
-        files.write(path, texts[name])
+    folders.make(gate_dir, kinds.GATE, "--out").write(texts)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(texts[SUMMARY])
-    return paths
+    return {name: gate_dir / name for name in texts}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from benchmarks import kinds
+
 from .. import document, output, units
 from ..document import Cell, Document, Fact, Section, Text
 from ..sections.context import slug
@@ -47,13 +49,30 @@ class Row:
 
 @dataclass(frozen=True)
 class History:
-    """``drawn``: series of two commits or more; ``rows``: what changed, largest first."""
+    """``drawn``: series of two commits or more; ``rows``: what changed, largest first;
+    ``strangers``: commits that git does not know here, whose place is a guess."""
 
     page: Path
     gathered: Gathered
     drawn: int
     alone: int
     rows: tuple[Row, ...]
+    strangers: int = 0
+
+    @property
+    def order(self) -> str:
+        """What is to be said of the commits' order; empty where git tells it."""
+        return _guessed(self.strangers)
+
+
+def _guessed(strangers: int) -> str:
+    if not strangers:
+        return ""
+    return (
+        f"{units.plural(strangers, 'commit')} not in this clone's history (a shallow clone: git "
+        "fetch --unshallow; or no git): placed by when they were measured, which may be another "
+        "order."
+    )
 
 
 def build(paths: Sequence[Path], out_dir: Path, root: Path) -> History:
@@ -62,7 +81,9 @@ def build(paths: Sequence[Path], out_dir: Path, root: Path) -> History:
     ``root`` is the clone whose log orders the commits. Raises ImportError without ruptures.
     """
     gathered = gather(paths)
-    order = commits.ordered(gathered.measured_at, commits.log(root))
+    known = commits.log(root)
+    order = commits.ordered(gathered.measured_at, known)
+    strangers = len(gathered.measured_at.keys() - set(known))
     everything = gathered.series(order)
     series = [one for one in everything if len(one.commits) > 1]
     found = {one: changes(one.values, one.kind) for one in series}
@@ -71,9 +92,10 @@ def build(paths: Sequence[Path], out_dir: Path, root: Path) -> History:
     )
     looks = Looks([one.key.contender for one in series])
     sections = list(_sections(series, found, order, looks, rows))
-    made = _document(gathered, order, sections, len(rows))
-    page = output.write(out_dir, made, looks, {})
-    return History(page, gathered, len(series), len(everything) - len(series), tuple(rows))
+    made = _document(gathered, order, sections, len(rows), strangers)
+    page = output.write(out_dir, kinds.HISTORY, made, looks, {})
+    alone = len(everything) - len(series)
+    return History(page, gathered, len(series), alone, tuple(rows), strangers)
 
 
 def _size(row: Row) -> float:
@@ -113,10 +135,16 @@ def _place(one: Series) -> tuple[str, str, str, str, str]:
 
 
 def _document(
-    gathered: Gathered, order: Sequence[str], sections: Sequence[Section], changed: int
+    gathered: Gathered,
+    order: Sequence[str],
+    sections: Sequence[Section],
+    changed: int,
+    strangers: int,
 ) -> Document:
     lead = f"{units.plural(changed, 'change')} of level over {units.plural(len(order), 'commit')}."
     notices = [Text(f"Not read: {reason}", kind="warning") for reason in gathered.refused]
+    if strangers:
+        notices.append(Text(_guessed(strangers), kind="warning"))
     if gathered.dirty:
         text = f"{units.plural(len(gathered.dirty), 'run')} left out: measured with uncommitted"
         notices.append(Text(f"{text} changes, which belong to no commit.", kind="warning"))

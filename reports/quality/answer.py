@@ -20,7 +20,7 @@ def section(quality: Quality, judged: list[Judged]) -> Section:
     rows = [row for key in quality.tables() if (row := _row(quality, *key))]
     if rows:
         columns = ("dataset", "division", "highest after training", "MAP@R", "untrained network",
-                   "gained by training", "told apart from")  # fmt: skip
+                   "gained by training", "significantly different from")  # fmt: skip
         blocks += [Text(_READ, "note"), table(columns, rows, "Which loss gave the best embeddings",
                                               numeric=columns[3:6])]  # fmt: skip
     tried = [one for one in judged if one.trainings]
@@ -45,7 +45,8 @@ SCOPE = (
 _READ = (
     "Mean average precision at R on identities never trained on, as mean ± half of its 95% "
     "interval over seeds; where a dataset keeps none apart, on other images of those trained on. A "
-    "loss is told apart from another where the paired difference over equal seeds survives Holm's "
+    "loss differs significantly from another where their paired difference over equal seeds "
+    "survives Holm's "
     "correction over all pairs of its table. The highest mean alone proves nothing. What training "
     "gained is the paired difference from the same networks before their first step. All intervals "
     "are over seeds alone: other identities would differ too, and another recipe might order the "
@@ -56,8 +57,8 @@ _READ = (
 @dataclass(frozen=True)
 class Best:
     """The arm with the highest mean: ``apart`` and ``others`` are the labels that it can and can't
-    be told apart from; ``untrained``: the network before its first step, and ``gained`` the paired
-    difference from that, None where epoch 0 was not recorded."""
+    be shown to differ from; ``untrained``: the network before its first step, and ``gained`` the
+    paired difference from that, None where epoch 0 was not recorded."""
 
     leader: Group
     metric: str
@@ -182,11 +183,11 @@ def _told(one: Best) -> str:
     if not one.rivals:
         text += ", with nothing to compare it with"
     elif not one.others:
-        text += ", and is told apart from all others"
+        text += ", significantly different from all others"
     elif one.apart:
-        text += f", told apart from {len(one.apart)} of {one.rivals}"
+        text += f", significantly different from {len(one.apart)} of {one.rivals}"
     else:
-        text += ", and can be told apart from none of the others"
+        text += ", not significantly different from any of the others"
     if gained is not None and gained.low is not None and gained.low <= 0:
-        text += f"; that is not surely more than the untrained network's {before}"
+        text += f"; not significantly above the untrained network's {before}"
     return text

@@ -12,26 +12,34 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks import kinds
+
 from .. import output
 from . import judging, reading
 from .looks import LossLooks
 from .overview import document
+from .reading import Quality
 from .summary import summary
 
 SUMMARY = "summary.json"
 
 
-def build(run_dir: Path, out: Path | None = None) -> Path:
+def build(run_dir: Path, out: Path | None = None, *, option: str = "folder") -> Path:
     """Writes the page into ``out``, by default beside the record, and returns its path.
 
     Raises `benchmarks.records.RecordError` where the record is missing, cut off or not one of
-    ours; nothing is written then. Each file is replaced as a whole or not at all.
+    ours, and `benchmarks.folders.Refused` where the folder (``option`` on the command line) is
+    another command's; nothing is written then. Each file is replaced as a whole or not at all.
     """
-    quality = reading.read(run_dir)
+    return output.put(out or run_dir, kinds.QUALITY, drawn(reading.read(run_dir)), option)
+
+
+def drawn(quality: Quality) -> dict[str, str]:
+    """The text of every file of the page, by its path."""
     judged = judging.judge(quality)
     looks = LossLooks(quality.labels())
     told = json.dumps(summary(quality, judged), indent=1, allow_nan=False) + "\n"
-    return output.write(out or run_dir, document(quality, judged, looks), looks, {SUMMARY: told})
+    return output.drawn(document(quality, judged, looks), looks, {SUMMARY: told})
 
 
 if __name__ == "__main__":

@@ -214,13 +214,13 @@ def _differences(found: list[Group]) -> list[Block]:
                      verdict))  # fmt: skip
     survive = sum(one.told_apart for one in pairs)
     columns = ("loss", "against", f"difference of {title}", "95% interval", "seeds in both", "p",
-               "p after Holm", "told apart")  # fmt: skip
+               "p after Holm", "significant")  # fmt: skip
     text = (
         f"Differences of {title} by pairs of runs from equal seeds (Student's paired test); p is "
         f"corrected by Holm over the {max(one.family for one in pairs)} pairs that share two seeds "
         "or more; the intervals are not corrected. A seed that only one of the two has counts in "
         "neither. "
-        f"{survive} of {len(pairs)} can be told apart at 5%. {_power(pairs)}"
+        f"{survive} of {len(pairs)} differ significantly at 5%. {_power(pairs)}"
     )
     made = table(columns, rows, numeric=columns[2:7])
     return [Text("Differences between losses", "heading"), Text(text), _folded(made, len(rows))]

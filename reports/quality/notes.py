@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from kernels import catalogue
+from marginbench import catalogue
 
 from .. import units
 from .reading import Group

@@ -8,20 +8,25 @@ networks and without figures, which `marginbench quality sync` draws again from 
 from __future__ import annotations
 
 import lzma
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import files, record_files
+from benchmarks import folders, kinds, record_files
 from benchmarks.record_files import FILE, PACKED
 from benchmarks.records import RecordError, load
 
-from . import reading
-from .build import build
+from .. import output
+from ..reading import arrange
+from . import build, reading
 
 MLFLOW = "mlflow"
 
 
 class NotThere(ValueError):
-    """The target is a folder of something else."""
+    """The target is the folder of a run that is not published."""
 
 
 class Refused(Exception):
@@ -32,40 +37,80 @@ def publish(run_dir: Path, target: Path, store: str | None = None) -> dict[str, 
     """The bytes of each file or folder that ``target`` then holds.
 
     The same run published twice gives the same bytes. Raises RecordError for a record that is
-    damaged or of a run that is not finished, NotThere for a target that holds anything else, and
-    Refused where MLflow's store does not take or give; ``target`` is then as it was.
+    damaged or of a run that is not finished, NotThere for a target that holds a run,
+    `benchmarks.folders.Refused` for one that holds anything else, and Refused where MLflow's store
+    does not take or give; ``target`` is then as it was.
     """
     source = reading.find(run_dir)
     run = load(source)
     if not run.complete:
         raise RecordError(f"records: expected a finished run in {run_dir}; complete it with: "
                           f"marginbench quality run --resume {run_dir}")  # fmt: skip
-    _check(run_dir, target)
+    folders.expect(run_dir, kinds.QUALITY, "RUN_DIR")
+    if target.resolve() == run_dir.resolve() or (target / FILE).exists():
+        raise NotThere(f"expected a folder of its own for what is published; {target} holds a run")
+    folders.check(target, kinds.QUALITY, "TARGET")
     raw = source.read_bytes()
     text = lzma.decompress(raw) if record_files.is_packed(source) else raw
-    _mlflow(run_dir, target / MLFLOW, list(run.trainings), run.sessions[0].run, store)
-    files.write(target / PACKED, lzma.compress(text, preset=9 | lzma.PRESET_EXTREME))
-    build(target)
+    packed = {PACKED: lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)}
+    quality = reading.Quality(arrange(run, source), reading.typed(target / PACKED))
+    pages = build.drawn(quality)
+    folders.check(target, kinds.QUALITY, "TARGET", {*packed, *pages})
+    folders.check(target / MLFLOW, kinds.EXPORT, "TARGET")
+    _sync(run_dir, list(run.trainings), store)
+    with _small(run_dir, run.sessions[0].run, store) as made:
+        folders.make(target, kinds.QUALITY, "TARGET").write(packed)
+        put(made.files, target / MLFLOW)
+    output.put(target, kinds.QUALITY, pages, "TARGET")
     return {path.name: _bytes(path) for path in sorted(target.iterdir())}
 
 
-def _check(run_dir: Path, target: Path) -> None:
-    if target.resolve() == run_dir.resolve() or (target / FILE).exists():
-        raise NotThere(f"expected a folder of its own for what is published; {target} holds a run")
-    if target.is_dir() and any(target.iterdir()) and not (target / PACKED).is_file():
-        raise NotThere(f"expected a new folder or one published before; {target} holds other files")
+@dataclass(frozen=True)
+class Exported:
+    """``files`` by their path in an export; ``runs``: how many of MLflow's runs they are."""
+
+    files: Mapping[str, Path]
+    runs: int
 
 
-def _mlflow(run_dir: Path, target: Path, trainings: list, run: str, store: str | None) -> None:
+@contextmanager
+def exported(
+    run_dir: Path, store: str | None, models: bool = False, *, record: str = "", small: bool = False
+) -> Iterator[Exported]:
+    """MLflow's side of a run, whole, in a folder that is thrown away; raises what the store does:
+    an export that fails half-way leaves an earlier one as it was."""
+    from suites.quality import tracking
+
+    with tempfile.TemporaryDirectory(prefix="marginbench-") as name:
+        folder = Path(name) / "export"
+        runs = tracking.export(run_dir, folder, store, models, record=record, small=small)
+        files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+        yield Exported(files, runs)
+
+
+def put(files: Mapping[str, Path], target: Path) -> None:
+    """In the place of an earlier export in ``target``."""
+    owned = folders.make(target, kinds.EXPORT, "TARGET", files)
+    owned.write(files)
+    owned.drop(owned.files - set(files))
+
+
+def _sync(run_dir: Path, trainings: list, store: str | None) -> None:
     from suites.quality import tracking
 
     outcome = tracking.sync(trainings, run_dir, store)
     if outcome.reason:
         raise Refused(f"{outcome.failed} trainings are not in MLflow: {outcome.reason}")
-    try:
-        tracking.export(run_dir, target, store, record=run, small=True)
-    except Exception as error:  # a database driver's own, an HTTP client's
-        raise Refused(f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _small(run_dir: Path, run: str, store: str | None) -> Iterator[Exported]:
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(exported(run_dir, store, record=run, small=True))
+        except Exception as error:  # a database driver's own, an HTTP client's
+            raise Refused(f"{type(error).__name__}: {error}") from error
+        yield made
 
 
 def _bytes(path: Path) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from benchmarks.records import Result
 
 from .. import units
-from ..agreement import ERRORS, Verdict, failures, quantity, verdicts
+from ..agreement import ERRORS, ORDINARY, Verdict, by_data, failures, flipped, quantity, verdicts
 from ..document import Block, Cell, Figure, Section, Table, Text, Tone, table
 from ..matrices import Square, matrix
 from ..reading import BASE
@@ -16,11 +16,13 @@ from .context import Context, mark
 TITLE = "Agreement with the reference"
 ALLOWED = (
     "Eager's error counts as at least the rounding step of the accumulation (1.2e-7 in float32), "
-    "as it may come out exact by chance. Allowed is twice that, or twice what rounding the exact "
-    "result into its dtype costs where that is more; beside a tie, where the reference itself "
-    "jumps, a bound more than it jumps. Eager itself, what torch.compile makes of it and the "
-    "functions of other libraries are held to a bound derived from dtype and size instead, so "
-    "that a large multiple of theirs need not be a failure."
+    "as it may come out exact by chance, and where it is made of few numbers as the largest of "
+    "several orders of summation. Allowed is twice that, or twice what rounding the exact "
+    "result into its dtype costs where that is more. Eager itself, what torch.compile makes of it "
+    "and the functions of other libraries are held to a bound derived from dtype and size instead, "
+    "so that a large multiple of theirs need not be a failure. Where a loss selects, a tie that "
+    "rounding can turn may be decided either way: which one was, and how near it is, is shown, and "
+    "the error counts against the reference with that decision."
 )
 _INTRO = (
     "Error against the float64 reference of the same definition, ||out - ref|| / ||ref||, in the "
@@ -29,6 +31,12 @@ _INTRO = (
     f"many times eager's error on the same inputs a contender makes. {ALLOWED} Where the "
     "reference would be too large to compute, eager in float64 stands in for it; the tables say "
     "where."
+)
+_STRESSED = (
+    "The same on data where losses go wrong, a row a kind: each holds all variants that it can "
+    "concern, their terms and their gradients, at one small size. Numbers that a dtype can't hold "
+    "have to come as ones that are not finite. Functions of other libraries are held to ordinary "
+    "data alone; who does not run on any of these has no column."
 )
 _CAPTION = (
     "Eager: its relative error. Others: worst multiple of eager's error, darker the larger it is. "
@@ -49,6 +57,12 @@ def section(context: Context) -> Section:
     for title, found in by_kind.items():
         if found:
             blocks.append(_figure(context, title, found))
+    stressed = list(by_data(context.records))
+    able = {verdict.contender for verdict in stressed if verdict.state != "not_run"}
+    stressed = [verdict for verdict in stressed if verdict.contender in able]
+    if stressed:
+        blocks += [Text(_STRESSED), _figure(context, "Data where losses go wrong", stressed)]
+    blocks += _flipped(context)
     return Section("agreement", TITLE, blocks)
 
 
@@ -66,6 +80,19 @@ def _failed(context: Context) -> list[Block]:
     return [table(columns, rows, f"What failed ({len(rows)})", numeric=("figure",))]
 
 
+def _flipped(context: Context) -> list[Block]:
+    found = flipped(context.records)
+    if not found:
+        return []
+    rows = [
+        (context.case_cell(measured, loss=True), mark(result.contender), _what(result),
+         _value(result), "; ".join(says))
+        for measured, result, says in found
+    ]  # fmt: skip
+    columns = ("case", "contender", "of", "figure", "decided otherwise, by a tie")
+    return [table(columns, rows, f"Ties decided the other way ({len(rows)})", numeric=("figure",))]
+
+
 def _what(result: Result) -> str:
     return " ".join((result.metric.replace("_", " "), *result.of.values()))
 
@@ -76,7 +103,7 @@ def _value(result: Result) -> str:
 
 
 def _figure(context: Context, title: str, found: list[Verdict]) -> Figure:
-    rows = list(dict.fromkeys(f"{v.loss}/{v.variant}" for v in found))
+    rows = list(dict.fromkeys(_row(v) for v in found))
     contenders = [name for name in context.looks.order if any(v.contender == name for v in found)]
     dtypes = list(dict.fromkeys(v.dtype for v in found))
     columns = [
@@ -86,17 +113,23 @@ def _figure(context: Context, title: str, found: list[Verdict]) -> Figure:
         if any((v.contender, v.dtype) == (name, dtype) for v in found)
     ]
     squares = {
-        (rows.index(f"{v.loss}/{v.variant}"), columns.index((v.contender, v.dtype))): _square(v)
-        for v in found
+        (rows.index(_row(v)), columns.index((v.contender, v.dtype))): _square(v) for v in found
     }
-    name = f"agreement-{title.lower()}"
+    name = f"agreement-{title.lower().replace(' ', '-')}"
     made = matrix(
         name, f"{title} against the reference", _CAPTION, rows, columns, squares, _data(found)
     )
-    known = {(v.loss, v.variant) for v in found}
+    known = {_row(v) for v in found}
     cases = (m.case for m in context.records.cases if m.of_metric(*ERRORS))
-    ids = tuple(case.id for case in cases if (case.loss, case.variant) in known)
+    ids = tuple(
+        case.id for case in cases
+        if (f"{case.loss}/{case.variant}" if case.data in ORDINARY else case.data) in known
+    )  # fmt: skip
     return replace(made, cases=ids, metrics=ERRORS)
+
+
+def _row(verdict: Verdict) -> str:
+    return f"{verdict.loss}/{verdict.variant}" if verdict.variant else verdict.loss
 
 
 def _square(verdict: Verdict) -> Square:
@@ -135,7 +168,7 @@ def _data(found: list[Verdict]) -> Table:
         if v.interpreted:
             state += " (interpreter)"
         rows.append(
-            (f"{v.loss}/{v.variant}", mark(v.contender), v.dtype, Cell(state, tone=tone),
+            (_row(v), mark(v.contender), v.dtype, Cell(state, tone=tone),
              Cell(_power(v.worst_error), record=v.where[0].case.id if v.where else ""),
              units.digits3(v.worst_multiple), _worst_at(v),
              f"{v.comparisons:,}")

@@ -6,8 +6,8 @@ declared no longer is named, and so is a folder that can't be imported.
 
 from __future__ import annotations
 
-from kernels import catalogue
-from kernels.loss import Loss, Variant
+from marginbench import catalogue
+from marginbench.loss import Loss, Variant
 
 from ..document import Block, Cell, Details, Section, Text, table
 from ..equations import equation
@@ -20,7 +20,7 @@ TITLE = "The losses"
 def section(context: Context) -> Section:
     blocks: list[Block] = []
     for name, reason in failed_folders(context.records).items():
-        text = f"The folder kernels/{name} could not be imported: {reason}"
+        text = f"The folder kernels/marginbench/{name} could not be imported: {reason}"
         blocks.append(Text(text, kind="warning"))
     measured = set(context.losses()) | {one.loss for one in context.records.trainings}
     for loss in catalogue.losses():

@@ -15,7 +15,7 @@ _INTRO = (
 
 
 def section(context: Context) -> Section:
-    real = [measured for measured in context.records.cases if measured.case.data != DRAWN]
+    real = [measured for measured in context.records.cases if measured.case.suite == "real"]
     beside = [(one, _nearest(context, one)) for one in real if timed(one)]
     if not beside:
         why = "were measured, but none was timed" if real else "were not measured in this run"

@@ -107,7 +107,7 @@ def _use(one: Found, sized: bool) -> str:
     if best.state == "alone":
         return f"{name}: {best.leaders[0]}, the only one timed"
     if len(best.leaders) > 1:
-        return f"{name}: {' or '.join(best.leaders)}, which can't be told apart"
+        return f"{name}: {' or '.join(best.leaders)}, which do not differ significantly"
     text = f"{name}: {best.leaders[0]}"
     if best.margin is not None and best.against:
         text += (f" ({units.digits3(best.margin.estimate)} times as fast as {best.against} "

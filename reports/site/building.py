@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.records import RecordError
-from kernels import catalogue
+from benchmarks import folders, kinds
+from marginbench import catalogue
 
 from ..document import Link
 from . import front, losses, machines, others, rendering, sources
@@ -28,7 +28,7 @@ from .rendering import Frame
 from .sources import Folder, Published
 from .writing import Output, digest
 
-MANIFEST = "manifest.json"
+MANIFEST = kinds.SITE_FILE
 SCHEMA_VERSION = 1
 # Which versions the drawings and pages come from: the one thing that is not the records'.
 DECLARED = ("built_with",)
@@ -51,29 +51,23 @@ def build(root: Path, out: Path) -> Site:
     """``root``: the folder of published folders; ``out``: the site's.
 
     Raises `benchmarks.records.RecordError` where a record file or what lies beside it is missing
-    or refused; ``out`` is left as it was then.
+    or refused, and `benchmarks.folders.Refused` where ``out`` holds a file that is no site's;
+    ``out`` is left as it was then.
     """
     published = sources.find(root)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    _refuse_strangers(out)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+    folders.check(out, kinds.SITE, "--out")
+    real = out.resolve()  # a link stays one
+    real.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{real.name}-", dir=real.parent) as folder:
         made = Path(folder) / "site"
         made.mkdir()
         written = _write(published, made)
-        _replace(made, out)
+        folders.check(out, kinds.SITE, "--out")  # what came into it meanwhile would be lost
+        _replace(made, real)
     pages = [path for path in written if path.endswith(".html")]
     sizes = {path: (out / path).stat().st_size for path in pages}
     largest = max(sizes, key=lambda path: sizes[path])
     return Site(out, len(pages), len(written), (largest, sizes[largest]), published.left_out)
-
-
-def _refuse_strangers(out: Path) -> None:
-    """Only a site, or nothing, is ever replaced."""
-    if out.exists() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise RecordError(
-            f"--out: expected a new folder or an earlier site, with its {MANIFEST}; {out} holds "
-            "something else, and is left as it is"
-        )
 
 
 def _replace(made: Path, out: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kernels import catalogue
+from marginbench import catalogue
 
 from .. import units
 from ..document import Block, Cell, Document, Fact, Link, Links, Section, Text, table
@@ -209,7 +209,7 @@ def losses_document(names: Sequence[str]) -> Document:
         source = known.source if known else units.NOTHING
         rows.append((Cell(name, href=loss_page(name)), title, variants, source))
     failed = [
-        Text(f"kernels/{one.name} can't be imported: {one.reason}", "warning")
+        Text(f"kernels/marginbench/{one.name} can't be imported: {one.reason}", "warning")
         for one in catalogue.failures()
     ]
     blocks: list[Block] = [table(("loss", "title", "variants", "source"), rows)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kernels import catalogue
-from kernels.loss import Loss
+from marginbench import catalogue
+from marginbench.loss import Loss
 
 from .. import units
 from ..document import Block, Details, Document, Fact, Link, Links, Section, Text, table
@@ -172,9 +172,9 @@ def _ranks(loss: str, made: Sequence[Made]) -> list[Block]:
 def _code(loss: Loss) -> list[Block]:
     found: Mapping[str, str] = snippets.chosen(loss)
     blocks: list[Block] = [Text(
-        "From a clone with the package installed (pip install -e .), as it stands; a test runs "
-        "each of these. Eager runs anywhere; other implementations of the same function stand in "
-        "the comments."
+        "With the library installed (pip install ./kernels), as it stands; a test runs each of "
+        "these. implementation=\"eager\", \"tiled\", \"triton\" or \"reference\" names one "
+        "implementation; without it the fastest is taken."
     )]  # fmt: skip
     for number, (name, text) in enumerate(found.items()):
         code: list[Block] = [Text(text, "code")]

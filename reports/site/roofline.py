@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kernels import catalogue
-from kernels.loss import Cost, Shape
+from marginbench import catalogue
+from marginbench.loss import Cost, Shape
 
 from .. import document, statistics, style, units
 from ..comparison import main_pass

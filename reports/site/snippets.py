@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kernels.loss import Contender, Loss, Variant
+from marginbench.loss import Loss, Variant
 
 BATCH, DIM, CLASSES = 64, 128, 16
 _ROWS = ("embeddings", "anchor", "positive", "negative", "embeddings_a", "embeddings_b")
@@ -42,28 +42,22 @@ def arguments(variant: Variant) -> list[str] | None:
         return None
 
 
-def offered(variant: Variant) -> Contender | None:
-    """Which contender the snippet takes: eager, which runs anywhere."""
-    found = [c for c in variant.contenders if c.name == "eager"]
-    return found[0] if found else None
-
-
 def snippet(loss: Loss, variant: Variant) -> str:
-    """Python that computes the loss once, with its gradient; empty where it can't be told."""
-    names, contender = arguments(variant), offered(variant)
-    if names is None or contender is None or not all(_drawn(variant, n) for n in names):
+    """Python that computes the loss once, with its gradient, or mines once; empty where nothing of
+    the variant is public."""
+    names = arguments(variant)
+    if names is None or not variant.public or not all(_drawn(variant, n) for n in names):
         return ""
-    others = {c.name: c.entry for c in variant.contenders if _is_plain(c)}
-    lines = ["import torch", "", "from kernels import catalogue", ""]
-    lines += [f'loss = catalogue.get("{loss.name}")']
-    lines += [f'{_function(variant)} = loss.resolve("{contender.entry}")']
-    lines += [f'# {name}: loss.resolve("{entry}")' for name, entry in others.items()]
+    part, _, name = variant.public.rpartition(".")
+    options = variant.options if variant.public_options is None else variant.public_options
+    tensors = [f"{name}={name}" for name in names]
+    chosen = [f"{option}={value!r}" for option, value in options.items()]
+    lines = ["import torch", "", f"from marginbench import {part}", ""]
     lines += [f"{name} = {_drawn(variant, name)}" for name in names]
-    given = [f"{name}={name}" for name in names]
-    given += [f"{name}={value!r}" for name, value in variant.options.items()]
-    if variant.output == "loss":
-        given.append('reduction="mean"')
-    lines.append(f"value = {_function(variant)}({', '.join(given)})")
+    if part == "miners":
+        called = f"miners.{name}({', '.join(chosen)})({', '.join(names)})"
+        return "\n".join([*lines, f"anchors, positives, negatives = {called}", "print(negatives)"])
+    lines.append(f"value = {part}.{name}({', '.join([*tensors, *chosen])})")
     if variant.differentiable and variant.output == "loss":
         lines += [
             "value.backward()",
@@ -72,16 +66,6 @@ def snippet(loss: Loss, variant: Variant) -> str:
     else:
         lines.append("print(value)")
     return "\n".join(lines)
-
-
-def _is_plain(contender: Contender) -> bool:
-    """Ours, and another function than eager's: no library's, none that is compiled first."""
-    ours = contender.name not in ("eager", "reference")
-    return ours and not contender.compiled and not contender.entry.startswith("peers:")
-
-
-def _function(variant: Variant) -> str:
-    return variant.name.replace("-", "_")
 
 
 def _drawn(variant: Variant, name: str) -> str:

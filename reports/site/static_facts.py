@@ -1,7 +1,7 @@
 """What a loss's Triton kernels compile to, for each target, from the pinned files: no GPU needed.
 
 Which kernels are a loss's own is read from the imports of its folder, followed through
-kernels/machines; nothing is imported.
+kernels/marginbench/shared; nothing is imported.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import pins
-from kernels.loss import Loss
+from marginbench.loss import Loss
 
 from .. import units
 from ..document import Block, Cell, Details, Table, Text, table
 
-KERNELS = Path(pins.__file__).resolve().parent.parent / "kernels"
+KERNELS = Path(pins.__file__).resolve().parent.parent / "kernels" / "marginbench"
 _INTRO = (
     "Every Triton kernel is compiled ahead of time with the very arguments that its launcher "
     "passes, for four targets, without a GPU; the facts are pinned in benchmarks/pinned and a "

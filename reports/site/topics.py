@@ -51,7 +51,7 @@ def _more(part: SiteContext) -> list[Block]:
     cases = part.records.cases
     if any(m.of_metric(*mining.METRICS) for m in cases):
         found += [Text(mining.TITLE, "heading"), *mining.section(part).blocks]
-    if any(m.case.data != real.DRAWN for m in cases):
+    if any(m.case.suite == "real" for m in cases):
         found += [Text(real.TITLE, "heading"), *real.section(part).blocks]
     return found
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks import record_files
+from benchmarks import folders, record_files
 from benchmarks.records import RecordError
 
 from . import building, loading, sources
@@ -82,11 +82,27 @@ def _check(kind: str, path: Path) -> Checked:
             if kind == "site":
                 return _compared(kind, path, made, list(_site(path, made)))
             build = {"gate's trial": _trial, "quality run": _quality, "run": _run}[kind]
-            if not build(path, made):
+            if build(path, made):
+                return _compared(kind, path, made, [])
+            if _shown(path):
                 return Checked(kind, path, "same", reason="read whole; the site shows it")
-            return _compared(kind, path, made, [])
+            reason = "no page of it is committed, and no site beside it is built from its records"
+            return Checked(kind, path, "not checked", reason=reason)
     except (RecordError, OSError) as error:
         return Checked(kind, path, "not checked", reason=str(error))
+
+
+def _shown(path: Path) -> bool:
+    """Whether a site beside the folder names its records as they are."""
+    records = record_files.find(path)
+    try:
+        manifest = path.parent / sources.SITE / building.MANIFEST
+        named = json.loads(manifest.read_text(encoding="utf-8"))["sources"]
+        return records is not None and (
+            named.get(f"{path.name}/{records.name}") == building.digest(records)
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _site(path: Path, made: Path) -> Iterator[str]:
@@ -151,7 +167,10 @@ def _run(path: Path, made: Path) -> bool:
 
 def _compared(kind: str, path: Path, made: Path, findings: list[str]) -> Checked:
     """Every file that is made has to be there and the same; of a site, no other may be there."""
-    names = sorted(one.relative_to(made).as_posix() for one in made.rglob("*") if one.is_file())
+    every = (one for one in made.rglob("*") if one.is_file() and one.name != folders.MARKER)
+    names = sorted(one.relative_to(made).as_posix() for one in every)
+    if not names:
+        return Checked(kind, path, "not checked", reason="nothing is made from its records")
     if kind == "site":
         committed = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
         findings += [

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kernels.checks import InputError
+from marginbench.checks import InputError
 
 ImageShape = tuple[int, int, int]
 

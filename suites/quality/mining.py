@@ -15,7 +15,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kernels.checks import InputError
+from marginbench.checks import InputError
+from marginbench.shared.distances import points, squared_distances
+from marginbench.shared.exact import Exact
+from marginbench.triplet.beyond import nearest_beyond
 
 from . import sampling
 
@@ -31,7 +34,8 @@ class OfflineMiner:
     identity, drawn at random, and one of another identity by the rule: ``offline-hard`` the
     nearest, ``offline-semi-hard`` the nearest of those farther than the drawn positive, else the
     farthest (as the catalogue's semi-hard variant). Distances are Euclidean, on embeddings as
-    ``embed`` gives them for training images; of equal candidates one is taken, always the same.
+    ``embed`` gives them for training images, equal where they are so in float64; of equal
+    candidates the first in the training set is taken.
     """
 
     def __init__(self, labels_N: Tensor, rule: str, generator: torch.Generator) -> None:
@@ -67,13 +71,18 @@ def _negatives(
     rule: str,
 ) -> Tensor:  # fmt: skip
     """For anchors and their positives the place of the negative by the rule among x_PD (A)."""
-    distances_AP = torch.addmm((x_PD**2).sum(1), anchors_AD, x_PD.T, alpha=-2)
-    distances_AP += (anchors_AD**2).sum(1, keepdim=True)
+    # One arithmetic for all that is compared: the positives are among the columns, first.
+    count = len(anchors_AD)
+    rows, columns = slice(0, count), slice(count, 2 * count + len(x_PD))
+    these = points(torch.cat([anchors_AD, positives_AD, x_PD]), rows=count, columns=columns)
+    exact = Exact(these, rows)
     own_AP = labels_A[:, None] == labels_P
+    d_AC = squared_distances(these, rows)[0]
+    to_positive_A1 = d_AC[:, :count].diagonal()[:, None].clone()
+    d_AC[:, :count] = torch.inf
+    d_AC[:, count:].masked_fill_(own_AP, torch.inf)
     if rule == "offline-hard":
-        return distances_AP.masked_fill_(own_AP, torch.inf).argmin(1)
-    to_positive_A1 = ((anchors_AD - positives_AD) ** 2).sum(1, keepdim=True)
-    beyond_AP = distances_AP.masked_fill(own_AP | (distances_AP <= to_positive_A1), torch.inf)
-    nearest, semi_hard_A = beyond_AP.min(1)
-    farthest_A = distances_AP.masked_fill_(own_AP, -torch.inf).argmax(1)
-    return torch.where(nearest < torch.inf, semi_hard_A, farthest_A)
+        return exact.lowest(d_AC) - count
+    positive_A1 = torch.arange(count, 2 * count, device=d_AC.device)[:, None]
+    some_A1 = ~own_AP.all(dim=1, keepdim=True)
+    return nearest_beyond(to_positive_A1, d_AC, some_A1, positive_A1, exact)[:, 0] - count

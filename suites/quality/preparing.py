@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from kernels.checks import InputError
+from marginbench.checks import InputError
 
 from . import sampling
 from .jobs import Settings

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from kernels import catalogue
+from marginbench import catalogue
 
 from .jobs import Job, Term
 from .recipes import FULL, RECIPES, SIZES, SMALL, Recipe, Size, recipe

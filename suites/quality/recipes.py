@@ -100,7 +100,7 @@ def recipe(dataset: str) -> Recipe:
     kind = dataset.partition(":")[0]
     if kind not in RECIPES:
         # Imported here because it brings torch, which planning does without.
-        from kernels.checks import InputError
+        from marginbench.checks import InputError
 
         raise InputError("dataset", f"one of {', '.join(RECIPES)}", repr(dataset))
     return RECIPES[kind]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from kernels.checks import InputError
+from marginbench.checks import InputError
 
 
 def steps_per_epoch(count: int, batch: int) -> int:

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from kernels import catalogue
-from kernels.loss import Range
+from marginbench import catalogue
+from marginbench.loss import Range
 
 from .jobs import Anneal, Job, Option, Row, Settings, Term
 from .recipes import recipe
@@ -144,7 +144,7 @@ class Search:
 
 def _input_error(argument: str, expected: str, got: object) -> ValueError:
     # Imported here because it brings torch, which planning does without.
-    from kernels.checks import InputError
+    from marginbench.checks import InputError
 
     return InputError(argument, expected, got)
 

@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels import catalogue
-from kernels.checks import InputError
-from kernels.drawing import random_batch
-from kernels.loss import Contender, Loss, Shape, Training, Variant
+from marginbench import catalogue
+from marginbench.checks import InputError
+from marginbench.drawing import random_batch
+from marginbench.loss import Contender, Loss, Shape, Training, Variant
 
 from .jobs import Anneal, Option, Term
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from kernels import catalogue
+from marginbench import catalogue
 
 from ..presets import Preset
 from . import backbones, datasets

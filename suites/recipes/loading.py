@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kernels import catalogue
+from marginbench import catalogue
 from suites.quality.jobs import Anneal, Job, Option, Settings, Term
 
 FOLDER = Path(__file__).parent

@@ -1,7 +1,8 @@
 """``python -m tests.mutants``: every planted wrong kernel must turn a test red.
 
 Exit codes: 0 all are found; 1 one survives; 2 bad usage; 3 a mutant does not apply or is invalid,
-the unmutated tree is red, or the committed table differs from what is declared.
+none is declared or one was not judged, the unmutated tree is red or its tests are skipped, or the
+committed table differs from what is declared.
 """
 
 from __future__ import annotations
@@ -97,6 +98,8 @@ def _run(found: list[Mutant], workers: int, *, show: bool, whole: bool) -> None:
         f"{count} of {len(judged)} found in {time.monotonic() - began:.0f} s "
         f"({cpu_s:.0f} s of processor time)",
     )  # fmt: skip
+    if len(judged) != len(found):
+        raise BadMutant(f"expected {len(found)} mutants to be judged; {len(judged)} were")
     states = {one.state for one in judged}
     if states == {FOUND} and whole:
         declared.TABLE.write_text(declared.table([(one.mutant, one.by) for one in judged]))
@@ -112,6 +115,9 @@ def _whole_tree(judge: Judge, found: list[Mutant]) -> float:
         if ran.code != 0:
             console.print(ran.output, markup=False)
             raise BadMutant(f"the unmutated tree is red (exit code {ran.code}): {ran.failed}")
+        if not ran.passed:
+            console.print(ran.output, markup=False)
+            raise BadMutant("of the tests that should find mutants none was run: all are skipped")
         console.print(f"unmutated: {ran.passed} tests passed in {ran.seconds:.0f} s")
     return spent
 
@@ -147,7 +153,7 @@ def _print(judged: list[Judged]) -> None:
         by = one.by if one.state == FOUND else f"[red]{one.state}: {one.reason}"
         if one.elsewhere and one.state == FOUND:
             by += " (not named for it)"
-        file = one.mutant.file.removeprefix("kernels/")
+        file = one.mutant.file.removeprefix("kernels/marginbench/")
         table.add_row(one.mutant.name, one.mutant.kind, file, by, f"{one.seconds:.1f}")
     console.print(table)
 

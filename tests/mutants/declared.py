@@ -43,7 +43,7 @@ class Mutant:
 
     @property
     def module(self) -> str:
-        return self.file.removesuffix(".py").replace("/", ".")
+        return self.file.removeprefix("kernels/").removesuffix(".py").replace("/", ".")
 
     def applied(self, text: str) -> str:
         """The file's text with the mutant in it; raises BadMutant where it no longer fits."""
@@ -59,7 +59,7 @@ class Mutant:
 
 
 def mutants(folder: Path = HERE) -> list[Mutant]:
-    """All that are declared, in the order of their files; raises BadMutant."""
+    """All that are declared, in the order of their files; raises BadMutant, so too for none."""
     found: list[Mutant] = []
     for path in sorted(folder.glob("*.toml")):
         declared = tomllib.loads(path.read_text())
@@ -67,6 +67,8 @@ def mutants(folder: Path = HERE) -> list[Mutant]:
         found += [_mutant(path.name, fields, wider) for fields in declared.pop("mutant")]
         if declared:
             raise BadMutant(f"{path.name}: unknown key {next(iter(declared))}")
+    if not found:
+        raise BadMutant(f"expected mutants in {folder}; there is none")
     names = [mutant.name for mutant in found]
     for name in names:
         if names.count(name) > 1:

@@ -15,6 +15,8 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import kinds
+
 from ... import output, units
 from ...document import Document, Fact, Text
 from ...style import Looks
@@ -36,14 +38,15 @@ def build(
     """Writes the page into ``out``, by default beside the record, and returns its path.
 
     ``replays``: whole-suite verdicts to replay; ``intervals``: trials to replay for coverage.
-    Raises `benchmarks.records.RecordError` where the record is missing or damaged; nothing is
-    written then. Each file is replaced as a whole or not at all.
+    Raises `benchmarks.records.RecordError` where the record is missing or damaged, and
+    `benchmarks.folders.Refused` where the folder is another command's; nothing is written then.
+    Each file is replaced as a whole or not at all.
     """
     trust = reading.read(reading.find(folder))
     found = findings(trust, replays=replays, intervals=intervals)
     made, reached = document(found), targets(found)
     told = json.dumps(summary(found, reached), indent=1, allow_nan=False) + "\n"
-    return output.write(out or folder, made, Looks(()), {SUMMARY: told})
+    return output.write(out or folder, kinds.TRIAL, made, Looks(()), {SUMMARY: told})
 
 
 def document(found: Findings) -> Document:

@@ -72,7 +72,7 @@ _LASTS = (
 
 
 def _alarm_row(kind: str, load: str, one: Alarms) -> tuple[Cell | str, ...]:
-    tone: Tone = "bad" if one.slower.hits else "good"
+    tone: Tone = "bad" if one.slower.hits else "good" if one.slower.of else "quiet"
     slower = Cell(f"{one.slower.hits} ({percent(one.slower.value)})", tone=tone)
     rest = [f"{s.hits:,} ({percent(s.value)})" for s in (one.faster, one.undecided, one.flagged)]
     return (kind, load, f"{one.slower.of:,}", slower, percent(one.slower.upper), *rest)

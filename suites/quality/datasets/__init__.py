@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kernels.checks import InputError
+from marginbench.checks import InputError
 
 from ..notices import warn_once
 from . import fashion, folder, glyphs, lfw

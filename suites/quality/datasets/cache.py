@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from kernels.checks import InputError
+from marginbench.checks import InputError
 
 VARIABLE = "MARGINBENCH_CACHE"
 
@@ -44,11 +44,26 @@ def entry(name: str, make: Callable[[Path], None], whole: Callable[[Path], bool]
         try:
             make(made)
             if place.exists():
-                shutil.rmtree(place)
+                _remove(place, {path.name for path in made.iterdir()})
             made.rename(place)
         finally:
             shutil.rmtree(made, ignore_errors=True)
     return place
+
+
+def _remove(place: Path, names: set[str]) -> None:
+    """A damaged entry, which holds files of these names and no other; InputError where it does."""
+    others = sorted(
+        path.name for path in place.iterdir() if path.name not in names or path.is_dir()
+    )
+    if others:
+        raise InputError(
+            VARIABLE, "a directory for caches alone",
+            f"{place}, which holds {others[0]}: it is left as it is",
+        )  # fmt: skip
+    for name in names:
+        (place / name).unlink(missing_ok=True)
+    place.rmdir()
 
 
 def sha256(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels.checks import InputError
+from marginbench.checks import InputError
 
 from ..metrics import Pairs
 from .images import DataError, Images, fingerprint

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from kernels.checks import InputError
+from marginbench.checks import InputError
 
 if TYPE_CHECKING:
     from PIL import Image

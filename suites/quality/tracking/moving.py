@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import lzma
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,11 +37,14 @@ def export(
 
     ``target`` then holds ``runs.jsonl`` (``runs.jsonl.xz`` where large): a line of the format,
     then one a run by name, with params, tags, datasets and each metric's history; and
-    ``artifacts``, a folder a run. Networks are left out unless ``models``. What ``target`` held of
-    an earlier export is replaced. With ``small`` there is no ``artifacts``: files of JSON stand in
-    the run's line, and figures, which our own record's series draw again, are left out.
-    Raises what the store raises, and FileNotFoundError where ``out_dir`` was to have a store.
+    ``artifacts``, a folder a run. Networks are left out unless ``models``. With ``small`` there is
+    no ``artifacts``: files of JSON stand in the run's line, and figures, which our own record's
+    series draw again, are left out.
+    Raises ValueError where ``target`` is neither new nor empty, what the store raises, and
+    FileNotFoundError where ``out_dir`` was to have a store.
     """
+    if target.is_dir() and any(target.iterdir()):
+        raise ValueError(f"target: expected a new or empty folder; {target} is not empty")
     missing = store.absent(out_dir, uri)
     if missing:
         raise FileNotFoundError(f"{missing} is not there")
@@ -55,7 +57,6 @@ def export(
     keys = {run.info.run_id: run.data.tags[KEY] for run in found}
     found.sort(key=lambda run: (PARENT in run.data.tags, run.info.run_name, run.data.tags[KEY]))
     target.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(target / "artifacts", ignore_errors=True)
     lines = [{"format": FORMAT, "runs": len(found)}]
     for number, run in enumerate(found, start=1):
         line = _line(of, run, keys)
@@ -110,13 +111,10 @@ def _texts(of: Store, run_id: str) -> dict[str, str]:
 
 
 def _write(target: Path, text: str) -> None:
-    plain, packed = target / "runs.jsonl", target / "runs.jsonl.xz"
-    for old in (plain, packed):
-        old.unlink(missing_ok=True)
     if len(text) > _PLAIN_BYTES:
-        packed.write_bytes(lzma.compress(text.encode(), preset=9))
+        (target / "runs.jsonl.xz").write_bytes(lzma.compress(text.encode(), preset=9))
     else:
-        plain.write_text(text, encoding="utf-8")
+        (target / "runs.jsonl").write_text(text, encoding="utf-8")
 
 
 def _read(folder: Path) -> list[dict[str, Any]]:

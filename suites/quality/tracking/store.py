@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import re
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -74,7 +75,11 @@ class Store:
         _keep_quiet(self.uri)
         from mlflow import MlflowClient
 
+        if self._database and not _lock(self._database).exists():
+            _refuse_foreign(self._database)  # before a lock is made beside it
         with self.lock(_INITIALISE_S):
+            if self._database:
+                _refuse_foreign(self._database)
             self.check(new=True)
             self.client: Any = MlflowClient(tracking_uri=self.uri)
             self.experiment = self._experiment(_artifacts(self.uri, self._database, out_dir))
@@ -86,7 +91,7 @@ class Store:
         timeout = WAIT_S if timeout is None else timeout
         if self._database:
             self._database.parent.mkdir(parents=True, exist_ok=True)
-            return FileLock(f"{self._database}.lock", timeout=timeout)
+            return FileLock(_lock(self._database), timeout=timeout)
         digest = hashlib.sha256(self.uri.encode()).hexdigest()[:16]
         return FileLock(
             Path(tempfile.gettempdir()) / f"marginbench-{os.getuid()}-{digest}.lock",
@@ -230,6 +235,27 @@ def _database(uri: str) -> Path | None:
         return None
     path = uri.partition("///")[2].partition("?")[0].removeprefix("file:")
     return Path(path).resolve() if path else None
+
+
+def _lock(database: Path) -> Path:
+    return database.with_name(f"{database.name}.lock")
+
+
+def _refuse_foreign(database: Path) -> None:
+    """MLflow would put its tables into any database of SQLite, and so change somebody's own."""
+    if not database.is_file() or not database.stat().st_size:
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as open_:
+            found = open_.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    except sqlite3.Error:
+        return  # locked or damaged: the store itself says so
+    names = {name for (name,) in found}
+    if names and not names & {"alembic_version", "experiments"}:
+        raise ValueError(
+            f"store: expected a database of MLflow or none; {database} has other tables "
+            f"({min(names)}), and is left as it is: name another file"
+        )
 
 
 def _artifacts(uri: str, database: Path | None, out_dir: Path) -> str | None:

@@ -1,0 +1,40 @@
+"""Where a tree keeps the library ``marginbench``: what a child process imports, and older layouts.
+
+The library lies in ``kernels/marginbench``; before version 0.2 ``kernels`` was the package itself
+and what its losses share lay in ``machines``. The gate still times such a base.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from pathlib import Path
+from types import ModuleType
+
+from .machine import ROOT
+
+
+def paths(tree: Path = ROOT) -> list[str]:
+    """What has to come first on the path of a process that is to run ``tree``'s code: without the
+    second, the library that is installed would be imported in place of the tree's."""
+    return [str(tree), str(tree / "kernels")]
+
+
+def environment(tree: Path = ROOT, /, **changes: str) -> dict[str, str]:
+    """This process's environment for a child that is to import ``tree``, with ``changes``."""
+    given = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([*paths(tree), *([given] if given else [])])
+    return {**os.environ, "PYTHONPATH": path, **changes}
+
+
+def folder(tree: Path) -> Path:
+    """The package in a tree, of either layout."""
+    now = tree / "kernels" / "marginbench"
+    return now if (now / "__init__.py").is_file() else tree / "kernels"
+
+
+def shared(package: str, module: str) -> ModuleType:
+    """A module that the losses share, of a library of either layout, by its package's name."""
+    now = importlib.util.find_spec(f"{package}.shared") is not None
+    return importlib.import_module(f"{package}.{'shared' if now else 'machines'}.{module}")

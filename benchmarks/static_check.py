@@ -1,0 +1,87 @@
+"""What the kernels compile to, compared with what is pinned; or pinned."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import pins, static_matrix
+
+SAME, DIFFERS, UNCHECKED = 0, 1, 3
+REPIN = "marginbench static --pin"
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What came of it. ``differences`` from the pins (while pinning: what they changed by);
+    ``broken`` rules; ``compiled`` how many kernels; ``path`` of the pins. ``problem`` says why
+    nothing was compared."""
+
+    code: int
+    compiled: int = 0
+    differences: list[pins.Difference] = field(default_factory=list)
+    broken: list[pins.Difference] = field(default_factory=list)
+    path: Path | None = None
+    problem: str = ""
+
+
+def examine(
+    *,
+    pin: bool,
+    targets: Sequence[str] = (),
+    kernels: Sequence[str] = (),
+    folder: Path = pins.FOLDER,
+    cache: Path | None = None,
+    losses: Sequence[str] = (),
+    tell: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> Examined:
+    """Compile every kernel and compare with the pins in ``folder``, or pin them there.
+
+    ``targets`` and names in ``kernels`` narrow what is compiled, compared and pinned.
+    ``tell(done, total, what)`` hears of the progress.
+    """
+    if importlib.util.find_spec("triton") is None:
+        return Examined(UNCHECKED, problem="not checked: Triton isn't installed")
+    version = importlib.metadata.version("triton")
+    path = pins.path_for(version, folder)
+    if not pin and not path.is_file():
+        there = ", ".join(sorted(p.stem for p in folder.glob("triton-*.jsonl"))) or "none"
+        problem = (
+            f"not checked: nothing is pinned for Triton {version} (pinned: {there}); "
+            f"pin what is compiled now with: {REPIN}"
+        )
+        return Examined(UNCHECKED, problem=problem)
+    targets = tuple(targets) or static_matrix.TARGETS
+    try:
+        everything = pins.read(path) if path.is_file() else []
+        now = static_matrix.compile_matrix(
+            targets, kernels, cache=cache or static_matrix.cache_folder(),
+            workers=len(os.sched_getaffinity(0)), losses=losses, tell=tell,
+        )  # fmt: skip
+    except (pins.PinError, RuntimeError) as error:
+        return Examined(DIFFERS, problem=f"error: {error}")
+    before = [row for row in everything if chosen(row, targets, kernels)]
+    if not now and (pin or not before):
+        problem = "not checked: no kernel was selected, so none was compiled"
+        return Examined(UNCHECKED, problem=f"{problem}{', nor pinned' if pin else ''}")
+    found = pins.differences(before, now)
+    if not pin:
+        wrong = pins.breaks(now, before)
+        code = DIFFERS if found or wrong else SAME
+        return Examined(code, len(now), found, wrong, path)
+    replaced = {pins.key(row) for row in before}
+    pins.write(path, [*(row for row in everything if pins.key(row) not in replaced), *now])
+    # What was pinned is now all known; what may never be remains.
+    wrong = pins.breaks(now, now)
+    return Examined(DIFFERS if wrong else SAME, len(now), found, wrong, path)
+
+
+def chosen(row: pins.Row, targets: Sequence[str], kernels: Sequence[str]) -> bool:
+    """Whether what narrows the command leaves this row in."""
+    return row["target"] in targets and (
+        not kernels or any(name in row["kernel"] for name in kernels)
+    )

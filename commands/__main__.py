@@ -1,0 +1,5 @@
+import suites  # noqa: F401  finds the library of this tree
+
+from .root import main
+
+main()

@@ -1,0 +1,188 @@
+"""``marginbench compare``: from its words to what compares them, and what came of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks import folders, kinds
+
+from .messages import NOT_POSSIBLE, console
+from .paths import ROOT, RUNS, STORES, Folder
+from .recorded import command_line
+
+if TYPE_CHECKING:
+    from reports.compare.across import Compared
+    from reports.compare.page import Part
+    from reports.compare.sides import Side
+
+# How wide tables are in a log.
+_WIDTH = 160
+
+
+class Share(click.ParamType):
+    """A share of a time: 3% or 0.03."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, float):
+            return value
+        try:
+            found = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+        except ValueError:
+            found = -1.0
+        if not 0 < found < 1:
+            self.fail(f"expected a share between 0 and 1, such as 3% or 0.03; got {value}")
+        return found
+
+
+@click.command()
+@click.argument("files", nargs=-1)
+@click.option("--base", multiple=True, help="A run or file of the base; repeat it for more.")
+@click.option("--candidate", multiple=True,
+              help="A run or file of the candidate; repeat it for more processes.")  # fmt: skip
+@click.option("--contender", "contenders", multiple=True,
+              help="Only this one; two inside one run compare them.")  # fmt: skip
+@click.option("--smallest-effect", type=Share(), default=0.03, show_default="3%",
+              help="The least difference that matters.")  # fmt: skip
+@click.option("--process-sd", type=Share(), default=0.031, show_default="3.1%",
+              help="How far two processes of identical code differ.")  # fmt: skip
+@click.option("--across-machines", is_flag=True, help="Compare even if machine or versions differ.")
+@click.option("--out", type=Folder(), help="A new folder, or one of an earlier comparison.  "
+              "[default: reports/out/compare]")  # fmt: skip
+def compare(**options: Any) -> None:
+    """Compare runs: which figures changed, and is anything slower?
+
+    FILES are the base, then what is compared with it: runs of two commits, machines, torch versions
+    or contenders. Each is a run's folder or records.jsonl; or stored runs: a revision,
+    commit:REVISION, torch:VERSION, machine:WORDS; or a JSON file of pytest-benchmark. With two
+    --contender and one run, the second is compared with the first inside it.
+
+    Each run is one process, and two processes of identical code differ by 3.1%, however many rounds
+    they take; by more where their times are seen to scatter more. What all times moved by together
+    can be the machine's: with one run a side, slower is what is so beyond that too, and a change to
+    everything is not decided. More runs a side (--base, --candidate) tell the machine's part and
+    narrow the interval. Exact figures (bytes, counts) are compared exactly. Times of two machines
+    are not compared unless asked.
+
+    \b
+    Examples:
+      marginbench compare reports/out/BEFORE reports/out/AFTER
+      marginbench compare commit:HEAD~1 commit:HEAD
+      marginbench compare reports/out/RUN --contender eager --contender triton
+      marginbench compare --base A.json --base B.json --candidate C.json --candidate D.json
+
+    Exit codes: 0 no regression, 1 a regression, 2 bad usage, 3 not compared or not decided.
+    """
+    from reports.compare.ratios import Rule
+    from reports.compare.runs import file_of
+    from reports.compare.sides import Unknown, resolve
+
+    files, base, candidate = options["files"], options["base"], options["candidate"]
+    if files and (base or candidate):
+        raise click.UsageError("expected runs, or --base and --candidate; got both")
+    rule = Rule(options["process_sd"], options["smallest_effect"])
+    try:
+        sides = {word: resolve(word, STORES, ROOT) for word in (*files, *base, *candidate)}
+    except Unknown as error:
+        raise click.UsageError(str(error)) from None
+    if any(side.by or any(map(file_of, side.paths)) for side in sides.values()):
+        sys.exit(_records(options, sides, rule))
+    sys.exit(_benchmark_files(options, rule))
+
+
+def _benchmark_files(options: dict[str, Any], rule: Any) -> int:
+    """pytest-benchmark's files; the exit code."""
+    from reports.compare import benchmark_files
+
+    files, base, candidate = options["files"], options["base"], options["candidate"]
+    if options["contenders"]:
+        raise click.UsageError("--contender: expected runs of MarginBench; got other files")
+    if files:
+        if len(files) != 2:
+            raise click.UsageError(f"expected BASE.json CANDIDATE.json; got {len(files)} files")
+        base, candidate = files[:1], files[1:]
+    if not base or not candidate:
+        raise click.UsageError("expected two files, or --base and --candidate each at least once")
+    return benchmark_files.run(
+        [Path(word) for word in base], [Path(word) for word in candidate], rule,
+        across_machines=options["across_machines"], tell=click.echo,
+    )  # fmt: skip
+
+
+def _records(options: dict[str, Any], sides: dict[str, Side], rule: Any) -> int:
+    """Runs of ours; the exit code."""
+    from marginbench.catalogue import UnknownName
+    from reports.compare import across, page
+    from reports.compare.loading import NotComparable
+
+    out = options["out"] or RUNS / "compare"
+    folders.check(out, kinds.COMPARISON, "--out")
+    asked = across.Asked(
+        rule, options["across_machines"], options["contenders"],
+        command_line("marginbench compare", compare, options,
+                     leave_out=("smallest_effect", "process_sd", "out")),
+    )  # fmt: skip
+    try:
+        found = _compared(options, sides, asked)
+    except NotComparable as error:
+        click.echo(f"not compared: {error}")
+        return NOT_POSSIBLE
+    except UnknownName as error:
+        raise click.UsageError(str(error)) from None
+    for part in found.made.parts:
+        _show(part, found.made.base)
+    click.echo(f"comparison: {page.write(found.made, out)}")
+    if found.reason:
+        click.echo(f"not compared: {found.reason}")
+    return found.code
+
+
+def _compared(options: dict[str, Any], sides: dict[str, Side], asked: Any) -> Compared:
+    from reports.compare import across
+
+    files, base, candidate = options["files"], options["base"], options["candidate"]
+    if len(files) == 1:
+        (one,) = files
+        if len(asked.contenders) != 2 or len(sides[one].paths) != 1:
+            raise click.UsageError("expected two runs, or one run and two --contender")
+        return across.inside(sides[one], asked)
+    if files:
+        return across.run(sides[files[0]], [sides[word] for word in files[1:]], asked)
+    if not base or not candidate:
+        raise click.UsageError("expected two runs, or --base and --candidate each at least once")
+    first, second = (_joined([sides[word] for word in words]) for words in (base, candidate))
+    return across.run(first, [second], asked)
+
+
+def _joined(sides: Sequence[Side]) -> Side:
+    from reports.compare.sides import Side
+
+    by = {side.by for side in sides}
+    paths = tuple(path for side in sides for path in side.paths)
+    return Side(", ".join(side.label for side in sides), paths, by.pop() if len(by) == 1 else "")
+
+
+def _show(part: Part, base: str) -> None:
+    from reports.compare import across, page
+
+    for notice in part.notices:
+        click.echo(notice)
+    if part.barred:
+        click.echo(f"{part.label}: times are not compared: {part.barred}")
+    rows = across.most(part)
+    if rows:
+        table = Table("verdict", "figure", "ratio", "interval", title=f"{part.label}: most first")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console(_WIDTH).print(table)
+    if part.shift:
+        click.echo(part.shift)
+    click.echo(f"{part.label} against {base}: {page.told(part)}")

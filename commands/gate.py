@@ -1,0 +1,221 @@
+"""``marginbench gate``: compares the working tree with a base."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from benchmarks import folders, kinds
+
+from . import devices
+from .messages import INTERRUPTED, NOT_POSSIBLE, console, fail, os_reason
+from .paths import Folder, new_folder
+from .recorded import command_line
+
+_SECONDS = 14.0
+
+
+@click.command()
+@click.option(
+    "--base",
+    help="Revision to compare with.  [default: where this branch left main; on "
+    "main HEAD for what is uncommitted in kernels/, else the commit before]",
+)
+@click.option("--suite", type=click.Choice(["smoke", "default", "thorough"]), default="default",
+              show_default=True, help="Which cases are timed.")  # fmt: skip
+@click.option("--case", "only", default="", help="Only timed cases whose id holds this.")
+@click.option("--exact", "half", flag_value="exact", help="Only the exact half: no timing.")
+@click.option("--timed", "half", flag_value="timed", help="Only the timed half.")
+@click.option("--pin", is_flag=True, help="Pin exact figures and timed cases as they are.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
+              show_default=True, help="Where to time.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True,
+              help="torch's threads while timing on a CPU.")  # fmt: skip
+@click.option("--smallest-effect", type=click.FloatRange(0.006, 0.5), default=0.03,
+              show_default=True, help="Within this fraction two versions are equal.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(0.2, 3600), default=_SECONDS, show_default=True,
+              help="Timed work a case may take, in each of two stages.")  # fmt: skip
+@click.option("--apart", is_flag=True, help="Each side in processes of its own: slower, coarser.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=None,
+              help="Of inputs and orders.  [default: drawn and recorded]")  # fmt: skip
+@click.option("--out", type=Folder(), help="A new or empty folder for the records.  "
+              "[default: reports/out/gate-<time>]")  # fmt: skip
+@click.option("--show", type=click.Path(path_type=Path, file_okay=False, exists=True),
+              help="Check and show an earlier gate; its exit code.")  # fmt: skip
+def gate(**options: Any) -> None:
+    """Is the working tree slower, larger or less exact than a base?
+
+    Exact figures (bytes, counts, registers, machine code) are held against the pinned ones. Times
+    are compared with the base's, both versions loaded in one process, until each case is SLOWER,
+    FASTER, EQUIVALENT or its time is spent (UNDECIDED).
+
+    \b
+    Examples:
+      marginbench gate                    both halves, against where the branch left main
+      marginbench gate --base HEAD~1 --timed --case triplet
+      marginbench gate --exact            no timing
+      marginbench gate --exact --pin      the exact figures are meant as they are
+
+    \b
+    Exit codes:
+      0  no regression          2  bad usage
+      1  a regression           3  it could not be measured, or is undecided
+      130  interrupted
+    """
+    sys.exit(_gate(options))
+
+
+def _gate(options: dict[str, Any]) -> int:
+    from benchmarks.gate import trees
+    from benchmarks.gate.records import FILE
+    from benchmarks.records import RecordError
+
+    if options["pin"] and (options["half"] == "timed" or options["only"] or options["base"]):
+        raise click.UsageError("--pin pins all exact figures: expected no other option but --exact")
+    if options["apart"] and options["seconds"] != _SECONDS:
+        raise click.UsageError("--apart takes pairs of processes: expected no --seconds beside it")
+    if options["half"] == "exact" and (options["only"] or options["apart"]):
+        raise click.UsageError("--exact: expected no option of the timed half beside it")
+    if options["show"]:
+        try:
+            return _show(options["show"])
+        except (RecordError, OSError) as error:
+            fail(str(error), NOT_POSSIBLE)
+    options["seed"] = _seed(options["seed"])
+    out_dir = options["out"] or new_folder(before="gate-")
+    if (out_dir / FILE).exists():
+        raise click.BadParameter(f"{out_dir} holds a gate's records already", param_hint="--out")
+    folders.check(out_dir, kinds.GATE, "--out")
+    try:
+        with trees.alone():
+            if options["pin"]:
+                return _pin()
+            with trees.checked_out(options["base"]) as both:
+                if options["base"] and options["half"] != "exact" and both.are_one_commit:
+                    raise trees.NoTree(_itself(options["base"]))
+                return _compare(options, both, out_dir)
+    except KeyboardInterrupt:
+        click.echo("not measured: interrupted", err=True)
+        return INTERRUPTED
+    except (click.ClickException, folders.Refused):
+        raise
+    except OSError as error:
+        reason = os_reason(error, out_dir)
+    except (trees.NoTree, trees.Busy, RecordError) as error:
+        reason = str(error)
+    except Exception as error:  # whatever broke, it is no regression of the candidate's
+        traceback.print_exc()
+        reason = f"the gate itself failed: {type(error).__name__}: {error}"
+    click.echo(f"not measured: {reason}", err=True)
+    return NOT_POSSIBLE
+
+
+def _itself(base: str) -> str:
+    return (
+        f"BASE: {base} is the commit that is checked out, and nothing is uncommitted: there is "
+        "nothing to compare (gate-trust compares a commit with itself; --exact needs no other)"
+    )
+
+
+def _compare(options: dict[str, Any], both: Any, out_dir: Path) -> int:
+    from benchmarks.gate.decision import Rule
+    from benchmarks.gate.session import Asked, run
+    from reports.gate import reading, terminal, write
+
+    stage_s, smallest = options["seconds"], options["smallest_effect"]
+    asked = Asked(
+        suite=options["suite"], device=devices.chosen(options["device"], "time"),
+        seed=options["seed"], threads=options["threads"],
+        rule=Rule(smallest_effect=smallest, stage_s=stage_s),
+        command=_command(options, both.base_commit), timed=options["half"] != "exact",
+        exact=None if options["half"] == "timed" else _exact, only=options["only"],
+        apart=options["apart"],
+    )  # fmt: skip
+    outcome = run(asked, both, out_dir, _Told(console(stderr=True)).tell)
+    written = write.write_all(out_dir)
+    terminal.show(reading.load(outcome.records), console())
+    click.echo(f"records: {outcome.records}")
+    for name, path in written.items():
+        click.echo(f"{name}: {path}")
+    return outcome.code
+
+
+def _show(folder: Path) -> int:
+    from benchmarks.gate.records import FILE
+    from reports.gate import reading, replay, terminal
+
+    found = reading.load(folder / FILE)
+    replay.check(found)
+    terminal.show(found, console())
+    return found.exit_code
+
+
+def _exact(base_pins: Path) -> Any:
+    from benchmarks.exact.check import check
+
+    from . import progress
+
+    with progress.counted() as tell:
+        return check(pin=False, base_pins=base_pins, tell=tell)
+
+
+def _pin() -> int:
+    """What is measured first: only then is the list of timed cases taken as it is."""
+    from benchmarks.gate import inventory
+
+    from .exact import checked
+
+    code = checked(pin=True)
+    if code == NOT_POSSIBLE:
+        return code
+    now = inventory.declared()
+    try:
+        pinned = inventory.read()
+    except FileNotFoundError:
+        pinned = []
+    found = inventory.compare(pinned, now)
+    for word, ids in (("new", found.unpinned), ("gone", found.vanished)):
+        for one in ids:
+            click.echo(f"timed case {word}: {one}")
+    inventory.write(now)
+    return code
+
+
+def _seed(asked: int | None) -> int:
+    import random
+
+    return random.SystemRandom().randrange(2**31) if asked is None else asked
+
+
+def _command(options: dict[str, Any], base_commit: str) -> str:
+    """What runs this gate again; the base by its commit, for a branch moves on."""
+    given = {**options, "base": base_commit[:12]}
+    line = command_line("marginbench gate", gate, given, leave_out=("half", "pin", "out", "show"))
+    return f"{line} --{options['half']}" if options["half"] else line
+
+
+class _Told:
+    """Progress on the error stream: a line a case, and in a terminal how many groups it has."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.groups = 0
+
+    def tell(self, kind: str, what: dict[str, Any]) -> None:
+        if kind == "exact":
+            self._say("exact figures")
+        elif kind == "start":
+            self.groups = 0
+            self._say(f"{what['stage']}: {what['case']}")
+        elif kind == "group":
+            self.groups += 1
+            if self.console.is_terminal and self.groups % 8 == 0:
+                self.console.print(f"  {self.groups} groups", end="\r")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, style="dim", highlight=False)

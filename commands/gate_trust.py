@@ -1,0 +1,76 @@
+"""``marginbench gate-trust``: measures the gate itself."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from benchmarks import folders, kinds
+
+from .messages import NOT_POSSIBLE, os_reason
+from .paths import RUNS, Folder
+
+
+@click.command("gate-trust")
+@click.option("--smoke", is_flag=True, help="A handful of trials: does it run (some minutes).")
+@click.option("--quiet-only", is_flag=True, help="Leave out the trials under load.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
+              help="Of inputs and orders.")  # fmt: skip
+@click.option("--out", type=Folder(), default=RUNS / "gate-trust",
+              show_default="reports/out/gate-trust",
+              help="A new folder, or one of trials, which are not run again.")  # fmt: skip
+@click.option("--page-only", is_flag=True, help="Only draw the page from what is there.")
+def gate_trust(smoke: bool, quiet_only: bool, seed: int, out: Path, page_only: bool) -> None:
+    """Measure the gate itself: false alarms, power, intervals.
+
+    Writes a page on how far this machine's gate can be trusted. Verdicts of the commit against
+    itself and against copies with real extra work, half of them while every core is busy with
+    something else. About an hour on two cores; a run that is killed goes on where it was. Leave the
+    machine alone meanwhile.
+
+    \b
+    Examples:
+      marginbench gate-trust --smoke
+      marginbench gate-trust
+      marginbench gate-trust --page-only --out reports/published/gate-trust/NAME
+
+    Exit codes: 0 the page is written, 1 a record is damaged, 2 bad usage, 3 it could not be
+    measured.
+    """
+    from benchmarks.gate import trees, trust
+    from reports.gate.trust import page
+
+    if not page_only:
+        folders.check(out, kinds.TRIAL, "--out")
+        if (packed := out / f"{trust.FILE}.xz").is_file():
+            raise click.BadParameter(
+                f"{packed} holds trials, and nothing can be appended to it: choose another folder",
+                param_hint="--out",
+            )
+        loads = ("quiet",) if quiet_only else ("quiet", "loaded")
+        try:
+            with trees.alone(), trees.checked_out("HEAD") as both:
+                trust.run(
+                    trust.SMOKE if smoke else trust.FULL, both, out, seed=seed, loads=loads,
+                    command=f"marginbench gate-trust --seed {seed}", tell=_tell_trial,
+                )  # fmt: skip
+        except OSError as error:
+            _not_measured(os_reason(error, out))
+        except (trees.NoTree, trees.Busy, trust.Mixed) as error:
+            _not_measured(str(error))
+    click.echo(f"page: {page.build(out)}")
+
+
+def _not_measured(reason: str) -> NoReturn:
+    click.echo(f"not measured: {reason}", err=True)
+    sys.exit(NOT_POSSIBLE)
+
+
+def _tell_trial(trial: Any, done: int, total: int, line: dict[str, Any]) -> None:
+    verdicts = ", ".join(sorted({one["verdict"] for one in line["verdicts"]}))
+    planted = f"{trial.fraction:.0%} slower" if trial.fraction else "unchanged"
+    click.echo(f"{done}/{total} {trial.load}, {planted}: {verdicts} ({line['seconds']:.0f} s)",
+               err=True)  # fmt: skip

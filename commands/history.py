@@ -1,0 +1,81 @@
+"""``marginbench history``: every metric over the commits."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from benchmarks import folders as places
+from benchmarks import kinds
+
+from .messages import NOT_POSSIBLE, console, fail
+from .paths import ROOT, RUNS, STORES, Folder
+
+# How wide the table is in a log.
+_WIDTH = 200
+
+
+@click.command()
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--out", type=Folder(), help="A new folder, or one of an earlier history.  "
+              "[default: reports/out/history]")  # fmt: skip
+def history(folders: tuple[Path, ...], out: Path | None) -> None:
+    """Draw each metric over the commits, and mark where it changes.
+
+    Reads every records.jsonl, also compressed (.xz), under FOLDERS: by default the stored runs' and
+    the published ones'. Times stand in one series only if one machine with one torch and triton
+    took them.
+
+    \b
+    Examples:
+      marginbench history
+      marginbench history reports/out reports/published --out HISTORY
+
+    \b
+    Exit codes:
+      0  drawn, whatever it finds: it informs and gates nothing
+      2  bad usage, or --out holds anything else than an earlier history (it is left as it is)
+      3  there is nothing to read
+    """
+    out = out or RUNS / "history"
+    places.check(out, kinds.HISTORY, "--out")
+    if importlib.util.find_spec("ruptures") is None:
+        mend = "make history, or: pip install --constraint requirements.lock -e '.[history]'"
+        fail(f"history needs the package ruptures; it is not installed: {mend}", NOT_POSSIBLE)
+    from reports import reading
+    from reports.history.page import build
+
+    found = [file for file, _ in reading.stored(folders or STORES)]
+    if not found:
+        where = ", ".join(map(str, folders)) or f"{RUNS} or reports/published"
+        fail(f"expected records.jsonl under {where}; there is none: marginbench run", NOT_POSSIBLE)
+    made = build(found, out, ROOT)
+    for reason in made.gathered.refused:
+        click.echo(f"not read: {reason}", err=True)
+    if not made.gathered.files:
+        fail("none of the record files can be read", NOT_POSSIBLE)
+    _show(made)
+
+
+def _show(made: Any) -> None:
+    from reports.history.page import COLUMNS
+
+    if made.gathered.dirty:
+        click.echo(f"{len(made.gathered.dirty)} runs with uncommitted changes are left out")
+    if made.order:
+        click.echo(made.order, err=True)
+    if not made.drawn:
+        click.echo("nothing to draw yet: a history takes two commits that were measured clean")
+    if made.rows:
+        table = Table(*COLUMNS)
+        for row in made.rows:
+            table.add_row(*row.cells)
+        console(_WIDTH).print(table)
+    click.echo(
+        f"{len(made.rows)} changes in {made.drawn} series over {len(made.gathered.measured_at)} "
+        f"commits; {made.alone} series have one commit only\nhistory: {made.page}"
+    )

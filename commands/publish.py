@@ -1,0 +1,47 @@
+"""``marginbench publish``: the site of what is published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .messages import NOT_POSSIBLE, fail
+from .paths import PUBLISHED, Folder
+
+
+@click.command()
+@click.option("--records", type=Folder(), default=PUBLISHED, show_default="reports/published",
+              help="The folder of published folders.")  # fmt: skip
+@click.option("--out", type=Folder(), help="A new or empty folder, or an earlier site, which is "
+              "replaced whole.  [default: site, beside the records]")  # fmt: skip
+def publish(records: Path, out: Path | None) -> None:
+    """Turn the committed records into a site of static pages.
+
+    Each folder of --records is a run (records.jsonl.xz, and machine.json beside it), quality/NAME a
+    run of training quality, gate-trust/NAME a gate's trial. The same records give the same bytes.
+
+    \b
+    Examples:
+      marginbench publish
+      marginbench publish --records PUBLISHED --out SITE
+
+    \b
+    Exit codes:
+      0  built
+      1  a record is refused
+      2  bad usage, or --out holds anything else than a site (it is left as it is)
+      3  there is nothing to publish
+    """
+    from reports.site.building import build
+    from reports.site.sources import SITE, NothingPublished
+
+    try:
+        site = build(records, out or records / SITE)
+    except NothingPublished as error:
+        fail(str(error), NOT_POSSIBLE)
+    for name in site.left_out:
+        click.echo(f"left out: {records / name} holds no records", err=True)
+    name, size = site.largest
+    click.echo(f"{site.pages} pages in {site.files} files; the largest, {name}, {size:,} bytes")
+    click.echo(f"site: {site.root / 'index.html'}")

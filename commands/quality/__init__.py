@@ -1,0 +1,1 @@
+"""``marginbench quality``, a file a subcommand."""

@@ -1,0 +1,58 @@
+"""``marginbench quality again``: trains one row again, and compares."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from ..messages import console
+
+# How wide the table is in a log.
+_WIDTH = 120
+
+
+@click.command()
+@click.argument("records", type=click.Path(path_type=Path, exists=True))
+@click.argument("name")
+def again(records: Path, name: str) -> None:
+    """Train NAME of RECORDS again: is every figure the same?
+
+    RECORDS is a record file (.jsonl or .jsonl.xz), a run's own or a published one, or its folder;
+    NAME is the name that the report prints. Times and memory are shown, not compared.
+
+    \b
+    Example:
+      marginbench quality again reports/published/quality/RUN NAME
+
+    \b
+    Exit codes:
+      0  equal bit for bit
+      1  not equal, on the same machine and versions
+      2  bad usage
+      3  not compared: it can't be trained here, machine or versions differ, or there is no figure
+    """
+    from benchmarks.quality import again as comparing
+
+    try:
+        recorded = comparing.find(comparing.read(records), name)
+    except comparing.NotThere as error:
+        raise click.BadParameter(str(error), param_hint="NAME") from None
+    found = comparing.again(recorded)
+    table = Table("metric", "recorded", "again", "", title=name)
+    for metric, then, now in found.metrics:
+        timed = metric in comparing.TIMED
+        word = "timed" if timed else "" if metric not in found.differences else "differs"
+        table.add_row(metric, *("-" if v is None else f"{v:.9g}" for v in (then, now)), word)
+    console(_WIDTH).print(table)
+    for other in found.others:
+        click.echo(f"differs: {other}")
+    if found.differences and found.exit_code != 0:
+        shown = ", ".join(found.differences[:5])
+        click.echo(f"first that differ: {shown}")
+    if found.largest and found.exit_code != 0:
+        click.echo(f"largest relative difference: {found.largest}")
+    click.echo(found.verdict)
+    sys.exit(found.exit_code)

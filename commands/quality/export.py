@@ -1,0 +1,44 @@
+"""``marginbench quality export``: what MLflow holds of a run, as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from benchmarks import folders, kinds
+
+from ..messages import NOT_POSSIBLE, fail
+from ..paths import Folder
+from . import stores
+
+
+@click.command("export")
+@click.argument("run_dir", type=Folder(exists=True))
+@click.argument("target", type=Folder())
+@click.option("--store", help="MLflow's address.  [default: as of sync]")
+@click.option("--models", is_flag=True, help="The networks too.")
+def export_command(run_dir: Path, target: Path, store: str | None, models: bool) -> None:
+    """Write what MLflow holds of a run into a folder that can be moved.
+
+    The run is in RUN_DIR. TARGET is new or empty, or an earlier export, whose files are replaced.
+    MLflow's own files name absolute places; these do not. `import` makes a store of them again.
+
+    \b
+    Example:
+      marginbench quality export reports/out/quality/RUN EXPORT --models
+
+    Exit codes: 0 exported, 2 bad usage or TARGET holds anything else, 3 the store refused.
+    """
+    from reports.quality import publishing
+
+    folders.check(target, kinds.EXPORT, "TARGET")
+    try:
+        with publishing.exported(run_dir, store, models, record=stores.run_of(run_dir)) as made:
+            publishing.put(made.files, target)
+    except folders.Refused:
+        raise
+    except Exception as error:  # a database driver's own, an HTTP client's, a disk's
+        fail(f"not exported: {type(error).__name__}: {error}", NOT_POSSIBLE)
+    count = made.runs
+    click.echo(f"{count} MLflow runs exported to {target}")

@@ -1,0 +1,48 @@
+"""``marginbench quality publish``: a finished run, in the form in which it is committed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..messages import NOT_POSSIBLE, fail
+from ..paths import Folder
+
+
+@click.command()
+@click.argument("run_dir", type=Folder(exists=True))
+@click.argument("target", type=Folder())
+@click.option("--store", help="MLflow's address.  [default: as of sync]")
+def publish(run_dir: Path, target: Path, store: str | None) -> None:
+    """Write a finished run into a folder small enough to commit.
+
+    The run is in RUN_DIR. TARGET, say reports/published/quality/NAME, then holds records.jsonl.xz
+    (every line as it was recorded), the page drawn from it, whose commands name TARGET, and
+    MLflow's side under mlflow: without networks, and without figures, which `sync TARGET --store
+    ADDRESS` draws again from the records. What MLflow lacks of the run is sent there first. TARGET
+    is new or empty, or published before; files that publishing did not write are never replaced or
+    removed.
+
+    \b
+    Example:
+      marginbench quality publish reports/out/quality/RUN reports/published/quality/NAME
+
+    \b
+    Exit codes:
+      0  published
+      1  the record is damaged, or the run is not finished
+      2  bad usage
+      3  MLflow's store refused; nothing is published
+    """
+    from reports.quality import publishing
+
+    try:
+        sizes = publishing.publish(run_dir, target, store)
+    except publishing.NotThere as error:
+        raise click.BadParameter(str(error), param_hint="TARGET") from None
+    except publishing.Refused as error:
+        fail(f"not published: {error}", NOT_POSSIBLE)
+    for name, size in sizes.items():
+        click.echo(f"{size:>12,} bytes  {target / name}")
+    click.echo(f"{sum(sizes.values()):>12,} bytes in all")

@@ -1,0 +1,117 @@
+"""``marginbench quality recipe``: a paper's training, shown with its sources, and trained."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks import folders, kinds, record_files
+
+from .. import devices
+from ..paths import QUALITY_RUNS, Folder, new_folder
+from ..recorded import command_line
+
+
+@click.command("recipe")
+@click.argument("name", required=False)
+@click.option("--dataset", default="", help="Train it on this: folder:/path, lfw:/path, or any.")
+@click.option("--backbone", default="resnet", show_default=True,
+              help="Ours, in place of the paper's network.")  # fmt: skip
+@click.option("--epochs", type=click.IntRange(1), default=None,
+              help="So many.  [default: the paper's iterations; 10 if not stated]")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
+              help="Seed of the training.")  # fmt: skip
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
+              help="Where to train.")  # fmt: skip
+@click.option("--out", type=Folder(), help="A new or empty folder; that of the same command, cut "
+              "off, goes on.  [default: a new one]")  # fmt: skip
+@click.option("--no-mlflow", is_flag=True, help="Keep our own records only.")
+def recipe_command(name: str | None, **options: Any) -> None:
+    """Show what a paper states of its training, and train it.
+
+    NAME is the recipe; without it the recipes are listed. Each setting has its value and where it
+    was read; then comes what a training here can't say or the paper does not state.
+
+    \b
+    Examples:
+      marginbench quality recipe
+      marginbench quality recipe facenet2015
+      marginbench quality recipe facenet2015 --dataset folder:/path --epochs 2
+
+    Exit codes: 0 shown; where it trains, those of marginbench quality run.
+    """
+    from suites import recipes
+
+    if name is None:
+        for one in recipes.recipes():
+            click.echo(f"{one.name}: {one.title} ({one.paper})")
+        return
+    try:
+        found = recipes.get(name)
+    except KeyError as error:
+        raise click.BadParameter(str(error.args[0]), param_hint="NAME") from None
+    _show(found)
+    if options["dataset"]:
+        sys.exit(_train(found, options))
+
+
+def _show(recipe: Any) -> None:
+    """Every setting with its status and source, then what is left open."""
+    from suites import recipes
+
+    click.echo(f"{recipe.title}\n{recipe.paper}\n")
+    for key, one in recipe.settings.items():
+        where = f"  [{one.status}: {one.source}]" if one.stated else ""
+        click.echo(f"  {key} = {one.value}{where}")
+    click.echo("\nWhat a training here can't say, or the paper does not state:")
+    for limit in recipes.limits(recipe):
+        click.echo(f"  {limit}")
+
+
+def _train(recipe: Any, options: dict[str, Any]) -> int:
+    from benchmarks.quality import planning, running
+    from reports.quality.build import build
+    from suites import recipes
+    from suites.quality import datasets
+
+    devices.chosen(options["device"], "train")
+    out_dir = options["out"] or new_folder(QUALITY_RUNS, after=f"-{recipe.name}")
+    command = command_line(
+        f"marginbench quality recipe {recipe.name}", recipe_command, options,
+        leave_out=("name", "out", "no_mlflow"), defaults_too=True,
+    )  # fmt: skip
+    _check_folder(out_dir, command)
+    try:
+        data = datasets.load(options["dataset"])
+    except (datasets.Missing, ValueError) as error:
+        raise click.BadParameter(str(error), param_hint="--dataset") from None
+    given = {key: options[key] for key in ("backbone", "seed", "device")}
+    job = recipes.job(recipe, options["dataset"], len(data.rows("train")), **given)
+    if options["epochs"]:
+        epochs = options["epochs"]
+        job = replace(job, settings=replace(job.settings, epochs=epochs, evaluate_every=epochs))
+    click.echo(f"\ntrains {job.name} for {job.settings.epochs} epochs, batches of "
+               f"{job.settings.batch}, on the {job.settings.backbone} network")  # fmt: skip
+    asked = planning.Asked(seed=options["seed"], device=options["device"])
+    outcome = running.run(
+        planning.Plan([job]), asked, out_dir, command=command, processes=1,
+        mlflow=not options["no_mlflow"],
+    )  # fmt: skip
+    for reason in outcome.not_run:
+        click.echo(f"not run: {running.first_line(reason)}", err=True)
+    click.echo(f"records: {outcome.records}\nreport:  {build(out_dir)}")
+    return outcome.exit_code
+
+
+def _check_folder(out_dir: Path, command: str) -> None:
+    """A run of another command is not gone on with: its networks are others' under these names."""
+    record = record_files.find(out_dir)
+    began = record_files.head(record).get("command") if record else command
+    if began != command:
+        what = f"the run of another command: {began}" if began else "a record of something else"
+        raise click.BadParameter(f"{out_dir} holds {what}", param_hint="--out")
+    folders.check(out_dir, kinds.QUALITY, "--out")

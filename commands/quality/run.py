@@ -1,0 +1,155 @@
+"""``marginbench quality run``: trains with the losses, and writes the report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks import folders, kinds
+from benchmarks.record_files import FILE, find, head
+
+from .. import devices
+from ..messages import INTERRUPTED, console
+from ..paths import QUALITY_RUNS, Folder, new_folder
+from ..recorded import command_line, options_of_run, refuse_options_beside_resume
+
+# How wide the progress is in a log.
+_WIDTH = 120
+# Not what is trained, but where and how: a record's command line leaves them out.
+_NOT_OF_THE_PLAN = ("resume", "workers", "out")
+
+
+@click.command()
+@click.option("--full", is_flag=True, help="Glyphs and fashion, 5 seeds, claims in full form.")
+@click.option("--division", type=click.Choice(["closed", "open", "both"]),
+              help="One recipe for all losses, or each tuned.  [default: closed]")  # fmt: skip
+@click.option("--dataset", "datasets", multiple=True, help="Train on this; may be repeated.")
+@click.option("--loss", "losses", multiple=True, help="Only this loss; may be repeated.")
+@click.option("--claim", "claims", multiple=True, help="Test this claim; may be repeated.")
+@click.option("--seeds", type=click.IntRange(1, 1000), default=None,
+              help="How many seeds.  [default: 3, with --full 5]")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
+              help="The first seed.")  # fmt: skip
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
+              help="Where to train.")  # fmt: skip
+@click.option("--contender", default="eager", show_default=True, help="Who computes the losses.")
+@click.option("--workers", type=click.IntRange(1, 256), default=None,
+              help="Trainings side by side.  [default: one a core, 1 on a GPU]")  # fmt: skip
+@click.option("--only", default="", help="Only trainings whose name holds this.")
+@click.option("--out", type=Folder(), help="A new or empty folder for the run.  "
+              "[default: reports/out/quality/<time>]")  # fmt: skip
+@click.option("--resume", type=Folder(), help="Go on with the run in this folder.")
+@click.option("--no-mlflow", is_flag=True, help="Keep our own records only.")
+def run(**options: Any) -> None:
+    """Train networks in parallel, record each, then write the report.
+
+    What is named is run: --division, --dataset and --loss ask for the tables of results, --claim
+    for claims; without any of them it is both. A run that is interrupted or killed goes on by
+    --resume: what has ended is not trained again, what was under way goes on from its checkpoint.
+
+    \b
+    Examples:
+      marginbench quality run                          digits, every loss, every claim (minutes)
+      marginbench quality run --full                   glyphs and fashion, claims in full (long)
+      marginbench quality run --loss triplet --loss contrastive --seeds 5
+      marginbench quality run --resume reports/out/quality/RUN
+
+    \b
+    Exit codes:
+      0  all trained; a network that diverged is a result too
+      1  a training failed by a fault of the suite
+      2  bad usage
+      3  something can't be run here (a dataset that is missing or damaged), and is recorded as
+         such; or MLflow's store did not take what was trained, which `sync` sends later
+      130  interrupted
+    """
+    given = click.get_current_context()
+    resume: Path | None = options["resume"]
+    if resume is not None:
+        refuse_options_beside_resume(given, allowed=("workers",))
+        recorded = options_of_run(resume, "quality run", run, _began_with)
+        options = {**recorded, "resume": resume, "workers": options["workers"]}
+    out_dir = resume or options["out"] or new_folder(QUALITY_RUNS)
+    if resume is None and find(out_dir):
+        raise click.BadParameter(f"{out_dir} holds a run; go on with it by --resume",
+                                 param_hint="--out")  # fmt: skip
+    folders.check(out_dir, kinds.QUALITY, "--out" if resume is None else "--resume")
+    sys.exit(_run(options, out_dir))
+
+
+def _run(options: dict[str, Any], out_dir: Path) -> int:
+    from benchmarks.quality import planning, running
+    from marginbench.catalogue import UnknownName
+
+    from .. import progress
+
+    devices.chosen(options["device"], "train")
+    asked = planning.Asked(
+        full=options["full"], division=options["division"] or "", datasets=options["datasets"],
+        losses=options["losses"], claims=options["claims"], seeds=options["seeds"] or 0,
+        seed=options["seed"], device=options["device"], contender=options["contender"],
+        only=options["only"],
+    )  # fmt: skip
+    try:
+        plan = planning.plan(asked)
+    except (UnknownName, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+    command = command_line("marginbench quality run", run, options, leave_out=_NOT_OF_THE_PLAN)
+    if options["resume"] is None:
+        _say_unfinished(command)
+    with progress.session(console(_WIDTH)) as tell:
+        outcome = running.run(
+            plan, asked, out_dir, command=command, processes=options["workers"] or 0,
+            mlflow=not options["no_mlflow"], progress=tell,
+        )  # fmt: skip
+    click.echo(f"records: {outcome.records}\nreport:  {_page(out_dir)}")
+    if outcome.diverged:
+        click.echo(f"{outcome.diverged} of {outcome.total} trainings diverged")
+    for reason, count in outcome.not_run.items():
+        click.echo(f"{count} of {outcome.total} trainings not run: {running.first_line(reason)}",
+                   err=True)  # fmt: skip
+    folder = shlex.quote(str(out_dir))
+    for reason, count in outcome.not_mirrored.items():
+        click.echo(f"{count} of {outcome.total} trainings not in MLflow: {reason}", err=True)
+    if set(outcome.not_mirrored) - {running.NO_MLFLOW}:
+        click.echo(f"every record is safe; to send them: marginbench quality sync {folder}",
+                   err=True)  # fmt: skip
+    if outcome.not_run and outcome.exit_code != INTERRUPTED:
+        click.echo(f"to try again what was not run: marginbench quality run --resume {folder}",
+                   err=True)  # fmt: skip
+    if outcome.exit_code == INTERRUPTED:
+        go_on = f"marginbench quality run --resume {folder}"
+        done = f"{outcome.done} of {outcome.total} trainings"
+        click.echo(f"interrupted after {done}; go on with: {go_on}", err=True)
+    return outcome.exit_code
+
+
+def _page(out_dir: Path) -> Path:
+    from reports.quality.build import build
+
+    return build(out_dir)
+
+
+def _began_with(path: Path) -> str | None:
+    """From the first line; None where that is no session of a quality run."""
+    command = head(path).get("command")
+    is_ours = isinstance(command, str) and command.startswith("marginbench quality run")
+    return command if is_ours else None
+
+
+def _say_unfinished(command: str) -> None:
+    """A long run that was cut off is seldom meant to start anew."""
+    for path in sorted(QUALITY_RUNS.glob(f"*/{FILE}"), reverse=True):
+        if _began_with(path) != command:
+            continue
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 4096))
+            if b'"kind":"run_end"' in file.read().splitlines()[-1]:
+                return
+        click.echo(f"an earlier run of the same is unfinished; to go on with it: marginbench "
+                   f"quality run --resume {shlex.quote(str(path.parent))}", err=True)  # fmt: skip
+        return

@@ -1,0 +1,37 @@
+"""``marginbench quality sync``: sends to MLflow what it lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from benchmarks import folders, kinds
+
+from ..paths import Folder, newest_quality_run
+from . import stores
+
+
+@click.command()
+@click.argument("run_dir", required=False, type=Folder(exists=True))
+@click.option("--store", help="MLflow's address.  [default: MLFLOW_TRACKING_URI, else the run's "
+              "own store]")  # fmt: skip
+def sync(run_dir: Path | None, store: str | None) -> None:
+    """Send to MLflow what it lacks of a run.
+
+    RUN_DIR is the run's folder, by default the newest. For a store that was locked, gone or
+    read-only while the run trained, or for another one. Sending twice is sending once.
+
+    \b
+    Examples:
+      marginbench quality sync
+      marginbench quality sync reports/out/quality/RUN --store sqlite:////path/mlflow.db
+
+    Exit codes: 0 all is there, 1 the record is damaged, 2 bad usage, 3 the store refused.
+    """
+    from suites.quality import tracking
+
+    folder = run_dir or newest_quality_run()
+    records = stores.records(folder)
+    folders.expect(folder, kinds.QUALITY, "RUN_DIR")
+    stores.tell(tracking.sync(records, folder, store), f"{folder} to MLflow")

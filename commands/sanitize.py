@@ -1,0 +1,60 @@
+"""``marginbench sanitize``: every kernel in an interpreter that checks its loads and stores."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+from rich.table import Table
+
+from .messages import console
+
+# How wide tables are in a log.
+_WIDTH = 160
+
+
+@click.command()
+@click.option("--only", default="", help="Only jobs whose name holds this; others count as missed.")
+def sanitize(only: str) -> None:
+    """Run every kernel where each load and store is checked.
+
+    In an interpreter, so that it needs no GPU: no lane of a Triton kernel may leave its tensors.
+
+    \b
+    Examples:
+      marginbench sanitize
+      marginbench sanitize --only triplet
+
+    Exit codes: 0 none does, 1 one does or something was missed, 2 bad usage, 3 it could not run: a
+    worker died, or there was nothing to run.
+    """
+    from benchmarks import sanitize as checking
+
+    shown_on = console(_WIDTH)
+    begun = time.monotonic()
+
+    def tell(done: int, total: int, job: str) -> None:
+        shown_on.print(f"{done}/{total} {time.monotonic() - begun:.0f} s  {job}", highlight=False)
+
+    tally, table, code = checking.check(tell, only=only)
+    shown = Table("function", "launches", "far", "lanes", "accesses", "past 2^31", "verdict",
+                  title="Loads, stores and atomics inside their tensors")  # fmt: skip
+    for row in table:
+        reached = f"{row.reached}/{row.sites}"
+        shown.add_row(row.function, str(row.launches or ""), str(row.far or ""), f"{row.lanes:,}",
+                      reached, ", ".join(row.beyond), row.verdict)  # fmt: skip
+    shown_on.print(shown)
+    for finding in dict.fromkeys(map(str, tally.findings)):
+        shown_on.print(f"[red]out of bounds[/] {finding}", highlight=False)
+    for problem in tally.problems:
+        shown_on.print(f"[red]failed[/] {problem}", highlight=False)
+    outcome = {
+        checking.CLEAN: "clean",
+        checking.FOUND: "found something",
+        checking.COULD_NOT_RUN: "could not run",
+    }[code]
+    lanes = sum(tally.lanes.values())
+    shown_on.print(f"{outcome}: {sum(tally.launches.values())} launches, "
+                   f"{sum(tally.far.values())} far programs, {lanes:,} lanes")  # fmt: skip
+    sys.exit(code)

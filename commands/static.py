@@ -1,0 +1,92 @@
+"""``marginbench static``: what the kernels compile to, compared with what is pinned."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+
+from .messages import console
+
+if TYPE_CHECKING:
+    from benchmarks import pins
+
+# How wide tables are in a log.
+_WIDTH = 160
+
+
+@click.command()
+@click.option("--pin", is_flag=True, help="Pin what is compiled now; shows what changes.")
+@click.option("--target", "targets", multiple=True,
+              type=click.Choice(["sm_80", "sm_90", "sm_100", "gfx942"]),
+              help="Only this target; may be repeated.")  # fmt: skip
+@click.option("--kernel", "kernels", multiple=True,
+              help="Only kernels whose name contains this; may be repeated.")  # fmt: skip
+def static(pin: bool, targets: tuple[str, ...], kernels: tuple[str, ...]) -> None:
+    """Compile every kernel for four GPUs, and compare with the pins.
+
+    Needs Triton and no GPU. The pins are the registers, shared memory, spills and code of each
+    kernel, as committed.
+
+    \b
+    Examples:
+      marginbench static
+      marginbench static --target sm_90 --kernel triplet
+      marginbench static --pin                          what is compiled now is meant
+
+    Exit codes: 0 as pinned, 1 not so or a rule is broken, 2 bad usage, 3 nothing is pinned to
+    compare with, or no kernel was selected.
+    """
+    sys.exit(check(pin=pin, targets=targets, kernels=kernels))
+
+
+def check(
+    *, pin: bool, targets: Sequence[str] = (), kernels: Sequence[str] = (), **options: Any
+) -> int:
+    """Compile, compare (or pin, showing what changes) and say it; returns the exit code.
+
+    ``targets`` and names in ``kernels`` narrow what is compiled, compared and pinned; ``options``
+    are those of `benchmarks.static_check.examine`.
+    """
+    from benchmarks import static_check
+
+    from . import progress
+
+    with progress.counted() as tell:
+        found = static_check.examine(
+            pin=pin, targets=targets, kernels=kernels, tell=tell, **options
+        )
+    if found.problem or found.path is None:
+        click.echo(found.problem, err=True)
+        return found.code
+    counts = f"{_count(found.differences)} {'changed' if pin else 'not as pinned'}"
+    _show(found.differences, f"{'Changed' if pin else 'Not as pinned'} in {found.path.name}")
+    _show(found.broken, "Rules that are broken")
+    if pin:
+        click.echo(f"{found.path}: {found.compiled} compiled kernels pinned, {counts}")
+    else:
+        click.echo(f"{found.compiled} compiled kernels, {counts}, {_count(found.broken)} wrong")
+        if found.differences:
+            click.echo(f"where that is meant, pin it with: {static_check.REPIN}", err=True)
+    return found.code
+
+
+def _count(found: list[pins.Difference]) -> int:
+    return len({(d.kernel, d.target, d.arguments) for d in found})
+
+
+def _show(found: list[pins.Difference], title: str) -> None:
+    from benchmarks import pins
+
+    if not found:
+        return
+    table = Table("kernel", "target", "compiled for", "metric", "pinned", "now", title=title)
+    for one in found:
+        table.add_row(
+            one.kernel, one.target, pins.short(one.arguments), one.metric,
+            one.pinned[:40], one.now[:80],
+        )  # fmt: skip
+    console(_WIDTH).print(table)

@@ -1,0 +1,49 @@
+"""``marginbench verify``: whether what is published is what its records say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from .paths import PUBLISHED
+
+# So many differences of a folder are shown; how many there are is always told.
+_SHOWN = 20
+
+
+@click.command()
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path, exists=True, file_okay=False))
+def verify(folders: tuple[Path, ...]) -> None:
+    """Check every published table and figure against the records.
+
+    FOLDERS are published folders (by default reports/published, all of it): a site, a run, a
+    quality run or a gate's trial. Pages are built anew and compared byte by byte, but for the
+    fields that the site's manifest declares.
+
+    \b
+    Examples:
+      marginbench verify
+      marginbench verify reports/published/site
+
+    \b
+    Exit codes:
+      0  all is as the records say
+      1  something differs: what, and where
+      2  bad usage
+      3  something could not be checked: a record is missing or refused, or no page shows it
+    """
+    from reports.site.verifying import exit_code, verify
+
+    found = verify(folders or (PUBLISHED,), lambda text: click.echo(text, err=True))
+    for one in found:
+        said = {"same": "as the records say", "differs": "DIFFERS", "not checked": "NOT CHECKED"}
+        counted = f" ({one.files} files)" if one.files else ""
+        reason = f": {one.reason}" if one.reason else ""
+        click.echo(f"{one.path}: {one.kind}: {said[one.state]}{counted}{reason}")
+        for finding in one.findings[:_SHOWN]:
+            click.echo(f"  {finding}")
+        if len(one.findings) > _SHOWN:
+            click.echo(f"  and {len(one.findings) - _SHOWN:,} more")
+    sys.exit(exit_code(found))

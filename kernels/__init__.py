@@ -1,1 +1,0 @@
-"""What is measured: one folder per loss, each found by itself (see `kernels.catalogue`)."""

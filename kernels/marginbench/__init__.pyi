@@ -1,0 +1,35 @@
+# Written by kernels/stubs.py from what the losses declare.
+
+from . import functional as functional
+from . import miners as miners
+from .a_softmax.modules import ASoftmaxLoss as ASoftmaxLoss
+from .a_softmax.modules import Annealing as Annealing
+from .center.modules import CenterLoss as CenterLoss
+from .center.modules import CenterTerm as CenterTerm
+from .checks import InputError as InputError
+from .contrastive.modules import ContrastiveLoss as ContrastiveLoss
+from .contrastive.modules import PairContrastiveLoss as PairContrastiveLoss
+from .implementations import IMPLEMENTATIONS as IMPLEMENTATIONS
+from .implementations import which as which
+from .softmax.modules import SoftmaxLoss as SoftmaxLoss
+from .triplet.modules import ExplicitTripletLoss as ExplicitTripletLoss
+from .triplet.modules import TripletLoss as TripletLoss
+
+__version__: str
+
+__all__ = [
+    "ASoftmaxLoss",
+    "Annealing",
+    "CenterLoss",
+    "CenterTerm",
+    "ContrastiveLoss",
+    "ExplicitTripletLoss",
+    "IMPLEMENTATIONS",
+    "InputError",
+    "PairContrastiveLoss",
+    "SoftmaxLoss",
+    "TripletLoss",
+    "functional",
+    "miners",
+    "which",
+]

@@ -1,0 +1,101 @@
+"""A-Softmax in Triton: the shared linear + log-sum-exp over unit weights, and the margin's bend."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ..checks import InputError, check_head, check_number, check_reduction
+from ..shared.launching import check_fused
+from ..shared.linear_lse import Head
+from ..shared.mixed import as_linear
+from ..shared.reduction import reduce
+
+MARGINS = (1, 2, 3, 4)
+
+
+@triton.jit
+def psi_of(cosine, M: tl.constexpr):
+    """psi(theta) = (-1)^k T_M - 2k and its derivative by cos theta, (-1)^k M U_{M-1}, for M > 1.
+
+    T and U are Chebyshev polynomials of the first and the second kind (Liu et al. 2017, equation
+    7, with cos(m theta) = T_m(cos theta)): no angle, so no infinite slope at the poles. Both are
+    continuous where k steps, at cos(i pi / M).
+    """
+    if M == 2:
+        sign = tl.where(cosine <= 0.0, -1.0, 1.0)
+        psi = sign * (2.0 * cosine * cosine - 1.0) + (sign - 1.0)
+        slope = sign * 4.0 * cosine
+    elif M == 3:
+        k = (cosine <= 0.5).to(cosine.dtype) + (cosine <= -0.5).to(cosine.dtype)
+        sign = tl.where(k == 1.0, -1.0, 1.0)
+        square = cosine * cosine
+        psi = sign * (4.0 * square - 3.0) * cosine - 2.0 * k
+        slope = sign * (12.0 * square - 3.0)
+    else:
+        half_root = 0.7071067811865476
+        k = (cosine <= half_root).to(cosine.dtype) + (cosine <= 0.0).to(cosine.dtype)
+        k += (cosine <= -half_root).to(cosine.dtype)
+        sign = tl.where((k == 1.0) | (k == 3.0), -1.0, 1.0)
+        square = cosine * cosine
+        psi = sign * (8.0 * square * (square - 1.0) + 1.0) - 2.0 * k
+        slope = sign * (32.0 * square - 16.0) * cosine
+    return psi, slope
+
+
+@triton.jit
+def angular_margin(straight, length, annealing, MARGIN: tl.constexpr):
+    """target, slope and radial of (annealing straight + length psi) / (1 + annealing).
+
+    straight is ||x|| cos theta and length ||x||. Where that is 0, psi's part counts as constant.
+    """
+    nowhere = length == 0.0
+    divisor = tl.where(nowhere, 1.0, length)
+    cosine = straight / divisor
+    psi, by_cosine = psi_of(cosine, MARGIN)
+    total = 1.0 + annealing
+    target = (annealing * straight + length * psi) / total
+    slope = (annealing + tl.where(nowhere, 0.0, by_cosine)) / total
+    radial = tl.where(nowhere, 0.0, (psi - cosine * by_cosine) / (divisor * total))
+    return target, slope, radial
+
+
+modified_softmax = Head("modified_softmax", None, unit_weights=True)
+head = Head("a_softmax", angular_margin, unit_weights=True)
+
+
+def a_softmax(
+    embeddings: Tensor,
+    labels: Tensor,
+    class_weights: Tensor,
+    *,
+    m: int = 4,
+    annealing: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
+    """A-Softmax (Liu et al. 2017, equations 5 to 7, annealing of appendix G); mean divides by B.
+
+    The logits are ||x|| cos theta_j with class weights of unit length and no bias; the target's
+    is (annealing ||x|| cos + ||x|| psi(theta)) / (1 + annealing).
+
+    embeddings (B x D), labels (B, int64 in [0, C)), class_weights (C x D) of any length, in
+    float32, bfloat16 or float16, on a GPU (or in Triton's interpreter); m 1, 2, 3 or 4; annealing
+    (lambda) >= 0. Where ||x|| = 0, psi's part has the gradient 0; a class weight of norm 0 has the
+    direction 0 and the gradient 0. No B x C matrix is made. Differentiable once.
+    Returns float32: (B,) for reduction ``none``, else a scalar.
+    Raises InputError naming the argument; what the GPU only can see (a label out of range, a NaN)
+    makes the loss NaN.
+    """
+    embeddings, class_weights = as_linear(embeddings, class_weights)
+    check_head(embeddings, labels, class_weights)
+    check_fused(embeddings)
+    if isinstance(m, bool) or not isinstance(m, int) or m not in MARGINS:
+        raise InputError("m", "1, 2, 3 or 4", repr(m))
+    check_number("annealing", annealing, 0)
+    check_reduction(reduction)
+    if m == 1:
+        terms_B = modified_softmax(embeddings, labels, class_weights)
+    else:
+        terms_B = head(embeddings, labels, class_weights, margin=m, parameter=annealing)
+    return reduce(terms_B, reduction)

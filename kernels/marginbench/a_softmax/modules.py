@@ -1,0 +1,132 @@
+"""A-Softmax (SphereFace) as a module that owns its class weights, and its annealing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..checks import InputError, check_number
+from ..shared.modules import Head
+from .functional import a_softmax
+
+
+@dataclass(frozen=True)
+class Annealing:
+    """lambda = max(floor, base (1 + gamma t)^-power) after t steps: how much of the plain cosine
+    the target's logit keeps, against one part of psi, which holds the margin.
+
+    >>> from marginbench import Annealing
+    >>> Annealing()(0), round(Annealing()(1_000), 2), Annealing()(2_000)
+    (1000.0, 8.26, 5.0)
+
+    The defaults are the released ones (wy1iu/sphereface, train/code/sphereface_model.prototxt).
+    """
+
+    base: float = 1000.0
+    gamma: float = 0.12
+    power: float = 1.0
+    floor: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ("base", "gamma", "power", "floor"):
+            check_number(name, getattr(self, name), 0)
+
+    def __call__(self, steps: int) -> float:
+        return max(self.floor, self.base * (1 + self.gamma * steps) ** -self.power)
+
+
+class ASoftmaxLoss(Head):
+    """Softmax over unit class weights with an angular margin on the target's logit (SphereFace).
+
+    >>> import torch
+    >>> from marginbench import Annealing, ASoftmaxLoss
+    >>> loss = ASoftmaxLoss(dim=16, classes=10, m=4, annealing=Annealing())
+    >>> embeddings = torch.randn(4, 16, requires_grad=True)
+    >>> loss(embeddings, torch.tensor([0, 3, 3, 9])).backward()
+    >>> loss.step()  # after each step of the optimiser: the margin comes in bit by bit
+    >>> round(loss.annealing, 2)
+    892.86
+
+    Arguments:
+        dim: D, the embeddings' dimension.
+        classes: C.
+        m: the margin, 1 (none: modified softmax), 2, 3 or 4.
+        annealing: lambda >= 0, or an `Annealing` that `step` moves along. From the first step on
+            with m = 4 and no annealing, trainings from scratch often fail.
+        reduction: ``mean``, ``sum`` or ``none``.
+        ignore_index: rows of this label count for nothing.
+        label_smoothing: in [0, 1].
+        implementation: ``auto``, ``triton``, ``tiled``, ``eager`` or ``reference``.
+        device, dtype: of the class weights.
+
+    With a schedule its steps are part of the state_dict, as the buffer ``annealing_steps``.
+
+    Source: Liu, Wen, Yu, Li, Raj, Song 2017 (SphereFace), equations 5 to 7; annealing: appendix G.
+    """
+
+    unit_weights = True
+    annealing_steps: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        classes: int,
+        *,
+        m: int = 4,
+        annealing: float | Annealing = 0.0,
+        reduction: str = "mean",
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        implementation: str = "auto",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            dim, classes, bias=False, reduction=reduction, ignore_index=ignore_index,
+            label_smoothing=label_smoothing, implementation=implementation, device=device,
+            dtype=dtype,
+        )  # fmt: skip
+        if isinstance(m, bool) or not isinstance(m, int) or m not in (1, 2, 3, 4):
+            raise InputError("m", "1, 2, 3 or 4", repr(m))
+        self.m, self.steps = m, 0
+        self.schedule: Annealing | None = None
+        if isinstance(annealing, Annealing):
+            self.schedule, annealing = annealing, annealing(0)
+        check_number("annealing", annealing, 0)
+        #: lambda as it is now.
+        self.annealing = annealing
+        if self.schedule is not None:
+            self.register_buffer("annealing_steps", torch.zeros((), dtype=torch.int64))
+            self.register_load_state_dict_post_hook(_follow_the_state)
+
+    def step(self, steps: int = 1) -> None:
+        """Move the annealing along by so many steps of the optimiser."""
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+            raise InputError("steps", "a whole number from 0 on", repr(steps))
+        self._go_to(self.steps + steps)
+
+    @torch.no_grad()
+    def _go_to(self, steps: int) -> None:
+        self.steps = steps
+        if self.schedule is not None:
+            self.annealing_steps.fill_(steps)
+            self.annealing = self.schedule(steps)
+
+    def _shown(self) -> dict[str, Any]:
+        annealing = self.annealing if self.schedule is None else self.schedule
+        return {**super()._shown(), "m": self.m, "annealing": annealing}
+
+    def forward(self, embeddings: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The loss of embeddings (B x D) and labels (B); ``weights`` (B) weigh its rows."""
+        return a_softmax(
+            embeddings, labels, self.class_weights, m=self.m, annealing=self.annealing,
+            **self._options(weights),
+        )  # fmt: skip
+
+
+def _follow_the_state(module: ASoftmaxLoss, _: Any) -> None:
+    """lambda is that of the steps that were loaded."""
+    module._go_to(int(module.annealing_steps))

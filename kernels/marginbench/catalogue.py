@@ -1,0 +1,105 @@
+"""Finds the loss folders beside this file, and what they offer to people.
+
+A folder is a loss if it declares ``LOSS`` in its ``__init__.py``. A folder that fails to import
+is a named failure and never the end of the run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .loss import Loss
+
+_HERE = Path(__file__).parent
+# Folders that are no losses.
+_SHARED = {"shared", "__pycache__"}
+
+
+class UnknownName(KeyError):
+    """A loss, variant, contender or suite that is not there; says which are, and the nearest."""
+
+    def __init__(self, argument: str, got: str, known: list[str]) -> None:
+        close = difflib.get_close_matches(got, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"{argument}: expected one of {', '.join(known)}; got {got!r}{hint}")
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A folder that could not be imported, and why."""
+
+    name: str
+    reason: str
+
+
+@functools.cache
+def _discover() -> tuple[dict[str, Loss], tuple[Failure, ...]]:
+    found: dict[str, Loss] = {}
+    failures: list[Failure] = []
+    for folder in sorted(_HERE.iterdir()):
+        if folder.name in _SHARED or not (folder / "__init__.py").is_file():
+            continue
+        package = f"{__package__}.{folder.name}"
+        try:
+            loss = importlib.import_module(package).LOSS.within(package)
+            if loss.name in found:
+                raise ValueError(f"name: {loss.name!r} is declared by two folders")
+            found[loss.name] = loss
+        except Exception as error:
+            failures.append(Failure(folder.name, f"{type(error).__name__}: {error}"))
+    return found, tuple(failures)
+
+
+def names() -> list[str]:
+    """The losses that can be used, in alphabetical order."""
+    return sorted(_discover()[0])
+
+
+def failures() -> tuple[Failure, ...]:
+    """The folders that could not be imported."""
+    return _discover()[1]
+
+
+def losses() -> list[Loss]:
+    return [_discover()[0][name] for name in names()]
+
+
+def get(name: str) -> Loss:
+    """The loss of that name; raises UnknownName, naming the nearest that exists."""
+    found = _discover()[0]
+    if name not in found:
+        raise UnknownName("loss", name, names())
+    return found[name]
+
+
+def public(part: str = "") -> dict[str, tuple[Loss, str]]:
+    """What all losses offer by the name in ``part``: ``""`` modules, ``"functional"`` or
+    ``"miners"``; with the loss and its entry."""
+    found: dict[str, tuple[Loss, str]] = {}
+    for loss in losses():
+        for full, entry in loss.public.items():
+            where, _, name = full.rpartition(".")
+            if where == part:
+                found[name] = (loss, entry)
+    return found
+
+
+def offered(part: str, name: str) -> Any:
+    """The public object of that name; AttributeError, naming the nearest, where there is none."""
+    found = public(part)
+    if name not in found:
+        where = ".".join(filter(None, ("marginbench", part)))
+        close = difflib.get_close_matches(name, found, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint += "".join(f"; {one.name} can't be imported: {one.reason}" for one in failures())
+        raise AttributeError(f"module {where!r} has no attribute {name!r}{hint}")
+    loss, entry = found[name]
+    return loss.resolve(entry)

@@ -1,0 +1,169 @@
+"""Bad input, told in the caller's terms: the argument, what was expected, what came.
+
+Range and finiteness need the values, so they are checked on the CPU alone, where looking costs no
+synchronisation. On a GPU nothing is read out of bounds: a label out of range or a NaN makes the
+loss NaN instead (eager PyTorch raises its own device-side assertion for such labels).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .loss import REDUCTIONS
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+class InputError(ValueError):
+    """An argument that the definition does not cover."""
+
+    def __init__(self, argument: str, expected: str, got: object) -> None:
+        super().__init__(f"{argument}: expected {expected}; got {got}")
+
+
+def check_matrix(name: str, tensor: Tensor, like: Tensor | None = None) -> None:
+    """A non-empty float matrix; with ``like``, of its width, dtype and device too."""
+    if not isinstance(tensor, Tensor):
+        raise InputError(name, "a tensor", type(tensor).__name__)
+    if tensor.ndim != 2 or tensor.shape[0] == 0 or tensor.shape[1] == 0:
+        raise InputError(name, "a non-empty matrix (rows x D)", f"shape {tuple(tensor.shape)}")
+    if tensor.dtype not in _FLOATS:
+        raise InputError(name, "a floating-point dtype", tensor.dtype)
+    if like is None:
+        return
+    if tensor.shape[1] != like.shape[1]:
+        raise InputError(
+            name, f"{like.shape[1]} columns as embeddings have", f"shape {tuple(tensor.shape)}"
+        )
+    check_same(name, tensor, like)
+
+
+def check_same(name: str, tensor: Tensor, like: Tensor) -> None:
+    """The dtype and device of the embeddings."""
+    if tensor.dtype != like.dtype:
+        raise InputError(name, f"the embeddings' dtype {like.dtype}", tensor.dtype)
+    if tensor.device != like.device:
+        raise InputError(name, f"the embeddings' device {like.device}", tensor.device)
+
+
+def check_labels(name: str, labels: Tensor, like: Tensor, classes: int | None = None) -> None:
+    """int64 labels, one a row of ``like``; on the CPU, each in [0, classes), or >= 0 without."""
+    if not isinstance(labels, Tensor):
+        raise InputError(name, "a tensor", type(labels).__name__)
+    if labels.dtype != torch.int64:
+        raise InputError(name, "dtype torch.int64", labels.dtype)
+    if labels.shape != like.shape[:1]:
+        raise InputError(name, f"shape ({like.shape[0]},)", f"shape {tuple(labels.shape)}")
+    if labels.device != like.device:
+        raise InputError(name, f"the embeddings' device {like.device}", labels.device)
+    if labels.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    lowest, highest = (int(v) for v in labels.aminmax())
+    if lowest < 0 or (classes is not None and highest >= classes):
+        bound = f"[0, {classes})" if classes is not None else "[0, 2^63)"
+        raise InputError(name, f"every label in {bound}", lowest if lowest < 0 else highest)
+
+
+def check_vector(name: str, tensor: Tensor, length: int, like: Tensor) -> None:
+    """A float vector of ``length`` with the dtype and device of ``like``."""
+    if not isinstance(tensor, Tensor):
+        raise InputError(name, "a tensor", type(tensor).__name__)
+    if tensor.shape != (length,):
+        raise InputError(name, f"shape ({length},)", f"shape {tuple(tensor.shape)}")
+    check_same(name, tensor, like)
+
+
+def check_finite(**tensors: Tensor | None) -> None:
+    """No NaN or infinity, looked for on the CPU alone; one pass, no temporary."""
+    if torch.compiler.is_compiling():
+        return
+    for name, tensor in tensors.items():
+        if tensor is None or tensor.device.type != "cpu":
+            continue
+        lowest, highest = tensor.detach().aminmax()
+        # As Python's numbers: on small inputs torch's own test takes longer than the pass.
+        if not (math.isfinite(lowest) and math.isfinite(highest)):
+            bad = int((~torch.isfinite(tensor.detach())).sum())
+            raise InputError(name, "finite values", f"{bad} that are NaN or infinite")
+
+
+def check_number(
+    name: str, value: float, low: float, *, strict: bool = False, high: float = float("inf")
+) -> None:
+    """A finite number at or (``strict``) above ``low``, and at most ``high``."""
+    fine = isinstance(value, (int, float)) and not isinstance(value, bool)
+    fine = fine and (value > low if strict else value >= low)
+    if not fine or value > high or value == float("inf"):
+        bound = "" if high == float("inf") else f" and <= {high:g}"
+        expected = f"a finite number {'>' if strict else '>='} {low:g}{bound}"
+        raise InputError(name, expected, repr(value))
+
+
+def check_rows(name: str, tensor: Tensor, like: Tensor) -> None:
+    """As many rows as the class weights have."""
+    if tensor.shape[0] != like.shape[0]:
+        raise InputError(
+            name, f"{like.shape[0]} rows as class_weights have", f"shape {tuple(tensor.shape)}"
+        )
+
+
+def check_reduction(reduction: str) -> None:
+    if reduction not in REDUCTIONS:
+        raise InputError("reduction", f"one of {', '.join(REDUCTIONS)}", repr(reduction))
+
+
+def check_head(
+    embeddings: Tensor, labels: Tensor, class_weights: Tensor, bias: Tensor | None = None
+) -> None:
+    """What every head over class weights asks of its arguments."""
+    check_matrix("embeddings", embeddings)
+    check_matrix("class_weights", class_weights, like=embeddings)
+    check_labels("labels", labels, embeddings, classes=class_weights.shape[0])
+    if bias is not None:
+        check_vector("bias", bias, class_weights.shape[0], like=embeddings)
+    check_finite(embeddings=embeddings, class_weights=class_weights, bias=bias)
+
+
+def check_partner(name: str, tensor: Tensor, like: Tensor) -> None:
+    """A float matrix of the same shape, dtype and device as ``like``, row for row its partner."""
+    check_matrix(name, tensor, like=like)
+    if tensor.shape != like.shape:
+        raise InputError(name, f"shape {tuple(like.shape)}", f"shape {tuple(tensor.shape)}")
+
+
+def check_flags(name: str, flags: Tensor, like: Tensor) -> None:
+    """A bool vector, one a row of ``like``."""
+    if not isinstance(flags, Tensor):
+        raise InputError(name, "a tensor", type(flags).__name__)
+    if flags.dtype != torch.bool:
+        raise InputError(name, "dtype torch.bool", flags.dtype)
+    if flags.shape != like.shape[:1]:
+        raise InputError(name, f"shape ({like.shape[0]},)", f"shape {tuple(flags.shape)}")
+    if flags.device != like.device:
+        raise InputError(name, f"the embeddings' device {like.device}", flags.device)
+
+
+def check_batch(embeddings: Tensor, labels: Tensor) -> None:
+    """What every loss over a labelled batch asks of its arguments."""
+    check_matrix("embeddings", embeddings)
+    check_labels("labels", labels, embeddings)
+    check_finite(embeddings=embeddings)
+
+
+def check_pairs(embeddings_a: Tensor, embeddings_b: Tensor, different: Tensor) -> None:
+    """What every loss over explicit pairs asks of its arguments."""
+    check_matrix("embeddings_a", embeddings_a)
+    check_partner("embeddings_b", embeddings_b, like=embeddings_a)
+    check_flags("different", different, embeddings_a)
+    check_finite(embeddings_a=embeddings_a, embeddings_b=embeddings_b)
+
+
+def check_triplets(anchor: Tensor, positive: Tensor, negative: Tensor) -> None:
+    """What every loss over explicit triplets asks of its arguments."""
+    check_matrix("anchor", anchor)
+    check_partner("positive", positive, like=anchor)
+    check_partner("negative", negative, like=anchor)
+    check_finite(anchor=anchor, positive=positive, negative=negative)

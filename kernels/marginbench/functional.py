@@ -1,0 +1,22 @@
+"""Losses as functions: class weights and centers are arguments.
+
+Each is declared by its loss's folder and imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import catalogue
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return sorted(catalogue.public("functional"))
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return catalogue.offered("functional", name)
+
+
+def __dir__() -> list[str]:
+    return sorted(catalogue.public("functional"))

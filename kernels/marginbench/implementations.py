@@ -1,0 +1,138 @@
+"""Which implementation of a loss computes it: one by name, or the fastest one, ``auto``.
+
+``auto`` takes Triton on a CUDA device where the dtype has a kernel; on a CPU eager, or tiled from
+the size on at which the suite measured it as the faster one (`Files.tiled_from`); elsewhere eager.
+No GPU has been measured yet: that Triton is the fastest there is an expectation.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .checks import InputError
+
+#: What ``implementation`` may be; each but ``auto`` is a file of a loss's folder.
+IMPLEMENTATIONS = ("auto", "triton", "tiled", "eager", "reference")
+WITHOUT_TILED = ("auto", "triton", "eager", "reference")
+_KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+@functools.cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+def _automatic(files: Files, device: str, dtype: torch.dtype, logits: int) -> str:
+    if device == "cuda" and dtype in _KERNEL_DTYPES and _has_triton():
+        return "triton"
+    # torch.compile can't see into the threads of tiled.
+    seen = files.tiled is not None and device == "cpu" and not torch.compiler.is_compiling()
+    if seen and logits >= files.tiled_from:
+        return "tiled"
+    return "eager"
+
+
+def automatic(files: Files, name: str) -> Callable[..., Any]:
+    """The function ``name`` of a loss's folder in whatever ``auto`` takes, called by keywords as
+    an implementation is: how the suite measures it."""
+
+    @functools.wraps(getattr(files.eager, name))
+    def chosen(**arguments: Any) -> Any:
+        first = next(one for one in arguments.values() if isinstance(one, Tensor))
+        called = files.function(name, "auto", first, arguments.get("class_weights"))
+        return called(**arguments)
+
+    return chosen
+
+
+def which(
+    loss: str,
+    *,
+    batch: int,
+    classes: int = 0,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> str:
+    """The implementation that ``auto`` takes for a loss at a size.
+
+    >>> from marginbench import which
+    >>> which("softmax", batch=512, classes=1_000), which("softmax", batch=512, classes=100_000)
+    ('eager', 'tiled')
+
+    Arguments:
+        loss: the loss's name, such as ``softmax`` or ``triplet``.
+        batch: B, the embeddings of a batch.
+        classes: C, the class weights; 0 for a loss without.
+        device, dtype: of the embeddings.
+
+    Returns:
+        ``triton``, ``tiled`` or ``eager``.
+
+    Raises:
+        UnknownName (a KeyError): no loss has that name.
+    """
+    from . import catalogue
+
+    files = importlib.import_module(".functional", catalogue.get(loss).package).FILES
+    return _automatic(files, torch.device(device).type, dtype, batch * classes)
+
+
+def checked(implementation: str, offered: tuple[str, ...] = IMPLEMENTATIONS) -> str:
+    """``implementation`` if it is one of ``offered``; else InputError."""
+    if implementation not in offered:
+        raise InputError("implementation", f"one of {', '.join(offered)}", repr(implementation))
+    return implementation
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a loss's folder that compute it: where `function` finds an implementation.
+
+    ``fused`` returns the file of kernels, so that Triton is imported where it
+    is used (as a function, for torch.compile follows an import statement and no other way);
+    ``tiled`` is None where a loss has no such form. From ``tiled_from`` logits (B x C) on it is the
+    fastest on a CPU, as `python -m reports.auto` reads it off the published records.
+    """
+
+    eager: ModuleType
+    reference: ModuleType
+    fused: Callable[[], ModuleType]
+    tiled: ModuleType | None = None
+    tiled_from: int = 30_000_000
+
+    def function(
+        self,
+        name: str,
+        implementation: str,
+        embeddings: Tensor,
+        class_weights: Tensor | None = None,
+    ) -> Callable[..., Any]:
+        """The function ``name`` in the implementation that was asked for; the shapes of embeddings
+        (B x D) and class weights (C x D) tell the size. Raises InputError where there is none."""
+        offered = IMPLEMENTATIONS if self.tiled is not None else WITHOUT_TILED
+        checked(implementation, offered)
+        if implementation == "auto":
+            implementation = self._automatic(embeddings, class_weights)
+        if implementation == "triton":
+            if not _has_triton():
+                raise InputError("implementation", "Triton to be installed", "'triton'")
+            return getattr(self.fused(), name)
+        file = {"eager": self.eager, "reference": self.reference, "tiled": self.tiled}
+        return getattr(file[implementation], name)
+
+    def _automatic(self, embeddings: Tensor, class_weights: Tensor | None) -> str:
+        if not isinstance(embeddings, Tensor):
+            raise InputError("embeddings", "a tensor", type(embeddings).__name__)
+        logits = 0
+        if isinstance(class_weights, Tensor) and embeddings.ndim and class_weights.ndim:
+            logits = embeddings.shape[0] * class_weights.shape[0]
+        return _automatic(self, embeddings.device.type, embeddings.dtype, logits)

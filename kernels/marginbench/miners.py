@@ -1,0 +1,22 @@
+"""Miners: a labelled batch in, indices of what to train on out.
+
+Each is declared by its loss's folder and imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import catalogue
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return sorted(catalogue.public("miners"))
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return catalogue.offered("miners", name)
+
+
+def __dir__() -> list[str]:
+    return sorted(catalogue.public("miners"))

@@ -1,0 +1,166 @@
+"""Linear layer + log-sum-exp with a bend on the target's logit, fused: no B x C matrix is made.
+
+For embeddings x_i, labels y_i, class weights w_j (or their directions) and a bias b_j,
+
+    term_i = log(exp f_i + sum_{j != y_i} exp(x_i . w_j + b_j)) - f_i,
+    f_i = bend(x_i . w_{y_i}, ||x_i||) + b_{y_i}.
+
+A loss supplies the bend, one device function; everything else is shared.
+
+**Forward.** Class tiles stream through tensor-core products; a row keeps the largest logit and the
+sum of exponentials beside the target's. Ranges of classes go to different programs, so that a small
+batch fills a GPU too. A kernel over rows then puts the target's logit in (one that is bent is made
+anew, in float64) and keeps four numbers a row for backward.
+
+**Backward.** For a range of classes at a time, a tile's logits are made again and turned into the
+derivatives by x_i . w_j, kept in a scratch of B x span (`linear_lse_tiles`), which both
+products then read: dX adds up over the ranges, dW is complete for each. So the logits are
+recomputed once, whatever D is: three products backward, the least there can be. Sums are made in a
+fixed order, without atomics: the same input gives the same bits on the same machine.
+
+Memory beyond the gradients: O(B + C) numbers, the scratch, and splits x B x D sums of float32, at
+most one tile a processor (or B x D).
+
+Products accumulate in float32; bfloat16 and float16 operands go to the tensor cores as they are,
+float32 is multiplied in float32 (tf32 where torch.backends.cuda.matmul.fp32_precision says so).
+Under autocast inputs of one dtype are taken as they come (`mixed` casts others). A label out of
+range reads nothing, and makes its row's loss and the gradients NaN; NaN inputs come out as NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import linear_lse_forward as kernels
+from .launching import Tile, blocks, launch, power_of_two, processors, product_precision, row_major
+from .linear_lse_gradients import gradients
+from .linear_lse_tiles import ROWS, streams
+from .operators import differentiable, operator
+from .tuning import tuned
+
+
+class Head:
+    """The terms of a loss over class weights, as the operator ``{name}_terms``.
+
+    ``bend`` is a @triton.jit function ``(straight, length, parameter, MARGIN) -> (target, slope,
+    radial)`` on float64 blocks of rows: from the target's plain logit x . w (x . w / ||w||
+    for ``unit_weights``) and ||x||, the bent logit, its derivative by the plain one, and its
+    derivative by ||x|| over ||x||. ``parameter`` is a number at run time, ``MARGIN`` an int that
+    the kernel is compiled for. The slope's magnitude may reach 63. None leaves the plain logit as
+    it is.
+    """
+
+    def __init__(self, name: str, bend: Any | None, *, unit_weights: bool) -> None:
+        def terms(
+            embeddings: Tensor,
+            labels: Tensor,
+            class_weights: Tensor,
+            bias: Tensor | None,
+            margin: int,
+            parameter: float,
+        ) -> tuple[Tensor, Tensor, Tensor]:
+            inverse_C = _inverse_lengths(class_weights) if unit_weights else None
+            inputs = embeddings, labels, class_weights, bias, inverse_C, bend, margin, parameter
+            (B, D), C = embeddings.shape, class_weights.shape[0]
+            terms_B, rows_4B = tuned(
+                f"heads {name} forward", embeddings, {"B": B, "C": C, "D": D},
+                streams(embeddings.device, embeddings.dtype, B, D),
+                lambda tile: _terms(*inputs, tile),
+            )  # fmt: skip
+            if inverse_C is None:
+                inverse_C = terms_B.new_empty(0)
+            return terms_B, rows_4B, inverse_C
+
+        def shapes(embeddings, labels, class_weights, bias, margin, parameter):
+            batch = embeddings.shape[0]
+            norms = class_weights.shape[0] if unit_weights else 0
+            return tuple(
+                embeddings.new_empty(size, dtype=torch.float32)
+                for size in ((batch,), (4, batch), (norms,))
+            )
+
+        self.operator = operator(f"{name}_terms", fake=shapes)(terms)
+        differentiable(self.operator, backward=_backward, save=_save)
+
+    def __call__(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        class_weights: Tensor,
+        bias: Tensor | None = None,
+        *,
+        margin: int = 1,
+        parameter: float = 0.0,
+    ) -> Tensor:
+        """The terms (B, float32); embeddings (B x D), labels (B, int64), class_weights (C x D)
+        and bias (C) share one of float32, bfloat16 and float16. A bias of unit weights is not
+        provided for."""
+        return self.operator(embeddings, labels, class_weights, bias, margin, float(parameter))[0]
+
+
+def _save(ctx, inputs, output) -> None:
+    embeddings, labels, class_weights, bias = inputs[:4]
+    _, rows_4B, inverse_C = output
+    ctx.save_for_backward(embeddings, labels, class_weights, bias, rows_4B, inverse_C)
+    # Only the terms have a gradient: zeros for the other outputs would take 4 bytes a class.
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx, upstream_B, *_):
+    wanted = [ctx.needs_input_grad[i] for i in (0, 2, 3)]
+    found = gradients(upstream_B, *ctx.saved_tensors, wanted)
+    dx_BD, dw_CD, db_C = (g if want else None for g, want in zip(found, wanted, strict=True))
+    return dx_BD, None, dw_CD, db_C, None, None
+
+
+def _inverse_lengths(w_CD: Tensor) -> Tensor:
+    w_CD = row_major(w_CD)
+    C, D = w_CD.shape
+    inverse_C = w_CD.new_empty(C, dtype=torch.float32)
+    launch(
+        kernels.inverse_lengths, blocks(C, ROWS),
+        w_ptr=w_CD, inverse_ptr=inverse_C, C=C, D=D, w_stride=w_CD.stride(0),
+        BLOCK_C=ROWS, BLOCK_D=power_of_two(D, 16, 128),
+    )  # fmt: skip
+    return inverse_C
+
+
+def _terms(
+    x_BD: Tensor, y_B: Tensor, w_CD: Tensor, bias_C: Tensor | None, inverse_C: Tensor | None,
+    bend: Any | None, margin: int, parameter: float, tile: Tile,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Terms (B) and, for backward, rows (4 x B: `linear_lse_forward`)."""
+    x_BD, w_CD = row_major(x_BD), row_major(w_CD)
+    (B, D), C = x_BD.shape, w_CD.shape[0]
+    precision = product_precision(x_BD.dtype)
+    row_blocks, class_blocks = blocks(B, tile.rows), blocks(C, tile.columns)
+    # Four programs a processor, so that the last ones to finish don't leave many idle.
+    each = blocks(class_blocks, blocks(4 * processors(x_BD.device), row_blocks))
+    splits = blocks(class_blocks, each)
+    terms_B, rows_4B, top_SB, total_SB = (
+        x_BD.new_empty(size, dtype=torch.float32)
+        for size in ((B,), (4, B), (splits, B), (splits, B))
+    )
+    inputs = {
+        "x_ptr": x_BD, "w_ptr": w_CD, "y_ptr": y_B.contiguous(),
+        "bias_ptr": None if bias_C is None else bias_C.contiguous(), "inverse_ptr": inverse_C,
+        "top_ptr": top_SB, "total_ptr": total_SB, "B": B, "C": C, "D": D,
+        "x_stride": x_BD.stride(0), "w_stride": w_CD.stride(0),
+    }  # fmt: skip
+    launch(
+        kernels.stream, row_blocks * splits,
+        **inputs, blocks_each=each, PRECISION=precision, **tile.named("B", "C", "D"),
+    )  # fmt: skip
+    # A plain target is made in the tiles that the other logits are made in.
+    sizes = {"BLOCK_B": ROWS, "BLOCK_D": power_of_two(D, 16, 128)}
+    if bend is None:
+        sizes = {k: v for k, v in tile.named("B", "C", "D").items() if k != "BLOCK_C"}
+    launch(
+        kernels.rows_of_terms, blocks(B, sizes["BLOCK_B"]),
+        **inputs, terms_ptr=terms_B, rows_ptr=rows_4B, splits=splits, parameter=parameter,
+        BEND=bend, MARGIN=margin, PRECISION=precision, **sizes,
+    )  # fmt: skip
+    return terms_B, rows_4B

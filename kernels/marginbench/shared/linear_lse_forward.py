@@ -1,0 +1,224 @@
+"""The forward kernels of linear + log-sum-exp: see `linear_lse` for how they are put together.
+
+Pointers, by role and shape (contiguous unless a row stride is passed):
+
+x (B x D) embeddings, w (C x D) class weights, y (B, int64) labels, bias (C) or None;
+inverse (C, float32) 1 / ||w_j||, 0 for a norm of 0, or None where weights keep their lengths;
+top and total (splits x B, float32): the largest logit beside the target's in a range of classes,
+and the sum of exp(logit - top) there;
+terms (B, float32), the loss of each row;
+rows (4 x B, float32), for each row: top, the largest logit beside the target's; share, by which
+exp(logit - top) is multiplied to be a probability; pull, the derivative of the term by the target's
+plain logit; radial, what the margin adds to the derivative by x along x: it is the factor of x.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def products_of(
+    x_ptr, w_ptr, rows, row_there, classes, class_there, D, x_stride, w_stride,
+    PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """x_i . w_j for a block of rows and a block of classes; 0 where either is not there."""
+    d = tl.arange(0, BLOCK_D)
+    x_ptrs = x_ptr + rows.to(tl.int64)[:, None] * x_stride + d[None, :]
+    w_ptrs = w_ptr + classes.to(tl.int64)[:, None] * w_stride + d[None, :]
+    products = tl.zeros((BLOCK_B, BLOCK_C), dtype=tl.float32)
+    for start in range(0, D, BLOCK_D):
+        d_there = start + d < D
+        x = tl.load(x_ptrs + start, mask=row_there[:, None] & d_there[None, :], other=0.0)
+        w = tl.load(w_ptrs + start, mask=class_there[:, None] & d_there[None, :], other=0.0)
+        products = tl.dot(x, tl.trans(w), products, input_precision=PRECISION)
+    return products
+
+
+@triton.jit
+def labels_of(y_ptr, rows, row_there, C):
+    """Labels as int32; -1, which no class has, where the row isn't there or its label isn't."""
+    y = tl.load(y_ptr + rows, mask=row_there, other=-1)
+    return tl.where((y >= 0) & (y < C), y, -1).to(tl.int32)
+
+
+@triton.jit
+def inverse_lengths(
+    w_ptr, inverse_ptr, C, D, w_stride, BLOCK_C: tl.constexpr, BLOCK_D: tl.constexpr
+):
+    """inverse from w, one block of classes a program."""
+    classes = tl.program_id(0) * BLOCK_C + tl.arange(0, BLOCK_C)
+    class_there = classes < C
+    d = tl.arange(0, BLOCK_D)
+    w_ptrs = w_ptr + classes.to(tl.int64)[:, None] * w_stride + d[None, :]
+    # In float64, which holds the squares of all float32: theirs leave it beyond 1e19 and 1e-19.
+    squares = tl.zeros((BLOCK_C, BLOCK_D), dtype=tl.float64)
+    for start in range(0, D, BLOCK_D):
+        there = class_there[:, None] & (start + d < D)[None, :]
+        w = tl.load(w_ptrs + start, mask=there, other=0.0).to(tl.float32).to(tl.float64)
+        squares += w * w
+    length = tl.sqrt(tl.sum(squares, axis=1))
+    # Compared with 0 alone, so that a NaN stays one.
+    inverse = tl.where(length == 0, 0.0, 1.0 / tl.where(length == 0, 1.0, length))
+    tl.store(inverse_ptr + classes, inverse.to(tl.float32), mask=class_there)
+
+
+@triton.jit(do_not_specialize=["blocks_each"])
+def stream(
+    x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, top_ptr, total_ptr,
+    B, C, D, x_stride, w_stride, blocks_each,
+    PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """top and total of a block of rows over ``blocks_each`` blocks of classes, the target left out.
+
+    Programs of the same classes follow one another, so that the class weights come from memory
+    once and then from the cache.
+    """
+    row_blocks = tl.cdiv(B, BLOCK_B)
+    split = tl.program_id(0) // row_blocks
+    rows = (tl.program_id(0) % row_blocks) * BLOCK_B + tl.arange(0, BLOCK_B)
+    row_there = rows < B
+    y = labels_of(y_ptr, rows, row_there, C)
+    top = tl.full((BLOCK_B,), float("-inf"), dtype=tl.float32)
+    total = tl.zeros((BLOCK_B,), dtype=tl.float32)
+    last = tl.minimum((split + 1) * blocks_each, tl.cdiv(C, BLOCK_C))
+    for block in range(split * blocks_each, last):
+        classes = block * BLOCK_C + tl.arange(0, BLOCK_C)
+        class_there = classes < C
+        logits = products_of(
+            x_ptr, w_ptr, rows, row_there, classes, class_there, D, x_stride, w_stride,
+            PRECISION, BLOCK_B, BLOCK_C, BLOCK_D,
+        )  # fmt: skip
+        if inverse_ptr is not None:
+            logits *= tl.load(inverse_ptr + classes, mask=class_there, other=0.0)[None, :]
+        if bias_ptr is not None:
+            bias = tl.load(bias_ptr + classes, mask=class_there, other=0.0).to(tl.float32)
+            logits += bias[None, :]
+        counted = class_there[None, :] & (classes[None, :] != y[:, None])
+        logits = tl.where(counted, logits, float("-inf"))
+        higher = tl.maximum(top, tl.max(logits, axis=1))
+        # Where nothing finite has come yet, exp(-inf - 0) = 0 is meant, not exp(-inf + inf).
+        base = tl.where(higher == float("-inf"), 0.0, higher)
+        total = total * tl.exp(top - base) + tl.sum(tl.exp(logits - base[:, None]), axis=1)
+        top = higher
+    tl.store(top_ptr + split.to(tl.int64) * B + rows, top, mask=row_there)
+    tl.store(total_ptr + split.to(tl.int64) * B + rows, total, mask=row_there)
+
+
+@triton.jit
+def plain_targets(
+    x_ptr, w_ptr, bias_ptr, inverse_ptr, rows, row_there, y, valid, D, x_stride, w_stride,
+    PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """The target's logit for a block of rows: the diagonal of a product with the rows' own classes.
+
+    It has to be rounded as `stream` rounds logits, which may equal it: by another sum, where logits
+    are large, it would differ from them, and all probabilities of the row be off by a factor.
+    """
+    products = products_of(
+        x_ptr, w_ptr, rows, row_there, y, valid, D, x_stride, w_stride,
+        PRECISION, BLOCK_B, BLOCK_B, BLOCK_D,
+    )  # fmt: skip
+    place = tl.arange(0, BLOCK_B)
+    target = tl.sum(tl.where(place[:, None] == place[None, :], products, 0.0), axis=1)
+    if inverse_ptr is not None:
+        target *= tl.load(inverse_ptr + y, mask=valid, other=0.0)
+    if bias_ptr is not None:
+        target += tl.load(bias_ptr + y, mask=valid, other=0.0).to(tl.float32)
+    return target
+
+
+@triton.jit
+def bent_targets(
+    x_ptr, w_ptr, inverse_ptr, rows, row_there, y, valid, D, x_stride, w_stride, parameter,
+    BEND: tl.constexpr, MARGIN: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """The target's logit (float64), bent, with the bend's slope and radial part, for a block of
+    rows. A head whose targets are bent has no bias."""
+    d = tl.arange(0, BLOCK_D)
+    x_ptrs = x_ptr + rows.to(tl.int64)[:, None] * x_stride + d[None, :]
+    w_ptrs = w_ptr + y.to(tl.int64)[:, None] * w_stride + d[None, :]
+    # In float64: where a margin is flat, its slope hangs on the last digits of the cosine.
+    inner = tl.zeros((BLOCK_B, BLOCK_D), dtype=tl.float64)
+    x_square = tl.zeros((BLOCK_B, BLOCK_D), dtype=tl.float64)
+    w_square = tl.zeros((BLOCK_B, BLOCK_D), dtype=tl.float64)
+    for start in range(0, D, BLOCK_D):
+        d_there = (start + d < D)[None, :]
+        x = tl.load(x_ptrs + start, mask=row_there[:, None] & d_there, other=0.0)
+        w = tl.load(w_ptrs + start, mask=valid[:, None] & d_there, other=0.0)
+        x, w = x.to(tl.float32).to(tl.float64), w.to(tl.float32).to(tl.float64)
+        inner += x * w
+        x_square += x * x
+        if inverse_ptr is not None:
+            w_square += w * w
+    straight = tl.sum(inner, axis=1)
+    length = tl.sqrt(tl.sum(x_square, axis=1))
+    if inverse_ptr is not None:
+        w_length = tl.sqrt(tl.sum(w_square, axis=1))
+        straight /= tl.where(w_length == 0, 1.0, w_length)
+    target, slope, radial = BEND(straight, length, parameter, MARGIN)
+    return target, slope.to(tl.float32), radial.to(tl.float32)
+
+
+@triton.jit
+def log_of_one_more(rest):
+    """log(1 + rest): where rest is small by the series of 2 atanh(rest / (2 + rest)), for of a
+    rounded sum near 1 the logarithm is 0."""
+    part = rest / (2.0 + rest)
+    square = part * part
+    series = 2.0 * part * (1.0 + square * (1.0 / 3.0 + square * (1.0 / 5.0 + square / 7.0)))
+    return tl.where(rest < 0.25, series, tl.log(1.0 + rest))
+
+
+@triton.jit(do_not_specialize=["splits"])
+def rows_of_terms(
+    x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, top_ptr, total_ptr, terms_ptr, rows_ptr,
+    B, C, D, x_stride, w_stride, splits, parameter, BEND: tl.constexpr, MARGIN: tl.constexpr,
+    PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """terms (B, float32) and rows from top and total, with the target's logit put in."""
+    rows = tl.program_id(0) * BLOCK_B + tl.arange(0, BLOCK_B)
+    row_there = rows < B
+    y = labels_of(y_ptr, rows, row_there, C)
+    valid = y >= 0
+    if BEND is None:
+        target = plain_targets(
+            x_ptr, w_ptr, bias_ptr, inverse_ptr, rows, row_there, y, valid, D, x_stride, w_stride,
+            PRECISION, BLOCK_B, BLOCK_D,
+        )  # fmt: skip
+        slope = tl.full((BLOCK_B,), 1.0, dtype=tl.float32)
+        radial = tl.zeros((BLOCK_B,), dtype=tl.float32)
+    else:
+        target, slope, radial = bent_targets(
+            x_ptr, w_ptr, inverse_ptr, rows, row_there, y, valid, D, x_stride, w_stride, parameter,
+            BEND, MARGIN, BLOCK_B, BLOCK_D,
+        )  # fmt: skip
+    target = tl.where(valid, target, float("nan"))
+
+    top = tl.full((BLOCK_B,), float("-inf"), dtype=tl.float32)
+    rest = tl.zeros((BLOCK_B,), dtype=tl.float32)
+    at = rows.to(tl.int64)
+    for _ in range(splits):
+        part_top = tl.load(top_ptr + at, mask=row_there, other=0.0)
+        part = tl.load(total_ptr + at, mask=row_there, other=0.0)
+        higher = tl.maximum(top, part_top)
+        base = tl.where(higher == float("-inf"), 0.0, higher)
+        rest = rest * tl.exp(top - base) + part * tl.exp(part_top - base)
+        top = higher
+        at += B
+    # In float64: rounded to float32, a lead of 40 would cost its exponential five digits.
+    lead = target.to(tl.float64) - top.to(tl.float64)
+    ahead = lead >= 0.0
+    behind = tl.exp(-tl.abs(lead)).to(tl.float32)
+    rest *= tl.where(ahead, behind, 1.0)
+    total = rest + tl.where(ahead, 1.0, behind)
+    term = tl.where(ahead, log_of_one_more(rest), tl.log(total) - lead.to(tl.float32))
+    # The target's probability less one, without the cancellation.
+    miss = -rest / total
+    # An infinite logit has no loss: not a number.
+    tl.store(terms_ptr + rows, term + 0.0 * target.to(tl.float32), mask=row_there)
+    tl.store(rows_ptr + rows, top, mask=row_there)
+    tl.store(rows_ptr + B + rows, tl.where(ahead, behind, 1.0) / total, mask=row_there)
+    tl.store(rows_ptr + 2 * B + rows, miss * slope, mask=row_there)
+    tl.store(rows_ptr + 3 * B + rows, miss * radial, mask=row_there)

@@ -1,0 +1,177 @@
+"""What the modules of a loss have in common: checked arguments, class weights that they own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from ..checks import InputError, check_number, check_reduction
+from ..implementations import IMPLEMENTATIONS, WITHOUT_TILED, checked
+from . import head_options
+
+# Where other libraries keep class weights, and whether they lie D x C there.
+_FOREIGN = {
+    "class_weights": False,  # ours
+    "weight": False,  # insightface's PartialFC_V2 and torch.nn.Linear
+    "fc.weight": False,  # a torch.nn.Linear called fc
+    "W": True,  # pytorch-metric-learning
+    "kernel": True,  # older heads of insightface
+}
+
+
+def check_size(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(name, "a whole number from 1 on", repr(value))
+
+
+class Loss(nn.Module):
+    """A module over embeddings and labels; ``reduction`` and ``implementation`` are attributes."""
+
+    #: The implementations that this loss has.
+    offered: tuple[str, ...] = WITHOUT_TILED
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        if not issubclass(cls, Head):
+            for name in ("ignore_index", "label_smoothing", "weights"):
+                if name in options:
+                    raise InputError(
+                        name, f"nothing: it is of heads over class weights, not of {cls.__name__}",
+                        repr(options[name]),
+                    )  # fmt: skip
+        return super().__new__(cls)
+
+    def __init__(self, reduction: str, implementation: str) -> None:
+        super().__init__()
+        check_reduction(reduction)
+        self.reduction = reduction
+        self.implementation = checked(implementation, self.offered)
+
+    def _shown(self) -> dict[str, Any]:
+        """What ``repr`` shows beside reduction and implementation."""
+        return {}
+
+    def extra_repr(self) -> str:
+        shown = {
+            **self._shown(), "reduction": self.reduction, "implementation": self.implementation
+        }  # fmt: skip
+        return ", ".join(f"{name}={value!r}" for name, value in shown.items())
+
+
+class Head(Loss):
+    """A loss over class weights, which it owns: ``class_weights`` (C x D), and ``bias`` (C) or
+    None. They start normal with standard deviation 1 / sqrt(D), so that each has a length of about
+    1, and the bias at 0."""
+
+    offered = IMPLEMENTATIONS
+    #: Whether logits are made of class weights of unit length.
+    unit_weights = False
+
+    def __init__(
+        self,
+        dim: int,
+        classes: int,
+        *,
+        bias: bool,
+        reduction: str,
+        ignore_index: int | None,
+        label_smoothing: float,
+        implementation: str,
+        device: Any,
+        dtype: torch.dtype | None,
+    ) -> None:
+        super().__init__(reduction, implementation)
+        check_size("dim", dim)
+        check_size("classes", classes)
+        check_number("label_smoothing", label_smoothing, 0, high=1)
+        head_options.check_ignored(ignore_index)
+        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
+        made = {"device": device, "dtype": dtype}
+        self.class_weights = nn.Parameter(torch.empty(classes, dim, **made))
+        self.bias = nn.Parameter(torch.empty(classes, **made)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the class weights anew; the bias, and centers where there are any, become 0."""
+        nn.init.normal_(self.class_weights, std=self.dim**-0.5)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    @property
+    def dim(self) -> int:
+        return self.class_weights.shape[1]
+
+    @property
+    def classes(self) -> int:
+        return self.class_weights.shape[0]
+
+    def _shown(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"dim": self.dim, "classes": self.classes}
+        if self.ignore_index is not None:
+            found["ignore_index"] = self.ignore_index
+        if self.label_smoothing:
+            found["label_smoothing"] = self.label_smoothing
+        return found
+
+    def _options(self, weights: Tensor | None) -> dict[str, Any]:
+        return {
+            "reduction": self.reduction, "weights": weights, "ignore_index": self.ignore_index,
+            "label_smoothing": self.label_smoothing, "implementation": self.implementation,
+        }  # fmt: skip
+
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """Logits (B x C) of embeddings (B x D), without a margin; for a few classes. `predict` and
+        `topk` keep no such matrix."""
+        return head_options.logits(
+            embeddings, self.class_weights, self.bias, unit_weights=self.unit_weights
+        )
+
+    def predict(self, embeddings: Tensor) -> Tensor:
+        """The class (B, int64) of the largest logit of each row, without a B x C matrix."""
+        return self.topk(embeddings, 1)[1][:, 0]
+
+    def topk(self, embeddings: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The k largest logits of each row, falling, and their classes (B x k each), without a
+        B x C matrix; no gradient."""
+        return head_options.topk(
+            embeddings, self.class_weights, self.bias, k, unit_weights=self.unit_weights
+        )
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Tensor], **options: Any) -> Self:
+        """A head with the class weights of another library; ``dim`` and ``classes`` are theirs.
+
+        ``state`` is a state_dict that holds one of: ``W`` (D x C, pytorch-metric-learning),
+        ``weight`` (C x D, insightface's PartialFC_V2, or torch.nn.Linear), ``fc.weight`` (C x D),
+        ``kernel`` (D x C, older heads of insightface), ``class_weights`` (C x D, ours); and,
+        for a head with a bias, ``bias`` or ``fc.bias``. ``options`` are the class's. Raises
+        InputError where none of them is there.
+        """
+        names = [one for one in _FOREIGN if one in state]
+        name = names[0] if len(names) == 1 else ""
+        matrix = isinstance(state.get(name), Tensor) and state[name].ndim == 2
+        if not (matrix and state[name].is_floating_point()):
+            raise InputError(
+                "state", f"one float matrix called one of {', '.join(_FOREIGN)}", list(state)
+            )
+        found = state[name].detach()
+        weights = found.T if _FOREIGN[name] else found
+        given = {"device": found.device, "dtype": found.dtype, **options}
+        if name == "class_weights" and "bias" not in state and not cls.unit_weights:
+            given.setdefault("bias", False)
+        made = cls(weights.shape[1], weights.shape[0], **given)
+        if name == "class_weights":  # our own: all of it, centers and annealing too
+            made.load_state_dict(dict(state))
+            return made
+        bias = state.get("bias", state.get("fc.bias"))
+        if bias is not None and bias.shape != made.class_weights.shape[:1]:
+            raise InputError("state", f"a bias of {made.classes} numbers", tuple(bias.shape))
+        if bias is not None and made.bias is None:
+            raise InputError("state", "no bias, for this head has none", "a bias")
+        with torch.no_grad():
+            made.class_weights.copy_(weights)
+            if bias is not None and made.bias is not None:
+                made.bias.copy_(bias)
+        return made

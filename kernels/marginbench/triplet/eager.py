@@ -1,0 +1,183 @@
+"""The triplet loss in PyTorch, with its own backward pass; memory O(B^2) at most.
+
+Legend: embeddings (B x D), labels (B), N explicit triplets, T mined ones. Distances are squared,
+in float32, or in float64 for float64 embeddings. Every function leaves its inputs as they are and
+raises InputError naming the argument that it can't take.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..checks import InputError, check_batch, check_number, check_reduction, check_triplets
+from ..shared import pairwise_loss
+from ..shared.once import differentiable_once
+from ..shared.reduction import reduce, wide
+from ..shared.row_distances import always_precise, check_held, in_range, squared_lengths
+from . import batch_all as _batch_all
+from . import mined, mining
+from .hinges import may_flip
+
+# A margin below this is no larger than squared distances that float32 does not hold.
+_SHORT = 2.0**-60
+
+
+def explicit(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    margin: float = 0.2,
+    reduction: str = "mean",
+) -> Tensor:
+    """[||a - p||^2 - ||a - n||^2 + margin]_+ of each row; mean divides by N.
+
+    anchor, positive, negative (N x D, one float dtype). Returns float32 (float64 for float64
+    inputs): (N,) for reduction ``none``, else a scalar. Source: Schroff et al. 2015 (FaceNet),
+    section 3.1.
+    """
+    check_triplets(anchor, positive, negative)
+    check_number("margin", margin, 0)
+    check_reduction(reduction)
+    return reduce(_Explicit.apply(anchor, positive, negative, margin), reduction)
+
+
+class _Explicit(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, anchor: Tensor, positive: Tensor, negative: Tensor, margin: float
+    ) -> Tensor:
+        pairs = ((anchor, positive), (anchor, negative))
+        precise = always_precise(anchor)
+        d_ap, d_an = squared_lengths(*pairs, precise=precise)
+        hinge_N = d_ap - d_an + margin
+        if not precise and hinge_N.dtype == torch.float32:
+            squares_N = d_ap + d_an
+            if not in_range(squares_N, short=margin < _SHORT) or may_flip(
+                hinge_N, squares_N, margin, anchor.shape[1]
+            ):
+                d_ap, d_an = squared_lengths(*pairs, precise=True)
+                hinge_N = d_ap - d_an + margin
+        hinge_N.clamp_(min=0)
+        ctx.save_for_backward(anchor, positive, negative, hinge_N > 0)
+        terms_N = hinge_N.to(wide(anchor[:0]).dtype)
+        if hinge_N.dtype == torch.float64:
+            check_held("anchor", terms_N, lambda: torch.maximum(d_ap, d_an).amax().sqrt())
+        return terms_N
+
+    @staticmethod
+    @differentiable_once
+    def backward(ctx: Any, upstream_N: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        anchor, positive, negative, active_N = ctx.saved_tensors
+        slope_N1 = (2 * upstream_N * active_N)[:, None]
+        # The anchor's not as the sum of the others, which loses what is small where these are
+        # alike.
+        of_anchor = (wide(negative) - positive).mul_(slope_N1)
+        of_positive = (wide(positive) - anchor).mul_(slope_N1)
+        of_negative = (wide(anchor) - negative).mul_(slope_N1)
+        return (*(g.to(anchor.dtype) for g in (of_anchor, of_positive, of_negative)), None)
+
+
+def batch_all(
+    embeddings: Tensor,
+    labels: Tensor,
+    *,
+    margin: float = 0.2,
+    divisor: str = "valid",
+    reduction: str = "mean",
+) -> Tensor:
+    """l_a = the sum of [d_ap - d_an + margin]_+ over all positives p and negatives n of anchor a.
+
+    embeddings (B x D), labels (B, int64 >= 0). mean divides by the number of valid triplets, with
+    ``divisor="active"`` by the number of those whose hinge is above zero. Returns float32 (float64
+    for float64 embeddings): (B,) for reduction ``none``, else a scalar. Time O(B^2 D + B^2 K) for K
+    positives of an anchor, or O(B^2 D + B^2 log K) where those are many. Source: Hermans et al.
+    2017, section 2.
+    """
+    check_batch(embeddings, labels)
+    check_number("margin", margin, 0)
+    if divisor not in ("valid", "active"):
+        raise InputError("divisor", "one of valid, active", repr(divisor))
+    sweep = functools.partial(_batch_all.sweep, margin=margin, divisor=divisor)
+    return pairwise_loss.apply(sweep, embeddings, labels, reduction)
+
+
+def batch_hard(
+    embeddings: Tensor, labels: Tensor, *, margin: float = 0.2, reduction: str = "mean"
+) -> Tensor:
+    """[d_ap - d_an + margin]_+ of each anchor's farthest positive and nearest negative.
+
+    Arguments and result as for `batch_all`. An anchor without either gives 0 and does not count
+    in the divisor of the mean. Source: Hermans et al. 2017, section 2, with squared distances.
+    """
+    check_batch(embeddings, labels)
+    check_number("margin", margin, 0)
+    sweep = functools.partial(mined.sweep_batch_hard, margin=margin)
+    return pairwise_loss.apply(sweep, embeddings, labels, reduction)
+
+
+def semi_hard(
+    embeddings: Tensor, labels: Tensor, *, margin: float = 0.2, reduction: str = "mean"
+) -> Tensor:
+    """The sum over an anchor's positives p of [d_ap - d_an + margin]_+, n by `mine_semi_hard`.
+
+    Arguments and result as for `batch_all`. mean divides by the number of pairs (a, p) whose
+    anchor has a negative. Source: Schroff et al. 2015 (FaceNet), section 3.2.
+    """
+    check_batch(embeddings, labels)
+    check_number("margin", margin, 0)
+    sweep = functools.partial(mined.sweep_semi_hard, margin=margin)
+    return pairwise_loss.apply(sweep, embeddings, labels, reduction)
+
+
+def semi_hard_all(
+    embeddings: Tensor, labels: Tensor, *, margin: float = 0.2, reduction: str = "mean"
+) -> Tensor:
+    """The sum of d_ap - d_an + margin over all p and n with d_ap < d_an < d_ap + margin.
+
+    Arguments and result as for `batch_all`. mean divides by the number of such triplets. Source:
+    Schroff et al. 2015 (FaceNet), section 3.2.
+    """
+    check_batch(embeddings, labels)
+    check_number("margin", margin, 0)
+    sweep = functools.partial(_batch_all.sweep, margin=margin, beyond=True, divisor="active")
+    return pairwise_loss.apply(sweep, embeddings, labels, reduction)
+
+
+@torch.no_grad()
+def mine_batch_hard(
+    embeddings: Tensor, labels: Tensor, *, reduction: str = "mean"
+) -> tuple[Tensor, Tensor]:
+    """Farthest positive (B) and nearest negative (B) of each anchor, int64, -1 where none; of
+    equals the lowest index. ``reduction`` changes nothing: indices have none."""
+    check_batch(embeddings, labels)
+    check_reduction(reduction)
+    return mining.list_hardest(embeddings, labels)
+
+
+@torch.no_grad()
+def mine_semi_hard(
+    embeddings: Tensor, labels: Tensor, *, reduction: str = "mean"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Anchors, positives and negatives (T, int64): for each pair of an anchor and a positive, in
+    row-major order, the nearest negative with d_an > d_ap, or the farthest where none is; of
+    equals the lowest index. Anchors without a negative give no row."""
+    check_batch(embeddings, labels)
+    check_reduction(reduction)
+    return mining.list_semi_hard(embeddings, labels)
+
+
+@torch.no_grad()
+def mine_semi_hard_all(
+    embeddings: Tensor, labels: Tensor, *, margin: float = 0.2, reduction: str = "mean"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Anchors, positives and negatives (T, int64) of all triplets with d_ap < d_an < d_ap +
+    margin, in lexicographic order."""
+    check_batch(embeddings, labels)
+    check_number("margin", margin, 0)
+    check_reduction(reduction)
+    return mining.list_all_semi_hard(embeddings, labels, margin)

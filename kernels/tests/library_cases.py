@@ -1,0 +1,73 @@
+"""The library's modules and a batch for each, found by what the losses declare."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import marginbench
+from marginbench import catalogue
+from marginbench.shared.modules import Head
+
+DIM, CLASSES, ROWS = 16, 7, 24
+
+
+@dataclass(frozen=True)
+class Case:
+    """``make(**options)`` makes the module; ``arguments(rows, seed)`` what forward takes, the first
+    of them the embeddings."""
+
+    name: str
+    make: Callable[..., nn.Module]
+    arguments: Callable[[int, int], tuple[Tensor, ...]]
+
+    @property
+    def is_head(self) -> bool:
+        return isinstance(self.make(), Head)
+
+
+def labelled(rows: int, seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x_BD = torch.randn(rows, DIM, generator=generator)
+    return x_BD, torch.randint(CLASSES, (rows,), generator=generator)
+
+
+def _paired(rows: int, seed: int) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(seed)
+    a, b = torch.randn(2, rows, DIM, generator=generator).unbind()
+    return a, b, torch.rand(rows, generator=generator) < 0.5
+
+
+def _tripled(rows: int, seed: int) -> tuple[Tensor, ...]:
+    return torch.randn(3, rows, DIM, generator=torch.Generator().manual_seed(seed)).unbind()
+
+
+_OTHER_ARGUMENTS = {"PairContrastiveLoss": _paired, "ExplicitTripletLoss": _tripled}
+
+
+def _cases() -> list[Case]:
+    found = []
+    for name in catalogue.public():
+        made = getattr(marginbench, name)
+        if not (isinstance(made, type) and issubclass(made, nn.Module)):
+            continue
+        sized = issubclass(made, Head) or name == "CenterTerm"
+
+        def make(*, made=made, sized=sized, **options: Any) -> nn.Module:
+            return made(DIM, CLASSES, **options) if sized else made(**options)
+
+        found.append(Case(name, make, _OTHER_ARGUMENTS.get(name, labelled)))
+    rules = ("batch-all", "batch-all-active", "batch-hard", "semi-hard-all")
+    return found + [
+        Case(f"TripletLoss-{rule}", functools.partial(marginbench.TripletLoss, rule), labelled)
+        for rule in rules
+    ]
+
+
+CASES = _cases()
+HEADS = [case for case in CASES if case.is_head]

@@ -1,0 +1,94 @@
+"""``python -m reports.auto RECORDS``: is what ``implementation="auto"`` takes the fastest one?
+
+RECORDS is a run's folder or record file, by default the published run on two cores. Two answers:
+from where on tiled is the faster one, by loss, which is the table that the library carries
+(`tiled_from` in its loss's functional.py); and, where the suite ``auto`` was measured
+(``marginbench run --suite auto``), in how many cases auto is within 5% of the best of the three.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import record_files
+
+from . import reading
+
+PUBLISHED = Path(__file__).resolve().parent / "published" / "xeon-2-cores"
+THREE = ("eager", "tiled", "triton")
+WITHIN = 0.05
+
+
+def times(measured: reading.Measured) -> dict[str, float]:
+    """Seconds of forward and backward together, by contender."""
+    return {
+        result.contender: result.value
+        for result in measured.results
+        if result.metric == "both_time_s" and result.status == "ok" and result.value is not None
+    }
+
+
+def tiled_from(cases: Sequence[reading.Measured]) -> dict[str, int]:
+    """By loss, how many logits (B x C) a batch needs for tiled to be taken on a CPU.
+
+    Of all places between two measured sizes the one that costs least: the sum over the cases of
+    the logarithm of the taken time over the best. Rounded to one digit.
+    """
+    found: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for measured in cases:
+        case, taken = measured.case, times(measured)
+        if case.suite == "speed" and case.device == "cpu" and "tiled" in taken:
+            ratio = math.log(taken["tiled"] / taken["eager"])
+            found[case.loss].append((case.batch * case.classes, ratio))
+    return {loss: _cheapest(points) for loss, points in sorted(found.items())}
+
+
+def _cheapest(points: list[tuple[int, float]]) -> int:
+    sizes = sorted({size for size, _ in points})
+    between = [math.sqrt(a * b) for a, b in itertools.pairwise(sizes)]
+
+    def cost(threshold: float) -> float:
+        # Tiled where it is slower, eager where it is.
+        return sum(max(0.0, by if size >= threshold else -by) for size, by in points)
+
+    # Of equal ones the largest: eager is the plain one.
+    best = min([2.0 * sizes[-1], *reversed(between), sizes[0] / 2.0], key=cost)
+    digit = 10 ** math.floor(math.log10(best))
+    return round(best / digit) * digit
+
+
+def within(cases: Sequence[reading.Measured]) -> list[tuple[str, float]]:
+    """Each case of the suite auto, and auto's time over the best of the three."""
+    found = []
+    for measured in cases:
+        taken = times(measured)
+        three = [taken[name] for name in THREE if name in taken]
+        if measured.case.suite == "auto" and "auto" in taken and three:
+            found.append((measured.case.id, taken["auto"] / min(three)))
+    return found
+
+
+def main() -> None:
+    given = Path(sys.argv[1]) if len(sys.argv) > 1 else PUBLISHED
+    path = record_files.find(given) if given.is_dir() else given
+    if path is None or not path.is_file():
+        sys.exit(f"error: RECORDS: expected a run's folder or records; got {given}")
+    cases = reading.load(path).cases
+    for loss, size in tiled_from(cases).items():
+        print(f"{loss}: tiled from {size:,} logits on")
+    ratios = within(cases)
+    for case, ratio in ratios:
+        print(f"{ratio:6.3f}  {case}")
+    if ratios:
+        near = sum(ratio <= 1 + WITHIN for _, ratio in ratios)
+        best = f"within {WITHIN:.0%} of the best of {', '.join(THREE)}"
+        print(f"{best}: {near} of {len(ratios)} cases")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The pages docs/losses/NAME.md, one a loss, made from its declaration.
+
+::
+
+    python -m reports.loss_pages            are the pages what the losses declare?
+    python -m reports.loss_pages --write    make them so
+
+A new folder under kernels/marginbench gets its page by itself; the page of one that is gone is
+removed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import suites  # noqa: F401  finds the library of this tree
+from marginbench import catalogue
+from marginbench.loss import Contender, Loss, Range, Variant
+
+from . import markdown_blocks
+from .markdown_blocks import ROOT, table
+from .site import snippets
+
+FOLDER = ROOT / "docs" / "losses"
+COMMAND = "python -m reports.loss_pages --write"
+INDEX = "README.md"
+PUBLISHED = ROOT / "reports" / "published"
+_DTYPES = ("float32", "bfloat16", "float16", "float64")
+_FAMILIES = {
+    "head": "embeddings (B x D) against class weights (C x D)",
+    "batch": "the labelled embeddings of one batch (B x D)",
+    "rows": "N independent rows",
+}
+_NEEDS = {
+    "cuda": "a GPU", "triton": "Triton", "compiler": "a C++ compiler",
+    "hopper": "a GPU of compute capability 9.0 or newer",
+}  # fmt: skip
+_OUTPUTS = {
+    "loss": "a loss: a scalar, or one value a row for reduction `none`",
+    "tensor": "a tensor, which no gradient reaches",
+    "indices": "indices into the batch",
+}
+
+
+def pages() -> dict[str, str]:
+    """The text of each page by its file name."""
+    made = {f"{loss.name}.md": page(loss) for loss in catalogue.losses()}
+    return {INDEX: index(catalogue.losses()), **made}
+
+
+def index(losses: Iterable[Loss]) -> str:
+    rows = [
+        (f"[{loss.title}]({loss.name}.md)", ", ".join(v.name for v in loss.variants), loss.source)
+        for loss in losses
+    ]
+    lines = (
+        _origin("the losses' declarations"), "# The losses",
+        "Each page has the exact definition, the source, the options and the implementations.",
+        table(("loss", "variants", "source"), rows),
+        "To add one, see [Add a loss](../add-a-loss.md).",
+    )  # fmt: skip
+    return "\n\n".join(lines) + "\n"
+
+
+def page(loss: Loss) -> str:
+    """The page of one loss."""
+    folder = f"kernels/marginbench/{loss.package.rpartition('.')[2]}"
+    lead, notes = _docstring(loss)
+    parts = [_origin(f"{folder}/__init__.py"), f"# {loss.title}", lead]
+    parts.append(f"Name in the suite: `{loss.name}`. Source: {loss.source}.")
+    parts += [*_public(loss), *_pictures(loss)]
+    parts.append(table(("variant", "what it is"), [
+        (f"[{v.name}](#{v.name})", v.summary) for v in loss.variants
+    ]))  # fmt: skip
+    for variant in loss.variants:
+        parts += _variant(variant)
+    parts += _training(loss)
+    if notes:
+        parts += ["## Notes", notes]
+    parts.append("[All losses](README.md) · [The library](../api.md) · [Train](../train.md)")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _origin(source: str) -> str:
+    return f"<!-- Made from {source} by: {COMMAND} -->"
+
+
+def _docstring(loss: Loss) -> tuple[str, str]:
+    """First sentence and the rest of the folder's own words."""
+    text = inspect.getdoc(importlib.import_module(loss.package)) if loss.package else None
+    lead, _, rest = (text or loss.title).replace("``", "`").partition("\n")
+    return lead.strip(), rest.strip()
+
+
+def _public(loss: Loss) -> list[str]:
+    """What people import of the loss."""
+    if not loss.public:
+        return ["Nothing of it is public yet: it is in the suite alone."]
+    return [f"Import: {', '.join(f'`marginbench.{name}`' for name in loss.public)}."]
+
+
+def _variant(variant: Variant) -> list[str]:
+    takes = snippets.arguments(variant) or []
+    facts = [
+        ("source", variant.source),
+        ("over", _FAMILIES.get(variant.family, variant.family)),
+        ("tensors", ", ".join(f"`{name}`" for name in takes)),
+        ("gradients to", ", ".join(f"`{name}`" for name in variant.differentiable) or "none"),
+        ("returns", _OUTPUTS.get(variant.output, variant.output)),
+        ("version", f"{variant.version}"),
+    ]
+    if variant.unit_embeddings:
+        facts.append(("inputs of the suite", "embeddings of length 1"))
+    options = [(f"`{name}`", f"`{value!r}`") for name, value in variant.options.items()]
+    parts = [
+        f"## {variant.name}", f"{variant.summary[:1].upper()}{variant.summary[1:]}.",
+        f"```math\n{variant.equation}\n```",
+        table(("", ""), [fact for fact in facts if fact[1]]),
+    ]  # fmt: skip
+    if options:
+        parts.append(table(("option", "default"), options))
+    rows = [_implementation(contender) for contender in variant.contenders]
+    rows += [(name, "not offered", "", reason) for name, reason in variant.excused.items()]
+    made = table(("implementation", "needs", "dtypes", "notes"), rows)
+    return [*parts, _details(f"Implementations of {variant.name}", made)]
+
+
+def _details(summary: str, content: str) -> str:
+    return f"<details>\n<summary>{summary}</summary>\n\n{content}\n\n</details>"
+
+
+def _pictures(loss: Loss) -> list[str]:
+    """The published figures that compare the loss's implementations, and the page they are from."""
+    parts = []
+    for path in sorted(PUBLISHED.glob(f"*/figures/ratio-{loss.name}*.svg")):
+        rest = path.stem.removeprefix(f"ratio-{loss.name}")
+        if rest and not rest[1:].isdigit():
+            continue  # of another loss, whose name begins like this one's
+        where = path.parent.parent.name
+        said = f"Speed of each implementation relative to eager, measured on {where}"
+        parts.append(f"![{said}](../../{path.relative_to(ROOT)})")
+    if (PUBLISHED / "site" / "losses" / f"{loss.name}.html").is_file():
+        page = f"reports/published/site/losses/{loss.name}.html"
+        parts.append(f"All figures of this loss, with their records: [{page}](../../{page}).")
+    return parts
+
+
+def _implementation(contender: Contender) -> tuple[str, str, str, str]:
+    needs = [
+        _NEEDS.get(need, f"`{need.removeprefix('package:')}`")
+        for need in contender.needs
+        if not (need == "cuda" and "hopper" in contender.needs)
+    ]
+    if contender.devices == ("cpu",):
+        needs.append("runs on a CPU only")
+    dtypes = [name for name in _DTYPES if name in contender.dtypes]
+    shown = "all" if len(dtypes) == len(_DTYPES) else ", ".join(dtypes)
+    notes = [contender.note.replace("``", "`")] if contender.note else []
+    notes += [f"on {kind} data: {why}" for kind, why in contender.unfit.items()]
+    return contender.name, ", ".join(needs) or "nothing more", shown, "; ".join(notes)
+
+
+def _training(loss: Loss) -> list[str]:
+    """How the suite trains a network with it."""
+    recipe = loss.recipe()
+    if recipe is None:
+        return []
+    said = [f"The training suite uses the variant `{recipe.variant}`."]
+    for field, name in recipe.updates.items():
+        said.append(f"After each step `{name}` gives the new `{field}`.")
+    if recipe.source:
+        said.append(f"Schedule and updates are from: {recipe.source}.")
+    parts = ["## In training", " ".join(said)]
+    if recipe.search:
+        rows = [(f"`{name}`", *_range(found)) for name, found in recipe.search.items()]
+        parts += ["The open division searches:", table(("option", "from", "to", "spaced"), rows)]
+    return parts
+
+
+def _range(found: Range) -> tuple[str, str, str]:
+    spaced = "evenly in the logarithm" if found.log else "evenly"
+    return f"{found.low:g}", f"{found.high:g}", spaced
+
+
+def main(arguments: Sequence[str]) -> int:
+    if set(arguments) - {"--write"}:
+        print(f"expected --write or nothing; got {' '.join(arguments)}", file=sys.stderr)
+        return 2
+    for failure in catalogue.failures():
+        print(f"left out: {failure.name} can't be imported: {failure.reason}", file=sys.stderr)
+    wanted: dict[Path, str | None] = dict.fromkeys(FOLDER.glob("*.md"))
+    wanted |= {FOLDER / name: text for name, text in pages().items()}
+    return markdown_blocks.settle(wanted, "--write" in arguments, COMMAND)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
