@@ -107,7 +107,7 @@ def rows(tally: Tally, known: list[Site]) -> list[Row]:
     return found
 
 
-def check(tell: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Row], int]:
+def check(report: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Row], int]:
     """Do all jobs (those whose name holds ``only``), told one by one; the exit code comes last:
     1 for a finding, a problem, or a line or a far argument that nothing reached, 3 where a worker
     process died, the interpreter isn't as expected, or there was no job or no kernel."""
@@ -134,7 +134,7 @@ def check(tell: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Row]
             except Exception as error:
                 tally.problems.append(f"{job}: {type(error).__name__}: {error}")
                 code = COULD_NOT_RUN
-            tell(done, len(plan), str(job))
+            report(done, len(plan), str(job))
     table = rows(tally, known)
     wrong = tally.findings or tally.problems or any(row.verdict != "clean" for row in table)
     return tally, table, code or (FOUND if wrong else CLEAN)

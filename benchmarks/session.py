@@ -134,7 +134,7 @@ class _Session:
         except KeyboardInterrupt:
             return self._outcome(INTERRUPTED)
         self.journal.end_run(time.monotonic() - self.started)
-        self._tell(replace(self.step, current="", left_s=0.0, finished="", note=""))
+        self._report(replace(self.step, current="", left_s=0.0, finished="", note=""))
         return self._outcome(FINE)
 
     def _outcome(self, code: int) -> Outcome:
@@ -158,7 +158,7 @@ class _Session:
                 self.journal.results(case, measurement.not_run(reason))
                 self._end(case, 0.0, reason)
                 continue
-            self._tell(replace(self.step, current=case.id, left_s=self._left_s(), finished=""))
+            self._report(replace(self.step, current=case.id, left_s=self._left_s(), finished=""))
             start = time.monotonic()
             for rows in measurement.rows():
                 self.journal.results(case, rows)
@@ -189,7 +189,7 @@ class _Session:
     def _end(self, case: Case, seconds: float, note: str = "") -> None:
         self.journal.end_case(case, seconds)
         self.spent_on_expected += self.expected.pop(case.id, 0.0)
-        self._tell(
+        self._report(
             replace(
                 self.step, done=self.step.done + 1, left_s=self._left_s(), finished=case.id,
                 note=note or f"{seconds:.1f} s",
@@ -214,7 +214,7 @@ class _Session:
         share = min(1.0, room / left) if left else 1.0
         return self.preset.seconds_per_case * max(_LEAST_SHARE, share)
 
-    def _tell(self, step: Step) -> None:
+    def _report(self, step: Step) -> None:
         self.step = step
         self.progress(step)
 
@@ -240,22 +240,22 @@ class _Session:
             "run": self.journal.run, **machine.versions(),
         }  # fmt: skip
 
-        def tell(name: str, epoch: int, epochs: int) -> None:
+        def report(name: str, epoch: int, epochs: int) -> None:
             share = self.reserved_s / max(1, len(left))
             self.reserved_now = max(0.0, share * (1 - epoch / max(1, epochs)))
             behind = sum(other not in done for other in left) - 1
             left_s = self.reserved_now + share * max(0, behind)
-            self._tell(replace(self.step, current=name, left_s=left_s, finished="", note=""))
+            self._report(replace(self.step, current=name, left_s=left_s, finished="", note=""))
 
         results = training.run_all(
             self.preset, self.journal.path.parent, self.seed, self.device,
-            losses=self.training, done=done, tags=tags, progress=tell,
+            losses=self.training, done=done, tags=tags, progress=report,
         )  # fmt: skip
         for result in results:
             fields: dict[str, Any] = asdict(result)
             self.journal.training(fields)
             done.add(result.name)
-            self._tell(
+            self._report(
                 replace(
                     self.step, done=self.step.done + 1, finished=result.name,
                     note=result.reason or result.status,

@@ -37,12 +37,12 @@ def examine(
     folder: Path = pins.FOLDER,
     cache: Path | None = None,
     losses: Sequence[str] = (),
-    tell: Callable[[int, int, str], None] = lambda done, total, what: None,
+    report: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> Examined:
     """Compile every kernel and compare with the pins in ``folder``, or pin them there.
 
     ``targets`` and names in ``kernels`` narrow what is compiled, compared and pinned.
-    ``tell(done, total, what)`` hears of the progress.
+    ``report(done, total, what)`` hears of the progress.
     """
     if importlib.util.find_spec("triton") is None:
         return Examined(UNCHECKED, problem="not checked: Triton isn't installed")
@@ -60,7 +60,7 @@ def examine(
         everything = pins.read(path) if path.is_file() else []
         now = static_matrix.compile_matrix(
             targets, kernels, cache=cache or static_matrix.cache_folder(),
-            workers=len(os.sched_getaffinity(0)), losses=losses, tell=tell,
+            workers=len(os.sched_getaffinity(0)), losses=losses, report=report,
         )  # fmt: skip
     except (pins.PinError, RuntimeError) as error:
         return Examined(DIFFERS, problem=f"error: {error}")

@@ -11,9 +11,9 @@ import gate_cheats
 import pytest
 import torch
 
-from benchmarks.gate import packages, pair, sitting
+from benchmarks.gate import packages, pair, worker
 from benchmarks.gate.decision import Rule
-from benchmarks.gate.sitting import Sitting
+from benchmarks.gate.worker import WorkerRequest
 from marginbench.loss import Shape
 from suites.gate import TimedCase, plan
 
@@ -53,9 +53,9 @@ def measured(plant: str, loss: str = "softmax") -> dict:
     one = case(loss)
     if plant == "no_work_at_all":  # whatever is handed out has to be less work than the case
         one = replace(one, shape=Shape(512, 128, 1000))
-    asked = Sitting((ROOT, ROOT), "screen", (one,), Rule(stage_s=0.3), 1, 0, 1,
+    asked = WorkerRequest((ROOT, ROOT), "screen", (one,), Rule(stage_s=0.3), 1, 0, 1,
                     f"gate_cheats:{plant}" if plant else "")  # fmt: skip
-    return sitting._measure(asked, asked.cases[0], Heard())  # type: ignore[arg-type]
+    return worker._measure(asked, asked.cases[0], Heard())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("loss", ["softmax", "triplet"])

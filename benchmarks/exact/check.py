@@ -60,7 +60,7 @@ def check(
     package: str = "marginbench",
     losses: Sequence[str] | None = None,
     static: bool = True,
-    tell: measuring.Tell = measuring._silent,
+    report: measuring.Report = measuring._silent,
 ) -> ExactOutcome:
     """Measure ``package`` and compare with the pins in ``folder``, or pin them there.
 
@@ -86,7 +86,7 @@ def check(
     if not pin and not by_key(pinned):
         return ExactOutcome(UNCHECKED, problems=problems)
 
-    rows = measuring.measure(package, tell, losses=losses)
+    rows = measuring.measure(package, report, losses=losses)
     before = [row for row in pinned if _chosen(row, losses)]
     unmeasured = _unmeasured(before, rows, pin=pin)
     if not rows:
@@ -104,7 +104,7 @@ def check(
         problems.append("nothing was pinned: what has no figure can't be")
     repinned = [] if base is None else differences(base, pinned, gone=REMOVED)
     outcome = ExactOutcome(code, found, broken, unmeasured, repinned, rows, 0, problems)
-    return _with_static(outcome, pin, base_pins, folder, tell) if static else outcome
+    return _with_static(outcome, pin, base_pins, folder, report) if static else outcome
 
 
 def _version() -> str | None:
@@ -180,10 +180,10 @@ def _broken(rows: Sequence[ExactRow]) -> list[ExactDifference]:
 
 
 def _with_static(
-    outcome: ExactOutcome, pin: bool, base_pins: Path | None, folder: Path, tell: measuring.Tell
+    outcome: ExactOutcome, pin: bool, base_pins: Path | None, folder: Path, report: measuring.Report
 ) -> ExactOutcome:
     """The same with the compiled kernels' registers, spills, shared memory and code beside it."""
-    found = static_check.examine(pin=pin and not outcome.unmeasured, folder=folder, tell=tell)
+    found = static_check.examine(pin=pin and not outcome.unmeasured, folder=folder, report=report)
     repinned = list(outcome.repinned)
     problems = [*outcome.problems, *filter(None, [found.problem])]
     damaged = False

@@ -27,7 +27,7 @@ RECORDED = ("launches", "peak_bytes", "total_bytes")
 AGREEMENT = "agreement"
 NOT_RUN, EXEMPT = "not run", "exempt"
 
-Tell = Callable[[int, int, str], None]
+Report = Callable[[int, int, str], None]
 
 
 def _silent(done: int, total: int, what: str) -> None:
@@ -35,12 +35,12 @@ def _silent(done: int, total: int, what: str) -> None:
 
 
 def measure(
-    package: str = "marginbench", tell: Tell = _silent, *, losses: Collection[str] | None = None
+    package: str = "marginbench", report: Report = _silent, *, losses: Collection[str] | None = None
 ) -> list[ExactRow]:
     """The rows of every loss of a tree, or of the named ones; no key comes twice.
 
     ``package`` is the name that the tree is imported under: another version of it, loaded under
-    another name, is measured with the same cases. ``tell(done, total, what)`` hears of the
+    another name, is measured with the same cases. ``report(done, total, what)`` hears of the
     progress. Of every variant, the contenders that are this tree's own: neither peers, nor what
     torch.compile makes of eager, nor the reference. What fails to be measured is a row whose value
     is None; a size that a contender declares it does not take, one whose value is "not run".
@@ -61,10 +61,10 @@ def measure(
 
     with steady():
         for done, (loss, variant) in enumerate(chosen):
-            tell(done, len(chosen), f"{loss.name}/{variant.name}")
+            report(done, len(chosen), f"{loss.name}/{variant.name}")
             rows += _variant(package, loss, variant)
             gc.collect()
-    tell(len(chosen), len(chosen), "")
+    report(len(chosen), len(chosen), "")
     return rows
 
 

@@ -126,7 +126,7 @@ class Journal:
                 "result", case=case_key(case), provenance=self._provenance(case, row), **fields
             )
 
-    def told(self, case: Case) -> set[tuple[str, str]]:
+    def reported(self, case: Case) -> set[tuple[str, str]]:
         """The contenders and metrics that have a line."""
         return {(key[1], key[2]) for key in self._told if key[0] == case.id}
 

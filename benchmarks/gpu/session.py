@@ -47,7 +47,7 @@ class Session:
     budget: Budget
     command: str
     dry_run: bool
-    tell: Callable[[str], None] = print
+    report: Callable[[str], None] = print
     run_lanes: Run = run_lanes
     watch: telemetry.Watch = field(default_factory=telemetry.Watch)
     notes: Mapping[str, str] = field(default_factory=dict)
@@ -82,14 +82,14 @@ class Session:
 
     def _phase(self, name: str, work: Callable[[], Any]) -> Any:
         """A phase that fails ends itself alone. A full disk ends the session."""
-        self.tell(f"{name}: {self.budget.left:.0f} s left")
+        self.report(f"{name}: {self.budget.left:.0f} s left")
         try:
             return work()
         except OSError:
             raise
         except Exception as error:
             self.problems.append(f"{name}: {type(error).__name__}: {error}")
-            self.tell(self.problems[-1])
+            self.report(self.problems[-1])
             return None
 
     def _begin(self, rates: Mapping[str, Any]) -> None:
@@ -122,7 +122,7 @@ class Session:
                     "rates_protocol": {**facts["protocol"], "gpu": self.watch.take()},
                 }  # fmt: skip
                 for name, rate in facts["rates"].items():
-                    self.tell(f"  {name} {rate:.3g}")
+                    self.report(f"  {name} {rate:.3g}")
             elif event.end and event.reason:
                 found.setdefault("rates_failed", {"all": event.reason})
                 self.problems.append(f"ceilings: {event.reason}")
@@ -189,7 +189,9 @@ class Session:
                 self.counts[event.lane] = self.counts.get(event.lane, 0) + 1
                 of = next(len(lane.cases) for lane in lanes if lane.name == event.lane)
                 note = event.reason or f"{event.seconds:.1f} s"
-                self.tell(f"  {event.lane} {self.counts[event.lane]}/{of} {event.case.id}: {note}")
+                self.report(
+                    f"  {event.lane} {self.counts[event.lane]}/{of} {event.case.id}: {note}"
+                )
 
     def _lane(self, name: str, cases: list[Case], children: int = 1) -> Lane:
         check = name in CHECKERS
@@ -240,7 +242,7 @@ class Session:
         return cells.judged(row, "overflow", found, self.missed)
 
     def _rest(self, case: Case, reason: str) -> list[Row]:
-        return cells.rest(case, self.plan.preset, reason, self.journal.told(case))
+        return cells.rest(case, self.plan.preset, reason, self.journal.reported(case))
 
     def _not_run(self, cases: Iterable[Case], reason: str) -> None:
         for case in cases:
@@ -258,7 +260,7 @@ class Session:
 
     def _conclude(self, checker: str, held: Mapping[str, tuple[Case, list[Row]]]) -> None:
         found, missed = checkers.read_all(self._log(checker))
-        self.tell(f"  {checker}: {found.sentence or f'{found.errors} errors'}")
+        self.report(f"  {checker}: {found.sentence or f'{found.errors} errors'}")
         if missed and checker in checkers.PLANTED and found.errors is not None:
             self.problems.append(f"{checker}: {missed}")
         for case, rows in held.values():

@@ -72,7 +72,7 @@ class Watch:
         self._samples: list[tuple[dict[str, float | None], int | None]] = []
         self._lock, self._over = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
-        self.told = False
+        self.reported = False
 
     def start(self) -> Watch:
         self._thread.start()
@@ -88,7 +88,7 @@ class Watch:
         with self._lock:
             samples, self._samples = self._samples, []
         if not samples:
-            return {"samples": 0} if self.told else {"samples": 0, "nvml": UNTOLD}
+            return {"samples": 0} if self.reported else {"samples": 0, "nvml": UNTOLD}
         found: dict[str, Any] = {"samples": len(samples)}
         for name in _FIGURES:
             values = [figures[name] for figures, _ in samples]
@@ -103,7 +103,7 @@ class Watch:
         with self._open() as (nv, gpu):
             if nv is None:
                 return
-            self.told = True
+            self.reported = True
             while not self._over.is_set():
                 figures = {name: _ask(read, nv, gpu) for name, read in _FIGURES.items()}
                 with self._lock:

@@ -113,7 +113,7 @@ class _Session:
         while not self.queue.over:
             while pool.idle and (job := self.queue.next()) is not None:
                 pool.submit(job)
-            self._tell(pool, Step(self.queue.total, self.queue.done))
+            self._report(pool, Step(self.queue.total, self.queue.done))
             for event in pool.events(_POLL_S):
                 if isinstance(event, workers.Epoch):
                     self.shares[event.job.name] = event.epoch / max(1, event.epochs)
@@ -133,7 +133,7 @@ class _Session:
             self._write(other)
         note = f"{event.seconds:.1f} s" if result.status == "ok" else first_line(result.reason)
         step = Step(self.queue.total, self.queue.done, finished=name, note=note)
-        self._tell(pool, step)
+        self._report(pool, step)
 
     def _write(self, result: TrainingResult) -> None:
         """But for what an earlier session said already: that it is not run, and why."""
@@ -143,7 +143,7 @@ class _Session:
             self.journal.trained(result)
         self.results[result.name] = result
 
-    def _tell(self, pool: workers.Pool, step: Step) -> None:
+    def _report(self, pool: workers.Pool, step: Step) -> None:
         left_s = self.queue.left_s(self.processes, self.shares)
         current = ", ".join(job.name for job in pool.running)
         self.progress(replace(step, current=current, left_s=left_s))

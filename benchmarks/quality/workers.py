@@ -206,11 +206,11 @@ def _work(pipe: Connection, setting: Setting) -> None:
             return
         start = time.monotonic()
 
-        def tell(name: str, epoch: int, epochs: int) -> None:
+        def report(name: str, epoch: int, epochs: int) -> None:
             pipe.send(("epoch", epoch, epochs))
 
         try:
-            result = train(job, setting.out_dir, mirror, tell)
+            result = train(job, setting.out_dir, mirror, report)
         except Exception as error:
             result = not_run(job, f"{type(error).__name__}: {error}")
         if no_mirror:

@@ -41,13 +41,13 @@ SEED = 20_260
 @dataclass(frozen=True)
 class Alarms:
     """Whole-suite verdicts of unchanged code: the shares with a false alarm (any case SLOWER or
-    WRONG: either fails a build), any case FASTER, any UNDECIDED or NOT MEASURED, and any case sent
-    from the screen to a confirmation. Of the first two, a suite in which a case was NOT MEASURED
-    is one only where it has such a case all the same. ``cases``: verdicts of cases."""
+    WRONG: either fails a build), any case FASTER, any INCONCLUSIVE or NOT MEASURED, and any case
+    sent from the screen to a confirmation. The first two leave out a suite in which a case was NOT
+    MEASURED, unless it has such a case all the same. ``cases``: verdicts of cases."""
 
     slower: Share
     faster: Share
-    undecided: Share
+    inconclusive: Share
     flagged: Share
     cases: dict[str, int]
 
@@ -98,7 +98,7 @@ def _counted(suites: list[tuple[list[str], bool]]) -> Alarms:
     cases = Counter(word for words, _ in suites for word in words)
     return Alarms(
         share("SLOWER", "WRONG"), share("FASTER"),
-        share("UNDECIDED", "NOT MEASURED", whole=False),
+        share("INCONCLUSIVE", "NOT MEASURED", whole=False),
         Share(sum(confirmed for _, confirmed in suites), len(suites)), dict(sorted(cases.items())),
     )  # fmt: skip
 
