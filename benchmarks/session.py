@@ -25,7 +25,7 @@ from .rows import Row, not_run
 
 FINE, FAILED, NOT_MEASURED, INTERRUPTED = 0, 1, 3, 130
 _LEAST_SHARE = 0.2
-# Before this many expected seconds are behind, they say nothing about the rest.
+# Until this many expected seconds are done, they say nothing about the rest.
 _ENOUGH_S = 5.0
 
 
@@ -58,7 +58,7 @@ class Outcome:
 
 
 def plain(step: Step) -> None:
-    """A line for each case, for where there is no terminal."""
+    """Prints a line for each case; used without a terminal."""
     if step.finished:
         print(f"{step.done}/{step.total}  {step.finished}  {step.note}", flush=True)
 
@@ -75,7 +75,7 @@ def run(
     training: Collection[str] | None = None,
     progress: Progress = plain,
 ) -> Outcome:
-    """Measures what of the cases is not in ``out_dir`` yet, cheap information first.
+    """Measures the cases that are not in ``out_dir`` yet, cheap information first.
 
     ``contenders`` narrows them (eager stays); ``training`` names the losses to train with, None
     for no training. Raises RecordError where the record file is damaged or held by another run.
@@ -208,8 +208,8 @@ class _Session:
         return min(self._left_and_room_s()) + self.reserved_s
 
     def _seconds_per_case(self) -> float:
-        """The preset's, or less where the rest would not fit into the budget otherwise: fewer
-        rounds of every case tell more than none of the last."""
+        """The preset's, or less if the rest would not fit into the budget otherwise: fewer rounds
+        of every case say more than none of the last."""
         left, room = self._left_and_room_s()
         share = min(1.0, room / left) if left else 1.0
         return self.preset.seconds_per_case * max(_LEAST_SHARE, share)

@@ -17,7 +17,7 @@ REPIN = "marginbench static --pin"
 
 @dataclass(frozen=True)
 class Examined:
-    """What came of it. ``differences`` from the pins (while pinning: what they changed by);
+    """The outcome. ``differences`` from the pins (while pinning: the changes of the pins);
     ``broken`` rules; ``compiled`` how many kernels; ``path`` of the pins. ``problem`` says why
     nothing was compared."""
 
@@ -42,7 +42,7 @@ def examine(
     """Compile every kernel and compare with the pins in ``folder``, or pin them there.
 
     ``targets`` and names in ``kernels`` narrow what is compiled, compared and pinned.
-    ``report(done, total, what)`` hears of the progress.
+    ``report(done, total, what)`` is called with the progress.
     """
     if importlib.util.find_spec("triton") is None:
         return Examined(UNCHECKED, problem="not checked: Triton isn't installed")
@@ -75,13 +75,13 @@ def examine(
         return Examined(code, len(now), found, wrong, path)
     replaced = {pins.key(row) for row in before}
     pins.write(path, [*(row for row in everything if pins.key(row) not in replaced), *now])
-    # What was pinned is now all known; what may never be remains.
+    # All that is pinned is known now; what is never allowed remains.
     wrong = pins.breaks(now, now)
     return Examined(DIFFERS if wrong else SAME, len(now), found, wrong, path)
 
 
 def chosen(row: pins.Row, targets: Sequence[str], kernels: Sequence[str]) -> bool:
-    """Whether what narrows the command leaves this row in."""
+    """Whether the command's filters include this row."""
     return row["target"] in targets and (
         not kernels or any(name in row["kernel"] for name in kernels)
     )

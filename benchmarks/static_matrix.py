@@ -83,8 +83,8 @@ def compile_matrix(
 
 @contextlib.contextmanager
 def _workers(count: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
-    """Processes that compile as if nothing were set, into a cache of Triton's that is thrown away:
-    it would grow by hundreds of megabytes."""
+    """Processes that compile without Triton's environment variables, into a temporary cache of
+    Triton's: the user's would grow by hundreds of megabytes."""
     kept = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="marginbench-") as folder:
         for name in kept:

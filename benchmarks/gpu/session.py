@@ -1,9 +1,9 @@
 """One GPU session: ceilings, then every check side by side, then the timing with nothing beside it.
 
-The budget counts from the session's first second. Checks get at most `CHECKING` of it and give
-back what they don't use; timing has the rest, and what of its plan does not fit is dropped from
-the end, each case with a line that says so. Every line is written when it is known; a session that
-was killed, or ran out of time, goes on in the same folder with what is missing.
+The budget counts from the session's first second. Checks get at most `CHECKING` of it and give back
+what they don't use; timing gets the rest, and cases of its plan that don't fit are dropped from the
+end, each with a line that says so. Every line is written as soon as it is known; a session that was
+killed, or ran out of time, continues in the same folder with what is missing.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from .lanes import run as run_lanes
 FINE, FAILED, NOT_MEASURED, INTERRUPTED = 0, 1, 3, 130
 # Children that check, and those that compile ahead; a core each, two left for this process.
 _CHECKERS_AT_ONCE, _FILLERS = 8, 4
-# A sanitizer that is killed says nothing: no case is begun that might not end in time.
+# A sanitizer that is killed reports nothing, so no case is begun that might not end in time.
 _LEAST_S = {"memcheck": 12.0, "racecheck": 12.0, "speed": 5.0}
-# By checker and case: the rows that wait for the checker's last word.
+# By checker and case: the rows that wait for the checker's final result.
 Held = dict[str, dict[str, tuple[Case, list[Row]]]]
 Run = Callable[..., Iterator[Event]]
 
 
 @dataclass
 class Session:
-    """``run`` makes the events of lanes; a test puts its own there."""
+    """``run_lanes`` makes the events of lanes; a test replaces it."""
 
     plan: Plan
     journal: Journal
@@ -81,7 +81,7 @@ class Session:
         return FINE if self.journal.measured else NOT_MEASURED
 
     def _phase(self, name: str, work: Callable[[], Any]) -> Any:
-        """A phase that fails ends itself alone. A full disk ends the session."""
+        """A phase that fails ends only itself. A full disk ends the session."""
         self.report(f"{name}: {self.budget.left:.0f} s left")
         try:
             return work()
@@ -132,7 +132,7 @@ class Session:
         return [case for case in cases if case.id not in self.journal.ended]
 
     def _checks(self) -> None:
-        """Agreement, overflow and both sanitizers at once; beside them what will be timed is
+        """Agreement, overflow and both sanitizers at once; meanwhile, what will be timed is
         compiled. None of it is timed."""
         cores = max(1, (os.cpu_count() or 1) - 2)
         children = 1 if self.dry_run else min(_CHECKERS_AT_ONCE, cores)
@@ -177,7 +177,7 @@ class Session:
             self._write(event, {"gpu": self.watch.take()} if timed else {})
 
     def _missing(self) -> None:
-        """What a phase that failed left without a line."""
+        """A line for each case that a failed phase left without one."""
         done = self.journal.ended | self.journal.ended_now
         left = [case for case in self.plan.cases if case.id not in done]
         self._not_run(left, f"not reached: {'; '.join(self.problems) or 'its phase ended early'}")
@@ -250,7 +250,7 @@ class Session:
             self.journal.end_case(case, 0.0)
 
     def _hold(self, event: Event, held: Held) -> None:
-        """A sanitizer's rows wait for its last word, which it says when its process ends."""
+        """Holds a sanitizer's rows until its result, which comes when its process ends."""
         case = event.case
         assert case is not None
         rows = [Row(**fields) for fields in event.rows]
@@ -271,8 +271,8 @@ class Session:
 
 @contextmanager
 def _caches() -> Iterator[dict[str, str]]:
-    """Empty caches that all children of the session share, so that what one has compiled the
-    next one finds."""
+    """Empty caches that all children of the session share, so that none compiles what another has
+    compiled."""
     folder = tempfile.mkdtemp(prefix="marginbench-gpu-")
     try:
         yield {

@@ -1,8 +1,8 @@
 """Runs a plan of trainings in parallel, and writes each as it ends.
 
-It can be killed at any moment: what has ended is in the record, and what was under way goes on
-from its own checkpoint. What was not run (a dataset is missing, a worker was killed) is tried
-again when the run is gone on with.
+It can be killed at any moment: what has ended is in the record, and what was running continues from
+its own checkpoint. What was not run (a dataset is missing, a worker was killed) is tried again when
+the run is resumed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .planning import Asked, Plan
 from .queueing import Queue, failed
 
 FINE, FAILED, NOT_POSSIBLE, INTERRUPTED = 0, 1, 3, 130
-# No failure of a store: who installs no mlflow wants none.
+# Not a failure of a store: without mlflow installed, none is wanted.
 NO_MLFLOW = "mlflow is not installed"
 _POLL_S = 1.0
 
@@ -58,7 +58,7 @@ def run(
     progress: Progress = plain,
     train: str = workers.TRAIN,
 ) -> Outcome:
-    """Trains what of the plan is not in ``out_dir`` yet.
+    """Trains the part of the plan that is not in ``out_dir`` yet.
 
     ``processes`` train side by side (0: one a core; one alone on a GPU). Raises RecordError where
     the record is damaged or held by another run, or no process can be started.
@@ -136,10 +136,10 @@ class _Session:
         self._report(pool, step)
 
     def _write(self, result: TrainingResult) -> None:
-        """But for what an earlier session said already: that it is not run, and why."""
+        """Unless an earlier session recorded that it is not run, for the same reason."""
         before = self.results.get(result.name)
-        told = before and (before.status, before.reason) == (result.status, result.reason)
-        if not (told and result.status == "not_run"):
+        known = before and (before.status, before.reason) == (result.status, result.reason)
+        if not (known and result.status == "not_run"):
             self.journal.trained(result)
         self.results[result.name] = result
 
