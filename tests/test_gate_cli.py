@@ -102,7 +102,7 @@ def test_an_interrupted_gate_has_a_code_of_its_own(monkeypatch, tmp_path: Path):
     assert done.exit_code == 130
 
 
-def test_a_second_gate_is_told_and_no_pass(monkeypatch):
+def test_a_second_gate_is_refused_and_no_pass(monkeypatch):
     @contextmanager
     def alone():
         raise trees.Busy("another gate is running in this clone")

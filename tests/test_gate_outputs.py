@@ -24,7 +24,7 @@ from reports.gate import benchmark_json, junit, markdown, reading, terminal, wor
 
 
 def test_no_form_needs_torch():
-    """The outcome of a gate can be told on a machine that could not run it."""
+    """The outcome of a gate can be shown on a machine that could not run it."""
     code = "import reports.gate.write, sys; assert not {'torch', 'triton'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -57,7 +57,7 @@ def test_an_older_record_s_verdict_has_today_s_name(tmp_path):
     assert [row.verdict for row in reading.load(path).rows()] == ["INCONCLUSIVE"]
 
 
-def test_a_killed_gate_can_be_looked_into_but_is_told_by_no_form(tmp_path):
+def test_a_killed_gate_can_be_looked_into_but_no_form_shows_it(tmp_path):
     run = reading.load(written(tmp_path, lines()[:6]), unfinished=True)
     assert run.end is None and run.verdicts
     for form in (terminal.text, markdown.render, junit.render, benchmark_json.render):

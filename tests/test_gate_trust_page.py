@@ -1,4 +1,4 @@
-"""The page of the gate's trial: damage is told, targets come first, everything is there twice."""
+"""The page of the gate's trial: damage is reported, targets come first, all is there twice."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_told(damage: str, folder: Path, tmp_path: Path):
+def test_damage_is_reported(damage: str, folder: Path, tmp_path: Path):
     change, message = DAMAGE[damage]
     (tmp_path / "trust.jsonl").write_text("".join(change(_lines(folder))))
     with pytest.raises(RecordError, match=message):
@@ -102,7 +102,7 @@ def test_damage_is_told(damage: str, folder: Path, tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["trust.jsonl"]
 
 
-def test_a_damaged_archive_and_none_are_told(folder: Path, tmp_path: Path):
+def test_a_damaged_archive_and_none_are_reported(folder: Path, tmp_path: Path):
     with pytest.raises(RecordError, match="found neither"):
         page.build(tmp_path)
     whole = lzma.compress((folder / "trust.jsonl").read_bytes())

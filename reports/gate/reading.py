@@ -15,7 +15,7 @@ from benchmarks.records import RecordError
 WORSE = ("SLOWER", "WRONG")
 UNKNOWN = ("INCONCLUSIVE", "NOT MEASURED")
 _ORDER = (*WORSE, *UNKNOWN, "FASTER", "EQUIVALENT")
-MEANING = {0: "no regression", 1: "regression", 2: "wrong usage", 3: "could not measure"}
+MEANING = {0: "no regression", 1: "regression", 2: "bad usage", 3: "inconclusive or not measured"}
 _AGAIN = "run the gate again: make gate"
 _LOST = "it vanished: the base has it, the candidate has not, and no list says that it was to go"
 

@@ -16,7 +16,7 @@ from benchmarks.records import RecordError
 
 from .reading import GateRun
 
-# Reached by the groups; the others are told by the processes that took them.
+# These follow from the groups; the others come from the processes that took them.
 _DECIDED = ("SLOWER", "FASTER", "EQUIVALENT", "INCONCLUSIVE")
 _ROUNDING = 1e-9
 

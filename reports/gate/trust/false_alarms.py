@@ -16,8 +16,7 @@ The same again with base and candidate of each group swapped by a coin. Then not
 left, the hypothesis holds exactly, and what remains is the rule's own error on these tails.
 
 Replayed verdicts share their raw groups, so they are not independent; their bound says how well
-the replay is known, not how well the machine is. `spreads` says how much
-lasts.
+the replay is known, not how well the machine is. `spreads` says how much lasts.
 """
 
 from __future__ import annotations
@@ -91,9 +90,9 @@ def live(trust: Trust, load: str) -> Alarms:
 def _counted(suites: list[tuple[list[str], bool]]) -> Alarms:
     def share(*any_of: str, whole: bool = True) -> Share:
         found = [not set(any_of).isdisjoint(words) for words, _ in suites]
-        told = [hit or not whole or "NOT MEASURED" not in words
+        known = [hit or not whole or "NOT MEASURED" not in words
                 for hit, (words, _) in zip(found, suites, strict=True)]  # fmt: skip
-        return Share(sum(found), sum(told))
+        return Share(sum(found), sum(known))
 
     cases = Counter(word for words, _ in suites for word in words)
     return Alarms(
