@@ -5,8 +5,8 @@ atomic), whatever a kernel calls: masked or not, through block pointers or descr
 stands in for those four. A tensor is passed to a kernel not under its address but under one with a
 tag in the high bits, which pointer arithmetic carries along; so each lane's argument is known, and
 a lane that strays from x into w is found though w is there. The gaps between the rows of a strided
-view belong to nobody. A lane outside is counted and sent to a spare byte, so that nothing is harmed
-and the launch goes on; at its end `OutOfBounds` is raised with all that was found.
+view belong to no element. A lane outside is counted and sent to a spare byte, so that nothing is
+harmed and the launch continues; at its end `OutOfBounds` is raised with all that was found.
 
     with checked() as watch:
         loss(x, y, ...)          # raises OutOfBounds

@@ -50,7 +50,7 @@ _SECONDS = 14.0
 def gate(**options: Any) -> None:
     """Is the working tree slower, larger or less exact than a base?
 
-    Exact figures (bytes, counts, registers, machine code) are held against the pinned ones. Times
+    Exact figures (bytes, counts, registers, machine code) are compared with the pinned ones. Times
     are compared with the base's, both versions loaded in one process, until each case is SLOWER,
     FASTER, EQUIVALENT or its time is spent (INCONCLUSIVE).
 
