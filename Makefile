@@ -19,6 +19,8 @@ TORCH := 2.13.0
 TRITON := 3.7.1
 VENV := .venv
 BIN := $(VENV)/bin
+# An environment of its own for `make test-oldest`.
+OLDEST := .venv-oldest
 # The lock pins every version of every extra; a target installs only the extras that it needs.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(PIP_ARGS)
 
@@ -43,7 +45,7 @@ FONTS := aoyagi-kouzan-t aoyagi-soseki arphic-bkai00mp arphic-bsmi00lp arphic-gb
   yozvox-yozfont-standard-kana
 DATA_PACKAGES := dataset-fashion-mnist fontconfig $(FONTS:%=fonts-%)
 
-.PHONY: help pdf picture chromium bench bench-fast quality quality-full ui publish verify gate gate-trust test static sanitize mutants lint format report history list data doctor lock clean
+.PHONY: help pdf picture chromium bench bench-fast quality quality-full ui publish verify gate gate-trust test test-oldest static sanitize mutants lint format report history list data doctor lock clean
 
 help:  ## list the targets, a line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +107,10 @@ doctor: $(VENV)/.bench  ## what this machine can measure, and why not
 test: $(VENV)/.test  ## install what the tests need and run them
 	$(BIN)/python -m pytest -rs -n $(TEST_WORKERS) --dist loadfile $(ARGS)
 
+test-oldest: $(OLDEST)/.ready  ## the library's own tests with the oldest torch and Triton that it takes
+	cd kernels/tests && MARGINBENCH_TEST_SEED=$${MARGINBENCH_TEST_SEED:-$$(python3 ../../tests/seeding.py)} \
+	  $(CURDIR)/$(OLDEST)/bin/python -m pytest -c ../pyproject.toml --rootdir=. -q -rs -n $(TEST_WORKERS) $(ARGS) .
+
 static: $(VENV)/.test  ## are the kernels compiled as pinned; ARGS=--pin pins what they are now
 	$(BIN)/marginbench static $(ARGS)
 
@@ -132,7 +138,7 @@ lock: $(VENV)/.lock  ## make requirements.lock anew from pyproject.toml
 	sed -i -E -e '1i # Every version of every extra, made by `make lock`. Used as a constraint: extras choose what is installed.' -e 's/^(torch==[0-9.]+)\+[a-z0-9.]+/\1/' -e '/^nvidia-cutlass/!{/^(nvidia-(c|n)|cuda-)/d}' requirements.lock
 
 clean:  ## remove the environment and what tools left; records and reports stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks *.egg-info
+	rm -rf $(VENV) $(OLDEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks *.egg-info
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0])'
@@ -142,6 +148,13 @@ $(VENV)/.bench: pyproject.toml kernels/pyproject.toml requirements.lock | $(VENV
 	$(TORCH_BUILD)
 	$(LIBRARY)
 	$(INSTALL) --editable ./kernels --editable '.[quality,$(PEERS)]'
+	@touch $@
+
+$(OLDEST)/.ready: kernels/pyproject.toml kernels/oldest.txt | $(VENV)/bin/python
+	$(VENV)/bin/python -m venv $(OLDEST)
+	$(OLDEST)/bin/python .ci/which_torch.py --pinned kernels/oldest.txt $(PIP_ARGS)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) \
+	  --constraint kernels/oldest.txt --editable ./kernels numpy pytest pytest-timeout pytest-xdist
 	@touch $@
 
 $(VENV)/.history: pyproject.toml kernels/pyproject.toml requirements.lock | $(VENV)/bin/python

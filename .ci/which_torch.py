@@ -1,9 +1,10 @@
 """Takes the CPU build of torch on a machine without an NVIDIA GPU, or says how to get it.
 
-``python .ci/which_torch.py [PIP ARGUMENTS]``, before `make` installs anything. On Linux the default
-build of torch brings gigabytes of CUDA libraries, which a machine without an NVIDIA GPU can't use.
-Where the package index at hand has the CPU build of the very version that requirements.lock pins,
-it is installed here, and what follows keeps it. Otherwise what is about to be downloaded is said.
+``python .ci/which_torch.py [--pinned FILE] [PIP ARGUMENTS]``, before `make` installs anything. On
+Linux the default build of torch brings gigabytes of CUDA libraries, which a machine without an
+NVIDIA GPU can't use. Where the package index at hand has the CPU build of the very version that
+requirements.lock (or FILE) pins, it is installed here, and what follows keeps it. Otherwise it says
+what is about to be downloaded.
 
 Needs the standard library alone; always ends with exit code 0: whatever fails here, the
 installation that follows says it better.
@@ -59,7 +60,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    version = locked()
+    path = LOCK
+    if list(arguments[:1]) == ["--pinned"]:
+        path, arguments = Path(arguments[1]), arguments[2:]
+    version = locked(path)
     if not version or not concerned() or installed(version):
         return
     configured = run("config", "list").stdout

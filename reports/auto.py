@@ -11,13 +11,15 @@ from __future__ import annotations
 import itertools
 import math
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import record_files
 
-from . import reading
+from . import comparison, reading, units
+from .statistics import Interval
 
 PUBLISHED = Path(__file__).resolve().parent / "published" / "xeon-2-cores"
 THREE = ("eager", "tiled", "triton")
@@ -62,14 +64,36 @@ def _cheapest(points: list[tuple[int, float]]) -> int:
     return round(best / digit) * digit
 
 
-def within(cases: Sequence[reading.Measured]) -> list[tuple[str, float]]:
-    """Each case of the suite auto, and auto's time over the best of the three."""
+@dataclass(frozen=True)
+class Held:
+    """auto in one case: its time over that of the best of the three, by rounds of one run."""
+
+    case: str
+    best: str
+    ratio: Interval
+
+    @property
+    def state(self) -> str:
+        """By the whole 95% interval; by no interval nothing is decided."""
+        if self.ratio.high is not None and self.ratio.high <= 1 + WITHIN:
+            return "within"
+        if self.ratio.low is not None and self.ratio.low > 1 + WITHIN:
+            return "beyond"
+        return "inconclusive"
+
+
+def held(cases: Sequence[reading.Measured]) -> list[Held]:
+    """Each case of the suite auto, against the best of the three."""
     found = []
     for measured in cases:
         taken = times(measured)
-        three = [taken[name] for name in THREE if name in taken]
-        if measured.case.suite == "auto" and "auto" in taken and three:
-            found.append((measured.case.id, taken["auto"] / min(three)))
+        three = [name for name in THREE if name in taken]
+        if measured.case.suite != "auto" or "auto" not in taken or not three:
+            continue
+        best = min(three, key=taken.__getitem__)
+        ratio = comparison.ratio(measured, "both_time_s", "auto", best)
+        if ratio is not None:
+            found.append(Held(measured.case.id, best, ratio))
     return found
 
 
@@ -81,13 +105,17 @@ def main() -> None:
     cases = reading.load(path).cases
     for loss, size in tiled_from(cases).items():
         print(f"{loss}: tiled from {size:,} logits on")
-    ratios = within(cases)
-    for case, ratio in ratios:
-        print(f"{ratio:6.3f}  {case}")
-    if ratios:
-        near = sum(ratio <= 1 + WITHIN for _, ratio in ratios)
-        best = f"within {WITHIN:.0%} of the best of {', '.join(THREE)}"
-        print(f"{best}: {near} of {len(ratios)} cases")
+    found = held(cases)
+    for one in found:
+        print(f"{one.ratio.estimate:6.3f} {units.bounds(one.ratio):16} {one.best:6} {one.case}")
+    if found:
+        states = Counter(one.state for one in found)
+        near = sum(one.ratio.estimate <= 1 + WITHIN for one in found)
+        print(
+            f"within {WITHIN:.0%} of the best of {', '.join(THREE)}: {near} of {len(found)} cases; "
+            f"by their 95% intervals {states['within']} within, {states['beyond']} beyond, "
+            f"{states['inconclusive']} inconclusive"
+        )
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def plan(preset: Preset, device: str, seed: int) -> list[Case]:
 def automatic(preset: Preset, device: str, seed: int) -> list[Case]:
     """The suite ``auto``: each timed case of a loss, for its times alone."""
     return [
-        replace(case, suite=AUTO, measures=("agreement", "speed"), compile=False, interpret=False)
+        replace(case, suite=AUTO, measures=("speed",), compile=False, interpret=False)
         for case in _speed(preset, device, seed)
         if catalogue.get(case.loss).variant(case.variant).output == "loss"
     ]

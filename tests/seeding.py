@@ -15,3 +15,7 @@ def seed_of(project: pathlib.Path) -> str:
     except (OSError, subprocess.CalledProcessError):
         return str(random.SystemRandom().randrange(2**31))
     return str(int(found[:8], 16) % 2**31)
+
+
+if __name__ == "__main__":
+    print(seed_of(pathlib.Path(__file__).resolve().parent.parent))

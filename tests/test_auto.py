@@ -14,6 +14,7 @@ from benchmarks import record_files
 from marginbench import catalogue
 from marginbench.implementations import automatic
 from reports import auto, reading
+from reports.statistics import Interval
 from suites import presets, selection
 from suites.cases import compared
 
@@ -97,5 +98,18 @@ def test_a_small_run_of_it_is_measured_and_read(tmp_path: Path):
     assert done.exit_code == 0, done.output
     path = record_files.find(tmp_path / "run")
     assert path is not None
-    ((told, ratio),) = auto.within(reading.load(path).cases)
-    assert told == case and ratio > 0
+    (held,) = auto.held(reading.load(path).cases)
+    assert held.case == case and held.ratio.estimate > 0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "state"),
+    [
+        (0.9, 1.05, "within"),
+        (1.051, 1.2, "beyond"),
+        (1.0, 1.051, "inconclusive"),  # the interval holds both
+        (None, None, "inconclusive"),  # too few rounds for one
+    ],
+)
+def test_a_case_is_within_or_beyond_by_its_whole_interval(low, high, state: str):
+    assert auto.Held("a case", "eager", Interval(1.0, low, high, 5)).state == state

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import gate_cheats
 import pytest
 import torch
 
-from benchmarks.gate import packages, pair, worker
+from benchmarks.gate import packages, pair, validity_checks, worker
 from benchmarks.gate.decision import Rule
 from benchmarks.gate.worker import WorkerRequest
 from marginbench.loss import Shape
@@ -77,3 +79,24 @@ def test_a_patched_clock_does_not_time_anything(monkeypatch):
     monkeypatch.setattr(time, "perf_counter_ns", lambda: 0)
     made = pair.Pair(case(), (packages.BASE, packages.CANDIDATE), 0)
     assert made.call(made.sides[1]) > 0
+
+
+@pytest.mark.parametrize(("busy", "caught"), [((3,), False), ((0, 2, 4), True)])
+def test_one_stolen_processor_is_no_work_put_off(busy, caught: bool, monkeypatch):
+    """A virtual machine that loses its processor counts that as the process's own time."""
+    clock, calls = [0], []
+
+    class Called:
+        def call(self, side) -> int:
+            clock[0] += 2_000_000
+            return calls.append(None) or 0
+
+    def slept(_: float) -> None:
+        clock[0] += 10_000_000 if len(calls) - 1 in busy else 50_000
+
+    monkeypatch.setattr(validity_checks.time, "process_time_ns", lambda: clock[0])
+    monkeypatch.setattr(validity_checks.time, "sleep", slept)
+    side = SimpleNamespace(name="candidate")
+    with pytest.raises(pair.Wrong, match="works on") if caught else contextlib.nullcontext():
+        validity_checks._finishes_in_time(Called(), side)  # type: ignore[arg-type]
+    assert len(calls) == 5

@@ -251,7 +251,7 @@ def test_apart_a_process_gives_each_case_a_time():
     cases = tuple(session.plan("smoke", "cpu")[:2])
     got = apart._ask(apart.Alone(ROOT, cases, 0, 1))
     assert set(got) == {case.id for case in cases}
-    assert all(isinstance(value, int) and value > 0 for value in got.values())
+    assert all(isinstance(value, int) and value > 0 for value in got.values()), got
 
 
 def test_the_second_process_loads_the_candidate_first():

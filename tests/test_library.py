@@ -7,9 +7,11 @@ import doctest
 import importlib
 import inspect
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -131,6 +133,13 @@ def test_it_imports_nothing_but_torch_and_triton():
             else:
                 continue
             assert names <= allowed, f"{path.relative_to(ROOT)}: {names - allowed}"
+
+
+def test_the_oldest_versions_that_are_tested_are_those_that_are_asked_for():
+    asked = tomllib.loads((KERNELS / "pyproject.toml").read_text())["project"]["dependencies"]
+    lowest = {re.sub(r">=([\d.]+).*", r"==\1.0", line) for line in asked}
+    lines = (KERNELS / "oldest.txt").read_text().splitlines()
+    assert {line for line in lines if not line.startswith("#")} == lowest
 
 
 @pytest.fixture(scope="module")

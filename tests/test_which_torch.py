@@ -76,6 +76,11 @@ def test_otherwise_the_size_is_said_with_the_way_around_it(machine: Machine):
     assert "2.5 GB" in said and f'make TARGET PIP_ARGS="--extra-index-url {INDEX}"' in said
 
 
+def test_another_file_may_pin_the_version(machine: Machine):
+    _, [call] = machine.run("--pinned", str(ROOT / "kernels" / "oldest.txt"), "--pre", has=True)
+    assert call[-1] == "torch==2.11.0+cpu" and "--pre" in call and "--pinned" not in call
+
+
 def test_with_an_nvidia_gpu_nothing_is_done(machine: Machine):
     found = machine.folder / "bin" / "nvidia-smi"
     found.write_text("#!/bin/sh\n")

@@ -57,7 +57,9 @@ class _HalfSquaredDistance(torch.autograd.Function):
         looked_at = dtype == torch.float32 and not static_shapes(x_BD)
         if looked_at and not in_range(squared_B, short=True):
             squared_B = _distances(x_BD, y_B, centers_CD).square_()
-        terms_B = (squared_B / 2).to(dtype)
+        terms_B = squared_B / 2
+        if terms_B.dtype != dtype:  # a cast that casts nothing loses torch 2.11's compiled gradient
+            terms_B = terms_B.to(dtype)
         if squared_B.dtype == torch.float64:
             check_held("embeddings", terms_B, lambda: squared_B.amax().sqrt())
         return terms_B
