@@ -15,14 +15,14 @@ from .truth import Truth, elements
 from .verdict import Verdict
 
 TIMED_REDUCTION = "mean"
-# Where the reference goes through more elements than this, only the reduction that is timed is
-# compared beside the timing: the three differ in the last step alone, and the agreement suite
-# compares all of them on smaller sizes.
+# Where the reference goes through more elements than this, a timed case compares only the reduction
+# that is timed: the three differ in the last step alone, and the agreement suite compares all of
+# them at smaller sizes.
 ALL_REDUCTIONS_ELEMENTS = 1_000_000
 
 
 def reductions(subject: Subject, *, every: bool) -> tuple[str, ...]:
-    """The reductions to compare at this size; ``every`` compares all, whatever it takes."""
+    """The reductions to compare at this size; ``every`` compares all of them at any size."""
     declared = subject.variant.reductions
     if not subject.differentiable:
         return (TIMED_REDUCTION,)
@@ -32,7 +32,7 @@ def reductions(subject: Subject, *, every: bool) -> tuple[str, ...]:
 
 
 def metrics(subject: Subject) -> tuple[str, ...]:
-    """What agreement is told in for this kind of output."""
+    """The metrics of agreement for this kind of output."""
     if subject.variant.output == "indices":
         return ("index_mismatches", "index_regret")
     return ("relative_error", "error_over_eager")
@@ -50,12 +50,13 @@ def measure(
     truths: dict[str, Truth] | None = None,
     mode: str = "",
 ) -> list[Row]:
-    """Rows of every candidate that has a callable; the others are the caller's.
+    """Rows of every candidate that has a callable; the caller handles the others.
 
     ``every`` asks for all reductions, however large the case, ``only`` for one; ``eager`` is the
-    base of comparison if it is not among the candidates; ``truths`` holds by reduction what the
-    caller has already, and gets the rest; ``mode`` is put on each row: the interpreter's, for one.
-    A contender that fails, changes its inputs or gives nonsense takes only its own rows.
+    base of comparison if it is not among the candidates; ``truths`` holds, by reduction, what
+    the caller has computed already, and receives the rest; ``mode`` is recorded with each row (such
+    as the interpreter's). A contender that fails, changes its inputs or returns nonsense loses only
+    its own rows.
     """
     rows: list[Row] = []
     base = eager or next(c for c in candidates if c.name == BASE)
@@ -86,7 +87,7 @@ def measure(
 
 
 def _skips(candidate: Candidate, reduction: str) -> bool:
-    """Each reduction would be compiled anew: the one that is timed has to do."""
+    """Each reduction would be compiled separately, so only the timed one is compared."""
     return candidate.contender.compiled and reduction != TIMED_REDUCTION
 
 
@@ -142,7 +143,7 @@ Snapshot = dict[str, tuple[Tensor, int]]
 
 
 def snapshot(inputs: Inputs) -> Snapshot:
-    """Copies of the inputs, and the version that torch counts in-place changes by."""
+    """Copies of the inputs, and torch's counters of in-place changes."""
     return {
         name: (tensor.detach().clone(), tensor._version)
         for name, tensor in inputs.tensors.items()

@@ -56,8 +56,8 @@ class WallClock:
 class CudaClock:
     """CUDA events around each pass, after a write that leaves nothing of the inputs in L2.
 
-    The write keeps the device busy while the host queues the call's kernels, so that launching
-    them is not what is timed.
+    The write keeps the device busy while the host queues the call's kernels, so that launching them
+    is not timed.
     """
 
     protocol: ClassVar[dict[str, str]] = {
@@ -101,7 +101,7 @@ def for_device(device: str) -> Clock:
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Collect garbage now, and not while something is timed."""
+    """Collects garbage now, so that it is not collected while something is timed."""
     gc.collect()
     was_on = gc.isenabled()
     gc.disable()

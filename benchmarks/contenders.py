@@ -32,11 +32,11 @@ def candidates(
     interpreted: bool = False,
     data: str = "",
 ) -> list[Candidate]:
-    """Every contender but the reference, eager first; ``only`` narrows them, eager stays; ``data``
-    names the case's.
+    """Every contender but the reference, eager first; ``only`` narrows them but keeps eager;
+    ``data`` is the case's kind of data.
 
-    ``interpreted`` asks what Triton's interpreter can do instead: contenders that need CUDA are
-    taken on the CPU if they declare themselves interpretable.
+    With ``interpreted``, contenders that need CUDA run on the CPU in Triton's interpreter if they
+    declare themselves interpretable.
     """
     found = []
     for contender in subject.variant.contenders:
@@ -60,7 +60,7 @@ def unavailable(
     compile: bool = True,
     interpreted: bool = False,
 ) -> str:
-    """Why the contender does not run at this size, dtype and device; empty where it does."""
+    """Why the contender does not run at this size, dtype and device; empty if it does."""
     for need in contender.needs:
         if need == "cuda" and interpreted and contender.interpretable:
             continue
@@ -85,7 +85,7 @@ def is_peer(contender: Contender) -> bool:
 
 
 def unfit(contender: Contender, data: str) -> str:
-    """Why the contender is not held to data of this kind; empty where it is."""
+    """Why the contender is not compared on data of this kind; empty if it is."""
     if data not in stress.KINDS:
         return ""
     return _ORDINARY if is_peer(contender) else contender.unfit.get(data, "")
@@ -94,7 +94,7 @@ def unfit(contender: Contender, data: str) -> str:
 def _load(subject: Subject, contender: Contender) -> Candidate:
     try:
         function = subject.loss.resolve(contender.entry)
-    except Exception as error:  # its own file fails to import: its own cells alone
+    except Exception as error:  # its file fails to import: only its own cells are lost
         return Candidate(contender, None, explain(error))
     return Candidate(contender, compiled(function) if contender.compiled else function)
 
@@ -115,9 +115,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def compilation() -> dict[str, int]:
-    """What came of the last `compiled` once it was called: graphs, how often one was broken up,
-    and how many functions this process had compiled before (the first pays for torch's imports).
-    """
+    """Of the last `compiled` function, once it was called: graphs, graph breaks, and how many
+    functions this process had compiled before (the first pays for torch's imports)."""
     import torch
 
     counters = torch._dynamo.utils.counters
@@ -130,7 +129,7 @@ def compilation() -> dict[str, int]:
 
 @contextlib.contextmanager
 def cold_caches() -> Iterator[None]:
-    """Empty caches of their own for torch.compile and Triton, so that a first call is a first."""
+    """Empty caches for torch.compile and Triton, so that a first call really is the first."""
     folder = tempfile.mkdtemp(prefix="marginbench-")
     names = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
     before = {name: os.environ.get(name) for name in names}

@@ -1,4 +1,4 @@
-"""Reads compiled code: the instructions of a kernel, what classes they are of, and their hash.
+"""Reads compiled code: the instructions of a kernel, their classes and their hash.
 
 NVIDIA's disassembler takes a third of a second to start and a hundredth for a kernel, so the code
 of many kernels is handed to it in one file.
@@ -64,7 +64,7 @@ def disassemble(codes: Sequence[bytes], tool: Path, architecture: str) -> list[l
 
 
 def split(listing: str, lengths: Sequence[int]) -> list[list[str]]:
-    """The instructions of a listing of kernels that lie one behind the other."""
+    """The instructions of each kernel in a listing of several, one after the other."""
     starts = [sum(lengths[:n]) for n in range(len(lengths) + 1)]
     found: list[list[str]] = [[] for _ in lengths]
     kernel = 0
@@ -82,7 +82,7 @@ def split(listing: str, lengths: Sequence[int]) -> list[list[str]]:
 
 def _relative(instruction: str, start: int) -> str:
     if start and _JUMP.match(instruction):
-        # An address of another kernel's range is none: it stays, and is told by the hash.
+        # A target outside this kernel's range can't be one: it is kept, and changes the hash.
         return re.sub(r"0x[0-9a-f]+$", lambda m: hex(int(m[0], 16) - start), instruction)
     return instruction
 
@@ -93,11 +93,11 @@ def amd_instructions(assembly: str) -> list[str]:
 
 
 def code_hash(instructions: Sequence[str], *, registers: bool = True) -> str:
-    """SHA-256 of the text, a line an instruction, blanks made one.
+    """SHA-256 of the text, one instruction a line, single blanks.
 
-    Without ``registers`` their numbers are left out, but for what kind they are: the assembler for
-    Blackwell hands some out by where its own memory happens to lie, so that it makes one of several
-    codes of the same input.
+    Without ``registers`` their numbers are left out and only their kinds kept: the assembler for
+    Blackwell assigns some by addresses in its own memory, so the same input gives one of several
+    codes.
     """
     lines = [" ".join(instruction.split()) for instruction in instructions]
     if not registers:
@@ -106,7 +106,7 @@ def code_hash(instructions: Sequence[str], *, registers: bool = True) -> str:
 
 
 def classes(instructions: Sequence[str]) -> dict[str, int]:
-    """How many instructions there are of each class that tells something, by name.
+    """How many instructions there are of each class worth counting, by name.
 
     Products by their own name (``HGMMA``, ``v_mfma``); ``load``, ``store`` and ``async`` (global
     to shared memory) by the bits that a thread moves (``load.128``); ``async.tensor`` (a whole

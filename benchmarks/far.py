@@ -31,7 +31,7 @@ from . import library
 # Operations on tensors of more elements than these are not carried out.
 LARGE = 1 << 27
 FAR = 1 << 31
-# What is launched on a batch differs between float32 and 16 bits, elsewhere the tiles alone do.
+# Launches on a batch differ between float32 and 16 bits; elsewhere only the tiles do.
 DTYPES = {"head": ("float32",), "batch": ("float32", "float16"), "rows": ("float32",)}
 # Rows of so few elements together (see `sparse`) lie this many apart, so that they pass 2^31.
 FEW, APART = 10_000, 1 << 22
@@ -47,8 +47,8 @@ _EMPTY = {
 
 # By family: what passes 2^31 elements. D = 512 is the widest embedding in use. A program that adds
 # up over rows or shares must get there within `patience`, so some shapes have few of those.
-# Where it can be had the last element lies below 2^32: farther out, a 32-bit offset would come
-# round to the first ones.
+# Where possible the last element lies below 2^32: beyond that, a 32-bit offset would wrap around to
+# the first elements.
 SHAPES = {
     # The class weights, the partial sums of dX; then the embeddings and the coefficients; then the
     # same two for programs that pass all rows.
@@ -94,7 +94,7 @@ def lazily(size: Any, dtype: torch.dtype, stride: Any = None) -> Tensor:
 
 
 class _Lazy(TorchDispatchMode):
-    """Carries out what is small; of what is large, finds the shape alone."""
+    """Carries out small operations; of large ones, finds only the shape."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -186,8 +186,8 @@ def launches(
 
 
 def fill_norms(found: list[Any]) -> None:
-    """Write what one launch would and another's path depends on: a row whose norm is 0, as nothing
-    wrote it, is near no other, and near ones are read again."""
+    """Writes the norms that one launch would write and another's path depends on. An unwritten norm
+    is 0, so its row would be near no other, and only near rows are read again."""
     for launch in found:
         if launch.kernel.fn.__name__ == "_squared_norms_kernel":
             x_BD = launch.arguments["x_ptr"].float()
@@ -198,9 +198,9 @@ def fill_norms(found: list[Any]) -> None:
 
 
 def leave_no_doubt(found: list[Any]) -> None:
-    """Embeddings that are all zeros are all equally far: kernels that choose would settle every
-    pair anew, and not get far. Rounding that is NaN, as with a NaN among the embeddings, leaves
-    nothing to settle."""
+    """All-zero embeddings are all equally far apart: kernels that choose would settle every pair
+    again, and not get far. Bounds of NaN, as with a NaN among the embeddings, leave nothing to
+    settle."""
     for launch in found:
         for name in ("lowest_ptr", "highest_ptr"):
             if name in launch.arguments:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Text is written as UTF-8. Whoever reads meanwhile sees the old file or the new one; makes
-    the folder."""
+    """Text is written as UTF-8. A concurrent reader sees the old file or the new one. Makes the
+    folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -16,7 +16,7 @@ def write(path: Path, content: str | bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         if error.strerror is None:
-            raise  # a text alone: there is nothing to add a name to
+            raise  # it has only a text: there is no place for a file name
         # A full disk is found when writing, which names no file.
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:

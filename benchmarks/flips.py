@@ -1,9 +1,9 @@
-"""Shows which ties a contender decided the other way, where that is what its error is.
+"""Shows which ties a contender decided the other way, if that explains its error.
 
-Two right implementations of a loss that selects differ by a jump where the distances that they
-compare are next to each other. That is an excuse only if it can be shown: the variant lists the
-decisions that rounding could turn (`marginbench.selections`), and of those the ones are looked for
-with which the reference gives what the contender gave. What remains of the error has no excuse.
+Two correct implementations of a loss that selects differ by a jump where the distances that they
+compare are nearly equal. That is an excuse only if it can be shown: the variant lists the decisions
+that rounding could flip (`marginbench.selections`), and this looks for those with which the
+reference returns what the contender returned. What remains of the error has no excuse.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Flipped:
-    """What the reference gives with some decisions turned, and which ones, in words."""
+    """What the reference returns with some decisions flipped, and which ones, in words."""
 
     outputs: Outputs
     says: tuple[str, ...]
@@ -42,8 +42,8 @@ def first_few(says: list[str]) -> tuple[str, ...]:
 
 
 def explaining(truth: Truth, got: Outputs) -> Flipped | None:
-    """The turned decisions that bring the reference nearest to these outputs; None where there
-    are none, or none bring it nearer by more than a rounding."""
+    """The flipped decisions that bring the reference nearest to these outputs; None if there are
+    none, or none bring it nearer by more than a rounding."""
     selection = truth.selection
     if selection is None or len(selection.flips) == 0:
         return None
@@ -63,7 +63,7 @@ def explaining(truth: Truth, got: Outputs) -> Flipped | None:
 
 
 def _likely(truth: Truth, selection: Selection, got: Outputs) -> list[int]:
-    """The decisions to try: of those rows whose gradients are off, the farthest off first."""
+    """The decisions to try, those of rows with the largest gradient errors first."""
     off_B: torch.Tensor | None = None
     for name, gradient in got.grads.items():
         want = truth.outputs.grads[name]
@@ -87,8 +87,8 @@ def _distance(got: Outputs, want: Outputs) -> float:
 
 
 def of_indices(selection: Selection, got: tuple[torch.Tensor, ...]) -> tuple[list[str], list[str]]:
-    """Of the indices that a mining rule gave, those that differ: by a tie that rounding could turn,
-    and without one. ``got`` holds indices of the reference's form."""
+    """The indices of a mining rule that differ from the reference's: those that a tie which
+    rounding could flip excuses, and the others. ``got`` holds indices of the reference's form."""
     turnable = {tuple(flip): f for f, flip in enumerate(selection.flips.tolist())}
     excused, wrong = [], []
     for change in _changes(selection, got):

@@ -1,11 +1,11 @@
-"""Whose is a folder that a command writes into, and which of its files may be replaced.
+"""Which folders a command may write into, and which of their files it may replace.
 
 A command takes a folder that is new or empty, or one that the same kind of command made. Anything
 else is refused before a file, a folder or a lock is made, and only files that were written by the
 command are ever replaced or removed: `MARKER` says what made the folder, and lists them. A folder
-without one is older, or comes from a clone, which leaves it out: its own record speaks for it.
+without one is older, or comes from a clone, which leaves it out: its record shows what it is.
 
-The standard library alone, so that a machine that has only torch can write a folder.
+Needs the standard library alone, so that a machine that has only torch can write a folder.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _ELSEWHERE = "it is left as it is: choose another folder"
 
 
 class Refused(Exception):
-    """A folder is not the command's to write into. Names the option, the folder, what was found
-    and what to do; nothing was touched."""
+    """The command may not write into this folder. Names the option, the folder, what was found and
+    what to do; nothing was changed."""
 
 
 @dataclass
 class Owned:
     """A folder that a command may write into; ``files`` are those of its own making, by path from
-    the folder. Raises Refused where a file of somebody else's has a name that is to be written."""
+    the folder. Raises Refused if a file that is not ours has a name that is to be written."""
 
     path: Path
     kind: Kind
@@ -42,16 +42,16 @@ class Owned:
     files: set[str]
 
     def write(self, contents: Mapping[str, str | bytes | Path]) -> None:
-        """Each file is replaced as a whole or not at all; a path stands for what is in it."""
+        """Replaces each file as a whole or not at all; a path stands for its file's content."""
         _check_names(self.path, contents, self.files, self.option)
-        # Listed first: a command that is killed in between leaves no file that nobody owns up to.
+        # Listed first: a command that is killed in between leaves no file that is not listed.
         self._list(self.files | set(contents))
         for name, content in contents.items():
             whole = content.read_bytes() if isinstance(content, Path) else content
             files.write(self.path / name, whole)
 
     def drop(self, names: Iterable[str]) -> None:
-        """What of these files is of the command's own making, and folders that are empty then."""
+        """Removes those of these files that the command made, and folders that become empty."""
         gone = self.files & set(names)
         for name in sorted(gone):
             if not any(parent.is_symlink() for parent in _parents(self.path, name)):
@@ -67,8 +67,8 @@ class Owned:
 
 
 def check(folder: Path, kind: Kind, option: str, also: Collection[str] = ()) -> None:
-    """Raises Refused where ``folder`` is none that ``kind`` may write into, or holds a file of
-    somebody else's under a name that it writes (its pages, and ``also``). Touches nothing."""
+    """Raises Refused if ``kind`` may not write into ``folder``, or it holds a file that is not ours
+    under a name that is to be written (the kind's pages, and ``also``). Changes nothing."""
     _owned(folder, kind, option, also)
 
 
@@ -81,8 +81,8 @@ def make(folder: Path, kind: Kind, option: str, also: Collection[str] = ()) -> O
 
 
 def found(folder: Path, option: str = "folder") -> Kind | None:
-    """What kind of command made the folder: its marker says so, else its record. None where it is
-    none of ours; raises Refused where its marker can't be read."""
+    """What kind of command made the folder: its marker says so, else its record. None if it is
+    not ours; raises Refused if its marker can't be read."""
     marker = _marker(folder, option)
     if marker:
         return next(kind for kind in KINDS if kind.name == marker["kind"])
@@ -90,14 +90,14 @@ def found(folder: Path, option: str = "folder") -> Kind | None:
 
 
 def expect(folder: Path, kind: Kind, option: str) -> None:
-    """Raises Refused where an existing folder is not of this kind."""
+    """Raises Refused if an existing folder is not of this kind."""
     there = found(folder, option)
     if there is not kind:
         raise Refused(f"{option}: expected a folder {kind.made}; {_what(folder, there)}")
 
 
 def _owned(folder: Path, kind: Kind, option: str, also: Collection[str]) -> set[str]:
-    """The files there that are of our own making."""
+    """The files in it that are ours."""
     expected = f"{option}: expected a new or empty folder, or one {kind.made}"
     if not folder.exists():
         if folder.is_symlink():
@@ -129,7 +129,7 @@ def _own(folder: Path, kind: Kind, option: str) -> set[str]:
 
 
 def _check_names(folder: Path, names: Iterable[str], own: set[str], option: str) -> None:
-    """What somebody else put where a file is to be written is never written over."""
+    """Raises Refused rather than overwrite what somebody else put under one of these names."""
     for name in sorted(names):
         place = folder / name
         outside = [one for one in _parents(folder, name)
@@ -164,12 +164,12 @@ def _remove(folder: Path, name: str) -> None:
 
 
 def _entries(folder: Path) -> list[str]:
-    """What is in a folder; the half of a marker, of a command that was killed, is nothing."""
+    """What is in a folder, without the unfinished marker of a command that was killed."""
     return sorted(p.name for p in folder.iterdir() if not p.name.startswith(f".{MARKER}."))
 
 
 def _every(folder: Path) -> Iterator[str]:
-    """Every file below a folder; a link is one, wherever it leads."""
+    """Every file below a folder; a link counts as a file, wherever it leads."""
     for at, folders, names in os.walk(folder):
         links = [name for name in folders if (Path(at) / name).is_symlink()]
         yield from (Path(at, name).relative_to(folder).as_posix() for name in [*names, *links])
@@ -196,7 +196,7 @@ def _text(kind: Kind, names: Iterable[str]) -> str:
 
 
 def _marker(folder: Path, option: str) -> dict[str, Any] | None:
-    """The marker of a folder, checked; None where there is none."""
+    """The marker of a folder, checked; None if there is none."""
     path = folder / MARKER
     if not path.is_file():
         return None

@@ -1,8 +1,8 @@
-"""``python -m benchmarks.gpu_session``: all there is to measure on a GPU, in minutes.
+"""``python -m benchmarks.gpu_session``: everything to measure on a GPU, within minutes.
 
-Needs torch and Triton, and nothing else that is not Python's own; what is missing beside them is
-named with what it would add. Without a GPU, ``--dry-run`` goes through the same plan on a CPU with
-tiny shapes: its records say so, and no report takes them.
+Needs only torch, Triton and the standard library; optional packages that are missing are listed
+with what they would add. Without a GPU, ``--dry-run`` runs the same plan on a CPU with tiny shapes:
+its records say so, and reports refuse them.
 
 Exit codes: 0 fine, 1 something is wrong or failed, 2 bad usage, 3 it can't be measured here, or
 nothing was, 130 interrupted.
@@ -19,13 +19,16 @@ from datetime import datetime
 from pathlib import Path
 
 REQUIRED = {"torch": "torch>=2.11", "triton": "triton>=3.6"}
-# Import name: what pip calls it, and what goes without it.
+# Import name: its name for pip, and what is missing without it.
 OPTIONAL = {
     "pynvml": ("nvidia-ml-py", "clocks, power, temperature and throttle reasons"),
-    "pytorch_metric_learning": ("pytorch-metric-learning==2.9.0", "that peer"),
-    "liger_kernel": ("liger-kernel==0.8.5", "that peer"),
-    "cut_cross_entropy": ("cut-cross-entropy==25.1.1", "that peer"),
-    "quack": ("quack-kernels==0.6.5", "that peer"),
+    "pytorch_metric_learning": (
+        "pytorch-metric-learning==2.9.0",
+        "the peer pytorch-metric-learning",
+    ),
+    "liger_kernel": ("liger-kernel==0.8.5", "the peer liger-kernel"),
+    "cut_cross_entropy": ("cut-cross-entropy==25.1.1", "the peer cut-cross-entropy"),
+    "quack": ("quack-kernels==0.6.5", "the peer quack"),
 }
 # A dry run interprets kernels, in numpy.
 FOR_DRY_RUN = {"numpy": "numpy"}
@@ -37,7 +40,7 @@ def absent(names: Sequence[str]) -> list[str]:
 
 
 def unmet(*, dry_run: bool) -> str:
-    """What has to be installed first, as a sentence with the line that does; empty if nothing."""
+    """What has to be installed first, as a sentence with the command; empty if nothing."""
     needed = REQUIRED | (FOR_DRY_RUN if dry_run else {})
     lacking = [needed[name] for name in absent(list(needed))]
     if not lacking:
@@ -47,7 +50,7 @@ def unmet(*, dry_run: bool) -> str:
 
 
 def optional() -> dict[str, str]:
-    """What of the rest is not here: the pip name, and what the session goes without."""
+    """The optional packages that are missing: name for pip, and what the session lacks."""
     return dict(OPTIONAL[name] for name in absent(list(OPTIONAL)))
 
 
@@ -61,11 +64,11 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--out", type=_folder,
-        help="a new or empty folder for the records; one of a session goes on with what it lacks  "
+        help="a new or empty folder for the records; an earlier session's folder is continued  "
         "[default: reports/out/gpu-<time>]",
     )  # fmt: skip
     parser.add_argument(
-        "--minutes", type=_minutes, default=8.0, help="time for all of it  [default: 8]"
+        "--minutes", type=_minutes, default=8.0, help="time for the whole session  [default: 8]"
     )
     return parser.parse_args(words)
 
@@ -101,11 +104,11 @@ def main(words: Sequence[str] | None = None) -> int:
     from suites import gpu
 
     if not given.dry_run and (reason := machine.missing("cuda")):
-        print(f"error: {reason}; --dry-run goes through the plan without one", file=sys.stderr)
+        print(f"error: {reason}; --dry-run runs the plan without one", file=sys.stderr)
         return 3
     notes = optional()
     for package, without in notes.items():
-        print(f"without {without}: pip install {shlex.quote(package)}")
+        print(f"missing: {without}; install with: pip install {shlex.quote(package)}")
     prefix = "gpu-dry-run" if given.dry_run else "gpu"
     out = given.out or Path("reports/out") / f"{prefix}-{datetime.now():%Y%m%d-%H%M%S}"
     command = shlex.join(["python", "-m", "benchmarks.gpu_session", *words])
@@ -119,7 +122,9 @@ def main(words: Sequence[str] | None = None) -> int:
                           given.dry_run, notes=notes)  # fmt: skip
         code = session.run()
     except OSError as error:
-        print(f"error: {error}; every whole line is kept: go on with --out {out}", file=sys.stderr)
+        print(
+            f"error: {error}; complete lines are kept: continue with --out {out}", file=sys.stderr
+        )
         return 1
     finally:
         journal.close()

@@ -19,7 +19,8 @@ class IndexErrors:
     """``mismatches``: indices that differ, or rows that only one of the two selected where these
     are different sets of rows. ``regret``: the largest difference in squared distance to the
     anchor between an index and the reference's, over the sum of the two squared norms that the
-    distance is made of; None where rows have no counterpart. ``problem``: what no rounding does.
+    distance is made of; None where rows have no counterpart. ``problem``: what rounding
+    can't explain.
     """
 
     mismatches: int

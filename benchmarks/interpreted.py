@@ -102,7 +102,7 @@ class Interpreter:
         path = Path(self._folder.name) / f"{case.id.replace('/', '-')}.pt"
         handed = {}
         for reduction, truth in (truths or {}).items():
-            with contextlib.suppress(Exception):  # the child will find out what is wrong with it
+            with contextlib.suppress(Exception):  # the child will report what is wrong with it
                 handed[reduction] = truth.to_hand_over()
         torch.save(handed, path)
         self._waiting.append((case, tuple(names), path))
@@ -162,10 +162,10 @@ class Interpreter:
             self._child.stdin.write(json.dumps(message) + "\n")
             self._child.stdin.flush()
         except OSError:
-            pass  # it died: its silence is told when the answer is asked for
+            pass  # it died: reported when the answer is collected
 
     def _receive(self, wait_s: float) -> Answer | None:
-        """The current case's answer; None where it is still computing."""
+        """The current case's answer; None while it is still computing."""
         assert self._current is not None
         deadline = self._sent_at + self._timeout_s
         try:
@@ -193,7 +193,7 @@ class Interpreter:
 
 
 def hear(child: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) -> None:
-    """Every line that the child prints, then None at its end: for a thread of its own."""
+    """Queues every line that the child prints, then None at its end; runs in its own thread."""
     assert child.stdout is not None
     with contextlib.suppress(ValueError, OSError):  # closed while it was waiting
         for line in child.stdout:
@@ -245,7 +245,7 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Answers each line of standard input with one line, until it is closed."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a kernel prints is no answer
+    os.dup2(2, 1)  # so that what a kernel prints is not taken for an answer
     from . import interpreter
 
     interpreter.correct_bfloat16()

@@ -37,9 +37,9 @@ from .writing import Writer
 class Journal:
     """The record file of a run, held by one process at a time.
 
-    Opening cuts off a last line that was being written when the run was killed; ``before`` is
-    what an earlier session of the run left. Raises RecordError where the file is damaged or
-    another process is writing it, and `folders.Refused` where the folder holds something else.
+    Opening removes a last line that was left unfinished when the run was killed; ``before`` is what
+    earlier sessions of the run wrote. Raises RecordError if the file is damaged or another process
+    is writing it, and `folders.Refused` if the folder holds something else.
     """
 
     KIND = kinds.RUN
@@ -54,7 +54,7 @@ class Journal:
         except OSError:
             os.close(self._lock)
             raise RecordError(
-                f"records: {self.path} is being written by another process; wait for its end"
+                f"records: {self.path} is being written by another process; wait until it ends"
             ) from None
         try:
             self._writer = Writer(self.path, self.RESUME)

@@ -1,7 +1,7 @@
-"""The kinds of folder that commands make: how an older one shows which it is, and what in it is
-ours. `folders` has the rule.
+"""The kinds of folder that commands make: how one without a marker is recognised, and which of its
+files are ours. `folders` has the rule.
 
-The standard library alone.
+Needs the standard library alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from . import record_files
 
 GATE_FILE, TRIAL_FILE = "gate.jsonl", "trust.jsonl"
 SITE_FILE = "manifest.json"
-# How far into a file is looked for what shows that it is ours.
+# How many bytes of a file are searched for the pattern that shows that it is ours.
 _BEGINNING = 4096
 _FIGURES = re.compile(r"\]\((figures/[^)/\s]+\.svg)\)")
 _PAGE, _MARKDOWN, _ANY = rb"<title>MarginBench", rb"\A# MarginBench", rb""
@@ -26,12 +26,12 @@ _PAGE, _MARKDOWN, _ANY = rb"<title>MarginBench", rb"\A# MarginBench", rb""
 
 @dataclass(frozen=True)
 class Kind:
-    """``name`` stands in markers; ``made`` says which commands make and draw it.
+    """``name`` is written in markers; ``made`` says which commands make and draw it.
 
-    ``shown``: whether a folder without a marker is one. ``pages`` are the files that its command
-    always writes, ``others`` those that it may; each with a pattern that its beginning has if it is
-    ours. ``also``: more files in a folder that are ours. ``replaced_whole``: a file that is not
-    ours would be lost, so that there may be none.
+    ``shown``: whether a folder without a marker is of this kind. ``pages`` are the files that its
+    command always writes, ``others`` those that it may write; each with a pattern that its
+    beginning matches if it is ours. ``also``: further files in a folder that are ours.
+    ``replaced_whole``: the folder may hold no other files, since they would be lost.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Kind:
     replaced_whole: bool = False
 
     def listed(self, folder: Path) -> set[str]:
-        """The files in a folder of this kind that are seen to be ours without its marker."""
+        """The files in a folder of this kind that are recognised as ours without its marker."""
         known = {**self.pages, **self.others}
         return {name for name, mark in known.items() if _begins(folder / name, mark)} | set(
             self.also(folder)
@@ -59,7 +59,7 @@ def _begins(path: Path, mark: bytes) -> bool:
 
 
 def _figures(folder: Path) -> set[str]:
-    """The drawings that a report of ours names."""
+    """The figures that a report of ours names."""
     path = folder / "report.md"
     if not _begins(path, _MARKDOWN):
         return set()
@@ -67,7 +67,7 @@ def _figures(folder: Path) -> set[str]:
 
 
 def _command(folder: Path) -> str | None:
-    """What began the record of a run, in words; None where there is no record of ours."""
+    """The command that began the record of a run; None if there is no record of ours."""
     for name in record_files.FILES:
         first = record_files.head(folder / name)
         if first.get("kind") == "session" and {"schema_version", "run"} <= set(first):
@@ -97,7 +97,7 @@ def _is_trial(folder: Path) -> bool:
 
 
 def _titled(title: bytes) -> Callable[[Path], bool]:
-    """Whether the report has this title; pages without a record are known by it."""
+    """Whether the report has this title, by which pages without a record are recognised."""
     return lambda folder: _begins(folder / "report.md", _MARKDOWN + title)
 
 
@@ -126,7 +126,7 @@ def _exported(folder: Path) -> list[Path]:
 
 
 def _export_files(folder: Path) -> Iterable[str]:
-    """An export lists what it wrote beside its lines; one that is damaged, as far as it says."""
+    """The files that an export lists; of a damaged one, those before the damage."""
     from suites.quality.tracking.store import KEY
 
     for path in _exported(folder):

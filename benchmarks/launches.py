@@ -1,7 +1,7 @@
 """Every launch of the Triton contenders, recorded without a GPU: what there is to compile or check.
 
-Only the catalogue is asked: a new loss is in as soon as its folder is there. The values of the
-inputs are all zero, for a recording never reads what a kernel would have made of them::
+The launches follow from the catalogue alone: a new loss is in as soon as its folder is there. All
+inputs are zeros, since a recording never reads what a kernel would have computed::
 
     for at, launches in recordings("sm_90"):
         ...
@@ -24,8 +24,8 @@ from marginbench.shared.launching import DEFAULT_ARCHITECTURE, Launch, recorded
 from .recipes import Recipe, recipe
 
 CONTENDER = "triton"
-# By family: the usual size; for a head also the small batch, whose tiles are others; and one whose
-# rows begin anywhere, which compiles to narrow loads.
+# By family: the usual size; for a head also a small batch, which has other tiles; and one with
+# unaligned rows, which compiles to narrow loads.
 SHAPES: Mapping[str, tuple[Shape, ...]] = {
     "head": (Shape(1024, 512, 100_000), Shape(64, 512, 100_000), Shape(1024, 130, 10_000)),
     "batch": (Shape(1024, 512, 256), Shape(1024, 130, 256)),
@@ -51,8 +51,8 @@ def origins(
     shapes: Mapping[str, tuple[Shape, ...]] = SHAPES,
     dtypes: Collection[str] | None = None,
 ) -> Iterator[Origin]:
-    """Every variant that has a Triton contender, at each size and dtype that it takes; at the first
-    size alone where a sibling variant does the same work (`Variant.sweep`)."""
+    """Every variant that has a Triton contender, at each size and dtype that it takes; only at the
+    first size if a sibling variant does the same work (`Variant.sweep`)."""
     for loss in catalogue.losses():
         for variant in loss.variants:
             for contender in variant.contenders:
@@ -69,7 +69,7 @@ def origins(
 def recordings(
     target: str, of: Iterable[Origin] | None = None
 ) -> Iterator[tuple[Origin, list[Launch]]]:
-    """What each origin (None: all) launches on ``target``, forward and, of a loss, backward with
+    """What each origin (None: all) launches on ``target``, forward and, for a loss, backward with
     reduction mean. Raises RuntimeError naming the origin that could not be recorded.
     """
     batches: dict[tuple[Shape, str], Batch] = {}
@@ -121,7 +121,7 @@ def zeros(shape: Shape, dtype: str) -> Batch:
 
 
 def _zeros(*size: int, dtype: torch.dtype) -> torch.Tensor:
-    """torch.zeros would write them all: these pages are the system's, and zero until written."""
+    """torch.zeros would write every page; these are the system's, and zero until written."""
     count = math.prod(size) * dtype.itemsize
     return torch.from_numpy(np.zeros(count, dtype=np.uint8)).view(dtype).view(size)
 
@@ -130,9 +130,9 @@ def recipes(target: str, losses: Collection[str] | None = None) -> list[Recipe]:
     """What there is to compile for a target, each once, in the order of the first launch.
 
     So that all of it compiles in two minutes, some stand for others that compile alike: bfloat16
-    for float16 where rows begin anywhere; and away from the default target, of kernels without a
-    matrix product, bfloat16 for float16, and wide rows for those that begin anywhere. Raises
-    RuntimeError where a loss can't be imported: its kernels would be missed by nobody.
+    for float16 with unaligned rows; and on other targets than the default, for kernels without a
+    matrix product, bfloat16 for float16 and aligned rows for unaligned ones. Raises RuntimeError if
+    a loss can't be imported: its kernels would be missing unnoticed.
     """
     for failure in catalogue.failures():
         if not losses or failure.name in losses:

@@ -16,8 +16,8 @@ from .machine import ROOT
 
 
 def paths(tree: Path = ROOT) -> list[str]:
-    """What has to come first on the path of a process that is to run ``tree``'s code: without the
-    second, the library that is installed would be imported in place of the tree's."""
+    """What must come first on the path of a process that is to run ``tree``'s code: without the
+    second, the installed library would be imported in place of the tree's."""
     return [str(tree), str(tree / "kernels")]
 
 

@@ -59,7 +59,7 @@ def identity() -> dict[str, Any]:
 
 
 def information() -> dict[str, Any]:
-    """How the machine is doing now; None stands for what it does not tell."""
+    """The machine's state now; None for what it does not report."""
     facts: dict[str, Any] = {
         "kernel": platform.release(),
         "load_average": [round(load, 2) for load in os.getloadavg()],
@@ -105,7 +105,7 @@ def name() -> str:
 
 @functools.cache
 def missing(need: str) -> str | None:
-    """Why a contender's need is not met here, or None where it is.
+    """Why a contender's need is not met here, or None if it is.
 
     ``need`` is "cuda", "hopper", "triton", "compiler" or "package:NAME" (NAME as it is imported);
     raises ValueError for another.
@@ -160,7 +160,7 @@ def _compiler() -> str | None:
 def commit() -> tuple[str, bool]:
     """The commit of this tree, and whether anything in it differs from that commit.
 
-    ("unknown", True) without git or outside a clone: nobody can say that it is clean.
+    ("unknown", True) without git or outside a clone: then nothing shows that it is clean.
     """
     head = _git("rev-parse", "HEAD")
     if head is None:
@@ -290,7 +290,7 @@ def nvml() -> Iterator[tuple[Any, Any]]:
         pynvml.nvmlInit()
         uuid = f"GPU-{torch.cuda.get_device_properties(0).uuid}"
         gpu = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-    except Exception:  # no driver, an AMD GPU, or an older library: the facts are not told
+    except Exception:  # no driver, an AMD GPU, or an older library
         yield None, None
         return
     try:

@@ -49,12 +49,12 @@ class Measurement:
         )  # fmt: skip
 
     def rows(self) -> Iterator[list[Row]]:
-        """In parts, as they are measured. Whatever fails becomes rows that say so."""
-        told: set[tuple[str, str]] = set()
+        """The rows in parts, as they are measured. Whatever fails becomes rows that say so."""
+        reported: set[tuple[str, str]] = set()
         names = self._names()
         try:
             for part in self._parts():
-                told |= {(row.contender, row.metric) for row in part}
+                reported |= {(row.contender, row.metric) for row in part}
                 yield part
         except Exception as error:
             reason = explain(error)
@@ -63,12 +63,12 @@ class Measurement:
                 row
                 for name in names
                 for metric in metrics
-                if (name, metric) not in told
+                if (name, metric) not in reported
                 and (metric not in _AGREEMENT or name not in self.elsewhere)
                 for row in not_run(name, (metric,), reason)
             ]
         finally:
-            # What lives now stays: a later collection need not look through all of torch again.
+            # What is alive now stays: later collections need not scan all of torch again.
             gc.collect()
             gc.freeze()
 
@@ -77,7 +77,7 @@ class Measurement:
         return [row for name in self._names() for row in not_run(name, self.metrics(), reason)]
 
     def metrics(self) -> tuple[str, ...]:
-        """What a contender of this case has a cell for, whether it runs or not."""
+        """The metrics that each contender of this case has a cell for, whether it runs or not."""
         found: tuple[str, ...] = ()
         if "agreement" in self.case.measures:
             found += agreement.metrics(self.subject)[:1]
@@ -126,12 +126,12 @@ class Measurement:
         rows = []
         for candidate in found:
             if candidate.function is None:
-                told = [
+                missing = [
                     metric
                     for metric in self.metrics()
                     if metric not in _AGREEMENT or candidate.name not in self.elsewhere
                 ]
-                rows += not_run(candidate.name, tuple(told), candidate.reason)
+                rows += not_run(candidate.name, tuple(missing), candidate.reason)
         return rows
 
     def _first_calls(self, found: list[Candidate], truth: Truth) -> Iterator[list[Row]]:
@@ -265,8 +265,8 @@ def draw(case: Case, subject: Subject, number: int) -> Inputs:
 
 
 def only_reduction(case: Case) -> str:
-    """On data where losses go wrong the reductions, which differ in the last step alone, would go
-    wrong alike: the terms are compared, each with a gradient of its own from above."""
+    """On data where losses go wrong only the terms are compared, each with its own upstream
+    gradient: the reductions differ in the last step alone and would go wrong alike."""
     return "none" if case.data in stress.KINDS else ""
 
 

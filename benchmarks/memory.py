@@ -27,8 +27,8 @@ _SHARE = 0.85
 
 @dataclass(frozen=True)
 class Peak:
-    """``allocated``: bytes live at the worst moment, beyond what was live before the call;
-    ``reserved``: bytes taken from the device for it, None on the CPU."""
+    """``allocated``: the peak of live bytes, beyond those before the call; ``reserved``: bytes
+    taken from the device for it, None on the CPU."""
 
     allocated: int
     reserved: int | None
@@ -98,8 +98,8 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def protected() -> Iterator[None]:
-    """Inside, an allocation that the machine has no room for raises instead of the kernel ending
-    the process: the data segment may grow by 85% of what is available now."""
+    """Inside, an allocation that the machine has no room for raises, before the operating system
+    kills the process: the data segment may grow by 85% of what is available now."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = _data_bytes() + int(_SHARE * machine.available_memory())
     if hard != resource.RLIM_INFINITY:

@@ -48,7 +48,7 @@ _TABLE = (
         "count",
         "lower",
         "exact",
-        "errors that a checker found: compute-sanitizer, or Triton's own of overflow",
+        "errors found by a checker: compute-sanitizer, or Triton's own for overflow",
     ),
     Metric("train_loss", "1", "lower", "quality", "mean training loss of the last epoch"),
     Metric("recall_at_1", "1", "higher", "quality", "nearest neighbour has the same identity"),
@@ -56,7 +56,13 @@ _TABLE = (
     Metric(
         "verification_accuracy", "1", "higher", "quality", "over pairs, threshold of other folds"
     ),
-    Metric("equal_error_rate", "1", "lower", "quality", "false accepts as many as false rejects"),
+    Metric(
+        "equal_error_rate",
+        "1",
+        "lower",
+        "quality",
+        "where false accept and false reject rates are equal",
+    ),
     Metric(
         "tar_at_far_1_percent", "1", "higher", "quality", "same pairs accepted at 1% false accepts"
     ),
@@ -113,15 +119,17 @@ _TABLE = (
     Metric("peak_memory_bytes", "bytes", "lower", "timed", "peak memory of the training"),
 )
 
-# These need class weights, and images of the identities that they stand for.
+# These need class weights, and images of the classes' identities.
 _HEAD = (
-    Metric("seen_classifier_accuracy", "1", "higher", "quality", "seen identities told apart"),
+    Metric(
+        "seen_classifier_accuracy", "1", "higher", "quality", "seen identities classified right"
+    ),
     Metric(
         "seen_norm_free_accuracy",
         "1",
         "higher",
         "quality",
-        "seen identities told apart by the angle to the class weights alone",
+        "seen identities classified right by the angle to the class weights alone",
     ),
     Metric(
         "seen_class_weight_angle_deg",
@@ -139,15 +147,15 @@ _HEAD = (
     ),
 )
 
-# On other images of the identities that were trained on: what was learnt of them, beside what
-# carries over to new ones.
+# On other images of the identities that were trained on: what was learnt about them, beside what
+# transfers to new ones.
 _SEEN = tuple(
     replace(metric, name=f"seen_{metric.name}", summary=f"seen identities: {metric.summary}")
     for metric in _TABLE
     if metric.kind == "quality" and not metric.name.startswith("train_")
 )
 
-# Of a GPU session, beside the cold times that everything else rests on.
+# Of a GPU session, beside the cold times that everything else uses.
 _WAYS = tuple(
     replace(metric, name=f"{way}_{metric.name}", summary=f"{said}: {metric.summary}")
     for way, said in (("warm", "L2 as the calls before left it"), ("graph", "as CUDA graphs"))

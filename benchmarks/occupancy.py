@@ -18,7 +18,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Limits:
     """Of one processor: ``parts`` schedulers (SIMDs), each with ``registers`` for every lane of a
-    warp, handed out by ``register_unit``; shared memory in bytes. A part's warps divide its
+    warp, allocated in units of ``register_unit``; shared memory in bytes. A part's warps divide its
     registers, a processor's programs the rest."""
 
     parts: int

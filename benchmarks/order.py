@@ -1,7 +1,7 @@
 """In which order cases run, and how long each is expected to take.
 
 Cheap information first: whether everything is right, then every variant at its centre size, then
-the sizes around it from the cheapest. A run that ends early then has told the most.
+the sizes around it from the cheapest. So a run that ends early has found out the most.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from suites.presets import Preset
 _AGREEMENT_S = 0.3
 _OVERHEAD_S = 0.2
 _COMPILE_S = 12.0
-# Rough: what a call's least operations and bytes take on the slower kind of machine. Wrong
-# estimates cost a wrong order and a wrong expectation, nothing else.
+# Rough: a call's least operations and bytes on a slow machine. A wrong estimate costs a wrong order
+# and a wrong expectation, nothing else.
 _FLOPS_PER_S = {"cpu": 3e10, "cuda": 2e13}
 _BYTES_PER_S = {"cpu": 2e9, "cuda": 5e11}
 

@@ -1,4 +1,4 @@
-"""The pinned facts of compiled kernels: read, written, compared, and held to what must be so.
+"""The pinned facts of compiled kernels: read, written, compared, and checked against rules.
 
 A row is one kernel, as it is compiled for one set of arguments and one target; a line of the file.
 Nothing here imports torch or triton.
@@ -32,7 +32,7 @@ class PinError(Exception):
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not as it is pinned; ``metric`` is "" where a whole row came or went."""
+    """One difference from the pins; ``metric`` is "" where a whole row was added or removed."""
 
     kernel: str
     target: str
@@ -52,7 +52,7 @@ def path_for(version: str, folder: Path = FOLDER) -> Path:
 
 
 def read(path: Path) -> list[Row]:
-    """Raises PinError naming the line that is no row, or whose row comes twice."""
+    """Raises PinError naming a line that is not a row, or repeats one."""
     rows: dict[Key, Row] = {}
     for number, line in enumerate(path.read_text().splitlines(), 1):
         try:
@@ -65,7 +65,7 @@ def read(path: Path) -> list[Row]:
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
-    """A line a row, sorted, so that a diff shows what changed; the file is never half written."""
+    """One row a line, sorted, so that a diff shows what changed; written atomically."""
     lines = [json.dumps(row) for row in sorted(rows, key=key)]
     files.write(path, "".join(f"{line}\n" for line in lines))
 
@@ -73,8 +73,8 @@ def write(path: Path, rows: Iterable[Row]) -> None:
 def broken(row: Row) -> list[str]:
     """Which of the rules that hold for every kernel this one breaks.
 
-    A 16-bit product runs on tensor cores; where all rows of the matrices begin at a multiple of
-    16 elements, some loads take 128 bits; on sm_90 nothing is spilled; a processor has room for it;
+    A 16-bit product runs on tensor cores; if all rows of the matrices begin at a multiple of 16
+    elements, some loads take 128 bits; on sm_90 nothing is spilled; a processor has room for it;
     and it compiles.
     """
     if "error" in row:
@@ -94,8 +94,8 @@ def broken(row: Row) -> list[str]:
 
 
 def breaks(rows: Sequence[Row], pinned: Sequence[Row]) -> list[Difference]:
-    """Every rule that is broken, but for what is pinned as broken of a kernel whose rows begin
-    anywhere, or on another target than sm_90: known, and to be mended."""
+    """Every broken rule, except those pinned as broken for a kernel with unaligned rows or on
+    another target than sm_90: known, and to be fixed."""
     known = {key(row): row.get("breaks", ()) for row in pinned}
     return [
         Difference(*_names(row), "rule", "", row.get("error", rule))
@@ -128,7 +128,7 @@ def differences(pinned: Sequence[Row], now: Sequence[Row]) -> list[Difference]:
 
 
 def short(arguments: str) -> str:
-    """The arguments that tell rows of a kernel apart at a glance: dtype, alignment, constants."""
+    """The arguments that distinguish a kernel's rows at a glance: dtype, alignment, constants."""
     words = dict(word.split("=", 1) for word in arguments.split())
     dtype = next(iter(words.values()), "")
     rows = {"16": "aligned", "17": "ragged"}.get(words.get("D", ""), "")

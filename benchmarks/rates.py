@@ -1,8 +1,8 @@
-"""What a machine reaches at most, measured: the roof of its rooflines.
+"""A machine's peak rates, measured: the roof of its rooflines.
 
 ``python -m benchmarks.rates FOLDER`` measures it and puts it into FOLDER/machine.json, beside the
-records of a run on the same machine; title and description that stand there are kept. On a CPU: a
-copy that no cache holds, and products large enough for their rate to have settled.
+records of a run on the same machine; a title and description in the file are kept. On a CPU: a copy
+larger than any cache, and products large enough for their rate to have settled.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def write(folder: Path, device: str) -> Path:
         "rates": found["rates"],
         "measured": {
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": f"python -m benchmarks.rates {shlex.quote(_told(folder))}",
+            "command": f"python -m benchmarks.rates {shlex.quote(_from_root(folder))}",
             "machine": machine.name(),
             "versions": machine.versions(),
             "threads": torch.get_num_threads(),
@@ -78,8 +78,8 @@ def write(folder: Path, device: str) -> Path:
     return path
 
 
-def _told(folder: Path) -> str:
-    """From the root of the clone, where the command is typed; one that lies elsewhere as it was."""
+def _from_root(folder: Path) -> str:
+    """The folder as seen from the root of the clone; one outside the clone as it was given."""
     absolute = folder.resolve()
     inside = absolute.is_relative_to(machine.ROOT)
     return str(absolute.relative_to(machine.ROOT) if inside else folder)

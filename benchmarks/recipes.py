@@ -91,7 +91,7 @@ class Recipe:
 
     @property
     def product(self) -> bool:
-        """Whether it multiplies matrices: then it is told in which precision."""
+        """Whether it multiplies matrices: then it has a constant for the precision."""
         return "PRECISION" in self.constants
 
     def keywords(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""A record as a file: what it is called, which file of a folder is it, and its whole lines.
+"""Record files: their names, how one is found in a folder, and its lines.
 
-A run writes `FILE`; a published one is `PACKED` by xz. The standard library alone, so that a
+A run writes `FILE`; a published one is `PACKED` by xz. Needs the standard library alone, so that a
 machine that has only torch can write one.
 """
 
@@ -20,12 +20,12 @@ SUFFIXES = (".jsonl", ".jsonl.xz")
 
 
 class RecordError(Exception):
-    """A record file that is missing, cut off, or not one of ours; says which line and the mend."""
+    """A record file that is missing, cut off or not one of ours; names the line and the remedy."""
 
 
 def find(folder: Path, names: Sequence[str] = FILES) -> Path | None:
-    """The record of a folder, None where it has none. Raises RecordError where it has two: which
-    of them counts, the files do not say."""
+    """The record of a folder, None if it has none. Raises RecordError if it has two, for nothing
+    says which of them counts."""
     found = [folder / name for name in names if (folder / name).is_file()]
     if len(found) > 1:
         both = " and ".join(path.name for path in found)
@@ -46,7 +46,7 @@ def opened(path: Path, errors: str = "strict") -> IO[str]:
 
 
 def head(path: Path) -> dict[str, Any]:
-    """The first line of a record file, which is its session's; empty where it can't be read."""
+    """The first line of a record file, which is its session's; empty if it can't be read."""
     try:
         with opened(path) as texts:
             found = json.loads(texts.readline())
@@ -63,8 +63,8 @@ def resumption(path: Path) -> str:
 
 
 def lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Where each line stands, in words, and the line; bytes that are no text end up in one that is
-    damaged. Raises RecordError where the file is missing or cut off."""
+    """Where each line is, in words, and the line; bytes that are not text make a damaged line.
+    Raises RecordError if the file is missing or cut off."""
     if not path.is_file():
         raise RecordError(f"records: expected a file; {path} is not there")
     with opened(path, errors="replace") as file:

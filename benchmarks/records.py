@@ -160,7 +160,7 @@ _ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="k
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Every line of a record file, checked. Raises RecordError, naming the line and the mend."""
+    """Every line of a record file, checked. Raises RecordError, naming line and remedy."""
     for where, text in record_files.lines(path):
         try:
             # Strict: "1" is no number and 1 no text; no line of ours needs the leniency.
@@ -170,7 +170,7 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 
 def explain(text: str, error: ValidationError) -> str:
-    """Why a line is none of ours: its version, or the first field that is wrong."""
+    """Why a line is not valid: its version, or the first field that is wrong."""
     try:
         version = json.loads(text).get("schema_version")
     except (ValueError, AttributeError):
@@ -265,7 +265,7 @@ def arrange(lines: Iterable[Line]) -> Run:
 
 
 def _only_once(line: Line, number: int, seen: dict[Any, int]) -> None:
-    """One session says each thing once; ``seen`` holds the number of the line that said it."""
+    """Each key comes once in a session; ``seen`` holds the number of its line."""
     key: tuple[Any, ...] = (line.session, line.kind)
     if isinstance(line, Result):
         end = seen.get((line.session, "case_end", line.case.id))
@@ -282,9 +282,7 @@ def _only_once(line: Line, number: int, seen: dict[Any, int]) -> None:
         key += (line.name,)
     first = seen.setdefault(key, number)
     if first != number:
-        raise RecordError(
-            f"records: line {number}: it says again what line {first} says; {_EDITED}"
-        )
+        raise RecordError(f"records: line {number}: it repeats line {first}; {_EDITED}")
 
 
 _EDITED = "the file was edited or put together: restore it, or measure again with: marginbench run"

@@ -1,8 +1,8 @@
 """Interleaved rounds: in each, every contender of a case once, in a random order.
 
-Drift of the machine then hits all alike. The inputs change from round to round: one live set is
-rewritten before each round from a small pool, at the same addresses, so that remembering an
-earlier result shows. Outputs of randomly chosen timed calls are copied and checked afterwards.
+Drift of the machine then affects all alike. The inputs change from round to round: one live set is
+rewritten before each round from a small pool, at the same addresses, so that a cached result is
+wrong. Outputs of randomly chosen timed calls are copied and checked afterwards.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LEAST = 2
 
 @dataclass(frozen=True)
 class Rounds:
-    """How many: as many as fit into ``seconds``, between ``fewest`` and ``most``."""
+    """As many rounds as fit into ``seconds``, between ``fewest`` and ``most``."""
 
     seconds: float
     fewest: int
@@ -105,7 +105,7 @@ class Interleaved:
         for number in range(self.rounds.warmup):
             self._refill(number)
             for timed in self._order(number):
-                # What is slow is warm after one call: it was called before, untimed.
+                # A slow contender is warm after one call: it was called before, untimed.
                 if number == 0 or timed.samples[-1].both_s < self.rounds.seconds / 10:
                     self._call(timed, number, keep=False)
 
@@ -125,11 +125,11 @@ class Interleaved:
             timed.samples.clear()
 
     def _round(self, number: int) -> bool:
-        """Whether anybody ran."""
+        """Whether any contender ran."""
         order = self._order(number)
         self._refill(number)
         for timed in order:
-            # Reservoir sampling: every round is as likely to be kept.
+            # Reservoir sampling: every round is equally likely to be kept.
             keep = self.random.random() < _KEPT / (number + 1)
             self._call(timed, number, keep=keep)
         return bool(order)
@@ -150,7 +150,7 @@ class Interleaved:
         assert function is not None
         which = number % len(self.truths)
         if keep and self._changed(which):
-            self._refill(number)  # by whoever ran before: not this contender's doing
+            self._refill(number)  # changed by an earlier contender, not by this one
         clear_gradients(self.live)
 
         def forward() -> Any:
@@ -228,7 +228,7 @@ class Interleaved:
 
 
 def separate(inputs: Inputs) -> Inputs:
-    """The same numbers in tensors of their own, as new leaves."""
+    """The same numbers in new tensors, as new leaves."""
     tensors = {
         name: None
         if tensor is None
@@ -239,7 +239,7 @@ def separate(inputs: Inputs) -> Inputs:
 
 
 def rewrite(live: Inputs, source: Inputs) -> None:
-    """The source's numbers into the live tensors, where they are."""
+    """Copies the source's numbers into the live tensors, in place."""
     with torch.no_grad():
         for name, tensor in live.tensors.items():
             if tensor is not None:

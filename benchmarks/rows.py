@@ -33,8 +33,8 @@ def not_run(contender: str, metrics: tuple[str, ...], reason: str, **of: str) ->
 
 @dataclass(frozen=True)
 class Outputs:
-    """What one call gave: its value (several integer tensors for a mining rule) and the gradient
-    by the name of the argument; None where no gradient came."""
+    """What one call returned: its value (several integer tensors for a mining rule) and the
+    gradients by argument; None where there is no gradient."""
 
     value: tuple[Tensor, ...]
     grads: dict[str, Tensor | None]
@@ -64,7 +64,7 @@ class Subject:
         return self.variant.output == "loss"
 
     def call(self, function: Callable[..., Any], inputs: Inputs, reduction: str) -> Any:
-        """An update and a mining rule have no terms to reduce: they are not told how."""
+        """Updates and mining rules have no terms to reduce, so they take no ``reduction``."""
         extra = {"reduction": reduction} if self.differentiable else {}
         return function(**inputs.tensors, **self.variant.options, **extra)
 
@@ -108,7 +108,7 @@ class Candidate:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What of itself stands on each of its rows."""
+        """What is recorded with each of its rows."""
         return {"tiles": list(self.tiles.values())} if self.tiles else {}
 
     @contextmanager
@@ -127,7 +127,7 @@ class Candidate:
 
 
 def explain(error: BaseException) -> str:
-    """An exception as a reason: one line, without what follows the first sentence of torch's."""
+    """An exception as a reason: its type and the first line of its message."""
     text = str(error).strip().splitlines()
     first = text[0][:300] if text else ""
     if is_out_of_memory(error):

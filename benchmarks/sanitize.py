@@ -1,9 +1,9 @@
 """Hands the jobs of `sanitizing` to workers and gives the verdict.
 
-Every line of every @triton.jit function that reads or writes memory has to have been reached by at
+Every line of every @triton.jit function that reads or writes memory must have been reached by at
 least one lane that isn't masked off: a kernel that nothing ran is a failure. And every argument
-that was ever larger than 2^31 elements has to have been reached beyond them: its offset is 64-bit
-by trial.
+that was ever larger than 2^31 elements must have been reached beyond them, which shows that its
+offset has 64 bits.
 """
 
 from __future__ import annotations
@@ -107,10 +107,10 @@ def rows(tally: Tally, known: list[Site]) -> list[Row]:
     return found
 
 
-def check(tell: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Row], int]:
-    """Do all jobs (those whose name holds ``only``), told one by one; the exit code comes last:
-    1 for a finding, a problem, or a line or a far argument that nothing reached, 3 where a worker
-    process died, the interpreter isn't as expected, or there was no job or no kernel."""
+def check(report: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Row], int]:
+    """Does all jobs whose name contains ``only``, and reports each. The exit code comes last: 1 for
+    a finding, a problem, or a line or a far argument that nothing reached; 3 if a worker process
+    died, the interpreter isn't as expected, or there was no job or no kernel."""
     plan, known = [job for job in jobs() if only in str(job)], sites()
     environment = {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     tally, code = Tally(), CLEAN
@@ -120,7 +120,7 @@ def check(tell: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Row]
             code = COULD_NOT_RUN
     if code:
         return tally, rows(tally, known), code
-    os.environ.update(environment)  # a worker imports kernels anew and finds it
+    os.environ.update(environment)  # a worker imports the kernels again and reads it
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
         waiting = {pool.submit(work, job): job for job in plan}
@@ -134,7 +134,7 @@ def check(tell: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Row]
             except Exception as error:
                 tally.problems.append(f"{job}: {type(error).__name__}: {error}")
                 code = COULD_NOT_RUN
-            tell(done, len(plan), str(job))
+            report(done, len(plan), str(job))
     table = rows(tally, known)
     wrong = tally.findings or tally.problems or any(row.verdict != "clean" for row in table)
     return tally, table, code or (FOUND if wrong else CLEAN)

@@ -5,8 +5,8 @@ atomic), whatever a kernel calls: masked or not, through block pointers or descr
 stands in for those four. A tensor is passed to a kernel not under its address but under one with a
 tag in the high bits, which pointer arithmetic carries along; so each lane's argument is known, and
 a lane that strays from x into w is found though w is there. The gaps between the rows of a strided
-view belong to nobody. A lane outside is counted and sent to a spare byte, so that nothing is harmed
-and the launch goes on; at its end `OutOfBounds` is raised with all that was found.
+view belong to no element. A lane outside is counted and sent to a spare byte, so that nothing is
+harmed and the launch continues; at its end `OutOfBounds` is raised with all that was found.
 
     with checked() as watch:
         loss(x, y, ...)          # raises OutOfBounds
@@ -42,7 +42,7 @@ _TRITON = str(Path(sys.modules["triton"].__file__ or "").parent)
 
 
 class OutOfBounds(AssertionError):
-    """Lanes of a launch read or wrote beside the elements of their argument."""
+    """Lanes of a launch read or wrote outside the elements of their argument."""
 
 
 class TooLong(RuntimeError):
@@ -50,7 +50,7 @@ class TooLong(RuntimeError):
 
 
 class CannotCheck(RuntimeError):
-    """The installed Triton's interpreter is not built as this module knows it."""
+    """The installed Triton's interpreter is not built as this module expects."""
 
 
 @dataclass
@@ -124,7 +124,7 @@ class _Memory:
         return (len(self._views) << int(_TAG_BITS)) + int(_HALF)
 
     def finish(self) -> None:
-        """Raise what the launch was found to do."""
+        """Raises OutOfBounds with what was found in the launch."""
         found = list(self._found.values())
         self._watch.launches[self.kernel] += 1
         self._watch.findings += found
@@ -229,7 +229,7 @@ def _expect(owner: Any, *names: str) -> None:
 def checked() -> Iterator[Watch]:
     """Inside, a kernel that the interpreter runs raises OutOfBounds at the end of its launch.
 
-    Raises CannotCheck where the installed interpreter lacks a function that is stood in for, or has
+    Raises CannotCheck if the installed interpreter lacks a function that is replaced here, or has
     one that reaches memory and isn't known here.
     """
     _expect(interpreter, "_interpreter", "_implicit_cvt", "GridExecutor", "interpreter_builder",
@@ -264,7 +264,7 @@ def checked() -> Iterator[Watch]:
         try:
             run(self, *args, **kwargs)
         finally:
-            memory.finish()  # a launch that is given up has found something too
+            memory.finish()  # also for a launch that is given up: it may have found something
 
     def called(self, *args, **kwargs):
         # Putting the interpreter in the language's place for each call of a device function takes

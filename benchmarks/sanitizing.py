@@ -95,7 +95,7 @@ def jobs() -> list[Job]:
 
 
 def work(job: Job) -> Tally:
-    """Do one job, in a process where the interpreter was chosen."""
+    """Does one job, in a process that uses the interpreter."""
     import torch
 
     from . import interpreter
@@ -144,7 +144,7 @@ def _call(
     loss: Loss, variant: Variant, contender: Contender, shape: Shape, job: Job, layout: str,
     reduction: str, *, stray_labels: bool = False,
 ) -> list[str]:  # fmt: skip
-    """One call under the check, forward and backward; what else than a finding went wrong."""
+    """One checked call, forward and backward; returns problems other than findings."""
     import contextlib
 
     import torch
@@ -177,11 +177,11 @@ def _call(
     except Exception as error:
         return [f"{where}: {type(error).__name__}: {error}"]
     unwritten = not stray_labels and not all(torch.isfinite(t.detach()).all() for t in outcome)
-    return [f"{where}: NaN from finite inputs; is what nothing wrote read?"] if unwritten else []
+    return [f"{where}: NaN from finite inputs: does it read unwritten memory?"] if unwritten else []
 
 
 def laid_out(tensor: Any, layout: str) -> Any:
-    """The same numbers laid out otherwise, NaN (or -2^63) in the gaps; a vector has one layout."""
+    """The same numbers in another layout, NaN (or -2^63) in the gaps; a vector has only one."""
     if tensor is None or tensor.ndim != 2 or layout == "contiguous":
         return None if tensor is None else tensor.detach()
     tensor = tensor.detach()

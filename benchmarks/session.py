@@ -25,7 +25,7 @@ from .rows import Row, not_run
 
 FINE, FAILED, NOT_MEASURED, INTERRUPTED = 0, 1, 3, 130
 _LEAST_SHARE = 0.2
-# Before this many expected seconds are behind, they say nothing about the rest.
+# Until this many expected seconds are done, they say nothing about the rest.
 _ENOUGH_S = 5.0
 
 
@@ -58,7 +58,7 @@ class Outcome:
 
 
 def plain(step: Step) -> None:
-    """A line for each case, for where there is no terminal."""
+    """Prints a line for each case; used without a terminal."""
     if step.finished:
         print(f"{step.done}/{step.total}  {step.finished}  {step.note}", flush=True)
 
@@ -75,7 +75,7 @@ def run(
     training: Collection[str] | None = None,
     progress: Progress = plain,
 ) -> Outcome:
-    """Measures what of the cases is not in ``out_dir`` yet, cheap information first.
+    """Measures the cases that are not in ``out_dir`` yet, cheap information first.
 
     ``contenders`` narrows them (eager stays); ``training`` names the losses to train with, None
     for no training. Raises RecordError where the record file is damaged or held by another run.
@@ -134,7 +134,7 @@ class _Session:
         except KeyboardInterrupt:
             return self._outcome(INTERRUPTED)
         self.journal.end_run(time.monotonic() - self.started)
-        self._tell(replace(self.step, current="", left_s=0.0, finished="", note=""))
+        self._report(replace(self.step, current="", left_s=0.0, finished="", note=""))
         return self._outcome(FINE)
 
     def _outcome(self, code: int) -> Outcome:
@@ -158,7 +158,7 @@ class _Session:
                 self.journal.results(case, measurement.not_run(reason))
                 self._end(case, 0.0, reason)
                 continue
-            self._tell(replace(self.step, current=case.id, left_s=self._left_s(), finished=""))
+            self._report(replace(self.step, current=case.id, left_s=self._left_s(), finished=""))
             start = time.monotonic()
             for rows in measurement.rows():
                 self.journal.results(case, rows)
@@ -189,7 +189,7 @@ class _Session:
     def _end(self, case: Case, seconds: float, note: str = "") -> None:
         self.journal.end_case(case, seconds)
         self.spent_on_expected += self.expected.pop(case.id, 0.0)
-        self._tell(
+        self._report(
             replace(
                 self.step, done=self.step.done + 1, left_s=self._left_s(), finished=case.id,
                 note=note or f"{seconds:.1f} s",
@@ -208,13 +208,13 @@ class _Session:
         return min(self._left_and_room_s()) + self.reserved_s
 
     def _seconds_per_case(self) -> float:
-        """The preset's, or less where the rest would not fit into the budget otherwise: fewer
-        rounds of every case tell more than none of the last."""
+        """The preset's, or less if the rest would not fit into the budget otherwise: fewer rounds
+        of every case say more than none of the last."""
         left, room = self._left_and_room_s()
         share = min(1.0, room / left) if left else 1.0
         return self.preset.seconds_per_case * max(_LEAST_SHARE, share)
 
-    def _tell(self, step: Step) -> None:
+    def _report(self, step: Step) -> None:
         self.step = step
         self.progress(step)
 
@@ -240,22 +240,22 @@ class _Session:
             "run": self.journal.run, **machine.versions(),
         }  # fmt: skip
 
-        def tell(name: str, epoch: int, epochs: int) -> None:
+        def report(name: str, epoch: int, epochs: int) -> None:
             share = self.reserved_s / max(1, len(left))
             self.reserved_now = max(0.0, share * (1 - epoch / max(1, epochs)))
             behind = sum(other not in done for other in left) - 1
             left_s = self.reserved_now + share * max(0, behind)
-            self._tell(replace(self.step, current=name, left_s=left_s, finished="", note=""))
+            self._report(replace(self.step, current=name, left_s=left_s, finished="", note=""))
 
         results = training.run_all(
             self.preset, self.journal.path.parent, self.seed, self.device,
-            losses=self.training, done=done, tags=tags, progress=tell,
+            losses=self.training, done=done, tags=tags, progress=report,
         )  # fmt: skip
         for result in results:
             fields: dict[str, Any] = asdict(result)
             self.journal.training(fields)
             done.add(result.name)
-            self._tell(
+            self._report(
                 replace(
                     self.step, done=self.step.done + 1, finished=result.name,
                     note=result.reason or result.status,

@@ -17,7 +17,7 @@ REPIN = "marginbench static --pin"
 
 @dataclass(frozen=True)
 class Examined:
-    """What came of it. ``differences`` from the pins (while pinning: what they changed by);
+    """The outcome. ``differences`` from the pins (while pinning: the changes of the pins);
     ``broken`` rules; ``compiled`` how many kernels; ``path`` of the pins. ``problem`` says why
     nothing was compared."""
 
@@ -37,12 +37,12 @@ def examine(
     folder: Path = pins.FOLDER,
     cache: Path | None = None,
     losses: Sequence[str] = (),
-    tell: Callable[[int, int, str], None] = lambda done, total, what: None,
+    report: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> Examined:
     """Compile every kernel and compare with the pins in ``folder``, or pin them there.
 
     ``targets`` and names in ``kernels`` narrow what is compiled, compared and pinned.
-    ``tell(done, total, what)`` hears of the progress.
+    ``report(done, total, what)`` is called with the progress.
     """
     if importlib.util.find_spec("triton") is None:
         return Examined(UNCHECKED, problem="not checked: Triton isn't installed")
@@ -60,7 +60,7 @@ def examine(
         everything = pins.read(path) if path.is_file() else []
         now = static_matrix.compile_matrix(
             targets, kernels, cache=cache or static_matrix.cache_folder(),
-            workers=len(os.sched_getaffinity(0)), losses=losses, tell=tell,
+            workers=len(os.sched_getaffinity(0)), losses=losses, report=report,
         )  # fmt: skip
     except (pins.PinError, RuntimeError) as error:
         return Examined(DIFFERS, problem=f"error: {error}")
@@ -75,13 +75,13 @@ def examine(
         return Examined(code, len(now), found, wrong, path)
     replaced = {pins.key(row) for row in before}
     pins.write(path, [*(row for row in everything if pins.key(row) not in replaced), *now])
-    # What was pinned is now all known; what may never be remains.
+    # All that is pinned is known now; what is never allowed remains.
     wrong = pins.breaks(now, now)
     return Examined(DIFFERS if wrong else SAME, len(now), found, wrong, path)
 
 
 def chosen(row: pins.Row, targets: Sequence[str], kernels: Sequence[str]) -> bool:
-    """Whether what narrows the command leaves this row in."""
+    """Whether the command's filters include this row."""
     return row["target"] in targets and (
         not kernels or any(name in row["kernel"] for name in kernels)
     )

@@ -41,16 +41,16 @@ def compile_matrix(
     cache: Path,
     workers: int = 2,
     losses: Sequence[str] = (),
-    tell: Callable[[int, int, str], None] = lambda done, total, what: None,
+    report: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> list[pins.Row]:
     """The rows of every kernel whose name contains one of ``kernels`` (none given: of all).
 
-    ``losses`` records only these. ``tell(done, total, what)`` hears of the progress. A kernel that
-    doesn't compile has a row with its ``error``.
+    ``losses`` records only these. ``report(done, total, what)`` is called with the progress. A
+    kernel that doesn't compile has a row with its ``error``.
     """
     cache.mkdir(parents=True, exist_ok=True)
     with _workers(workers) as pool:
-        tell(0, 0, "recording what is launched")
+        report(0, 0, "recording what is launched")
         surveys = [
             pool.submit(_survey, target, tuple(losses), tuple(kernels)) for target in targets
         ]
@@ -66,7 +66,7 @@ def compile_matrix(
                 else:
                     rows.append(kept)
             missing += [(target, absent[n : n + CHUNK]) for n in range(0, len(absent), CHUNK)]
-        tell(len(rows), total, "")
+        report(len(rows), total, "")
         jobs = {
             pool.submit(_compile, target, [one for one, _ in chunk]): (target, chunk)
             for target, chunk in missing
@@ -77,14 +77,14 @@ def compile_matrix(
                 rows.append(row)
                 if "error" not in row:
                     _keep(cache / f"{key}.json", row)
-            tell(len(rows), total, f"{target} {rows[-1]['kernel']}")
+            report(len(rows), total, f"{target} {rows[-1]['kernel']}")
     return [_judged(row) for row in sorted(rows, key=pins.key)]
 
 
 @contextlib.contextmanager
 def _workers(count: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
-    """Processes that compile as if nothing were set, into a cache of Triton's that is thrown away:
-    it would grow by hundreds of megabytes."""
+    """Processes that compile without Triton's environment variables, into a temporary cache of
+    Triton's: the user's would grow by hundreds of megabytes."""
     kept = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="marginbench-") as folder:
         for name in kept:

@@ -35,8 +35,8 @@ three times its root mean square in 997 of 1,000 draws and near 0 just as often 
 A definition that selects jumps at a tie, and there two right contenders differ by any amount. That
 excuses neither of them by itself. `flips` looks for decisions that rounding can turn with which the
 reference gives what the contender gave; which, and how near the tie was, stands on the row, and
-what remains has to be within the limits above. Peers decide in an order of roundings that nobody
-here knows, so theirs is not looked for: their reference selects anew as it is moved.
+what remains has to be within the limits above. Peers round in an order that is not known
+here, so their decisions are not looked for: their reference selects anew as it is moved.
 
 A move by the bound of a half dtype takes some results as far as an output of nothing is, which is
 off by 1. So whatever the reference moves by there, at most `FARTHEST` is allowed (of mined rows,

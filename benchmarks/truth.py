@@ -61,7 +61,7 @@ class Truth:
 
     @functools.cached_property
     def eager(self) -> Outputs:
-        """Eager's own outputs on these inputs, by a call that nobody times."""
+        """Eager's own outputs on these inputs, by an untimed call."""
         if self._eager.function is None:
             raise RuntimeError(self._eager.reason)
         return self.subject.evaluate(
@@ -107,8 +107,8 @@ class Truth:
 
     @functools.cached_property
     def selection(self) -> Selection | None:
-        """What the definition decides here, and what rounding could turn of it; None for one that
-        decides nothing, and where the decisions are too many to list."""
+        """What the definition decides here, and which decisions rounding could flip; None for a
+        definition that decides nothing, and if the decisions are too many to list."""
         variant, shape = self.subject.variant, self.subject.shape
         # A base that the gate compares with may be older than the field.
         entry = getattr(variant, "selection", "")
@@ -120,7 +120,7 @@ class Truth:
         )  # fmt: skip
 
     def selecting(self, taken: Tensor) -> Outputs:
-        """The reference's outputs on these inputs if it took this in the place of its own."""
+        """The reference's outputs on these inputs with this selection in place of its own."""
         return self._exact(tolerance.widened(self.inputs), taken)
 
     def to_hand_over(self) -> dict[str, object]:
@@ -129,7 +129,7 @@ class Truth:
         return {name: (out.value, out.grads) for name, out in found.items()}
 
     def take_over(self, handed: dict[str, tuple[tuple[Tensor, ...], dict]]) -> None:
-        """Outputs that another process computed from the same case, so that nobody does again."""
+        """Takes the outputs that another process computed for the same case."""
         self.__dict__.update({name: Outputs(*parts) for name, parts in handed.items()})
 
     def movement(self, name: str, by: float, enough: float, *, held: bool) -> float:

@@ -15,9 +15,9 @@ from .truth import Truth
 
 @dataclass(frozen=True)
 class Verdict:
-    """One quantity of one contender. ``value`` is its error, or None where it can't be told, as
-    for an output that is not finite; ``reason`` is empty where it is within ``limit``; ``flipped``
-    says which ties it decided the other way, where that is the excuse for what is beyond."""
+    """One quantity of one contender. ``value`` is its error, or None if it has none, as for an
+    output that is not finite; ``reason`` is empty if it is within ``limit``; ``flipped`` says which
+    ties it decided the other way, if that excuses what is beyond."""
 
     quantity: str
     metric: str
@@ -28,8 +28,8 @@ class Verdict:
 
 
 def is_plain(candidate: Candidate) -> bool:
-    """Eager, torch.compile's version of it and peers, which round in an order that nobody here
-    chose and are judged by the derived bound; kernels of our own by eager's error."""
+    """Whether the derived bound judges it: eager, torch.compile's version of it and peers, whose
+    order of roundings is not ours. Our own kernels are judged by eager's error."""
     contender = candidate.contender
     return contender.name == BASE or contender.compiled or is_peer(candidate.contender)
 
@@ -71,8 +71,8 @@ def _as_flipped(
 
 
 def _not_a_number(got: Outputs, verdict: Verdict) -> Verdict:
-    """Where a value is too large to be held it may be any that is not finite; but a NaN that
-    comes with finite gradients would train on as if nothing had happened."""
+    """A value that is too large for its dtype may be anything that is not finite; but a NaN with
+    finite gradients would go unnoticed in training."""
     if verdict.quantity != "value" or verdict.reason or not got.grads:
         return verdict
     gradients = [gradient for gradient in got.grads.values() if gradient is not None]
@@ -83,7 +83,7 @@ def _not_a_number(got: Outputs, verdict: Verdict) -> Verdict:
 
 
 def fails(truth: Truth, candidate: Candidate, got: Outputs) -> str:
-    """Why these outputs, of a timed call, are not what the call should give; empty if fine.
+    """Why these outputs of a timed call are wrong; empty if they are right.
 
     Cheap first: as near to eager's outputs as one rounding of each allows is near enough. Only
     where that fails is the reference asked.
@@ -196,7 +196,7 @@ def _of_indices(
     if error is None:
         return Verdict("value", metric, None, None, problem)
     if metric == "index_mismatches" and "index_regret" in found:
-        # How many differ is told; what each of them costs is judged.
+        # How many differ is reported; what each of them costs is judged.
         return Verdict("value", metric, error, None)
     if not is_peer(candidate.contender) and truth.selection is not None:
         excused, wrong = flips.of_indices(truth.selection, got.value)

@@ -19,7 +19,7 @@ class View:
         reach = sum((n - 1) * s for s, n in self.steps)
         self.end = 0 if tensor.numel() == 0 else reach + self.itemsize
         self.dense = self.end == tensor.numel() * self.itemsize
-        # Where rows lie over one another each byte between is somebody's: the extent decides.
+        # Where rows overlap, every byte in between belongs to one: only the extent decides.
         inner = self.itemsize
         self.apart = True
         for step, count in reversed(self.steps):

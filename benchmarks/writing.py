@@ -19,7 +19,7 @@ class Writer:
 
     A line that can't be written whole is taken back, so that the file ends in a whole line, and
     RecordError says what to do. Raises it also where the file at ``path`` is not one of ours,
-    and leaves that as it is. ``resume`` is the command that goes on with the run.
+    and leaves that as it is. ``resume`` is the command that resumes the run.
     """
 
     def __init__(self, path: Path, resume: str = "marginbench run --resume") -> None:
@@ -51,8 +51,8 @@ class Writer:
 
 
 def append_whole(file: int, text: str, *, sync: bool) -> None:
-    """A line at the end of an open file, or, where it can't be written whole, what was there
-    before; ``sync`` has it reach the disk. Raises what writing raises."""
+    """Appends a line to an open file, whole or not at all; ``sync`` writes it to the disk at once.
+    Raises what writing raises."""
     data = f"{text}\n".encode()
     before = os.fstat(file).st_size
     try:
@@ -61,7 +61,7 @@ def append_whole(file: int, text: str, *, sync: bool) -> None:
         if sync:
             os.fsync(file)
     except BaseException:
-        # What fails here too (the disk is gone) is cut off when the run is gone on with.
+        # If this fails too (the disk is gone), the rest is cut off when the run is resumed.
         with suppress(OSError):
             os.ftruncate(file, before)
         raise

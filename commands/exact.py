@@ -28,8 +28,8 @@ def checked(pin: bool, folder: Path | None = None) -> int:
 
     from . import progress
 
-    with progress.counted() as tell:
-        found = check(pin=pin, folder=folder or pins.FOLDER, tell=tell)
+    with progress.counted() as report:
+        found = check(pin=pin, folder=folder or pins.FOLDER, report=report)
     show(found, pin=pin)
     return found.code
 

@@ -50,9 +50,9 @@ _SECONDS = 14.0
 def gate(**options: Any) -> None:
     """Is the working tree slower, larger or less exact than a base?
 
-    Exact figures (bytes, counts, registers, machine code) are held against the pinned ones. Times
+    Exact figures (bytes, counts, registers, machine code) are compared with the pinned ones. Times
     are compared with the base's, both versions loaded in one process, until each case is SLOWER,
-    FASTER, EQUIVALENT or its time is spent (UNDECIDED).
+    FASTER, EQUIVALENT or its time is spent (INCONCLUSIVE).
 
     \b
     Examples:
@@ -64,7 +64,7 @@ def gate(**options: Any) -> None:
     \b
     Exit codes:
       0  no regression          2  bad usage
-      1  a regression           3  it could not be measured, or is undecided
+      1  a regression           3  inconclusive, or not measured
       130  interrupted
     """
     sys.exit(_gate(options))
@@ -136,7 +136,7 @@ def _compare(options: dict[str, Any], both: Any, out_dir: Path) -> int:
         exact=None if options["half"] == "timed" else _exact, only=options["only"],
         apart=options["apart"],
     )  # fmt: skip
-    outcome = run(asked, both, out_dir, _Told(console(stderr=True)).tell)
+    outcome = run(asked, both, out_dir, _Progress(console(stderr=True)).report)
     written = write.write_all(out_dir)
     terminal.show(reading.load(outcome.records), console())
     click.echo(f"records: {outcome.records}")
@@ -160,8 +160,8 @@ def _exact(base_pins: Path) -> Any:
 
     from . import progress
 
-    with progress.counted() as tell:
-        return check(pin=False, base_pins=base_pins, tell=tell)
+    with progress.counted() as report:
+        return check(pin=False, base_pins=base_pins, report=report)
 
 
 def _pin() -> int:
@@ -199,14 +199,14 @@ def _command(options: dict[str, Any], base_commit: str) -> str:
     return f"{line} --{options['half']}" if options["half"] else line
 
 
-class _Told:
+class _Progress:
     """Progress on the error stream: a line a case, and in a terminal how many groups it has."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.groups = 0
 
-    def tell(self, kind: str, what: dict[str, Any]) -> None:
+    def report(self, kind: str, what: dict[str, Any]) -> None:
         if kind == "exact":
             self._say("exact figures")
         elif kind == "start":

@@ -55,7 +55,7 @@ def gate_trust(smoke: bool, quiet_only: bool, seed: int, out: Path, page_only: b
             with trees.alone(), trees.checked_out("HEAD") as both:
                 trust.run(
                     trust.SMOKE if smoke else trust.FULL, both, out, seed=seed, loads=loads,
-                    command=f"marginbench gate-trust --seed {seed}", tell=_tell_trial,
+                    command=f"marginbench gate-trust --seed {seed}", report=_report_trial,
                 )  # fmt: skip
         except OSError as error:
             _not_measured(os_reason(error, out))
@@ -69,7 +69,7 @@ def _not_measured(reason: str) -> NoReturn:
     sys.exit(NOT_POSSIBLE)
 
 
-def _tell_trial(trial: Any, done: int, total: int, line: dict[str, Any]) -> None:
+def _report_trial(trial: Any, done: int, total: int, line: dict[str, Any]) -> None:
     verdicts = ", ".join(sorted({one["verdict"] for one in line["verdicts"]}))
     planted = f"{trial.fraction:.0%} slower" if trial.fraction else "unchanged"
     click.echo(f"{done}/{total} {trial.load}, {planted}: {verdicts} ({line['seconds']:.0f} s)",

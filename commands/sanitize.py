@@ -34,10 +34,10 @@ def sanitize(only: str) -> None:
     shown_on = console(_WIDTH)
     begun = time.monotonic()
 
-    def tell(done: int, total: int, job: str) -> None:
+    def report(done: int, total: int, job: str) -> None:
         shown_on.print(f"{done}/{total} {time.monotonic() - begun:.0f} s  {job}", highlight=False)
 
-    tally, table, code = checking.check(tell, only=only)
+    tally, table, code = checking.check(report, only=only)
     shown = Table("function", "launches", "far", "lanes", "accesses", "past 2^31", "verdict",
                   title="Loads, stores and atomics inside their tensors")  # fmt: skip
     for row in table:

@@ -55,9 +55,9 @@ def check(
 
     from . import progress
 
-    with progress.counted() as tell:
+    with progress.counted() as report:
         found = static_check.examine(
-            pin=pin, targets=targets, kernels=kernels, tell=tell, **options
+            pin=pin, targets=targets, kernels=kernels, report=report, **options
         )
     if found.problem or found.path is None:
         click.echo(found.problem, err=True)

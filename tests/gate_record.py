@@ -20,7 +20,7 @@ HOSTILE = (
     "a|b</td><script>x</script> &lt; `c` **d** [e](http://f.g) @h \x1b[31m\x00\n::error::i\u202e"
 )
 CASES = {
-    "equal": "EQUIVALENT", "quick": "FASTER", "unsure": "UNDECIDED", HOSTILE: "SLOWER",
+    "equal": "EQUIVALENT", "quick": "FASTER", "unsure": "INCONCLUSIVE", HOSTILE: "SLOWER",
     "bad": "WRONG", "lost": "NOT MEASURED",
 }  # fmt: skip
 

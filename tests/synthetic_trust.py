@@ -86,7 +86,7 @@ class Maker:
         return sample
 
     def legs(self, trial: str, case: str, sample: Sample) -> dict:
-        """One quad a group, so that its log-ratio is the group's but for rounding (5e-5)."""
+        """One block a group, so that its log-ratio is the group's but for rounding (5e-5)."""
         groups = []
         for value in sample.groups:
             a, b = BASE_S * 1e7 * np.exp(self.random.normal(0, 0.02, 2))

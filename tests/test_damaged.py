@@ -79,17 +79,17 @@ EDITS: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
         lambda x: [x[0], changed(x[1], note="better"), *x[2:]], "line 2: result.note: Extra inputs"
     ),
     "a result twice": (
-        lambda x: [*x[:2], x[1], *x[2:]], "line 3: it says again what line 2 says"
+        lambda x: [*x[:2], x[1], *x[2:]], "line 3: it repeats line 2"
     ),
     "a result changed and kept": (
         lambda x: [*x[:2], changed(x[1], value=1.0, rounds=[1.0]), *x[2:]],
-        "line 3: it says again what line 2 says",
+        "line 3: it repeats line 2",
     ),
-    "an end twice": (lambda x: [*x[:3], x[2], *x[3:]], "line 4: it says again what line 3 says"),
+    "an end twice": (lambda x: [*x[:3], x[2], *x[3:]], "line 4: it repeats line 3"),
     "a result after its end": (
         lambda x: [x[0], x[2], x[1], *x[3:]], "line 3: expected no result of"
     ),
-    "the whole file twice": (lambda x: x + x, "line 7: it says again what line 1 says"),
+    "the whole file twice": (lambda x: x + x, "line 7: it repeats line 1"),
     "two runs in one file": (
         lambda x: [*x, *(changed(line, run="q", session="b") for line in x)],
         "line 7: expected run r, as in line 1; got run q",

@@ -226,7 +226,7 @@ def test_the_base_s_pins_of_compiled_kernels_are_told_where_they_are_none(
 def test_compiled_kernels_count_too(tmp_path, now, monkeypatch, capsys):
     moved = pins.Difference("a.kernel", "sm_90", "x_ptr=float32", "registers", "64", "65")
 
-    def examine(*, pin: bool, folder: Path, tell: object) -> static_check.Examined:
+    def examine(*, pin: bool, folder: Path, report: object) -> static_check.Examined:
         if pin:
             return static_check.Examined(0, 5)
         return static_check.Examined(1, 5, [moved], [], folder / "triton-1.jsonl")

@@ -13,9 +13,9 @@ import gate_cheats
 import pytest
 import torch
 
-from benchmarks.gate import manners, packages, pair, sitting
+from benchmarks.gate import packages, pair, validity_checks, worker
 from benchmarks.gate.decision import Rule
-from benchmarks.gate.sitting import Sitting
+from benchmarks.gate.worker import WorkerRequest
 from marginbench.loss import Shape
 from suites.gate import TimedCase, plan
 
@@ -55,9 +55,9 @@ def measured(plant: str, loss: str = "softmax") -> dict:
     one = case(loss)
     if plant == "no_work_at_all":  # whatever is handed out has to be less work than the case
         one = replace(one, shape=Shape(512, 128, 1000))
-    asked = Sitting((ROOT, ROOT), "screen", (one,), Rule(stage_s=0.3), 1, 0, 1,
+    asked = WorkerRequest((ROOT, ROOT), "screen", (one,), Rule(stage_s=0.3), 1, 0, 1,
                     f"gate_cheats:{plant}" if plant else "")  # fmt: skip
-    return sitting._measure(asked, asked.cases[0], Heard())  # type: ignore[arg-type]
+    return worker._measure(asked, asked.cases[0], Heard())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("loss", ["softmax", "triplet"])
@@ -94,9 +94,9 @@ def test_one_stolen_processor_is_no_work_put_off(busy, caught: bool, monkeypatch
     def slept(_: float) -> None:
         clock[0] += 10_000_000 if len(calls) - 1 in busy else 50_000
 
-    monkeypatch.setattr(manners.time, "process_time_ns", lambda: clock[0])
-    monkeypatch.setattr(manners.time, "sleep", slept)
+    monkeypatch.setattr(validity_checks.time, "process_time_ns", lambda: clock[0])
+    monkeypatch.setattr(validity_checks.time, "sleep", slept)
     side = SimpleNamespace(name="candidate")
     with pytest.raises(pair.Wrong, match="works on") if caught else contextlib.nullcontext():
-        manners._finishes_in_time(Called(), side)  # type: ignore[arg-type]
+        validity_checks._finishes_in_time(Called(), side)  # type: ignore[arg-type]
     assert len(calls) == 5

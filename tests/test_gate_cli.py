@@ -47,7 +47,9 @@ def gate(*words: str):
     return CliRunner().invoke(cli, ["gate", *words])
 
 
-@pytest.mark.parametrize(("verdict", "code"), [("EQUIVALENT", 0), ("SLOWER", 1), ("UNDECIDED", 3)])
+@pytest.mark.parametrize(
+    ("verdict", "code"), [("EQUIVALENT", 0), ("SLOWER", 1), ("INCONCLUSIVE", 3)]
+)
 def test_the_exit_code_is_the_verdicts(monkeypatch, tmp_path: Path, verdict: str, code: int):
     say(monkeypatch, verdict)
     done = gate("--timed", "--suite", "smoke", "--out", str(tmp_path / "out"))
@@ -100,10 +102,10 @@ def test_an_interrupted_gate_has_a_code_of_its_own(monkeypatch, tmp_path: Path):
     assert done.exit_code == 130
 
 
-def test_a_second_gate_is_told_and_no_pass(monkeypatch):
+def test_a_second_gate_is_refused_and_no_pass(monkeypatch):
     @contextmanager
     def alone():
-        raise trees.Busy("another gate is at work in this clone")
+        raise trees.Busy("another gate is running in this clone")
         yield
 
     monkeypatch.setattr(trees, "alone", alone)

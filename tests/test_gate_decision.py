@@ -39,7 +39,7 @@ def verdict(noise: np.random.Generator, slower: float, spread: float = 0.012) ->
 
 def test_unchanged_code_is_equivalent_and_never_slower(noise):
     found = [verdict(noise, 0.0).verdict for _ in range(100)]
-    assert set(found) <= {"EQUIVALENT", "UNDECIDED"}
+    assert set(found) <= {"EQUIVALENT", "INCONCLUSIVE"}
     assert found.count("EQUIVALENT") >= 95
 
 
@@ -49,9 +49,9 @@ def test_a_change_is_found(noise, slower: float, want: str):
     assert found.count(want) >= 39
 
 
-def test_what_scatters_too_much_is_undecided_and_says_so(noise):
+def test_what_scatters_too_much_is_inconclusive_and_says_so(noise):
     found = verdict(noise, 0.0, spread=0.5)
-    assert found.verdict == "UNDECIDED"
+    assert found.verdict == "INCONCLUSIVE"
     assert "scatter" in found.reason
 
 
@@ -67,7 +67,7 @@ def test_a_flag_that_is_not_confirmed_is_no_slow_down(noise):
 def test_what_turns_round_is_no_change(noise):
     screen = stage(noise, "screen", math.log1p(0.1), 0.01)
     again = stage(noise, "confirmation", math.log1p(-0.1), 0.01)
-    assert judge([screen], [again], TESTS)[0].verdict == "UNDECIDED"
+    assert judge([screen], [again], TESTS)[0].verdict == "INCONCLUSIVE"
 
 
 def test_a_bet_is_fair_on_what_is_symmetric(noise):
@@ -100,7 +100,7 @@ def test_the_interval_covers_its_truth(noise):
     assert hits / 600 >= 0.95 - 4 * math.sqrt(0.05 * 0.95 / 600)
 
 
-def test_a_quad_is_free_of_linear_drift():
+def test_a_block_is_free_of_linear_drift():
     """ABBA at 100, 101, 102, 103 of equal sides."""
     assert log_ratio((100.0, 103.0), (101.0, 102.0)) == pytest.approx(0.0, abs=2e-4)
 

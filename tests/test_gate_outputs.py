@@ -24,7 +24,7 @@ from reports.gate import benchmark_json, junit, markdown, reading, terminal, wor
 
 
 def test_no_form_needs_torch():
-    """The outcome of a gate can be told on a machine that could not run it."""
+    """The outcome of a gate can be shown on a machine that could not run it."""
     code = "import reports.gate.write, sys; assert not {'torch', 'triton'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -46,7 +46,9 @@ def test_what_went_well_is_said_to_have_gone_well(tmp_path):
 def test_the_table_in_a_file_holds_every_case_and_ends_with_the_outcome(run):
     text = terminal.text(run)
     assert text.endswith("Regression (exit code 1): 1 SLOWER; 1 WRONG.\n")
-    places = [text.index(f"why {name} is") for name in ("SLOWER", "WRONG", "UNDECIDED", "FASTER")]
+    places = [
+        text.index(f"why {name} is") for name in ("SLOWER", "WRONG", "INCONCLUSIVE", "FASTER")
+    ]
     assert places == sorted(places)
     # Square brackets are no markup of a style: in a case's name, a reason and a difference.
     assert text.count("[e](http://f.g)") == 3
@@ -73,7 +75,7 @@ def test_a_terminal_gets_colours_and_every_reason_whatever_its_width(run, width)
         run, Console(file=stream, width=width, force_terminal=True, color_system="truecolor")
     )
     text = stream.getvalue()
-    assert re.search(r"\x1b\[1;31m\s*SLOWER", text) and re.search(r"\x1b\[33m\s*UNDECIDED", text)
+    assert re.search(r"\x1b\[1;31m\s*SLOWER", text) and re.search(r"\x1b\[33m\s*INCONCLUSIVE", text)
     bare = "".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
     assert "whyWRONGissaidofbad" in bare if width < 150 else "whyWRONG" in bare
 
@@ -83,7 +85,7 @@ def test_markdown_says_the_verdict_first_and_folds_what_is_equivalent(run):
     assert text.startswith("## ❌ Gate: Regression (exit code 1): 1 SLOWER; 1 WRONG.")
     above, _, folded = text.partition("<details>\n<summary>1 case EQUIVALENT</summary>")
     assert "| equal | EQUIVALENT |" in folded and "| equal |" not in above
-    assert above.index("**SLOWER**") < above.index("**WRONG**") < above.index("UNDECIDED")
+    assert above.index("**SLOWER**") < above.index("**WRONG**") < above.index("INCONCLUSIVE")
     for shown in ("launches: 3, was 4", "2.13.0", "b" * 40, "uncommitted changes", "33.2 s"):
         assert shown in text
 
@@ -174,7 +176,7 @@ def test_junit_has_a_testcase_for_all_and_passes_none_that_did_not(run):
             else "error" if case.find("error") is not None else "passed"
         )  # fmt: skip
     assert kinds == {
-        "SLOWER": {"failure"}, "WRONG": {"failure"}, "UNDECIDED": {"error"},
+        "SLOWER": {"failure"}, "WRONG": {"failure"}, "INCONCLUSIVE": {"error"},
         "NOT MEASURED": {"error"}, "FASTER": {"passed"}, "EQUIVALENT": {"passed"},
     }  # fmt: skip
     assert len(suites["gate.exact"].findall("testcase/failure")) == 3

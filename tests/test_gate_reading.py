@@ -19,7 +19,7 @@ def run(tmp_path) -> reading.GateRun:
 
 def test_the_worst_comes_first_and_a_case_without_a_verdict_is_not_measured(run):
     assert [row.verdict for row in run.rows()] == [
-        "SLOWER", "WRONG", "UNDECIDED", "NOT MEASURED", "NOT MEASURED", "FASTER", "EQUIVALENT",
+        "SLOWER", "WRONG", "INCONCLUSIVE", "NOT MEASURED", "NOT MEASURED", "FASTER", "EQUIVALENT",
     ]  # fmt: skip
     assert run.rows()[4].case == "vanished"
     assert "no verdict was reached" in run.rows()[4].reason
@@ -50,7 +50,14 @@ def test_what_is_not_one_whole_gate_is_refused(tmp_path, damaged, said):
     assert [one.name for one in tmp_path.iterdir()] == [FILE]
 
 
-def test_a_killed_gate_can_be_looked_into_but_is_told_by_no_form(tmp_path):
+def test_an_older_record_s_verdict_has_today_s_name(tmp_path):
+    path = written(tmp_path, small(3, verdict("a", "INCONCLUSIVE"), cases=["a"]))
+    path.write_text(path.read_text().replace('"verdict":"INCONCLUSIVE"', '"verdict":"UNDECIDED"'))
+    assert "UNDECIDED" in path.read_text()
+    assert [row.verdict for row in reading.load(path).rows()] == ["INCONCLUSIVE"]
+
+
+def test_a_killed_gate_can_be_looked_into_but_no_form_shows_it(tmp_path):
     run = reading.load(written(tmp_path, lines()[:6]), unfinished=True)
     assert run.end is None and run.verdicts
     for form in (terminal.text, markdown.render, junit.render, benchmark_json.render):
@@ -70,7 +77,7 @@ def test_a_line_that_is_cut_off_is_named(tmp_path):
     [
         (small(0, verdict("a", "SLOWER"), cases=["a"]), "'a' is SLOWER"),
         (small(3, verdict("a", "WRONG"), cases=["a"]), "'a' is WRONG"),
-        (small(0, verdict("a", "UNDECIDED"), cases=["a"]), "'a' is UNDECIDED"),
+        (small(0, verdict("a", "INCONCLUSIVE"), cases=["a"]), "'a' is INCONCLUSIVE"),
         (small(0, verdict("a", "EQUIVALENT"), cases=["a", "b"]), "'b' is NOT MEASURED"),
         (small(0, EXACT), "the exact half ended with 1"),
         (small(3, EXACT), "the exact half ended with 1"),

@@ -10,21 +10,21 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.gate import session, timing
+from benchmarks.gate.abba import Group
 from benchmarks.gate.decision import Rule, Sample
-from benchmarks.gate.quads import Group
 from benchmarks.gate.session import Asked
 from benchmarks.gate.timing import CaseRun
 from benchmarks.gate.trees import Trees
 from benchmarks.records import RecordError
 from commands.root import cli
-from reports.gate import reading, replay, undecided
+from reports.gate import inconclusive, reading, replay
 
 ROOT = Path(__file__).resolve().parent.parent
 TREES = Trees(ROOT, ROOT, "HEAD", "HEAD", False, "HEAD")
 
 
 def groups(random: np.random.Generator, slower: float, spread: float) -> list[Group]:
-    """Enough to settle a case, of one quad each, nanoseconds of a millisecond's legs."""
+    """Enough to settle a case, of one block each, nanoseconds of a millisecond's legs."""
     found = []
     for number in range(60):
         legs = 1e6 * np.exp(spread * random.normal(size=4))
@@ -40,13 +40,13 @@ def gate(tmp_path: Path, monkeypatch, seed: int):
     random = np.random.default_rng(seed)
 
     def run(*slower: float, spread: float = 0.004) -> Path:
-        def compare(trees, cases, rule, *, tell, **rest):
+        def compare(trees, cases, rule, *, report, **rest):
             def taken(case, stage: str, by: float) -> CaseRun:
                 found = CaseRun(case, Sample(rule, stage, len(cases)), seconds=1.0)
                 for group in groups(random, by, spread):
                     found.groups.append(group)
                     found.sample.add(group.log_ratio)
-                    tell("group", {"stage": stage, "case": case.id, **group.__dict__})
+                    report("group", {"stage": stage, "case": case.id, **group.__dict__})
                 return found
 
             by = {case.id: slower[i % len(slower)] for i, case in enumerate(cases)}
@@ -76,7 +76,7 @@ def edit(folder: Path, kind: str, **change) -> None:
     [
         ("group", {"base": [[0, 5]]}, "greater than 0"), ("group", {"calls": 0}, "greater than 0"),
         ("group", {"base": [], "candidate": [], "orders": []}, "at least 1 item"),
-        ("group", {"base": [[1, 2], [3, 4]]}, "expected as many quads"),
+        ("group", {"base": [[1, 2], [3, 4]]}, "expected as many blocks"),
         ("gate_start", {"rule": {**vars(Rule()), "equivalence_error": 0.0}}, "can't be worked out"),
         ("gate_start", {"rule": {**vars(Rule()), "smallest_effect": "much"}}, "can't be worked"),
     ],
@@ -146,7 +146,7 @@ def test_edited_groups_are_found(gate):
     changed = [json.loads(line) for line in path.read_text().splitlines()]
     for line in changed:
         if line["kind"] == "group":
-            line["candidate"] = [[2 * leg for leg in quad] for quad in line["candidate"]]
+            line["candidate"] = [[2 * leg for leg in block] for block in line["candidate"]]
     path.write_text("".join(json.dumps(line) + "\n" for line in changed))
     with pytest.raises(RecordError, match="changed by hand"):
         replay.check(reading.load(folder / "gate.jsonl"))
@@ -168,9 +168,9 @@ def test_show_checks_and_gives_the_gates_code(gate):
     assert CliRunner().invoke(cli, ["gate", "--show", str(folder)]).exit_code == 3
 
 
-def test_only_undecided_is_told_from_all_else(gate, tmp_path: Path):
-    assert undecided.only_undecided(reading.load(gate(0.0, spread=0.6) / "gate.jsonl"))
+def test_only_inconclusive_is_distinguished_from_all_else(gate, tmp_path: Path):
+    assert inconclusive.only_inconclusive(reading.load(gate(0.0, spread=0.6) / "gate.jsonl"))
     (tmp_path / "gate.jsonl").unlink()
-    assert not undecided.only_undecided(reading.load(gate(0.0) / "gate.jsonl"))
+    assert not inconclusive.only_inconclusive(reading.load(gate(0.0) / "gate.jsonl"))
     (tmp_path / "gate.jsonl").unlink()
-    assert not undecided.only_undecided(reading.load(gate(0.1, 0.0) / "gate.jsonl"))
+    assert not inconclusive.only_inconclusive(reading.load(gate(0.1, 0.0) / "gate.jsonl"))

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 from benchmarks.exact.check import ExactOutcome
-from benchmarks.gate import apart, manners, packages, session, sitting, throttle, timing
+from benchmarks.gate import (
+    apart,
+    packages,
+    session,
+    throttle,
+    timing,
+    validity_checks,
+    worker,
+)
 from benchmarks.gate.decision import Judgement, Rule, Sample
 from benchmarks.gate.interval import Ratio
 from benchmarks.gate.records import GateEnd, GateStart, GateVerdict, read
@@ -19,7 +27,7 @@ from benchmarks.gate.session import FINE, NOT_MEASURED, REGRESSION, Asked, run
 from benchmarks.gate.timing import CaseRun, Timed
 from benchmarks.gate.trees import Trees
 from benchmarks.records import RecordError
-from reports.gate import reading, undecided
+from reports.gate import inconclusive, reading
 
 ROOT = Path(__file__).resolve().parent.parent
 TREES = Trees(ROOT, ROOT, "HEAD", "HEAD", False, "HEAD")
@@ -55,9 +63,9 @@ def saying(monkeypatch: pytest.MonkeyPatch):
     [
         (("EQUIVALENT",), FINE), (("FASTER", "EQUIVALENT"), FINE),
         (("EQUIVALENT", "SLOWER"), REGRESSION), (("WRONG", "EQUIVALENT"), REGRESSION),
-        (("UNDECIDED", "EQUIVALENT"), NOT_MEASURED),
+        (("INCONCLUSIVE", "EQUIVALENT"), NOT_MEASURED),
         (("NOT MEASURED", "EQUIVALENT"), NOT_MEASURED),
-        (("SLOWER", "UNDECIDED"), REGRESSION),
+        (("SLOWER", "INCONCLUSIVE"), REGRESSION),
     ],
 )  # fmt: skip
 def test_exit_codes(saying, tmp_path: Path, verdicts: tuple[str, ...], code: int):
@@ -151,18 +159,20 @@ def test_a_case_on_one_side_only(saying, tmp_path: Path, monkeypatch, pinned: st
     assert rows.get(ids[0]) == (None if pinned == "taken off" else "NOT MEASURED")
 
 
-def test_a_lost_case_beside_an_undecided_one_is_not_let_pass(saying, tmp_path: Path, monkeypatch):
-    """A script lets pass what a busy machine leaves undecided, and nothing else."""
-    saying("EQUIVALENT", "UNDECIDED")
+def test_a_lost_case_beside_an_inconclusive_one_is_not_let_pass(
+    saying, tmp_path: Path, monkeypatch
+):
+    """A script lets pass what a busy machine leaves inconclusive, and nothing else."""
+    saying("EQUIVALENT", "INCONCLUSIVE")
     assert run(asked(), TREES, tmp_path / "busy").code == NOT_MEASURED
-    assert undecided.main(tmp_path / "busy") == 0
+    assert inconclusive.main(tmp_path / "busy") == 0
     whole = session.plan("smoke", "cpu")
     monkeypatch.setattr(
         session, "plan", lambda suite, device, name: whole if "base" in name else whole[:-1]
     )
     assert run(asked(), TREES, tmp_path / "lost").code == NOT_MEASURED
-    assert undecided.main(tmp_path / "lost") == 1
-    assert undecided.main(tmp_path / "nothing here") == 1
+    assert inconclusive.main(tmp_path / "lost") == 1
+    assert inconclusive.main(tmp_path / "nothing here") == 1
 
 
 def test_an_empty_list_of_timed_cases_is_none(saying, tmp_path: Path, monkeypatch):
@@ -180,12 +190,12 @@ def test_an_empty_list_of_timed_cases_is_none(saying, tmp_path: Path, monkeypatc
 def test_the_times_of_a_throttled_gpu_are_void(monkeypatch):
     for name in (packages.BASE, packages.CANDIDATE):
         packages.load(ROOT, name)
-    monkeypatch.setattr(sitting, "throttled", lambda device: throttle.describe(0x40))
+    monkeypatch.setattr(worker, "throttled", lambda device: throttle.describe(0x40))
     for check in ("check_before", "check_after"):  # what they find is not what is asked here
-        monkeypatch.setattr(manners, check, lambda *_: None)
+        monkeypatch.setattr(validity_checks, check, lambda *_: None)
     case = session.plan("smoke", "cpu")[0]
-    ask = sitting.Sitting((ROOT, ROOT), "screen", (case,), Rule(stage_s=0.05), 1, 0, 1)
-    found = sitting._measure(ask, case, SimpleNamespace(send=lambda message: None))
+    ask = worker.WorkerRequest((ROOT, ROOT), "screen", (case,), Rule(stage_s=0.05), 1, 0, 1)
+    found = worker._measure(ask, case, SimpleNamespace(send=lambda message: None))
     assert found["side"] == "unknown"
     assert "hardware thermal slow-down" in found["reason"]
 
@@ -231,7 +241,7 @@ def test_a_process_that_ends_is_a_case_not_measured(plant: str, said: str):
 @pytest.mark.parametrize(("ended", "blamed"), [(True, 1), (False, 0)])
 def test_a_process_that_ends_between_two_cases_is_the_next_ones_fault(ended: bool, blamed: int):
     cases = tuple(session.plan("smoke", "cpu")[:2])
-    ask = sitting.Sitting((ROOT, ROOT), "screen", cases, Rule(), 2, 0, 1)
+    ask = worker.WorkerRequest((ROOT, ROOT), "screen", cases, Rule(), 2, 0, 1)
     runs = [dataclasses.replace(timing._fresh(ask, cases[0]), ended=ended)]
     timing._blame(ask, runs, "gone")
     assert [run.case for run in runs if run.reason] == [cases[blamed]]
@@ -254,6 +264,6 @@ def test_the_second_process_loads_the_candidate_first():
 
     missing = (Path("/nowhere/base"), Path("/nowhere/candidate"))
     for stage, first in (("screen", "base"), ("confirmation", "candidate")):
-        ask = sitting.Sitting(missing, stage, (), Rule(), 1, 0, 1)  # type: ignore[arg-type]
-        sitting.run(ask, Parent())  # type: ignore[arg-type]
+        ask = worker.WorkerRequest(missing, stage, (), Rule(), 1, 0, 1)  # type: ignore[arg-type]
+        worker.run(ask, Parent())  # type: ignore[arg-type]
         assert heard[-1][1]["side"] == first

@@ -151,7 +151,7 @@ def test_an_unknown_base_is_named(repository: Path):
         trees.resolve("nowhere")
 
 
-def test_no_main_is_told(repository: Path):
+def test_no_main_is_reported(repository: Path):
     git(repository, "branch", "--move", "main", "other")
     with pytest.raises(trees.NoTree, match="or name a base"):
         trees.merge_base()
@@ -195,6 +195,6 @@ def test_a_tree_that_does_not_build_is_named_with_its_reason(repository, source:
     sys.modules.pop(name, None)
 
 
-def test_a_tree_without_kernels_is_told(tmp_path: Path):
+def test_a_tree_without_kernels_is_reported(tmp_path: Path):
     with pytest.raises(packages.CannotLoad, match="expected a package kernels/"):
         packages.load(tmp_path, "kernels_missing")

@@ -51,7 +51,7 @@ def test_what_lasts_as_long_as_a_process_stays_in_the_replay(tmp_path: Path):
     found = false_alarms.false_alarms(trust_of(tmp_path, {("quiet", 0.0): 20}, noise), 40)
     assert found.replayed["quiet"].slower.value > 0.1
     (one, *_) = found.spreads
-    # 20 processes and more tell a standard deviation within a factor of 2, nine times of ten
+    # 20 processes and more give a standard deviation within a factor of 2, nine times of ten
     # thousand apart (chi-squared, 19 degrees of freedom).
     assert 0.015 < one.between < 0.06
     assert one.within == pytest.approx(0.008, rel=0.2)

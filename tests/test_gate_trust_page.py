@@ -1,4 +1,4 @@
-"""The page of the gate's trial: damage is told, targets come first, everything is there twice."""
+"""The page of the gate's trial: damage is reported, targets come first, all is there twice."""
 
 from __future__ import annotations
 
@@ -60,6 +60,15 @@ def test_compressed_is_the_same(folder: Path, trust: Trust, tmp_path: Path):
     assert [trial.verdicts for trial in again.trials] == [t.verdicts for t in trust.trials]
 
 
+def test_an_older_record_s_verdict_has_today_s_name(folder: Path, tmp_path: Path):
+    lines = _lines(folder)
+    trial = json.loads(lines[-1])
+    trial["verdicts"][0]["verdict"] = "UNDECIDED"
+    (tmp_path / "trust.jsonl").write_text("".join([*lines[:-1], _changed(lines[-1], **trial)]))
+    found = reading.read(reading.find(tmp_path)).trials[-1].verdicts
+    assert found[CASES[0]]["verdict"] == "INCONCLUSIVE"
+
+
 def _lines(folder: Path) -> list[str]:
     return (folder / "trust.jsonl").read_text().splitlines(keepends=True)
 
@@ -85,7 +94,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_told(damage: str, folder: Path, tmp_path: Path):
+def test_damage_is_reported(damage: str, folder: Path, tmp_path: Path):
     change, message = DAMAGE[damage]
     (tmp_path / "trust.jsonl").write_text("".join(change(_lines(folder))))
     with pytest.raises(RecordError, match=message):
@@ -93,7 +102,7 @@ def test_damage_is_told(damage: str, folder: Path, tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["trust.jsonl"]
 
 
-def test_a_damaged_archive_and_none_are_told(folder: Path, tmp_path: Path):
+def test_a_damaged_archive_and_none_are_reported(folder: Path, tmp_path: Path):
     with pytest.raises(RecordError, match="found neither"):
         page.build(tmp_path)
     whole = lzma.compress((folder / "trust.jsonl").read_bytes())
@@ -182,7 +191,7 @@ def test_a_verdict_that_was_not_measured_is_no_absence_of_an_alarm(trust: Trust)
     found = live(dataclasses.replace(trust, trials=trials), "quiet")
     assert (found.slower.hits, found.slower.of) == (1, len(rest) + 1)
     assert (found.faster.hits, found.faster.of) == (0, len(rest))
-    assert (found.undecided.hits, found.undecided.of) == (2, len(rest) + 2)
+    assert (found.inconclusive.hits, found.inconclusive.of) == (2, len(rest) + 2)
 
 
 def test_a_missed_target_is_shown_as_missed(tmp_path: Path):

@@ -116,7 +116,7 @@ def test_what_nvml_does_not_tell_is_none_and_the_rest_stands():
     assert found["watts"] is None and found["celsius"] is None
     assert found["held_back"] == ["software power cap"]
     assert watched(fake_nvml())["held_back"] is None
-    assert watched(nothing) == {"samples": 0, "nvml": telemetry.UNTOLD}
+    assert watched(nothing) == {"samples": 0, "nvml": telemetry.NO_ANSWER}
     assert telemetry.limits(fake_nvml()) == dict.fromkeys(
         ("most_sm_mhz", "most_memory_mhz", "most_watts")
     )

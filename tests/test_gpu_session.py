@@ -69,7 +69,7 @@ def session(
     journal = Journal(out, dry_run=True)
     made = Session(
         plan, journal, budget.new(8, now or Time()), "python -m benchmarks.gpu_session", True,
-        tell=lambda text: None, run_lanes=run, watch=telemetry.Watch(nothing, 0.01),
+        report=lambda text: None, run_lanes=run, watch=telemetry.Watch(nothing, 0.01),
     )  # fmt: skip
     try:
         return made.run(), made

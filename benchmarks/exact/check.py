@@ -1,7 +1,7 @@
-"""Holds what is measured against what is pinned; and pins. Imports neither torch nor triton.
+"""Compares what is measured with what is pinned, or pins it. Imports neither torch nor triton.
 
 Exit codes: 0 as pinned; 1 a figure drifted in either direction, is new, or breaks a bound; 3 could
-not be measured. Where both, 1: what is known to be wrong is said first.
+not be measured. If both, 1.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ UNMEASURED, BROKEN = "not measured", "bound"
 
 @dataclass(frozen=True)
 class ExactOutcome:
-    """``code`` as this module's head says. ``differences``: from what is pinned; while pinning,
-    what the pins changed by. ``broken``: bounds that are, which pinning does not mend.
-    ``unmeasured``: pinned or expected and without a figure. ``repinned``: the base's pins against
-    this tree's, for information. ``rows`` is what was measured, and ``compiled`` how many compiled
-    kernels were held against their own pins. ``problems`` says in sentences why nothing could be
-    compared."""
+    """``code`` as in this module's docstring. ``differences``: from what is pinned; while pinning,
+    the changes of the pins. ``broken``: bounds that are exceeded, which pinning does not fix.
+    ``unmeasured``: pinned or expected, without a figure. ``repinned``: the base's pins against this
+    tree's, for information. ``rows``: what was measured; ``compiled``: how many compiled kernels
+    were compared with their own pins. ``problems``: why nothing could be compared, a sentence
+    each."""
 
     code: int
     differences: list[ExactDifference] = field(default_factory=list)
@@ -60,14 +60,14 @@ def check(
     package: str = "marginbench",
     losses: Sequence[str] | None = None,
     static: bool = True,
-    tell: measuring.Tell = measuring._silent,
+    report: measuring.Report = measuring._silent,
 ) -> ExactOutcome:
     """Measure ``package`` and compare with the pins in ``folder``, or pin them there.
 
     ``base_pins`` is the same folder of the tree that this one is compared with: what differs
     between the two was pinned again in this change. ``losses`` narrows what is measured, compared
-    and pinned; ``static`` holds the compiled kernels against their own pins as well, which takes
-    minutes where they are not in the cache. Nothing is pinned where something has no figure.
+    and pinned; ``static`` also compares the compiled kernels with their own pins, which takes
+    minutes if they are not cached. Nothing is pinned if any figure is missing.
     """
     version = _version()
     if version is None:
@@ -86,7 +86,7 @@ def check(
     if not pin and not by_key(pinned):
         return ExactOutcome(UNCHECKED, problems=problems)
 
-    rows = measuring.measure(package, tell, losses=losses)
+    rows = measuring.measure(package, report, losses=losses)
     before = [row for row in pinned if _chosen(row, losses)]
     unmeasured = _unmeasured(before, rows, pin=pin)
     if not rows:
@@ -101,10 +101,10 @@ def check(
         write(path, [*kept, *rows])
         pinned = [*kept, *rows]
     elif pin:
-        problems.append("nothing was pinned: what has no figure can't be")
+        problems.append("nothing was pinned: some figures are missing")
     repinned = [] if base is None else differences(base, pinned, gone=REMOVED)
     outcome = ExactOutcome(code, found, broken, unmeasured, repinned, rows, 0, problems)
-    return _with_static(outcome, pin, base_pins, folder, tell) if static else outcome
+    return _with_static(outcome, pin, base_pins, folder, report) if static else outcome
 
 
 def _version() -> str | None:
@@ -142,7 +142,7 @@ def _unmeasured(
         for was in [before.get(row.key)]
     ]
     if not pin:
-        reason = f"pinned, and not there; where that is meant: {REPIN}"
+        reason = f"pinned, but gone; if that is intended: {REPIN}"
         found += [
             ExactDifference(*key, text(row.value), UNMEASURED, reason)
             for key, row in before.items()
@@ -154,7 +154,7 @@ def _unmeasured(
 def _drift(
     pinned: Sequence[ExactRow], now: Sequence[ExactRow], *, pin: bool
 ) -> list[ExactDifference]:
-    """What differs among what has a figure; what has none is told by `_unmeasured`."""
+    """Differences between figures; `_unmeasured` reports the missing ones."""
     after = by_key(now)
     known = [row for row in pinned if pin or row.key in after]
     without = {row.key for row in now if not measured(row)}
@@ -166,7 +166,7 @@ def _drift(
 
 
 def _broken(rows: Sequence[ExactRow]) -> list[ExactDifference]:
-    """What may not be, pinned or not: a contender that is wrong, memory that grows too fast."""
+    """What is never allowed, pinned or not: a wrong contender, memory that grows too fast."""
     found = []
     for row in rows:
         if row.metric == measuring.AGREEMENT and row.value == "worse":
@@ -180,10 +180,10 @@ def _broken(rows: Sequence[ExactRow]) -> list[ExactDifference]:
 
 
 def _with_static(
-    outcome: ExactOutcome, pin: bool, base_pins: Path | None, folder: Path, tell: measuring.Tell
+    outcome: ExactOutcome, pin: bool, base_pins: Path | None, folder: Path, report: measuring.Report
 ) -> ExactOutcome:
     """The same with the compiled kernels' registers, spills, shared memory and code beside it."""
-    found = static_check.examine(pin=pin and not outcome.unmeasured, folder=folder, tell=tell)
+    found = static_check.examine(pin=pin and not outcome.unmeasured, folder=folder, report=report)
     repinned = list(outcome.repinned)
     problems = [*outcome.problems, *filter(None, [found.problem])]
     damaged = False

@@ -12,14 +12,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .. import memory
 
-# One thread: operators cut in two allocate for either part, a tiled loss has a scratch for each
-# thread, and where two run at once, which of them allocates first is chance.
+# One thread: with several, an operator split in parts allocates for each part, a tiled loss has
+# scratch for each thread, and the order of allocations is random.
 THREADS = 1
 
 
 class _Operators(TorchDispatchMode):
-    """Counts the operators that reach a kernel, backward's among them; one of ours, registered as
-    an operator, counts as one."""
+    """Counts the operators that reach a kernel, also in backward; a custom operator of ours counts
+    as one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,10 +32,10 @@ class _Operators(TorchDispatchMode):
 
 @contextlib.contextmanager
 def steady() -> Iterator[None]:
-    """Inside, a call allocates the same whatever ran before it and however many cores there are.
+    """Inside, a call allocates the same whatever ran before it and on any number of cores.
 
-    A garbage collection in the middle of a call would release what earlier ones left: it is for the
-    caller to collect, between calls. What lives already is not looked at again, for that takes a
+    A garbage collection in the middle of a call would release what earlier calls left, so the
+    caller collects between calls. Objects that exist already are frozen: scanning them takes a
     quarter of a second.
     """
     threads, collects = torch.get_num_threads(), gc.isenabled()
@@ -53,9 +53,9 @@ def steady() -> Iterator[None]:
 
 
 def allocations(call: Callable[[], Any]) -> dict[str, int]:
-    """``peak_bytes``: live at the worst moment beyond what was before; ``total_bytes`` and
-    ``allocations``: of all that was allocated. To be used inside `steady`, and not for the first
-    call of anything: that one imports. Raises what the call raises."""
+    """``peak_bytes``: the peak of live bytes beyond those before the call; ``total_bytes`` and
+    ``allocations``: of all that was allocated. Use it inside `steady`, and not for a first call,
+    which imports. Raises what the call raises."""
     live = highest = 0
     events = memory.cpu_events(call)
     for nbytes in events:

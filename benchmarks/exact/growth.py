@@ -1,11 +1,11 @@
-"""Does memory grow with B x C (a head) or with B x B (all else)? Two differences tell exactly.
+"""Does memory grow with B x C (a head) or with B x B (all else)? Two differences show it exactly.
 
 A head's peak e at four sizes gives e(2B, 2C) - e(2B, C) - e(B, 2C) + e(B, C): what grows with B
 alone or with C alone cancels, and a matrix of one float32 for each row and class leaves its bytes,
 4 B C. Elsewhere e(3B) - 2 e(2B) + e(B), with as many rows to a class throughout, leaves 8 B^2 of a
-matrix of one float32 for each two rows. Both are told as the share of such a matrix.
+matrix of one float32 for each two rows. Both are reported as a share of such a matrix.
 
-The bound is half a bit for each entry, so that no matrix fits below it, however packed. What does:
+The bound is half a bit for each entry: no matrix fits below it, however packed. What fits below it:
 the fused heads' scratch is a 256th of the logits between 8 and 32 MiB, and the tiled heads keep one
 number for each row and 512 classes. The sizes are chosen above what would blur it: the tiled heads'
 chunks are at their widest, and one is within the bound, should the worst moment be in the forward
@@ -46,7 +46,7 @@ def corners(family: str, at: Shape) -> Sequence[tuple[int, Shape]]:
 
 
 def share(family: str, at: Shape, peak_of: Callable[[Shape], int]) -> float:
-    """How much of a float32 matrix B x C, or B x B, is in what ``peak_of`` says a size takes."""
+    """The growth of the peaks that ``peak_of`` gives, as a share of a float32 B x C or B x B."""
     grown = sum(weight * peak_of(shape) for weight, shape in corners(family, at))
     matrix = at.batch * at.classes if family == "head" else 2 * at.batch**2
     return grown / (matrix * _ITEM)

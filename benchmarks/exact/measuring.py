@@ -1,4 +1,4 @@
-"""Measures every exact row of a tree of losses. torch is imported where it measures, not above."""
+"""Measures every exact row of a tree of losses. Imports torch only when it measures."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SHAPES: Mapping[str, tuple[Shape, ...]] = {
     "rows": (Shape(37, 19, 7), Shape(65, 32, 16)),
 }
 DTYPE, TARGET, SEED = "float32", "sm_90", 0
-# What is recorded at the usual size beside the small ones, for there the large scratch is.
+# Recorded at the usual size too, not only at small ones: the large scratch is there.
 USUAL_DTYPES = ("float32", "bfloat16")
 RAN = ("peak_bytes", "total_bytes", "allocations", "operators")
 RECORDED = ("launches", "peak_bytes", "total_bytes")
 AGREEMENT = "agreement"
 NOT_RUN, EXEMPT = "not run", "exempt"
 
-Tell = Callable[[int, int, str], None]
+Report = Callable[[int, int, str], None]
 
 
 def _silent(done: int, total: int, what: str) -> None:
@@ -35,15 +35,15 @@ def _silent(done: int, total: int, what: str) -> None:
 
 
 def measure(
-    package: str = "marginbench", tell: Tell = _silent, *, losses: Collection[str] | None = None
+    package: str = "marginbench", report: Report = _silent, *, losses: Collection[str] | None = None
 ) -> list[ExactRow]:
     """The rows of every loss of a tree, or of the named ones; no key comes twice.
 
     ``package`` is the name that the tree is imported under: another version of it, loaded under
-    another name, is measured with the same cases. ``tell(done, total, what)`` hears of the
-    progress. Of every variant, the contenders that are this tree's own: neither peers, nor what
-    torch.compile makes of eager, nor the reference. What fails to be measured is a row whose value
-    is None; a size that a contender declares it does not take, one whose value is "not run".
+    another name, is measured with the same cases. ``report(done, total, what)`` is called
+    with the progress. Measured are this tree's own contenders of every variant: not peers, nor
+    torch.compile's version of eager, nor the reference. A row's value is None if measuring failed,
+    and "not run" at a size that the contender declares it does not take.
     """
     catalogue = importlib.import_module(f"{package}.catalogue")
     chosen = [
@@ -61,15 +61,15 @@ def measure(
 
     with steady():
         for done, (loss, variant) in enumerate(chosen):
-            tell(done, len(chosen), f"{loss.name}/{variant.name}")
+            report(done, len(chosen), f"{loss.name}/{variant.name}")
             rows += _variant(package, loss, variant)
             gc.collect()
-    tell(len(chosen), len(chosen), "")
+    report(len(chosen), len(chosen), "")
     return rows
 
 
 def _variant(package: str, loss: Loss, variant: Variant) -> Iterator[ExactRow]:
-    """At the first size alone where a sibling variant does the same work."""
+    """Only at the first size if a sibling variant does the same work."""
     from ..launches import SHAPES as USUAL
 
     sizes = SHAPES[variant.family]
@@ -132,7 +132,7 @@ def _rows(
     found: Callable[[], Mapping[str, Value]],
     limit: str,
 ) -> Iterator[ExactRow]:
-    """A row a metric, whatever happens."""
+    """One row for each metric, whatever happens."""
     from ..rows import explain
 
     values: Mapping[str, Value] = dict.fromkeys(metrics, NOT_RUN if limit else None)
@@ -147,8 +147,8 @@ def _rows(
 
 
 def _declared(contender: Contender, shape: Shape, dtype: str, device: str = "") -> str:
-    """Why the contender says that it does not take this; empty where it does. What the machine
-    lacks is no such reason: that could not be measured."""
+    """Why the contender declares that it does not take this; empty if it does. What the machine
+    lacks is no such reason: that counts as not measured."""
     if dtype not in contender.dtypes:
         return f"does not take {dtype}: {', '.join(contender.dtypes)} alone"
     if device and device not in contender.devices:
@@ -168,7 +168,7 @@ def _subject(package: str, loss: Loss, variant: Variant, shape: Shape) -> tuple[
 def _call(
     package: str, loss: Loss, variant: Variant, contender: Contender, shape: Shape
 ) -> Callable[[], Any]:
-    """Forward and, of a loss, backward with reduction mean."""
+    """Forward and, for a loss, backward with reduction mean."""
     from ..truth import upstream
 
     subject, inputs = _subject(package, loss, variant, shape)
@@ -180,8 +180,8 @@ def _call(
 def _agreement(
     case: str, package: str, loss: Loss, variant: Variant, contender: Contender, shape: Shape
 ) -> ExactRow:
-    """``ok``, or ``worse`` where an error is beyond what `tolerance` derives, of any reduction.
-    The errors themselves are those of a machine's own rounding, and are not pinned."""
+    """``ok``, or ``worse`` if the error of any reduction is beyond the limit that `tolerance`
+    derives. The errors themselves depend on the machine's rounding and are not pinned."""
     from .. import agreement
     from ..contenders import BASE
     from ..rows import Candidate, explain

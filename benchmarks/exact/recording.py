@@ -1,8 +1,8 @@
 """Counts what a Triton contender launches and allocates, without a GPU: its launches are recorded.
 
 The tensors are on the CPU and hold zeros; tiles, splits and scratch are those of one architecture.
-Where a contender looks at the values of its inputs, as it does on the CPU alone, what that takes is
-in the bytes too: a few numbers.
+A contender that reads the values of its inputs, which it does only on the CPU, adds a few numbers
+to the bytes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def count(
     dtype: str,
     target: str,
 ) -> dict[str, int]:
-    """``launches``, ``peak_bytes`` and ``total_bytes`` of forward and, of a loss, backward with
-    reduction mean. ``package`` is the tree that the loss is from. Raises what the contender does.
+    """``launches``, ``peak_bytes`` and ``total_bytes`` of forward and, for a loss, backward with
+    reduction mean. ``package`` is the tree that the loss is from. Raises what the contender raises.
     """
     launching = library.shared(package, "launching")
     call = _call(loss, variant, contender, shape, dtype)

@@ -1,8 +1,8 @@
 """A row of the exact check, and the file that rows are pinned in. Imports neither torch nor triton.
 
-The file is also the inventory of what has to be measured: a row that is pinned and not measured is
-no pass. It is one file for each version of torch, for another version allocates otherwise; builds
-of one version for a CPU and for CUDA share it, since what is counted runs on the CPU.
+The file is also the inventory of what has to be measured: a row that is pinned but not measured is
+no pass. Each version of torch has its own file, since versions allocate differently; builds of one
+version for a CPU and for CUDA share it, since what is counted runs on the CPU.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Key = tuple[str, str, str]
 @dataclass(frozen=True)
 class ExactRow:
     """``case`` as ``exact/LOSS/VARIANT/SHAPE/DTYPE/WHERE``, where WHERE is ``cpu`` for what ran
-    and a GPU's architecture for what was recorded. ``value`` is None where it could not be
-    measured; ``reason`` says why then, and of a word why it is that word."""
+    and a GPU's architecture for what was recorded. ``value`` is None if it could not be
+    measured; ``reason`` says why, or explains a value that is a word."""
 
     case: str
     contender: str
@@ -83,7 +83,7 @@ def read(path: Path) -> list[ExactRow]:
 
 
 def write(path: Path, rows: Iterable[ExactRow]) -> None:
-    """A line a row, sorted, so that a diff shows what changed; the file is never half written."""
+    """One row a line, sorted, so that a diff shows what changed; written atomically."""
     lines = []
     for row in sorted(rows, key=lambda row: row.key):
         plain = asdict(row)
@@ -100,18 +100,18 @@ def by_key(rows: Sequence[ExactRow]) -> Mapping[Key, ExactRow]:
 def differences(
     before: Sequence[ExactRow], after: Sequence[ExactRow], *, gone: str = "gone"
 ) -> list[ExactDifference]:
-    """Where the values differ, in order; ``gone`` is what to call a row that is no longer there.
+    """Where the values differ, in order; ``gone`` is the text for a row that is no longer there.
     The reasons are for readers and not compared: they may hold figures of a machine."""
     old, new = by_key(before), by_key(after)
     found = []
     for key in sorted(old.keys() | new.keys()):
         was, now = old.get(key), new.get(key)
         if was is None or now is None:
-            told = ("-", text(now.value)) if now else (text(was.value) if was else "-", gone)
-            found.append(ExactDifference(*key, *told, now.reason if now else ""))
+            shown = ("-", text(now.value)) if now else (text(was.value) if was else "-", gone)
+            found.append(ExactDifference(*key, *shown, now.reason if now else ""))
         elif was.value != now.value:
-            told = (text(was.value), text(now.value) + _change(was.value, now.value))
-            found.append(ExactDifference(*key, *told, now.reason))
+            shown = (text(was.value), text(now.value) + _change(was.value, now.value))
+            found.append(ExactDifference(*key, *shown, now.reason))
     return found
 
 

@@ -1,9 +1,9 @@
-"""Base and candidate in processes of their own, for trees that can't be loaded side by side.
+"""Base and candidate in separate processes, for trees that can't be loaded side by side.
 
 Two processes that run the same code differ by a few percent for as long as they live, whatever is
 timed inside. So the unit is a pair of fresh processes, base and candidate in an order drawn by a
-coin, and gives one log-ratio a case; the rule is the same, and asks for many pairs. What each side
-returns is held against its own definition.
+coin, which gives one log-ratio a case. The rule is the same and needs many pairs. What each side
+returns is checked against its own definition.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from typing import Any
 from suites.gate import TimedCase
 
 from ..machine import ROOT
-from . import sitting
+from . import worker
+from .abba import Group
 from .decision import Rule, Sample, Stage
 from .packages import BASE, CannotLoad, load
-from .quads import Group
-from .timing import CaseRun, Tell, Timed, judged
+from .timing import CaseRun, Report, Timed, judged
 
 _SECONDS = 0.3
 _LEAST_CALLS = 8
 _KEPT = (2, 7)
 _SILENCE_S = 300.0
-# How a reason begins where the results are at fault and not the process.
+# How a reason begins if the results are at fault and not the process.
 _WRONG = "its results: "
-# Pairs of a stage: what two processes' 3% needs for a slow-down of 3% or so.
+# Pairs in a stage: enough to find a slow-down of some 3%, where processes differ by 3%.
 MOST_PAIRS = 60
 
 
 @dataclass(frozen=True)
 class Alone:
-    """One side, one process: times every case by itself."""
+    """What one process is asked to do: time every case on one side."""
 
     tree: Path
     cases: tuple[TimedCase, ...]
@@ -49,16 +49,16 @@ class Alone:
 
 
 def run(alone: Alone, parent: Connection) -> None:
-    """The process's whole life: sends nanoseconds a call by case, or a reason. The lower
-    quartile of the calls: on a machine that others use too, some are interrupted."""
+    """All that the process does: sends nanoseconds a call by case, or a reason. Times are the lower
+    quartile of the calls: on a shared machine some calls are interrupted."""
     from ..clock import no_collection
     from ..rows import explain
     from .pair import Wrong
 
-    if other := sitting.elsewhere(alone.root):
+    if other := worker.elsewhere(alone.root):
         parent.send({"": other})
         return
-    sitting.prepare(alone.threads)
+    worker.prepare(alone.threads)
     try:
         load(alone.tree, BASE)
     except CannotLoad as error:
@@ -77,12 +77,12 @@ def run(alone: Alone, parent: Connection) -> None:
 
 
 def _time(alone: Alone, case: TimedCase) -> int:
-    from .manners import check_after, check_before
     from .pair import Pair
+    from .validity_checks import check_after, check_before
 
     pair = Pair(case, (BASE, BASE), alone.seed)
     if alone.plant:
-        sitting.plant(alone.plant, pair, alone.plant_argument)
+        worker.plant(alone.plant, pair, alone.plant_argument)
     side = pair.sides[1]
     check_before(pair, side)
     for _ in range(_LEAST_CALLS):
@@ -102,7 +102,7 @@ def compare(
     *,
     seed: int,
     threads: int,
-    tell: Tell = lambda kind, what: None,
+    report: Report = lambda kind, what: None,
     plant: tuple[str, float] = ("", 0.0),
 ) -> list[Timed]:
     """As `timing.compare`, by pairs of processes."""
@@ -114,7 +114,7 @@ def compare(
             asked = [run for run in runs if not run.reason and not run.sample.settled]
             if not asked:
                 break
-            _pair(trees, asked, number, coin, threads, plant, tell)
+            _pair(trees, asked, number, coin, threads, plant, report)
         return runs
 
     screens = stage(cases, "screen")
@@ -130,9 +130,9 @@ def _pair(
     coin: random.Random,
     threads: int,
     plant: tuple[str, float],
-    tell: Tell,
+    report: Report,
 ) -> None:
-    """One process of each side; one more group of every run."""
+    """One process of each side, which adds one group to every run."""
     order = (0, 1) if coin.random() < 0.5 else (1, 0)
     start = time.perf_counter()
     seed = coin.randrange(2**31)
@@ -154,13 +154,13 @@ def _pair(
         group = Group(number, 1, ("ABBA" if order[0] == 0 else "BAAB",), ((base, base),),
                       ((candidate, candidate),))  # fmt: skip
         run.add(group)
-        tell("group", {"stage": run.sample.stage, "case": run.case.id, **group.__dict__})
+        report("group", {"stage": run.sample.stage, "case": run.case.id, **group.__dict__})
 
 
 def _ask(alone: Alone) -> dict[str, Any]:
-    """A process's answer; where it ended without one, that."""
-    with sitting.spawned(run, alone, _SILENCE_S) as hear:
+    """A process's answer, or the reason why it gave none."""
+    with worker.spawned(run, alone, _SILENCE_S) as hear:
         try:
             return hear()
-        except sitting.Silent as silent:
+        except worker.Silent as silent:
             return {"": str(silent)}

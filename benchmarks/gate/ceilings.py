@@ -1,7 +1,7 @@
-"""The least time that a case can take here, from rates that this very process has just reached.
+"""The least time that a case can take here, from rates that this process has just reached.
 
-A result that is faster than that did not do the work. The bound is generous: the best of many
-short products, and a copy that stays in the caches where there are any.
+A faster result did not do the work. The rates are generous: the best of many short products, and a
+copy that stays in the cache.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from ..rows import Subject
 
 _SIDES = {"cpu": (192, 512), "cuda": (2048, 8192)}
-# Bytes: small enough for any second-level cache, where a small case's inputs may be too.
+# Bytes: fits the second-level cache, where the inputs of a small case may lie too.
 _COPIED = {"cpu": 128 << 10, "cuda": 8 << 20}
 _REPEATS = 30
-# The rates are themselves measured, on a machine that others may use: only a result that is faster
-# by far is impossible.
+# The rates are measured too, perhaps on a shared machine: only a result that is far faster is
+# impossible.
 _MARGIN = 0.7
 
 
@@ -42,8 +42,8 @@ _known = functools.cache(rates)
 
 
 def least_seconds(subject: Subject, *, anew: bool = False) -> float:
-    """Of one forward and, of a loss, backward pass, by what the loss declares that it costs;
-    ``anew`` with rates as they are now, not as they were when first asked."""
+    """For one forward pass and, for a loss, one backward pass, by the cost that the loss declares.
+    ``anew`` measures the rates again instead of using those measured first."""
     itemsize = getattr(torch, subject.dtype).itemsize
     cost = subject.variant.cost(subject.shape, itemsize)
     flops, nbytes = cost.forward_flops, cost.forward_bytes

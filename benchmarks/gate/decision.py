@@ -1,8 +1,9 @@
-"""What is said of a case, and when to stop asking. Pure arithmetic on log-ratios of groups.
+"""The verdict on a case, and when to stop sampling. Pure arithmetic on log-ratios of groups.
 
 A case goes through a **screen**, in one process, and if something is found there through a
 **confirmation** in another, where the candidate is loaded first and the inputs are drawn anew.
-Only what both find is said to be SLOWER or FASTER; the screen's own samples are then not used.
+A case is SLOWER or FASTER only if both find it; ratio and p-value then come from the confirmation
+alone.
 """
 
 from __future__ import annotations
@@ -16,24 +17,25 @@ from . import evidence
 from .evidence import PILOT, Bet, spread
 from .interval import Ratio, ratio
 
-Verdict = Literal["SLOWER", "FASTER", "EQUIVALENT", "UNDECIDED", "WRONG", "NOT MEASURED"]
+Verdict = Literal["SLOWER", "FASTER", "EQUIVALENT", "INCONCLUSIVE", "WRONG", "NOT MEASURED"]
 Stage = Literal["screen", "confirmation"]
 
-# Logarithm of what a bet on a change must have shrunk to before equality is called early: what the
-# screen has found is given up less readily.
+# Log of the value that bets on a change must have fallen to before EQUIVALENT is called early. It
+# is lower in a confirmation, which gives up less readily what the screen has found.
 _DEAD = {"screen": -1.0, "confirmation": -3.0}
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What the gate goes by; log-ratios are close to fractions at this size.
+    """The gate's settings; log-ratios of this size are close to fractions.
 
-    ``smallest_effect``: within it, two versions are as good as equal. ``tolerated``: a ratio this
-    near to 1 is never called slower; two copies of one code differ by up to that much where they
-    lie in memory. ``family_error``: the chance that a suite of unchanged cases gives any SLOWER,
-    split over the cases by Holm; the same again for FASTER. ``screen_error``: that of a case to be
-    confirmed for nothing. ``equivalence_error``: to call a case EQUIVALENT that is not.
-    ``stage_s``: seconds of timed work that a case may take in each of the two stages.
+    ``smallest_effect``: within it, two versions count as equal. ``tolerated``: a ratio this near
+    to 1 is never called slower; two copies of the same code differ by up to that much, depending
+    on where they lie in memory. ``family_error``: the chance that a suite of unchanged cases gives
+    any SLOWER, split over the cases by Holm; the same again for FASTER. ``screen_error``: the
+    chance that an unchanged case is sent to a confirmation. ``equivalence_error``: the chance of
+    calling a case EQUIVALENT that is not. ``stage_s``: seconds of timed work that a case may take
+    in each of the two stages.
     """
 
     smallest_effect: float = 0.03
@@ -78,21 +80,21 @@ class Sample:
 
     @property
     def error(self) -> float:
-        """Of SLOWER (and of FASTER) in this stage, for one case: in a confirmation a share of the
-        family's that is enough whatever the other cases say."""
+        """The error of SLOWER (and of FASTER) for one case in this stage: in a confirmation
+        Bonferroni's share of the family's, which is enough whatever the other cases show."""
         if self.stage == "screen":
             return self.rule.screen_error
         return self.confirming_error
 
     @property
     def confirming_error(self) -> float:
-        """What a change has to be shown with before it is called one."""
+        """The error at which a confirmation shows a change."""
         return self.rule.family_error / self.tests
 
     @property
     def finding(self) -> Literal["SLOWER", "FASTER", "EQUIVALENT", ""]:
-        """What can be said now. Never both that a case is slower and that it is equivalent: slower
-        comes first, and no equivalence is claimed while evidence for a change is alive."""
+        """What can be said now. A case is never both slower and equivalent: slower comes first, and
+        equivalence is not claimed while there is still evidence for a change."""
         enough = -math.log(self.error)
         if self.slower.log_best >= enough:
             return "SLOWER"
@@ -110,13 +112,13 @@ class Sample:
 
     @property
     def within(self) -> bool:
-        """Whether the case is equivalent by its samples, be evidence for a small change or not."""
+        """Whether the samples show equivalence, even if they also suggest a small change."""
         enough = -math.log(self.rule.equivalence_error)
         return min(self.not_slower.log_best, self.not_faster.log_best) >= enough
 
     @property
     def settled(self) -> bool:
-        """Nothing is left to ask; the fewest groups make the interval worth printing."""
+        """Whether sampling can stop; ``fewest_groups`` makes the interval worth printing."""
         return bool(self.finding) and len(self.groups) >= self.rule.fewest_groups
 
     def ratio(self) -> Ratio:
@@ -124,7 +126,7 @@ class Sample:
 
     def detectable(self, seconds: float) -> float:
         """The smallest slow-down (a fraction) that the rule finds in 95% of runs, at this case's
-        spread and pace, within a stage's seconds; infinite where that is too few groups."""
+        spread and pace, within a stage's seconds; infinite if that gives too few groups."""
         groups = len(self.groups) * self.rule.stage_s / seconds if seconds else 0.0
         found = evidence.detectable(
             spread(self.groups), groups, self.confirming_error, self.rule.tolerated
@@ -173,11 +175,11 @@ def _p(sample: Sample | None, direction: str) -> float:
 def _unflagged(sample: Sample) -> Judgement:
     if sample.finding == "EQUIVALENT" or sample.within:
         return Judgement("EQUIVALENT", _equivalent(sample), sample.ratio())
-    return Judgement("UNDECIDED", _undecided(sample), sample.ratio())
+    return Judgement("INCONCLUSIVE", _inconclusive(sample), sample.ratio())
 
 
 def _unconfirmed(sample: Sample) -> Judgement:
-    """A change was found, and no second process was asked: whatever else the samples say."""
+    """A change was found, but no second process measured it: no verdict either way."""
     reason = f"{sample.finding.lower()} at first, and no second process measured it again"
     return Judgement("NOT MEASURED", reason, sample.ratio())
 
@@ -193,8 +195,8 @@ def _confirmed(screen: Sample, sample: Sample, p: dict[str, float]) -> Judgement
     if sample.within:
         reason = f"{screen.finding.lower()} at first, not confirmed: {_equivalent(sample)}"
         return Judgement("EQUIVALENT", reason, sample.ratio(), min(p.values()))
-    reason = f"{screen.finding.lower()} at first, not confirmed: {_undecided(sample)}"
-    return Judgement("UNDECIDED", reason, sample.ratio(), min(p.values()))
+    reason = f"{screen.finding.lower()} at first, not confirmed: {_inconclusive(sample)}"
+    return Judgement("INCONCLUSIVE", reason, sample.ratio(), min(p.values()))
 
 
 def _equivalent(sample: Sample) -> str:
@@ -202,9 +204,9 @@ def _equivalent(sample: Sample) -> str:
     return f"within {effect:.1%} of the base: measured {_percent(sample)} ({groups} groups)"
 
 
-def _undecided(sample: Sample) -> str:
+def _inconclusive(sample: Sample) -> str:
     return (
-        f"the time for it is spent with neither a change nor equality within "
+        f"time ran out with neither a change nor equivalence within "
         f"{sample.rule.smallest_effect:.1%} shown: measured {_percent(sample)}, groups scatter by "
         f"{spread(sample.groups):.1%} ({len(sample.groups)} groups)"
     )

@@ -1,19 +1,19 @@
-"""A sign-flip test that may be looked at after every sample. Needs the standard library alone.
+"""A sign-flip test that may be stopped after any sample. Needs the standard library alone.
 
-What is tested are log-ratios candidate / base, one for each *group*: some quads on inputs of their
-own (`quads`). In a quad the order of base and candidate is drawn by a coin, so where both cost the
-same, a log-ratio is as likely as its negative, whatever the machine was doing meanwhile. For x that
-is symmetric about a shift of at most m, and any scale chosen before x is seen,
+What is tested are log-ratios candidate / base, one for each *group*: some blocks on inputs of
+their own (`abba`). In a block the order of base and candidate is drawn by a coin, so where both
+cost the same, a log-ratio is as likely as its negative, whatever the machine was doing meanwhile.
+For x that is symmetric about a shift of at most m, and any scale chosen before x is seen,
 
     2 / (1 + exp(-2 scale (x - m)))
 
 has at most the mean 1: a bet at fair odds that x lies above m (the sign-flip martingale of Efron
 1969 and de la Peña 1999, in its tightest form, Ramdas et al. 2020, "Admissible anytime-valid
 sequential inference must rely on nonnegative martingales"). The product of the bets exceeds 1/a
-ever, over all looks together, with a probability of at most a (Ville 1939). So looks are free, and
-one over the largest product is a p-value at any time.
+at any time with a probability of at most a (Ville 1939). So the test may be stopped after any
+sample, and one over the largest product so far is a p-value.
 
-No factor is above 2: a single freak sample proves nothing, and a proof to 1e-5 takes 20 groups and
+No factor is above 2: a single outlier proves nothing, and a proof to 1e-5 takes 20 groups and
 the few that are not bet on.
 """
 
@@ -23,13 +23,13 @@ import math
 import statistics
 from collections.abc import Sequence
 
-# Multiples of 1 / spread. The best bet on a shift of k spreads is k; what lies between is in reach
-# of a neighbour. The bets' products are averaged, which is a fair bet again.
+# Multiples of 1 / spread. The best scale for a shift of k spreads is k; for a shift between two of
+# these, a neighbour does nearly as well. The products are averaged, which is a fair bet again.
 _SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 MIXTURE = math.log(len(_SCALES))
-# The first groups of a sample only tell the spread that the first bets are scaled by.
+# The first groups of a sample only estimate the spread that the first bets are scaled by.
 PILOT = 4
-# Clocks and caches give nothing finer: no bet is scaled as if groups differed by less (log-ratio).
+# The least spread assumed (log-ratio): clocks and caches resolve nothing finer.
 _FINEST = 5e-4
 
 

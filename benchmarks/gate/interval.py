@@ -1,8 +1,8 @@
-"""The estimate of a ratio and its interval, from groups of quads. Needs numpy and scipy.
+"""The estimate of a ratio and its interval, from groups of blocks. Needs numpy and scipy.
 
-A quad is base and candidate twice each, in the order ABBA or BAAB; its log-ratio is free of any
-drift that is linear over the quad. Quads of a group share inputs, addresses and the moment, so the
-group is what is resampled, with its quads as they are (a bootstrap of clusters: resampling quads
+A block is base and candidate twice each, in the order ABBA or BAAB; its log-ratio is free of any
+drift that is linear over the block. Blocks of a group share inputs, addresses and the moment, so
+the group is what is resampled, with its blocks as they are (a cluster bootstrap: resampling blocks
 inside as well would count their scatter twice). The estimate is the mean of the middle half of the
 groups' values; an interval that resamples n groups is too narrow by sqrt((n - 1) / n) and by the
 tails of Student's t, and is widened by both.
@@ -34,7 +34,7 @@ class Ratio:
 
 
 def log_ratio(base: tuple[float, float], candidate: tuple[float, float]) -> float:
-    """Of one quad, from its two legs of each (any unit); raises ValueError for a leg of no time."""
+    """Of one block, from two legs a side (any unit); raises ValueError for a leg of no time."""
     (a, b), (c, d) = base, candidate
     if min(a, b, c, d) <= 0:
         raise ValueError(f"legs: expected times above 0; got {min(a, b, c, d)}")

@@ -1,4 +1,4 @@
-"""Which timed cases there have to be: a committed list, so that none is lost without a word.
+"""The timed cases that must exist: a committed list, so that none disappears unnoticed.
 
 Imports neither torch nor triton.
 """
@@ -21,8 +21,8 @@ _WIDEST = "thorough"
 
 @dataclass(frozen=True)
 class Inventory:
-    """``vanished``: pinned, but the tree declares it no more; ``unpinned``: the other way round;
-    ``removed``: the base's list has it, the candidate's has not, and neither has its tree."""
+    """``vanished``: pinned, but no longer declared by the tree; ``unpinned``: declared, but not
+    pinned; ``removed``: in the base's list, but neither in the candidate's list nor in its tree."""
 
     vanished: tuple[str, ...]
     unpinned: tuple[str, ...]
@@ -43,7 +43,7 @@ def compare(pinned: Collection[str], now: Collection[str], base: Collection[str]
 
 
 def read(folder: Path = FOLDER) -> list[str]:
-    """The pinned ids; raises FileNotFoundError where nothing is: no list, or an empty one."""
+    """The pinned ids; raises FileNotFoundError if there is no list or it is empty."""
     found = (folder / NAME).read_text().split()
     if not found:
         raise FileNotFoundError(f"{folder / NAME}: expected a timed case a line; it holds none")
@@ -51,5 +51,5 @@ def read(folder: Path = FOLDER) -> list[str]:
 
 
 def write(ids: Sequence[str], folder: Path = FOLDER) -> None:
-    """One id a line; the file is never half written."""
+    """Writes one id a line, atomically."""
     files.write(folder / NAME, "".join(f"{one}\n" for one in sorted(ids)))

@@ -1,8 +1,8 @@
 """Two versions of the library in one process, under two package names.
 
 Two processes that run identical code differ by some 3% for as long as they live; two copies in one
-process do not. The trees allow it: inside, imports are relative, and operators are registered
-under their package's name.
+process do not. It works because the library's imports are relative and its operators are
+registered under the package's name.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ BASE, CANDIDATE = "kernels_of_base", "kernels_of_candidate"
 
 
 class CannotLoad(Exception):
-    """A tree whose kernels can't be imported; says which and why."""
+    """A tree whose library can't be imported; says which and why."""
 
 
 def load(tree: Path, name: str) -> None:
     """Imports ``tree``'s library as the package ``name``, and every loss in it.
 
-    Raises CannotLoad where there are no kernels, they fail to import, or a loss among them does.
+    Raises CannotLoad if there is no library, or it or one of its losses fails to import.
     """
     folder = library.folder(tree)
     there = sys.modules.get(name)
@@ -51,6 +51,6 @@ def load(tree: Path, name: str) -> None:
 
 
 def _forget(name: str) -> None:
-    """A package that is half there, or from another folder, with all of its modules."""
+    """Removes a package that is half loaded or from another folder, with all its modules."""
     for module in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
         del sys.modules[module]

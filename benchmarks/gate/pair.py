@@ -1,9 +1,9 @@
 """Base and candidate of one case, ready to be called in turn on the same tensors.
 
-Before every call, timed or not, the inputs become others: the batch is rotated and every tensor of
-floating-point numbers is scaled by its own factor near 1, in place. So a result that is remembered,
-by address or by value, is a wrong one; and copies of randomly chosen timed calls are held against
-the base's float64 reference afterwards.
+Before every call, timed or not, the inputs change in place: the batch is rotated and every
+floating-point tensor is scaled by its own factor near 1. So a result that is cached, by address or
+by value, is wrong. Copies of randomly chosen timed calls are checked against the base's float64
+reference afterwards.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from ..rounds import separate
 from ..rows import Candidate, Outputs, Subject, clear_gradients
 from ..truth import Truth, upstream
 
-# Taken before any tree is loaded: what a tree puts in its place is not what times it.
+# Taken before any tree is loaded: a tree that patches the clock does not change this one.
 _now = time.perf_counter_ns
 _FURTHEST = 0.01
 
 
 class Wrong(Exception):
-    """A side's result is not what the call should give; ``side`` is "base" or "candidate"."""
+    """A side's result is not what it should be; ``side`` is "base" or "candidate"."""
 
     def __init__(self, side: str, reason: str) -> None:
         super().__init__(f"{side}: {reason}")
@@ -78,8 +78,9 @@ class Pair:
                          for side in self.sides}  # fmt: skip
 
     def call(self, side: Side, *, keep: bool = False) -> int:
-        """Nanoseconds of one forward and, of a loss, backward pass, on inputs that no call before
-        had. Raises Wrong where its outputs are no plain tensors, and what the call raises."""
+        """Nanoseconds of one forward pass and, for a loss, one backward pass, on inputs that no
+        earlier call had. Raises Wrong if its outputs are no plain tensors, and what the call
+        raises."""
         self._refresh(side)
         subject, function, inputs = side.subject, side.function, side.inputs
         before = separate(inputs) if keep else None
@@ -91,7 +92,7 @@ class Pair:
         first = value[0] if isinstance(value, tuple) else value
         if subject.differentiable:
             value.backward(self.upstream)
-        # Reading a number makes whoever put the work off do it now.
+        # Reading a number forces work that was put off.
         first.detach().reshape(-1)[0].item()
         if subject.device == "cuda":
             torch.cuda.synchronize()
@@ -104,7 +105,7 @@ class Pair:
         return spent
 
     def truth(self, inputs: Inputs) -> Truth:
-        """What a call on these inputs should give, by the base's definition."""
+        """What a call on these inputs should return, by the base's definition."""
         base = self.sides[0]
         return Truth(base.subject, inputs, TIMED_REDUCTION, _eager(base), self.seed)
 
@@ -119,7 +120,7 @@ class Pair:
                 if turn and tensor.ndim and tensor.shape[0] == batch:
                     tensor.copy_(tensor.roll(turn, 0))
                 if tensor.is_floating_point():
-                    # A smaller step would round back to the same numbers in a half dtype.
+                    # A smaller step would round back to the same numbers in 16 bits.
                     step = max(0.001, 2 * torch.finfo(tensor.dtype).eps)
                     furthest = max(_FURTHEST, 5 * step)
                     factor = 1 + step * self.random.choice((-1, 1)) * self.random.uniform(0.5, 1)
@@ -156,7 +157,7 @@ def draw_for(case: TimedCase, subject: Subject, seed: int) -> Inputs:
 
 
 def same_inputs(one: Inputs, other: Inputs) -> bool:
-    """Whether both sides can work on the same tensors: names, gradients and every bit agree."""
+    """Whether both sides can share tensors: names, which have gradients, and every bit agree."""
     return one.differentiable == other.differentiable and _same(one, other)
 
 

@@ -1,8 +1,8 @@
-"""The gate's record: one JSON line for each group of quads, each exact row and each verdict.
+"""The gate's record: one JSON line for each group of blocks, the exact half and each verdict.
 
 The first line says what was asked, of which commits, on which machine; the last how it ended. A
-file without a last line is a gate that was killed, and no verdict of its own. From the groups
-alone verdicts and ratios follow again (`marginbench gate --show`).
+file without a last line comes from a gate that was killed: it has no outcome. Verdicts and ratios
+can be worked out again from the groups alone (`marginbench gate --show`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PositiveInt,
@@ -28,6 +29,17 @@ from ..writing import append_whole
 
 SCHEMA_VERSION: Literal[1] = 1
 FILE = GATE_FILE
+# Verdicts that older records have under another name.
+_RENAMED = {"UNDECIDED": "INCONCLUSIVE"}
+
+
+def current_name(verdict: Any) -> Any:
+    """The name that a recorded verdict has today; anything else as it is.
+
+    >>> current_name("UNDECIDED"), current_name("SLOWER")
+    ('INCONCLUSIVE', 'SLOWER')
+    """
+    return _RENAMED.get(verdict, verdict) if isinstance(verdict, str) else verdict
 
 
 class _Line(BaseModel):
@@ -38,8 +50,8 @@ class _Line(BaseModel):
 class GateStart(_Line):
     """``identity`` and ``information`` as in a session's line; ``rule`` the decision's settings;
     ``unpaired`` timed cases that only one side has, and which; ``lost`` those of the base that the
-    candidate should have had; ``planted`` what was put into the candidate on purpose, for the
-    gate's own trial."""
+    candidate should have had; ``planted`` what was planted in the candidate, for the gate's own
+    trial."""
 
     kind: Literal["gate_start"] = "gate_start"
     command: str
@@ -62,9 +74,9 @@ class GateStart(_Line):
 
 
 class GateGroup(_Line):
-    """Quads of one case on one set of tensors: nanoseconds of two legs each, ``calls`` calls a leg;
-    in ``orders`` A is the base. ``retaken`` legs were interrupted and thrown away, ``interrupted``
-    ones used all the same."""
+    """ABBA blocks of one case on one set of tensors: nanoseconds of two legs a side, ``calls``
+    calls a leg; in ``orders`` A is the base. ``retaken`` legs were interrupted and thrown away,
+    ``interrupted`` ones were used all the same."""
 
     kind: Literal["group"] = "group"
     case: str
@@ -78,9 +90,9 @@ class GateGroup(_Line):
     interrupted: int
 
     @model_validator(mode="after")
-    def _has_whole_quads(self) -> GateGroup:
+    def _has_whole_blocks(self) -> GateGroup:
         if not len(self.orders) == len(self.base) == len(self.candidate):
-            raise ValueError("orders, base, candidate: expected as many quads in each")
+            raise ValueError("orders, base, candidate: expected as many blocks in each")
         return self
 
 
@@ -101,7 +113,10 @@ class GateVerdict(_Line):
 
     kind: Literal["verdict"] = "verdict"
     case: str
-    verdict: Literal["SLOWER", "FASTER", "EQUIVALENT", "UNDECIDED", "WRONG", "NOT MEASURED"]
+    verdict: Annotated[
+        Literal["SLOWER", "FASTER", "EQUIVALENT", "INCONCLUSIVE", "WRONG", "NOT MEASURED"],
+        BeforeValidator(current_name),
+    ]
     reason: str
     ratio: float | None
     low: float | None
@@ -127,7 +142,7 @@ _ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="k
 
 
 class Writer:
-    """Appends lines as they come; ends of cases and of the gate reach the disk."""
+    """Appends lines as they come; all but groups are synced to disk at once."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +157,7 @@ class Writer:
 
 
 def read(path: Path) -> Iterator[Line]:
-    """Every line, checked; raises RecordError naming the one that is none."""
+    """Every line, validated; raises RecordError naming the line that is invalid."""
     if not path.is_file():
         raise RecordError(f"gate: expected a file of a gate's records; {path} is not there")
     with path.open(encoding="utf-8", errors="replace") as file:

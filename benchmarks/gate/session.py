@@ -1,4 +1,4 @@
-"""One gate from beginning to end: exact half, timed half, records, and the exit code."""
+"""One gate from start to end: exact half, timed half, records, and the exit code."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from ..exact.check import ExactOutcome
     from ..exact.rows import ExactDifference
 
-FINE, REGRESSION, NOT_MEASURED = 0, 1, 3  # 2 is bad usage, the command line's to tell
+FINE, REGRESSION, NOT_MEASURED = 0, 1, 3  # 2 is bad usage, reported by the command line
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a gate is to do. ``exact`` gives the exact half's outcome for the base's folder of
-    pins, None where it is left out; ``only`` narrows the timed cases to ids that hold it; ``apart``
-    gives each side processes of its own."""
+    """What a gate is to do. ``exact`` returns the exact half's outcome for the base's folder of
+    pins; None leaves that half out. ``only`` narrows the timed cases to ids that contain it;
+    ``apart`` runs each side in separate processes."""
 
     suite: str
     device: str
@@ -58,8 +58,9 @@ class Outcome:
 Progress = Callable[[str, dict[str, Any]], None]
 
 
-def run(asked: Asked, trees: Trees, out_dir: Path, tell: Progress = lambda k, w: None) -> Outcome:
-    """Everything that was asked, written to ``out_dir`` as it is measured. Never 0 by default."""
+def run(asked: Asked, trees: Trees, out_dir: Path, report: Progress = lambda k, w: None) -> Outcome:
+    """Everything that was asked for, written to ``out_dir`` as it is measured. The exit code is 0
+    only if something was measured, and nothing is worse or unknown."""
     started = time.monotonic()
     folders.make(out_dir, kinds.GATE, "--out")
     writer = Writer(out_dir / FILE)
@@ -67,10 +68,10 @@ def run(asked: Asked, trees: Trees, out_dir: Path, tell: Progress = lambda k, w:
         planned = _plan(asked, trees) if asked.timed else _Plan([], [])
         problem = planned.problem
         writer.append(_start(asked, trees, planned))
-        exact = _exact(asked, trees, writer, tell)
+        exact = _exact(asked, trees, writer, report)
         timed: list[Timed] = []
         if asked.timed and not problem:
-            timed = _timed(asked, trees, planned.cases, writer, tell)
+            timed = _timed(asked, trees, planned.cases, writer, report)
             problem = _vanished(planned.lost)
         notes = []
         if planned.unpaired:
@@ -87,8 +88,8 @@ def run(asked: Asked, trees: Trees, out_dir: Path, tell: Progress = lambda k, w:
 
 @dataclass(frozen=True)
 class _Plan:
-    """``cases`` are those of both trees, ``unpaired`` the ids of the others with their side;
-    ``problem`` is what bars the timing, ``lost`` the ids that bar a pass."""
+    """``cases`` are in both trees, ``unpaired`` are the ids in one, with its side; ``problem`` is
+    what rules out timing, ``lost`` the ids that rule out a pass."""
 
     cases: list[TimedCase]
     unpaired: list[str]
@@ -109,8 +110,8 @@ def _plan(asked: Asked, trees: Trees) -> _Plan:
     gone, new = ([name for name in a if name not in b and asked.only in name]
                  for a, b in ((base, candidate), (candidate, base)))  # fmt: skip
     unpaired = [*(f"base: {name}" for name in gone), *(f"candidate: {name}" for name in new)]
-    # What the candidate's own list still has is lost, what it dropped was meant to go; without a
-    # list nobody can say that it was.
+    # A case still in the candidate's own list is lost; one taken off the list was meant to go.
+    # Without a list every missing case counts as lost.
     pinned = _inventory(trees.candidate)
     lost = sorted(set(gone) if pinned is None else set(gone) & set(pinned))
     problem = ""
@@ -137,10 +138,10 @@ def _start(asked: Asked, trees: Trees, planned: _Plan) -> GateStart:
     )  # fmt: skip
 
 
-def _exact(asked: Asked, trees: Trees, writer: Writer, tell: Progress) -> GateExact | None:
+def _exact(asked: Asked, trees: Trees, writer: Writer, report: Progress) -> GateExact | None:
     if asked.exact is None:
         return None
-    tell("exact", {})
+    report("exact", {})
     found = asked.exact(trees.base / "benchmarks" / "pinned")
     differences, code = said(found), found.code
     try:
@@ -168,7 +169,7 @@ def _exact(asked: Asked, trees: Trees, writer: Writer, tell: Progress) -> GateEx
 
 
 def said(found: ExactOutcome) -> list[str]:
-    """Everything that is not as it has to be, a sentence each."""
+    """Everything that is not as it should be, a sentence each."""
     wrong = (*found.broken, *found.differences, *found.unmeasured)
     return [*map(_sentence, wrong), *found.problems]
 
@@ -179,7 +180,7 @@ def _sentence(one: ExactDifference) -> str:
 
 
 def _inventory(tree: Path) -> list[str] | None:
-    """The timed cases that a tree has pinned; None where it has no list."""
+    """The timed cases that a tree has pinned; None if it has no list."""
     try:
         return inventory.read(tree / "benchmarks" / "pinned")
     except FileNotFoundError:
@@ -187,18 +188,18 @@ def _inventory(tree: Path) -> list[str] | None:
 
 
 def _timed(
-    asked: Asked, trees: Trees, cases: list[TimedCase], writer: Writer, tell: Progress
+    asked: Asked, trees: Trees, cases: list[TimedCase], writer: Writer, report: Progress
 ) -> list[Timed]:
     def hear(kind: str, what: dict[str, Any]) -> None:
         if kind == "group":
             fields = {name: what[name] for name in GateGroup.model_fields if name in what}
             writer.append(GateGroup(**fields))
-        tell(kind, what)
+        report(kind, what)
 
     compare = apart.compare if asked.apart else timing.compare
     found = compare(
         (trees.base, trees.candidate), cases, asked.rule, seed=asked.seed, threads=asked.threads,
-        tell=hear, plant=asked.plant,
+        report=hear, plant=asked.plant,
     )  # fmt: skip
     for one in found:
         writer.append(verdict_line(one))
@@ -213,13 +214,13 @@ def _outcome(
     notes: list[str],
     path: Path,
 ) -> Outcome:
-    """1 wherever something is worse, else 3 wherever something is not known, else 0."""
+    """1 if anything is worse, else 3 if anything is not known, else 0."""
     by_verdict: dict[str, list[str]] = {}
     for one in timed:
         by_verdict.setdefault(one.judgement.verdict, []).append(one.case.id)
     worse = [f"{len(by_verdict[v])} {v}" for v in ("SLOWER", "WRONG") if v in by_verdict]
     unknown = [
-        f"{len(by_verdict[v])} {v}" for v in ("UNDECIDED", "NOT MEASURED") if v in by_verdict
+        f"{len(by_verdict[v])} {v}" for v in ("INCONCLUSIVE", "NOT MEASURED") if v in by_verdict
     ]
     if exact and exact.code == REGRESSION:
         worse.append(f"{len(exact.differences)} exact figures not as pinned")

@@ -1,8 +1,8 @@
-"""Whether a GPU held itself back: then its times say nothing about the code."""
+"""Whether a GPU throttled: then its times say nothing about the code."""
 
 from __future__ import annotations
 
-# Bits of NVML's clock event reasons: slowed by hardware, for heat or for power's sake.
+# Bits of NVML's clock event reasons: slowed by hardware, heat or a power limit.
 _BARRED = {
     0x08: "hardware slow-down", 0x20: "software thermal slow-down",
     0x40: "hardware thermal slow-down", 0x80: "hardware power brake",
@@ -10,8 +10,8 @@ _BARRED = {
 
 
 def throttled(device: str) -> str:
-    """Why timed figures of this moment are void, as a sentence; empty where they are not, on a
-    CPU, or where the driver does not tell."""
+    """A sentence on why times measured now are void; empty if they are not, on a CPU, or if the
+    driver does not report it."""
     if device != "cuda":
         return ""
     from ..machine import nvml
@@ -21,12 +21,12 @@ def throttled(device: str) -> str:
             return ""
         try:
             reasons = library.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)
-        except Exception:  # an older driver, or a virtual GPU that keeps it to itself
+        except Exception:  # an older driver, or a virtual GPU that does not report it
             return ""
     return describe(reasons)
 
 
 def describe(reasons: int) -> str:
-    """NVML's bits as a sentence; empty where none of them bars a comparison."""
+    """NVML's bits as a sentence; empty if none of them voids the times."""
     found = [text for bit, text in _BARRED.items() if reasons & bit]
-    return f"the GPU held itself back ({', '.join(found)}): its times are void" if found else ""
+    return f"the GPU throttled ({', '.join(found)}): its times are void" if found else ""

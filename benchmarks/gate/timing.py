@@ -9,20 +9,20 @@ from typing import Any
 
 from suites.gate import TimedCase
 
-from . import sitting
+from . import worker
+from .abba import Group
 from .decision import Judgement, Rule, Sample, judge
-from .quads import Group
-from .sitting import Sitting
+from .worker import WorkerRequest
 
-# A process that says nothing for so long is taken for hung.
+# A process that sends nothing for so long is taken to hang.
 _SILENCE_S = 120.0
-Tell = Callable[[str, dict[str, Any]], None]
+Report = Callable[[str, dict[str, Any]], None]
 
 
 @dataclass
 class CaseRun:
-    """One case in one stage: its sample, and what went wrong, on which side; ``ended`` where its
-    process has said so."""
+    """One case in one stage: its sample, what went wrong and on which side; ``ended``: its process
+    has reported the end."""
 
     case: TimedCase
     sample: Sample
@@ -45,7 +45,7 @@ class CaseRun:
 
 @dataclass
 class Timed:
-    """A case after all: its judgement and what that rests on (None where a stage did not run)."""
+    """A case's judgement and what it rests on; None where there was no confirmation."""
 
     case: TimedCase
     judgement: Judgement
@@ -64,23 +64,24 @@ def compare(
     *,
     seed: int,
     threads: int,
-    tell: Tell = lambda kind, what: None,
+    report: Report = lambda kind, what: None,
     plant: tuple[str, float] = ("", 0.0),
 ) -> list[Timed]:
-    """Every case's verdict. ``tell`` hears every message of every process as it comes, with its
-    stage: whoever wants a record writes it there."""
-    ask = Sitting(trees, "screen", tuple(cases), rule, len(cases), seed, threads, *plant)
-    screens = _run(ask, tell)
+    """Every case's verdict. ``report`` is called with every message of every process as it comes,
+    with its stage: a record is written from there."""
+    ask = WorkerRequest(trees, "screen", tuple(cases), rule, len(cases), seed, threads, *plant)
+    screens = _run(ask, report)
     flagged = [run.case for run in screens if run.flagged]
     confirmed: dict[str, CaseRun] = {}
     if flagged:
         again = replace(ask, stage="confirmation", cases=tuple(flagged))
-        confirmed = {run.case.id: run for run in _run(again, tell)}
+        confirmed = {run.case.id: run for run in _run(again, report)}
     return judged(screens, confirmed, len(cases))
 
 
 def judged(screens: list[CaseRun], confirmed: dict[str, CaseRun], tests: int) -> list[Timed]:
-    """The verdicts of all screens, ``confirmed`` by case's id, in a suite of ``tests`` cases."""
+    """The verdicts on all screens, in a suite of ``tests`` cases; ``confirmed``: the confirmations
+    by the case's id."""
     runs = [(run, confirmed.get(run.case.id)) for run in screens]
     sound = [(a, b) for a, b in runs if not (a.reason or (b and b.reason)) and a.sample.groups]
     judgements = judge([a.sample for a, _ in sound], [b.sample if b else None for _, b in sound],
@@ -98,28 +99,28 @@ def _unsound(screen: CaseRun, confirmation: CaseRun | None) -> Judgement:
     return Judgement("NOT MEASURED", bad.reason or "no sample was taken")
 
 
-def _run(ask: Sitting, tell: Tell) -> list[CaseRun]:
-    """All cases of a sitting; where its process ends early, another goes on with the rest."""
+def _run(ask: WorkerRequest, report: Report) -> list[CaseRun]:
+    """All cases that were asked for; if a process ends early, another continues with the rest."""
     found: list[CaseRun] = []
     left = list(ask.cases)
     while left:
-        runs = _sit(replace(ask, cases=tuple(left)), tell)
+        runs = _one_process(replace(ask, cases=tuple(left)), report)
         found += runs
         left = left[len(runs) :]
     return found
 
 
-def _sit(ask: Sitting, tell: Tell) -> list[CaseRun]:
-    """The cases that one process ended, or that ended it: always at least one."""
+def _one_process(ask: WorkerRequest, report: Report) -> list[CaseRun]:
+    """The cases that one process finished, and the one that ended it: always at least one."""
     runs: list[CaseRun] = []
-    with sitting.spawned(sitting.run, ask, _SILENCE_S) as hear:
+    with worker.spawned(worker.run, ask, _SILENCE_S) as hear:
         while True:
             try:
                 kind, what = hear()
-            except sitting.Silent as silent:
+            except worker.Silent as silent:
                 _blame(ask, runs, str(silent))
                 return runs
-            tell(kind, {"stage": ask.stage, **what})
+            report(kind, {"stage": ask.stage, **what})
             if kind == "start":
                 runs.append(_fresh(ask, ask.cases[len(runs)]))
             elif kind == "group":
@@ -137,12 +138,12 @@ def _sit(ask: Sitting, tell: Tell) -> list[CaseRun]:
                 return runs
 
 
-def _fresh(ask: Sitting, case: TimedCase) -> CaseRun:
+def _fresh(ask: WorkerRequest, case: TimedCase) -> CaseRun:
     return CaseRun(case, Sample(ask.rule, ask.stage, ask.tests))
 
 
-def _blame(ask: Sitting, runs: list[CaseRun], reason: str) -> None:
-    """Whichever case was on, or was next."""
+def _blame(ask: WorkerRequest, runs: list[CaseRun], reason: str) -> None:
+    """Gives the reason to the case that was running, or to the next one."""
     if not runs or (len(runs) < len(ask.cases) and runs[-1].ended):
         runs.append(_fresh(ask, ask.cases[len(runs)]))
     runs[-1].side, runs[-1].reason = "unknown", reason

@@ -1,8 +1,8 @@
-"""Base and candidate as folders: worktrees of this clone, and what else of them has to agree.
+"""Base and candidate as worktrees of this clone, and what else must agree between them.
 
-The candidate is the working tree as it is, uncommitted and untracked files included: they go into
-a commit of their own that no branch points to, by way of an index of their own, so that neither
-the files nor the index are touched.
+The candidate is the working tree as it is, with uncommitted and untracked files: a temporary index
+writes them into a commit that no branch points to, so neither the files nor the user's index are
+touched.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ _LOCAL = {
     "GIT_GRAFT_FILE", "GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE",
     "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_COMMON_DIR",
 }  # fmt: skip
-# What mends a clone that lacks a commit; in a workflow of GitHub's, the option of its checkout.
+# How to get a commit that the clone lacks; fetch-depth is an option of GitHub's checkout action.
 _DEEPER = " (a shallow clone: git fetch --unshallow, or fetch-depth: 0)"
-# A difference between the two trees' pins of these bars a timed comparison: one process has one.
+# If the trees pin different versions of these, no timed comparison: one process can load only one.
 _DECIDING = ("torch", "triton", "numpy")
 
 
 class NoTree(Exception):
-    """A base or candidate that can't be had; says what was asked for and why not."""
+    """A base or candidate that is not available; says what was asked for and why not."""
 
 
 class Busy(Exception):
-    """Another gate is at work in this clone."""
+    """Another gate is running in this clone."""
 
 
 @dataclass(frozen=True)
 class Trees:
     """``base`` and ``candidate`` are folders; ``base_commit`` and ``candidate_commit`` their
-    commits; ``dirty`` says that the candidate holds more than its commit, and ``code`` is the hash
-    of its tree either way. ``moved()``: the working tree is another one by now."""
+    commits; ``dirty``: the candidate holds more than its commit; ``code`` is the hash of its tree
+    either way. ``moved()``: whether the working tree has changed since."""
 
     base: Path
     candidate: Path
@@ -70,7 +70,7 @@ class Trees:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Only one gate at a time in a clone: two would time each other. Raises Busy."""
+    """Only one gate at a time in a clone: two would disturb each other's timing. Raises Busy."""
     common = Path(_git("rev-parse", "--path-format=absolute", "--git-common-dir"))
     lock = os.open(common / "marginbench-gate.lock", os.O_WRONLY | os.O_CREAT, 0o644)
     try:
@@ -78,8 +78,8 @@ def alone() -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise Busy(
-                "another gate is at work in this clone, and each would disturb the other's timing; "
-                "wait for its end"
+                "another gate is running in this clone, and each would disturb the other's timing; "
+                "wait until it ends"
             ) from None
         clear_away()
         yield
@@ -89,8 +89,8 @@ def alone() -> Iterator[None]:
 
 @contextmanager
 def checked_out(base: str | None) -> Iterator[Trees]:
-    """Both trees, as long as the context lasts; ``base`` is a revision, None what `merge_base`
-    finds. Raises NoTree."""
+    """Both trees while the context lasts; ``base`` is a revision, None for `merge_base`. Raises
+    NoTree."""
     base_commit = resolve(base) if base else merge_base()
     head = _git("rev-parse", "HEAD")
     candidate_tree = _write_tree()
@@ -108,7 +108,7 @@ def checked_out(base: str | None) -> Iterator[Trees]:
 
 
 def clear_away() -> None:
-    """Removes what killed gates of this clone left; only for whoever is `alone`."""
+    """Removes what killed gates of this clone left behind; only call it inside `alone`."""
     lines = _git("worktree", "list", "--porcelain").splitlines()
     for line in lines:
         path = Path(line.removeprefix("worktree "))
@@ -117,7 +117,7 @@ def clear_away() -> None:
 
 
 def resolve(revision: str) -> str:
-    """The commit of a revision; raises NoTree where this clone has none of that name."""
+    """The commit of a revision; raises NoTree if this clone has none of that name."""
     try:
         return _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     except NoTree:
@@ -128,8 +128,8 @@ def resolve(revision: str) -> str:
 
 def merge_base() -> str:
     """Where this branch left main; on main itself with nothing uncommitted in kernels/, the commit
-    before. Raises NoTree where there is no main, and where its history, or the commit before, is
-    not here: HEAD itself is never what a commit is compared with."""
+    before. Raises NoTree if there is no main, or this clone lacks its history or the commit before:
+    HEAD is never compared with itself."""
     head = resolve("HEAD")
     main = next((name for name in _MAIN if _is_here(name)), None)
     if main is None:
@@ -167,22 +167,23 @@ def _is_here(revision: str) -> bool:
 
 
 def _refuse_cut_off(main: str, found: str) -> None:
-    """In a shallow clone, a later commit that both have in common may lie beyond what was cut off.
-    Raises NoTree where anything between ``found`` and either tip was."""
+    """In a shallow clone, a later common commit may lie beyond the cut. Raises NoTree if anything
+    between ``found`` and either tip was cut off."""
     shallow = Path(_git("rev-parse", "--path-format=absolute", "--git-path", "shallow"))
     if not shallow.is_file():
         return
     between = _git("rev-list", main, "HEAD", f"^{found}").split()
     if not set(shallow.read_text().split()).isdisjoint(between):
         raise NoTree(
-            f"BASE: where HEAD left {main} can't be told, for history between them is not here"
+            f"BASE: the history between {main} and HEAD is cut off in this clone, so where HEAD "
+            "left it is not known"
             f"{_DEEPER}; or name a base"
         )
 
 
 def different_versions(trees: Trees) -> list[str]:
-    """What of that which decides on speed the two trees pin differently, or not at all: then
-    nobody can say that it is the same. In sentences."""
+    """Of the packages that decide on speed, those that the trees pin differently or not at all (so
+    they may differ), a sentence each."""
     base, candidate = (
         _pinned(tree / "requirements.lock") for tree in (trees.base, trees.candidate)
     )
@@ -205,12 +206,12 @@ def _pinned(lock: Path) -> dict[str, str]:
 
 
 def _write_tree() -> str:
-    """The hash of the working tree as git would commit all of it."""
+    """The tree hash of the working tree as git would commit all of it."""
     with tempfile.TemporaryDirectory(prefix="marginbench-index-") as folder:
         index = Path(folder) / "index"
         own = Path(_git("rev-parse", "--path-format=absolute", "--git-path", "index"))
         if own.is_file():
-            # With its time: of a file that is as old as the index, git looks at the content.
+            # copy2 keeps its time: git compares the content of files as old as the index.
             shutil.copy2(own, index)
         environment = {"GIT_INDEX_FILE": str(index)}
         _git("add", "--all", environment=environment)
@@ -241,7 +242,7 @@ def _remove(folder: Path) -> None:
         try:
             _git("worktree", "remove", "--force", str(folder / tree))
         except NoTree:
-            continue  # it never came to be
+            continue  # it was never made
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""What is put into a candidate on purpose, to see whether the gate finds it: more work."""
+"""Plants extra work in a candidate, to see whether the gate finds it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _LOOPS = 20_000
 
 
 def extra_work(pair: Pair, fraction: float) -> None:
-    """Makes the candidate slower by this fraction of its own time: a loop that is really run in
-    every call. A turn of it is measured in processor time, a call by the clock; how much slower it
-    came out is for the timing to say."""
+    """Makes the candidate slower by this fraction of its own time, with a loop that runs in every
+    call. One iteration is measured in processor time, a call by the clock; how much slower the call
+    became is left to the timing."""
     side = pair.sides[1]
     function = side.function
     turns = round(fraction * _seconds_of_a_call(pair) / _seconds_of_a_turn())
@@ -30,8 +30,8 @@ def extra_work(pair: Pair, fraction: float) -> None:
 
 
 def _seconds_of_a_call(pair: Pair) -> float:
-    """Of the candidate's calls alone, without what prepares them: the lower quartile, for on a
-    machine that others use too some calls are interrupted."""
+    """A call of the candidate, without its preparation: the lower quartile, since on a shared
+    machine some calls are interrupted."""
     side = pair.sides[1]
     for _ in range(10):
         pair.call(side)
@@ -39,7 +39,7 @@ def _seconds_of_a_call(pair: Pair) -> float:
 
 
 def _seconds_of_a_turn() -> float:
-    """Of an empty loop."""
+    """One iteration of an empty loop."""
     found = []
     for _ in range(9):
         start = time.thread_time()

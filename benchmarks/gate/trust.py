@@ -1,10 +1,9 @@
-"""The gate's own trial: verdicts of a commit against itself, and against slowed copies of itself.
+"""The gate's own trial: verdicts on a commit against itself, and against slowed copies of itself.
 
-A trial is one whole-suite verdict, by the very code that `gate` runs: two worktrees of one commit,
-new processes, new seeds. In a trial of power every case of the candidate has real extra work in
-every call. Half of the trials run while as many other processes as there are cores compute without
-a pause. Trials are written as they end, so that a trial that is killed is the only one lost; a
-rerun goes on where the file ends.
+A trial is one whole-suite verdict, by the same code that `gate` runs: two worktrees of one commit,
+new processes, new seeds. In a power trial every case of the candidate does real extra work in every
+call. Half of the trials run while every core is kept busy by another process. Each trial is written
+when it ends, so at most the current one is lost; a rerun continues where the file ends.
 """
 
 from __future__ import annotations
@@ -33,18 +32,18 @@ from .verdicts import verdict_line
 
 
 class Mixed(Exception):
-    """Trials that would not belong together; says what differs and what to do."""
+    """Trials that can't be combined; says what differs and what to do."""
 
 
 FILE = TRIAL_FILE
 PLANT = "benchmarks.gate.trial:extra_work"
-# What a leg is written down in: a millisecond is 10,000 of them.
+# The unit that legs are recorded in: a millisecond is 10,000 of them.
 UNIT_NS = 100
 
 
 @dataclass(frozen=True)
 class Trial:
-    """``load`` is "quiet" or "loaded", ``fraction`` the slow-down put in (0: none)."""
+    """``load`` is "quiet" or "loaded", ``fraction`` the planted slow-down (0: none)."""
 
     number: int
     load: str
@@ -57,8 +56,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Amount:
-    """How many trials of each kind: unchanged ones in each state of the machine, and slowed ones
-    by fraction."""
+    """How many trials: unchanged ones for each load, and slowed ones by fraction."""
 
     same: int
     quiet: dict[float, int]
@@ -71,7 +69,7 @@ SMOKE = Amount(2, {0.05: 1}, {0.05: 1})
 
 
 def trials(amount: Amount, load: str) -> list[Trial]:
-    """Unchanged and slowed ones in a random order that is always the same."""
+    """Unchanged and slowed ones in a fixed random order."""
     slowed = {"quiet": amount.quiet, "loaded": amount.loaded}[load]
     found = [Trial(k, load, 0.0) for k in range(amount.same)]
     found += [Trial(k, load, f) for f, count in slowed.items() for k in range(count)]
@@ -88,11 +86,11 @@ def run(
     rule: Rule | None = None,
     loads: tuple[str, ...] = ("quiet", "loaded"),
     command: str = "",
-    tell: Callable[[Trial, int, int, dict[str, Any]], None] = lambda *_: None,
+    report: Callable[[Trial, int, int, dict[str, Any]], None] = lambda *_: None,
 ) -> Path:
-    """All trials that the file in ``out_dir`` does not hold yet; returns the file. Raises Mixed
-    where the tree has uncommitted changes (its candidate would not be the commit itself), or the
-    file holds trials of other code, another machine, rule or seed."""
+    """Runs the trials that the file in ``out_dir`` lacks; returns the file. Raises Mixed if the
+    tree has uncommitted changes (the candidate would not be the commit itself), or the file holds
+    trials of other code, another machine, rule or seed."""
     path = out_dir / FILE
     rule = rule or Rule()
     if trees.dirty:
@@ -120,12 +118,12 @@ def run(
                     lines = _one(trial, trees, cases, rule, seed)
                     _write(file, lines)
                     finished += 1
-                    tell(trial, finished, total, lines[-1])
+                    report(trial, finished, total, lines[-1])
     return path
 
 
 def _check_same(path: Path, session: dict[str, Any]) -> None:
-    """Raises Mixed where the trials that are there are of something else."""
+    """Raises Mixed if the file holds trials of another session's code, seed, rule or machine."""
     for line in map(json.loads, path.read_text().splitlines() if path.is_file() else []):
         for name in ("code", "seed", "rule", "identity", "cases"):
             if line["kind"] == "session" and line[name] != session[name]:
@@ -136,7 +134,7 @@ def _check_same(path: Path, session: dict[str, Any]) -> None:
 
 
 def ended(path: Path) -> set[str]:
-    """The trials whose last line is there; a line that is cut off is cut away."""
+    """The trials whose last line is there; removes a truncated last line."""
     if not path.is_file():
         return set()
     content = path.read_bytes()
@@ -166,8 +164,8 @@ def _one(trial: Trial, trees: Trees, cases: list, rule: Rule, seed: int) -> list
 
 
 def _raw(trial: Trial, run: timing.CaseRun) -> dict[str, Any]:
-    """Every leg of a case in a stage: by group, by quad, the four legs in the order base, base,
-    candidate, candidate, in units; ``orders`` the quads that began with the base."""
+    """Every leg of a case in a stage: by group, by block, the four legs in the order base, base,
+    candidate, candidate, in units; ``base_first`` marks the blocks that began with the base."""
     groups = run.groups
     return {
         "kind": "legs", "trial": trial.id, "case": run.case.id, "stage": run.sample.stage,
@@ -181,7 +179,7 @@ def _raw(trial: Trial, run: timing.CaseRun) -> dict[str, Any]:
 
 
 def _write(file: Any, lines: list[dict[str, Any]]) -> None:
-    """A trial at once: a file that is cut off lacks one trial, and holds no half of it twice."""
+    """Writes a whole trial at once: a truncated file lacks one trial at most."""
     text = "".join(json.dumps(one, separators=(",", ":"), allow_nan=False) + "\n" for one in lines)
     file.write(text)
     file.flush()
@@ -190,7 +188,7 @@ def _write(file: Any, lines: list[dict[str, Any]]) -> None:
 
 @contextlib.contextmanager
 def _busy(state: str) -> Iterator[None]:
-    """While loaded, a process for each core that computes without a pause."""
+    """While loaded, one process for each core computes without a pause."""
     if state == "quiet":
         yield
         return
@@ -212,8 +210,8 @@ def _busy(state: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """For processes that are started inside. They import numpy before any code of ours can tell
-    them, and with as many threads as cores each would be a load of its own square."""
+    """Processes started inside compute with one thread each: numpy reads these variables when it
+    is imported, and with a thread for each core the load would be cores squared."""
     before = dict(os.environ)
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     try:
@@ -224,7 +222,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _compute(parent: int) -> None:
-    """Until its parent is gone."""
+    """Computes until its parent has ended."""
     import numpy as np
 
     matrix = np.random.default_rng(0).random((400, 400))

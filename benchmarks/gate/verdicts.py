@@ -25,6 +25,6 @@ def verdict_line(one: Timed) -> GateVerdict:
 
 def _per_call(run: CaseRun, side: str) -> float | None:
     """The median over all legs, in seconds."""
-    legs = [leg / group.calls for group in run.groups for quad in getattr(group, side)
-            for leg in quad]  # fmt: skip
+    legs = [leg / group.calls for group in run.groups for block in getattr(group, side)
+            for leg in block]  # fmt: skip
     return statistics.median(legs) * 1e-9 if legs else None

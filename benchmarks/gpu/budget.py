@@ -24,7 +24,7 @@ class Budget:
 
     @property
     def end(self) -> float:
-        """Some seconds early: what is under way has to be ended and told."""
+        """Some seconds early, to end and record what is running."""
         return self.start + max(0.0, 60 * self.minutes - LEAVING_S)
 
     @property
@@ -37,12 +37,12 @@ class Budget:
 
     @property
     def checks_end(self) -> float:
-        """Of what is left when the checks begin; what they don't use is the timing's."""
+        """A share of what is left when the checks begin; timing gets what they don't use."""
         return self.now() + self.left * CHECKING
 
     def seconds(self, preferred: float, left: float, cases: int) -> float:
-        """Timed seconds for the next of ``cases``: a third of its share of what is left, for
-        compiling, drawing and checking take the rest; between a floor and what is preferred."""
+        """Timed seconds for the next of ``cases``: a third of its share of what is left (compiling,
+        drawing inputs and checking take the rest), at least a floor, at most ``preferred``."""
         share = left / max(1, cases) / 3
         return min(preferred, max(_LEAST_SHARE * preferred, share))
 

@@ -1,4 +1,4 @@
-"""The cells of a case that have no figure, and what a checker's last word makes of its rows."""
+"""The cells of a case that have no figure, and rows as judged by a checker's final result."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from .journal import NO_TIME
 from .timing import GpuMeasurement
 
 
-def rest(case: Case, preset: Preset, reason: str, told: Collection[tuple[str, str]]) -> list[Row]:
-    """Every cell that is not among ``told`` (contender and metric), with the reason."""
+def rest(
+    case: Case, preset: Preset, reason: str, reported: Collection[tuple[str, str]]
+) -> list[Row]:
+    """Every cell that is not among ``reported`` (contender and metric), with the reason."""
     if case.suite in CHECKERS:
         names = checked(catalogue.get(case.loss).variant(case.variant))
         metrics = (checkers.METRIC,)
@@ -25,12 +27,12 @@ def rest(case: Case, preset: Preset, reason: str, told: Collection[tuple[str, st
     else:
         kind = GpuMeasurement if case.suite == "speed" else Measurement
         rows = kind(case, preset).not_run(reason)
-    return [row for row in rows if (row.contender, row.metric) not in told]
+    return [row for row in rows if (row.contender, row.metric) not in reported]
 
 
 def judged(row: Row, checker: str, found: checkers.Finding, control: str) -> Row:
-    """The row as the checker's word has it. ``control``: empty where it found what was planted;
-    one that missed it has shown nothing, and what it did not find is not told as fine."""
+    """The row with the checker's result. ``control``: empty if it found the planted error; a
+    checker that missed it has shown nothing, so a row without an error does not pass."""
     row.protocol = {**row.protocol, "control": control or "found", **checkers.protocol(checker)}
     if row.status == "not_run" and row.reason.startswith(NO_TIME):
         return row

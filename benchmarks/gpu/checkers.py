@@ -1,7 +1,7 @@
-"""Other people's checks of our kernels: compute-sanitizer, and Triton's for integer overflow.
+"""External checks of our kernels: compute-sanitizer, and Triton's own for integer overflow.
 
 A checker runs in a process of its own, over forward and backward of each Triton kernel of ours.
-compute-sanitizer counts for the whole process, so its sentence stands on every case of it.
+compute-sanitizer counts errors for the whole process, so its result applies to every case in it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OVERFLOWED = re.compile(r"int\d+ overflow detected for operation \w+")
 
 
 def tool() -> str | None:
-    """compute-sanitizer's path, None where it is not installed."""
+    """compute-sanitizer's path, None if it is not installed."""
     return shutil.which(_TOOL) or shutil.which(_TOOL, path=_USUAL_PLACE)
 
 
@@ -60,7 +60,7 @@ def environment(checker: str) -> Mapping[str, str]:
 
     Triton (3.6 and 3.7) compiles the test of every addition, subtraction and product of integers
     below 64 bits with ``sanitize_overflow``, which is on but does nothing without ``debug``:
-    TRITON_DEBUG. torch's own pools of memory would hide a read beyond a tensor's end.
+    TRITON_DEBUG. torch's caching allocator would hide a read beyond a tensor's end.
     """
     if checker == "overflow":
         return {"TRITON_DEBUG": "1"}
@@ -69,7 +69,7 @@ def environment(checker: str) -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class Finding:
-    """``errors`` is None where the tool gave no summary; ``sentence`` says what it found."""
+    """``errors`` is None if the tool gave no summary; ``sentence`` says what it found."""
 
     errors: int | None
     sentence: str = ""
@@ -95,13 +95,13 @@ def read(text: str) -> Finding:
 
 
 def read_all(log: Path) -> tuple[Finding, str]:
-    """What all children's logs say together, those of the planted error apart; and why the planted
-    one was not found, empty if it was."""
+    """The result of all children's logs but those of the planted error; and a sentence if the
+    planted error was not found, else empty."""
     texts = [path.read_text(errors="replace") for path in sorted(log.parent.glob(f"{log.name}-*"))
              if path.suffix != ".err"]  # fmt: skip
     planted = [text for text in texts if any(name in text for name in PLANTED_KERNELS)]
     others = [read(text) for text in texts if text not in planted]
-    missed = "" if planted else "it did not find a planted error: it shows nothing"
+    missed = "" if planted else "it did not find a planted error, so it shows nothing"
     wrong = [finding for finding in others if finding.errors]
     if wrong:
         return Finding(sum(f.errors or 0 for f in wrong), wrong[0].sentence), missed
@@ -118,7 +118,7 @@ def overflow(text: str) -> str:
 
 
 def why_not(checker: str, device: str) -> str:
-    """Why a checker does not run here; empty where it does."""
+    """Why a checker does not run here; empty if it does."""
     if checker == "overflow":
         return ""
     if device != "cuda":

@@ -1,7 +1,7 @@
 """Writes ordinary record lines with the standard library alone.
 
-A lent machine may have torch and Triton and nothing else, so nothing here validates as
-`benchmarks.records` does: that happens where the file is read, and a test holds the two together.
+A borrowed machine may have only torch and Triton, so nothing here validates as `benchmarks.records`
+does: that happens when the file is read, and a test keeps the two in step.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from ..folders import Refused
 from ..record_files import FILE
 from ..rows import Row
 
-# How the reason of a cell begins that another session may still measure.
+# How the reason begins for a cell that another session may still measure.
 NO_TIME = "time budget"
 
 
 class Journal:
-    """The record file of a session, held by one process; a line that was being written when an
-    earlier one was killed is cut off. ``ended`` holds the cases that need no second measurement:
-    one that found no time is open again. Raises Refused where the folder is none for this."""
+    """The record file of a session, held by one process; opening removes a line that a killed
+    process left unfinished. ``ended`` holds the cases that need no second measurement; one that ran
+    out of time is open again. Raises Refused if the folder holds something else."""
 
     def __init__(self, out: Path, *, dry_run: bool) -> None:
         folders.make(out, kinds.GPU, "--out")
@@ -47,14 +47,14 @@ class Journal:
         except BlockingIOError:
             self.close()
             raise Refused(
-                f"--out: {self.path} is being written by another process; wait for its end"
+                f"--out: {self.path} is being written by another process; wait until it ends"
             ) from None
         except BaseException:
             self.close()
             raise
         self.session, self.worse = uuid.uuid4().hex, 0
         self.ended_now: set[str] = set()
-        self._told: set[tuple[Any, ...]] = set()
+        self._reported: set[tuple[Any, ...]] = set()
         self._command = ""
 
     def _read(self) -> None:
@@ -67,7 +67,7 @@ class Journal:
             heads = {line["kind"] for line in lines[:1]}
         except (ValueError, KeyError, TypeError):
             raise Refused(
-                f"--out: expected records of such a session in {self.path}; a line is none; "
+                f"--out: expected the records of a GPU session in {self.path}; a line is not one; "
                 "choose another folder"
             ) from None
         if content and heads not in (set(), {"session"}):
@@ -109,13 +109,13 @@ class Journal:
         )  # fmt: skip
 
     def results(self, case: Case, rows: Iterable[Row], extra: Mapping[str, Any] = {}) -> None:
-        """``extra`` goes into each row's protocol; a cell that was told already is left out."""
+        """``extra`` goes into each row's protocol; a cell reported already is left out."""
         for row in rows:
             key = (case.id, row.contender, row.metric, *sorted(row.of.items()),
                    str(row.protocol.get("mode")))  # fmt: skip
-            if key in self._told:
+            if key in self._reported:
                 continue
-            self._told.add(key)
+            self._reported.add(key)
             fields = _finite(asdict(row))
             fields["protocol"] = {**fields["protocol"], **extra}
             if self.dry_run:
@@ -126,9 +126,9 @@ class Journal:
                 "result", case=case_key(case), provenance=self._provenance(case, row), **fields
             )
 
-    def told(self, case: Case) -> set[tuple[str, str]]:
+    def reported(self, case: Case) -> set[tuple[str, str]]:
         """The contenders and metrics that have a line."""
-        return {(key[1], key[2]) for key in self._told if key[0] == case.id}
+        return {(key[1], key[2]) for key in self._reported if key[0] == case.id}
 
     def end_case(self, case: Case, seconds: float) -> None:
         self.ended_now.add(case.id)
@@ -169,7 +169,7 @@ class Journal:
 
 
 def _finite(fields: dict[str, Any]) -> dict[str, Any]:
-    """A figure that is no number is no figure: JSON has no NaN."""
+    """NaN and infinity become missing figures, for JSON has neither."""
     value = fields["value"]
     if value is not None and not math.isfinite(value):
         fields |= {"value": None, "rounds": [], "status": "worse"}

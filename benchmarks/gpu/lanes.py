@@ -1,8 +1,8 @@
 """Children that work side by side, each on one case at a time, until a deadline.
 
-A lane is a queue of cases and one or more children that take from it. Whatever a child does (it
-crashes, hangs, says nonsense, can't be started), its case gets a reason, and the lane goes on with
-another child; only a lane whose children keep dying is given up.
+A lane is a queue of cases and one or more children that take from it. Whatever a child does (crash,
+hang, print nonsense, fail to start), its case gets a reason, and the lane continues with another
+child; only a lane whose children keep dying is given up.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from ..interpreted import hear
 from ..machine import ROOT
 from .journal import NO_TIME
 
-# A lane whose children die this often without an answer between them does not run here.
+# A lane is given up after this many deaths of its children without an answer in between.
 _DEATHS = 3
 _TAIL = 4000
 
 
 @dataclass(frozen=True)
 class Event:
-    """What became known of a case. ``end``: nothing more follows; ``reason``: why what is missing
-    is missing; ``log``: the end of what the child said on its error stream meanwhile."""
+    """News of a case. ``end``: nothing more follows; ``reason``: why something is missing; ``log``:
+    the end of what the child wrote to its error stream meanwhile."""
 
     lane: str
     case: Case | None
@@ -102,7 +102,7 @@ def run(
 
 
 class _Slot:
-    """One child's place in a lane; `work` is a thread's whole life."""
+    """One child's place in a lane; `work` is all that its thread does."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class _Slot:
         lane = self.lane
         try:
             self._spawn()
-            self.mark = self.log.stat().st_size  # what is said from here on is of this case
+            self.mark = self.log.stat().st_size  # what it writes from here on is of this case
             self.events.put(Event(lane.name, case, start=True))
             child = self.child
             assert child is not None and child.stdin is not None
@@ -193,7 +193,7 @@ class _Slot:
             answer = json.loads(line)
             rows, end = answer.get("rows", []), bool(answer.get("end"))
         except (ValueError, AttributeError):
-            return False  # a library's own greeting
+            return False  # something that a library printed
         if not end:
             self.events.put(
                 Event(lane.name, case, rows=rows, facts=answer.get("facts"), log=self._said())
@@ -229,7 +229,7 @@ class _Slot:
         threading.Thread(target=hear, args=(child, self.lines), daemon=True).start()
 
     def _leave(self) -> None:
-        """Has the child end by itself: a checker tells what it found when it does."""
+        """Lets the child end by itself: a checker reports what it found when it ends."""
         child = self.child
         if child is not None:
             with contextlib.suppress(OSError):

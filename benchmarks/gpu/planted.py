@@ -1,4 +1,4 @@
-"""Two wrong kernels, by which a checker shows that it checks before it is believed.
+"""Two wrong kernels that a checker must catch before its results count.
 
 There is none for races: Triton places its barriers itself. `checkers.PLANTED_KERNELS` has their
 names.
@@ -24,8 +24,8 @@ def planted_outside(out_ptr):
 
 
 def run(checker: str, device: str) -> None:
-    """The wrong kernel that ``checker`` has to find; never the one that writes outside a tensor
-    but under the sanitizer that catches it."""
+    """Runs the wrong kernel that ``checker`` has to find. The one that writes outside a tensor runs
+    only under the sanitizer that catches it."""
     out = torch.zeros(16, dtype=torch.int32, device=device)
     if checker == "overflow":
         planted_overflow[(1,)](out, 2**30)

@@ -1,9 +1,9 @@
 """One GPU session: ceilings, then every check side by side, then the timing with nothing beside it.
 
-The budget counts from the session's first second. Checks get at most `CHECKING` of it and give
-back what they don't use; timing has the rest, and what of its plan does not fit is dropped from
-the end, each case with a line that says so. Every line is written when it is known; a session that
-was killed, or ran out of time, goes on in the same folder with what is missing.
+The budget counts from the session's first second. Checks get at most `CHECKING` of it and give back
+what they don't use; timing gets the rest, and cases of its plan that don't fit are dropped from the
+end, each with a line that says so. Every line is written as soon as it is known; a session that was
+killed, or ran out of time, continues in the same folder with what is missing.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from .lanes import run as run_lanes
 FINE, FAILED, NOT_MEASURED, INTERRUPTED = 0, 1, 3, 130
 # Children that check, and those that compile ahead; a core each, two left for this process.
 _CHECKERS_AT_ONCE, _FILLERS = 8, 4
-# A sanitizer that is killed says nothing: no case is begun that might not end in time.
+# A sanitizer that is killed reports nothing, so no case is begun that might not end in time.
 _LEAST_S = {"memcheck": 12.0, "racecheck": 12.0, "speed": 5.0}
-# By checker and case: the rows that wait for the checker's last word.
+# By checker and case: the rows that wait for the checker's final result.
 Held = dict[str, dict[str, tuple[Case, list[Row]]]]
 Run = Callable[..., Iterator[Event]]
 
 
 @dataclass
 class Session:
-    """``run`` makes the events of lanes; a test puts its own there."""
+    """``run_lanes`` makes the events of lanes; a test replaces it."""
 
     plan: Plan
     journal: Journal
     budget: Budget
     command: str
     dry_run: bool
-    tell: Callable[[str], None] = print
+    report: Callable[[str], None] = print
     run_lanes: Run = run_lanes
     watch: telemetry.Watch = field(default_factory=telemetry.Watch)
     notes: Mapping[str, str] = field(default_factory=dict)
@@ -81,15 +81,15 @@ class Session:
         return FINE if self.journal.measured else NOT_MEASURED
 
     def _phase(self, name: str, work: Callable[[], Any]) -> Any:
-        """A phase that fails ends itself alone. A full disk ends the session."""
-        self.tell(f"{name}: {self.budget.left:.0f} s left")
+        """A phase that fails ends only itself. A full disk ends the session."""
+        self.report(f"{name}: {self.budget.left:.0f} s left")
         try:
             return work()
         except OSError:
             raise
         except Exception as error:
             self.problems.append(f"{name}: {type(error).__name__}: {error}")
-            self.tell(self.problems[-1])
+            self.report(self.problems[-1])
             return None
 
     def _begin(self, rates: Mapping[str, Any]) -> None:
@@ -122,7 +122,7 @@ class Session:
                     "rates_protocol": {**facts["protocol"], "gpu": self.watch.take()},
                 }  # fmt: skip
                 for name, rate in facts["rates"].items():
-                    self.tell(f"  {name} {rate:.3g}")
+                    self.report(f"  {name} {rate:.3g}")
             elif event.end and event.reason:
                 found.setdefault("rates_failed", {"all": event.reason})
                 self.problems.append(f"ceilings: {event.reason}")
@@ -132,7 +132,7 @@ class Session:
         return [case for case in cases if case.id not in self.journal.ended]
 
     def _checks(self) -> None:
-        """Agreement, overflow and both sanitizers at once; beside them what will be timed is
+        """Agreement, overflow and both sanitizers at once; meanwhile, what will be timed is
         compiled. None of it is timed."""
         cores = max(1, (os.cpu_count() or 1) - 2)
         children = 1 if self.dry_run else min(_CHECKERS_AT_ONCE, cores)
@@ -177,7 +177,7 @@ class Session:
             self._write(event, {"gpu": self.watch.take()} if timed else {})
 
     def _missing(self) -> None:
-        """What a phase that failed left without a line."""
+        """A line for each case that a failed phase left without one."""
         done = self.journal.ended | self.journal.ended_now
         left = [case for case in self.plan.cases if case.id not in done]
         self._not_run(left, f"not reached: {'; '.join(self.problems) or 'its phase ended early'}")
@@ -189,7 +189,9 @@ class Session:
                 self.counts[event.lane] = self.counts.get(event.lane, 0) + 1
                 of = next(len(lane.cases) for lane in lanes if lane.name == event.lane)
                 note = event.reason or f"{event.seconds:.1f} s"
-                self.tell(f"  {event.lane} {self.counts[event.lane]}/{of} {event.case.id}: {note}")
+                self.report(
+                    f"  {event.lane} {self.counts[event.lane]}/{of} {event.case.id}: {note}"
+                )
 
     def _lane(self, name: str, cases: list[Case], children: int = 1) -> Lane:
         check = name in CHECKERS
@@ -240,7 +242,7 @@ class Session:
         return cells.judged(row, "overflow", found, self.missed)
 
     def _rest(self, case: Case, reason: str) -> list[Row]:
-        return cells.rest(case, self.plan.preset, reason, self.journal.told(case))
+        return cells.rest(case, self.plan.preset, reason, self.journal.reported(case))
 
     def _not_run(self, cases: Iterable[Case], reason: str) -> None:
         for case in cases:
@@ -248,7 +250,7 @@ class Session:
             self.journal.end_case(case, 0.0)
 
     def _hold(self, event: Event, held: Held) -> None:
-        """A sanitizer's rows wait for its last word, which it says when its process ends."""
+        """Holds a sanitizer's rows until its result, which comes when its process ends."""
         case = event.case
         assert case is not None
         rows = [Row(**fields) for fields in event.rows]
@@ -258,7 +260,7 @@ class Session:
 
     def _conclude(self, checker: str, held: Mapping[str, tuple[Case, list[Row]]]) -> None:
         found, missed = checkers.read_all(self._log(checker))
-        self.tell(f"  {checker}: {found.sentence or f'{found.errors} errors'}")
+        self.report(f"  {checker}: {found.sentence or f'{found.errors} errors'}")
         if missed and checker in checkers.PLANTED and found.errors is not None:
             self.problems.append(f"{checker}: {missed}")
         for case, rows in held.values():
@@ -269,8 +271,8 @@ class Session:
 
 @contextmanager
 def _caches() -> Iterator[dict[str, str]]:
-    """Empty caches that all children of the session share, so that what one has compiled the
-    next one finds."""
+    """Empty caches that all children of the session share, so that none compiles what another has
+    compiled."""
     folder = tempfile.mkdtemp(prefix="marginbench-gpu-")
     try:
         yield {

@@ -1,4 +1,4 @@
-"""How the GPU did while something ran: clocks, power, temperature, and what held it back.
+"""The GPU's state while something ran: clocks, power, temperature, throttle reasons.
 
 Sampled by the process that waits, not by the one that is timed.
 """
@@ -34,11 +34,11 @@ _LIMITS: dict[str, _Read] = {
     "most_memory_mhz": lambda nv, gpu: nv.nvmlDeviceGetMaxClockInfo(gpu, nv.NVML_CLOCK_MEM),
     "most_watts": lambda nv, gpu: nv.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1000,
 }
-UNTOLD = "NVML does not answer here"
+NO_ANSWER = "NVML does not answer here"
 
 
 def _ask(read: _Read, nv: Any, gpu: Any) -> float | None:
-    """None where this driver, or a virtual GPU, keeps the figure to itself."""
+    """None if this driver, or a virtual GPU, does not report the figure."""
     try:
         return float(read(nv, gpu))
     except Exception:
@@ -46,7 +46,7 @@ def _ask(read: _Read, nv: Any, gpu: Any) -> float | None:
 
 
 def _reasons(nv: Any, gpu: Any) -> int | None:
-    """The bits; the call got a new name, and the old one may go."""
+    """The bits. NVML renamed the call, and the old name may be removed."""
     for name in ("nvmlDeviceGetCurrentClocksEventReasons",
                  "nvmlDeviceGetCurrentClocksThrottleReasons"):  # fmt: skip
         try:
@@ -57,10 +57,10 @@ def _reasons(nv: Any, gpu: Any) -> int | None:
 
 
 def limits(open_nvml: Open = machine.nvml) -> dict[str, Any]:
-    """What the GPU may reach, for the session's line; None for what is not told."""
+    """The GPU's limits, for the session's line; None for what is not reported."""
     with open_nvml() as (nv, gpu):
         if nv is None:
-            return {"nvml": UNTOLD}
+            return {"nvml": NO_ANSWER}
         return {name: _ask(read, nv, gpu) for name, read in _LIMITS.items()}
 
 
@@ -72,7 +72,7 @@ class Watch:
         self._samples: list[tuple[dict[str, float | None], int | None]] = []
         self._lock, self._over = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
-        self.told = False
+        self.reported = False
 
     def start(self) -> Watch:
         self._thread.start()
@@ -84,11 +84,11 @@ class Watch:
 
     def take(self) -> dict[str, Any]:
         """Lowest, median and highest of each figure, and every reason seen; an absent figure is
-        None, and ``held_back`` is None where reasons are not told."""
+        None, and ``held_back`` is None if reasons are not reported."""
         with self._lock:
             samples, self._samples = self._samples, []
         if not samples:
-            return {"samples": 0} if self.told else {"samples": 0, "nvml": UNTOLD}
+            return {"samples": 0} if self.reported else {"samples": 0, "nvml": NO_ANSWER}
         found: dict[str, Any] = {"samples": len(samples)}
         for name in _FIGURES:
             values = [figures[name] for figures, _ in samples]
@@ -103,7 +103,7 @@ class Watch:
         with self._open() as (nv, gpu):
             if nv is None:
                 return
-            self.told = True
+            self.reported = True
             while not self._over.is_set():
                 figures = {name: _ask(read, nv, gpu) for name, read in _FIGURES.items()}
                 with self._lock:

@@ -57,7 +57,7 @@ Backward = Callable[[Any], dict[str, Tensor | None]]
 
 
 def capture(forward: Forward, backward: Backward | None) -> Captured:
-    """Both passes as CUDA graphs that share one pool of memory. Raises what can't be captured."""
+    """Both passes as CUDA graphs that share one pool of memory. Raises what capturing raises."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -139,7 +139,7 @@ class Replayed(Interleaved):
 
 
 def _ignoring(replay: Callable[[], object] | None) -> Callable[[Any], None] | None:
-    """A replay as a clock calls a backward pass; what its forward pass gave is a graph's."""
+    """A replay in the form of a clock's backward pass, without the forward value."""
     if replay is None:
         return None
 
@@ -150,7 +150,7 @@ def _ignoring(replay: Callable[[], object] | None) -> Callable[[Any], None] | No
 
 
 class GpuMeasurement(Measurement):
-    """As everywhere, then ``warm_`` and ``graph_`` times of the same contenders and inputs."""
+    """The usual measurement, then ``warm_`` and ``graph_`` times of the same contenders."""
 
     _left: tuple[list[Candidate], list[Truth]] | None = None
 

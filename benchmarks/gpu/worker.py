@@ -1,7 +1,7 @@
 """The child of a GPU session: one line of JSON in, rows out as they are made, then an end.
 
 ``python -m benchmarks.gpu.worker``. What happens in it (a crash, a fault that spoils the CUDA
-context, a hang) costs the case it was in, and its parent goes on with another child.
+context, a hang) costs the case it was in, and its parent continues with another child.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SHARE_OF_MEMORY = 0.2
 
 
 def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What one line asks for, in parts. Raises what goes wrong in it."""
+    """The answer to one line, in parts. Raises whatever goes wrong."""
     if message["mode"] == "ceilings":
         from . import ceilings
 
@@ -90,8 +90,8 @@ def _interpreted(case: Case) -> Iterator[list[Row]]:
 
 
 def _checked(case: Case) -> list[Row]:
-    """Our Triton kernels once, forward and backward, for who watches the process; a number that
-    is not right is agreement's to find."""
+    """Runs our Triton kernels once, forward and backward, for the checker that watches the process;
+    wrong numbers are left to the agreement suite."""
     from ..agreement import TIMED_REDUCTION
     from ..contenders import candidates
     from ..measurement import draw
@@ -153,7 +153,7 @@ def _synchronize() -> None:
 
 
 def watch_overflow() -> None:
-    """Has the interpreter look for overflow as a GPU does under TRITON_DEBUG: it reads no such
+    """Makes the interpreter check for overflow as a GPU does under TRITON_DEBUG: it ignores that
     setting, and its assertion takes one number, not a block."""
     import numpy as np
     from triton.runtime import interpreter as triton_interpreter
@@ -188,7 +188,7 @@ def _prepare() -> None:
 
 def main() -> None:
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a kernel prints is no answer
+    os.dup2(2, 1)  # so that what a kernel prints is not taken for an answer
 
     def say(**fields: Any) -> None:
         out.write(json.dumps(fields) + "\n")
@@ -202,7 +202,7 @@ def main() -> None:
                 _prepare()
                 prepared = True
             message = json.loads(line)
-            # What a planted error leaves behind is not to be trusted.
+            # The process is not trusted after a planted error.
             spoilt = message["mode"] == "control" and message["device"] == "cuda"
             for part in answers(message):
                 if "rows" in part:
@@ -215,7 +215,7 @@ def main() -> None:
         spoilt = spoilt or _spoilt()
         say(end=True, reason=reason, seconds=time.perf_counter() - start, spoilt=spoilt)
         if spoilt:
-            return  # its parent goes on with another
+            return  # its parent starts another
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Trains again what a record says was trained, and holds the two against each other."""
+"""Trains a record's network again, and compares the two."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ABSENT = "absent"
 
 
 class NotThere(ValueError):
-    """The record does not hold a training of that name; says which is the nearest."""
+    """The record does not hold a training of that name; names the nearest."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,13 @@ def _largest(pairs: Mapping[str, tuple[Any, Any]]) -> str:
             continue
         differences = ((_relative(a, b), place, a, b) for a, b in zip(*numbers, strict=True))
         found.append(max(differences))
-    told = [] if found else ["of none"]
+    parts = [] if found else ["of none"]
     if found:
         share, place, then, now = max(found)
-        told = [f"{share:.2g}, of {place} ({then:.9g} in the record, {now:.9g} now)"]
+        parts = [f"{share:.2g}, of {place} ({then:.9g} in the record, {now:.9g} now)"]
     if without:
-        told.append(f"{without} without one: absent, not finite or of another length")
-    return "; ".join(told)
+        parts.append(f"{without} without one: absent, not finite or of another length")
+    return "; ".join(parts)
 
 
 def _numbers(figure: Any) -> list[float]:
@@ -144,8 +144,8 @@ def _unequal(what: str, others: list[str]) -> tuple[int, str]:
 
 
 def _others(recorded: Training) -> list[str]:
-    """What of the record's machine and versions is another here. Another commit is told too, but
-    is no excuse: the code may have changed what it computes."""
+    """How machine and versions differ from the record's. Another commit is no excuse: the code may
+    have changed what it computes."""
     then, found = recorded.provenance, []
     if then.machine != machine.name():
         found.append(f"machine: {then.machine}; here {machine.name()}")
@@ -166,5 +166,5 @@ def _figures(of: Training | TrainingResult) -> Iterator[tuple[str, Any]]:
 
 
 def _same(then: Any, now: Any) -> bool:
-    """JSON brings a float back with every bit; -0.0 is told from 0.0."""
+    """JSON keeps every bit of a float; -0.0 is not 0.0."""
     return repr(then) == repr(now)

@@ -25,7 +25,7 @@ class Expected:
             self._took[key].append(per_epoch)
 
     def seconds(self, job: Job) -> float:
-        """By what is nearest to it: the same loss on the same data, else any loss on it."""
+        """By the nearest that was measured: the same loss on the same data, else any loss on it."""
         epochs = max(1, job.settings.epochs)
         for key in _keys(job):
             if key in self._took:
@@ -34,8 +34,8 @@ class Expected:
 
     def ordered(self, jobs: Iterable[Job]) -> list[Job]:
         """The first seed of everything before the second of anything, so that a run that ends
-        early has told the most and soon knows what the rest takes; within a seed the longest
-        first, so that the workers end together."""
+        early has found out the most and soon knows how long the rest takes; within a seed the
+        longest first, so that the workers end together."""
         jobs = list(jobs)
         rank: dict[str, int] = {}
         turns: dict[tuple[str, ...], int] = defaultdict(int)

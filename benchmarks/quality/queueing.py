@@ -13,12 +13,12 @@ from .expected import Expected
 from .planning import Plan, Search
 from .workers import not_run
 
-# How an exception is told; a plain sentence says what this machine lacks.
+# How a reason begins that is an exception; a plain sentence says what this machine lacks.
 _EXCEPTION = re.compile(r"\w*(Error|Exception)\b")
 
 
 def failed(result: TrainingResult | Training) -> bool:
-    """There is no result, by a fault and not by what this machine lacks."""
+    """Whether there is no result by a fault, and not by what this machine lacks."""
     return result.status == "not_run" and bool(
         _EXCEPTION.match(result.reason) or result.reason.startswith(DIED)
     )
@@ -28,9 +28,9 @@ DIED = "the process that trained it"
 
 
 class Queue:
-    """``before`` are the trainings that an earlier session left; those that have a result are not
-    handed out again, but told to the search that asked for them; unless they were trained by other
-    settings under the same name, as a trial is that follows one which came out otherwise."""
+    """``before`` are the trainings of earlier sessions. Those that have a result are not handed out
+    again, but given to the search that asked for them; unless they were trained with other settings
+    under the same name, as a trial is whose predecessor had another result."""
 
     def __init__(self, plan: Plan, before: Iterable[Training] = ()) -> None:
         self._plan = plan

@@ -1,8 +1,8 @@
 """Runs a plan of trainings in parallel, and writes each as it ends.
 
-It can be killed at any moment: what has ended is in the record, and what was under way goes on
-from its own checkpoint. What was not run (a dataset is missing, a worker was killed) is tried
-again when the run is gone on with.
+It can be killed at any moment: what has ended is in the record, and what was running continues from
+its own checkpoint. What was not run (a dataset is missing, a worker was killed) is tried again when
+the run is resumed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .planning import Asked, Plan
 from .queueing import Queue, failed
 
 FINE, FAILED, NOT_POSSIBLE, INTERRUPTED = 0, 1, 3, 130
-# No failure of a store: who installs no mlflow wants none.
+# Not a failure of a store: without mlflow installed, none is wanted.
 NO_MLFLOW = "mlflow is not installed"
 _POLL_S = 1.0
 
@@ -58,7 +58,7 @@ def run(
     progress: Progress = plain,
     train: str = workers.TRAIN,
 ) -> Outcome:
-    """Trains what of the plan is not in ``out_dir`` yet.
+    """Trains the part of the plan that is not in ``out_dir`` yet.
 
     ``processes`` train side by side (0: one a core; one alone on a GPU). Raises RecordError where
     the record is damaged or held by another run, or no process can be started.
@@ -113,7 +113,7 @@ class _Session:
         while not self.queue.over:
             while pool.idle and (job := self.queue.next()) is not None:
                 pool.submit(job)
-            self._tell(pool, Step(self.queue.total, self.queue.done))
+            self._report(pool, Step(self.queue.total, self.queue.done))
             for event in pool.events(_POLL_S):
                 if isinstance(event, workers.Epoch):
                     self.shares[event.job.name] = event.epoch / max(1, event.epochs)
@@ -133,17 +133,17 @@ class _Session:
             self._write(other)
         note = f"{event.seconds:.1f} s" if result.status == "ok" else first_line(result.reason)
         step = Step(self.queue.total, self.queue.done, finished=name, note=note)
-        self._tell(pool, step)
+        self._report(pool, step)
 
     def _write(self, result: TrainingResult) -> None:
-        """But for what an earlier session said already: that it is not run, and why."""
+        """Unless an earlier session recorded that it is not run, for the same reason."""
         before = self.results.get(result.name)
-        told = before and (before.status, before.reason) == (result.status, result.reason)
-        if not (told and result.status == "not_run"):
+        known = before and (before.status, before.reason) == (result.status, result.reason)
+        if not (known and result.status == "not_run"):
             self.journal.trained(result)
         self.results[result.name] = result
 
-    def _tell(self, pool: workers.Pool, step: Step) -> None:
+    def _report(self, pool: workers.Pool, step: Step) -> None:
         left_s = self.queue.left_s(self.processes, self.shares)
         current = ", ".join(job.name for job in pool.running)
         self.progress(replace(step, current=current, left_s=left_s))

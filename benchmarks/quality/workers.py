@@ -2,7 +2,7 @@
 
 A worker lives as long as the run: its imports take seconds. It is spawned, so that it inherits no
 state, ends by itself when its parent is gone, and holds a shared lock on the run's folder
-meanwhile: a run that is gone on with waits until no earlier worker writes there any more.
+meanwhile: a resumed run waits until no earlier worker writes there any more.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True)
 class Setting:
-    """What every worker of a run is told. ``train`` is a function as ``module:name``, called as
+    """What every worker of a run is given. ``train`` is a function as ``module:name``, called as
     ``train(job, out_dir, mirror, progress)``; ``mirror`` is a class likewise, called with the
     folder and ``tags``, or empty for no mirror."""
 
@@ -87,7 +87,7 @@ class _Worker:
 
     def send(self, job: Job) -> None:
         self.job, self.sent_at = job, time.monotonic()
-        with suppress(OSError):  # it has died; the end of its pipe will tell
+        with suppress(OSError):  # it has died, which the end of its pipe shows
             self.pipe.send(job.plain())
 
     def kill(self) -> None:
@@ -206,11 +206,11 @@ def _work(pipe: Connection, setting: Setting) -> None:
             return
         start = time.monotonic()
 
-        def tell(name: str, epoch: int, epochs: int) -> None:
+        def report(name: str, epoch: int, epochs: int) -> None:
             pipe.send(("epoch", epoch, epochs))
 
         try:
-            result = train(job, setting.out_dir, mirror, tell)
+            result = train(job, setting.out_dir, mirror, report)
         except Exception as error:
             result = not_run(job, f"{type(error).__name__}: {error}")
         if no_mirror:
@@ -219,7 +219,7 @@ def _work(pipe: Connection, setting: Setting) -> None:
 
 
 class _Notices(logging.Handler):
-    """Warnings go to the parent, which tells them once for all workers, above its bar."""
+    """Sends warnings to the parent, which shows each once for all workers, above its bar."""
 
     def __init__(self, pipe: Connection) -> None:
         super().__init__(logging.WARNING)

@@ -59,7 +59,7 @@ def _properties(parent: ET.Element, **values: str) -> None:
 
 
 def _judge(case: ET.Element, code: int, message: str) -> None:
-    """By an exit code: 1 failed, 0 passed, all others could not be told."""
+    """By an exit code: 1 failed, 0 passed, any other was not measured."""
     if code:
         kind = "failure" if code == 1 else "error"
         verdict = "REGRESSION" if code == 1 else "NOT MEASURED"

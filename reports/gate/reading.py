@@ -13,9 +13,9 @@ from benchmarks.gate.records import GateEnd, GateExact, GateGroup, GateStart, Ga
 from benchmarks.records import RecordError
 
 WORSE = ("SLOWER", "WRONG")
-UNKNOWN = ("UNDECIDED", "NOT MEASURED")
+UNKNOWN = ("INCONCLUSIVE", "NOT MEASURED")
 _ORDER = (*WORSE, *UNKNOWN, "FASTER", "EQUIVALENT")
-MEANING = {0: "no regression", 1: "regression", 2: "wrong usage", 3: "could not measure"}
+MEANING = {0: "no regression", 1: "regression", 2: "bad usage", 3: "inconclusive or not measured"}
 _AGAIN = "run the gate again: make gate"
 _LOST = "it vanished: the base has it, the candidate has not, and no list says that it was to go"
 
@@ -65,7 +65,7 @@ class GateRun:
         """Half the distance between the quartiles of the candidate's seconds a call, over the legs
         of the last stage; None with fewer than two legs."""
         groups = self.groups.get((case, "confirmation")) or self.groups.get((case, "screen"), ())
-        legs = [leg / group.calls for group in groups for quad in group.candidate for leg in quad]
+        legs = [leg / group.calls for group in groups for block in group.candidate for leg in block]
         if len(legs) < 2:
             return None
         low, _, high = statistics.quantiles(legs, n=4, method="inclusive")

@@ -16,8 +16,8 @@ from benchmarks.records import RecordError
 
 from .reading import GateRun
 
-# Reached by the groups; the others are told by the processes that took them.
-_DECIDED = ("SLOWER", "FASTER", "EQUIVALENT", "UNDECIDED")
+# These follow from the groups; the others come from the processes that took them.
+_DECIDED = ("SLOWER", "FASTER", "EQUIVALENT", "INCONCLUSIVE")
 _ROUNDING = 1e-9
 
 
@@ -71,7 +71,7 @@ def _sample(run: GateRun, row: GateVerdict, stage: str, rule: Rule) -> Sample | 
 
 
 def value(group: GateGroup) -> float:
-    """A group's log-ratio: the median of its quads'."""
+    """A group's log-ratio: the median over its blocks."""
     return statistics.median(map(log_ratio, group.base, group.candidate))
 
 

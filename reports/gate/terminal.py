@@ -16,7 +16,7 @@ from .reading import GateRun
 COLOURS = {
     "SLOWER": "bold red",
     "WRONG": "bold red",
-    "UNDECIDED": "yellow",
+    "INCONCLUSIVE": "yellow",
     "NOT MEASURED": "yellow",
     "FASTER": "green",
     "EQUIVALENT": "dim",
@@ -64,7 +64,7 @@ def text(run: GateRun) -> str:
 def _table(rows: list[GateVerdict], wide: bool) -> Table:
     table = Table()
     table.add_column("case", overflow="fold")
-    table.add_column("verdict", no_wrap=wide)
+    table.add_column("verdict", no_wrap=True)
     table.add_column("candidate / base [95%]", no_wrap=wide)
     table.add_column("base → candidate, a call", no_wrap=wide)
     table.add_column("detectable slow-down", justify="right")

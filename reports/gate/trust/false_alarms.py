@@ -16,8 +16,7 @@ The same again with base and candidate of each group swapped by a coin. Then not
 left, the hypothesis holds exactly, and what remains is the rule's own error on these tails.
 
 Replayed verdicts share their raw groups, so they are not independent; their bound says how well
-the replay is known, not how well the machine is. `spreads` says how much
-lasts.
+the replay is known, not how well the machine is. `spreads` says how much lasts.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ SEED = 20_260
 @dataclass(frozen=True)
 class Alarms:
     """Whole-suite verdicts of unchanged code: the shares with a false alarm (any case SLOWER or
-    WRONG: either fails a build), any case FASTER, any UNDECIDED or NOT MEASURED, and any case sent
-    from the screen to a confirmation. Of the first two, a suite in which a case was NOT MEASURED
-    is one only where it has such a case all the same. ``cases``: verdicts of cases."""
+    WRONG: either fails a build), any case FASTER, any INCONCLUSIVE or NOT MEASURED, and any case
+    sent from the screen to a confirmation. The first two leave out a suite in which a case was NOT
+    MEASURED, unless it has such a case all the same. ``cases``: verdicts of cases."""
 
     slower: Share
     faster: Share
-    undecided: Share
+    inconclusive: Share
     flagged: Share
     cases: dict[str, int]
 
@@ -91,14 +90,14 @@ def live(trust: Trust, load: str) -> Alarms:
 def _counted(suites: list[tuple[list[str], bool]]) -> Alarms:
     def share(*any_of: str, whole: bool = True) -> Share:
         found = [not set(any_of).isdisjoint(words) for words, _ in suites]
-        told = [hit or not whole or "NOT MEASURED" not in words
+        known = [hit or not whole or "NOT MEASURED" not in words
                 for hit, (words, _) in zip(found, suites, strict=True)]  # fmt: skip
-        return Share(sum(found), sum(told))
+        return Share(sum(found), sum(known))
 
     cases = Counter(word for words, _ in suites for word in words)
     return Alarms(
         share("SLOWER", "WRONG"), share("FASTER"),
-        share("UNDECIDED", "NOT MEASURED", whole=False),
+        share("INCONCLUSIVE", "NOT MEASURED", whole=False),
         Share(sum(confirmed for _, confirmed in suites), len(suites)), dict(sorted(cases.items())),
     )  # fmt: skip
 

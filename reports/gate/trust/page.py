@@ -45,8 +45,8 @@ def build(
     trust = reading.read(reading.find(folder))
     found = findings(trust, replays=replays, intervals=intervals)
     made, reached = document(found), targets(found)
-    told = json.dumps(summary(found, reached), indent=1, allow_nan=False) + "\n"
-    return output.write(out or folder, kinds.TRIAL, made, Looks(()), {SUMMARY: told})
+    figures = json.dumps(summary(found, reached), indent=1, allow_nan=False) + "\n"
+    return output.write(out or folder, kinds.TRIAL, made, Looks(()), {SUMMARY: figures})
 
 
 def document(found: Findings) -> Document:

@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks import record_files
 from benchmarks.gate.decision import Rule
+from benchmarks.gate.records import current_name
 from benchmarks.records import RecordError
 
 from . import FILES
@@ -29,8 +30,9 @@ _AGAIN = "run the trial again, which goes on from there, or restore the file fro
 @dataclass(frozen=True)
 class Legs:
     """A case in one stage, that is in one process. ``groups``: for each group an array of shape
-    (quads, 4) with the seconds of two legs of the base and two of the candidate, ``calls`` calls
-    each; ``log_ratios`` (groups,): the median of each group's quads. ``seconds``: of timed work."""
+    (blocks, 4) with the seconds of two legs of the base and two of the candidate, ``calls`` calls
+    each; ``log_ratios`` (groups,): the median over each group's blocks. ``seconds``: of timed
+    work."""
 
     case: str
     stage: str
@@ -159,7 +161,10 @@ class _Reader:
         self.unit_s = line["unit_ns"] * 1e-9
 
     def _trial(self, line: dict) -> None:
-        verdicts = {verdict["case"]: verdict for verdict in line["verdicts"]}
+        verdicts = {
+            one["case"]: {**one, "verdict": current_name(one["verdict"])}
+            for one in line["verdicts"]
+        }
         if not self.sessions or set(verdicts) != set(self.sessions[0]["cases"]):
             raise ValueError("verdicts: expected one of each case that the session names")
         if line["load"] not in LOADS:
@@ -189,7 +194,7 @@ def _legs(line: dict, unit_s: float) -> Legs:
     groups = tuple(np.asarray(group, dtype=float) for group in line["legs"])
     for group in groups:
         if group.ndim != 2 or group.shape[1] != 4 or not (group > 0).all():
-            raise ValueError("legs: expected quads of four positive figures")
+            raise ValueError("legs: expected blocks of four positive figures")
     if groups and not (line["seconds"] > 0 and line["calls"] >= 1 and unit_s > 0):
         raise ValueError("legs: expected seconds, calls and the session's unit above 0")
     logs = [np.median(0.5 * (np.log(g[:, 2:]) - np.log(g[:, :2])).sum(axis=1)) for g in groups]

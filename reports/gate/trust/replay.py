@@ -31,7 +31,7 @@ def verdicts(
     """Of each case. What the screen did not flag is not handed to `judge`, which would work out an
     interval for it: its verdict is one line, and Holm counts ``tests`` either way."""
     found: dict[str, Verdict] = {
-        case: "EQUIVALENT" if sample.finding == "EQUIVALENT" or sample.within else "UNDECIDED"
+        case: "EQUIVALENT" if sample.finding == "EQUIVALENT" or sample.within else "INCONCLUSIVE"
         for case, sample in screens.items()
     }
     names = list(confirmations)

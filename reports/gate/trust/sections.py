@@ -41,13 +41,13 @@ def false_alarms(found: Findings) -> Section:
     rows = [_alarm_row(kind, load, one) for kind, by_load in kinds for load, one in by_load.items()]
     columns = (
         "trials", "load", "verdicts", "any SLOWER or WRONG", "below, with 95% confidence",
-        "any FASTER", "any UNDECIDED or NOT MEASURED", "any flagged in the screen",
+        "any FASTER", "any INCONCLUSIVE or NOT MEASURED", "any flagged in the screen",
     )  # fmt: skip
     blocks: list[Block] = [Text(_ALARMS), table(columns, rows, numeric=columns[2:3])]
     if not alarms.replayed:
         blocks.append(Text("Nothing was replayed: that takes two whole unchanged trials under one "
                            "load.", "warning"))  # fmt: skip
-    words = ("EQUIVALENT", "UNDECIDED", "SLOWER", "FASTER", "WRONG", "NOT MEASURED")
+    words = ("EQUIVALENT", "INCONCLUSIVE", "SLOWER", "FASTER", "WRONG", "NOT MEASURED")
     counts = [(kind, load, *(f"{one.cases.get(word, 0):,}" for word in words))
               for kind, by_load in kinds for load, one in by_load.items()]  # fmt: skip
     blocks.append(table(("trials", "load", *words), counts, "Verdicts of cases", numeric=words))
@@ -74,7 +74,7 @@ _LASTS = (
 def _alarm_row(kind: str, load: str, one: Alarms) -> tuple[Cell | str, ...]:
     tone: Tone = "bad" if one.slower.hits else "good" if one.slower.of else "quiet"
     slower = Cell(f"{one.slower.hits} ({percent(one.slower.value)})", tone=tone)
-    rest = [f"{s.hits:,} ({percent(s.value)})" for s in (one.faster, one.undecided, one.flagged)]
+    rest = [f"{s.hits:,} ({percent(s.value)})" for s in (one.faster, one.inconclusive, one.flagged)]
     return (kind, load, f"{one.slower.of:,}", slower, percent(one.slower.upper), *rest)
 
 

@@ -1,9 +1,10 @@
-"""Times base and candidate in quads: ABBA or BAAB by a coin, some quads on one set of tensors.
+"""Times base and candidate in ABBA blocks: ABBA or BAAB by a coin, several blocks on one set of
+tensors.
 
-A leg is so many calls of one side that it lasts a millisecond or so. On a machine that others use
-too, the kernel takes the processor away for milliseconds at a time; it counts how often. A leg in
-which it did says nothing about the code and is taken again at once, up to a few times (a leg that
-is longer than a turn on the processor is never left alone). A short leg has good chances.
+A leg is as many calls of one side as take about a millisecond. On a shared machine the operating
+system preempts a process for milliseconds at a time, and counts how often. A leg that was preempted
+says nothing about the code: it is timed again at once, up to a few times. A leg longer than a
+scheduler's time slice is always preempted; a short one usually is not.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from .pair import Pair, Side
 
 _LEG_NS = 1_000_000
 _GROUP_NS = 32_000_000
-_MOST_QUADS = 8
-# Where others leave so little of the machine that a group takes longer, groups become smaller: many
-# of them say more than a few that are exact.
+_MOST_BLOCKS = 8
+# Where a busy machine makes a group take longer, groups become smaller: many rough groups say more
+# than a few exact ones.
 _PATIENCE_S = 0.12
-_FEWEST_QUADS = 3
+_FEWEST_BLOCKS = 3
 _TRIES = 5
 _WARM_UP = 4
 _WARM_UP_S = 0.15
@@ -32,10 +33,10 @@ _KEPT = 3
 
 @dataclass(frozen=True)
 class Group:
-    """Some quads on the same tensors. ``orders`` holds "ABBA" or "BAAB" for each, A the base;
+    """Some blocks on the same tensors. ``orders`` holds "ABBA" or "BAAB" for each, A the base;
     ``base`` and ``candidate`` the nanoseconds of their two legs, ``calls`` calls each.
-    ``retaken``: legs thrown away because they were interrupted; ``interrupted``: legs that are
-    used although they were."""
+    ``retaken``: legs thrown away because they were interrupted; ``interrupted``: legs used although
+    they were."""
 
     number: int
     calls: int
@@ -47,7 +48,7 @@ class Group:
 
     @property
     def log_ratio(self) -> float:
-        """The median of its quads'."""
+        """The median over its blocks."""
         return statistics.median(map(log_ratio, self.base, self.candidate))
 
     @property
@@ -58,14 +59,14 @@ class Group:
 
 
 class Timing:
-    """An endless supply of groups of one pair; ``spent_s`` is the time that they took."""
+    """Groups of one pair, without end; ``spent_s`` is the time that they took."""
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
         self.random = pair.random
         self.spent_s = 0.0
         self._legs = 0
-        self.calls, self.quads = self._warm_up()
+        self.calls, self.blocks = self._warm_up()
 
     def groups(self) -> Iterator[Group]:
         number = 0
@@ -73,19 +74,19 @@ class Timing:
             start = time.perf_counter()
             self.pair.renew()
             for side in self.pair.sides:
-                self.pair.call(side)  # the first call at these addresses is nobody's
+                self.pair.call(side)  # the first call at new addresses is not timed
             group = self._group(number)
             took = time.perf_counter() - start
             self.spent_s += took
-            if took > _PATIENCE_S and self.quads > _FEWEST_QUADS:
-                self.quads -= 1
+            if took > _PATIENCE_S and self.blocks > _FEWEST_BLOCKS:
+                self.blocks -= 1
             yield group
             number += 1
 
     def _group(self, number: int) -> Group:
         orders, base, candidate = [], [], []
         self._retaken = self._interrupted = 0
-        for _ in range(self.quads):
+        for _ in range(self.blocks):
             order = "ABBA" if self.random.random() < 0.5 else "BAAB"
             legs: dict[str, list[int]] = {"A": [], "B": []}
             for letter in order:
@@ -100,7 +101,7 @@ class Timing:
 
     def _leg(self, side: Side) -> int:
         self._legs += 1
-        # Reservoir sampling: a call of any leg is as likely to be kept.
+        # Reservoir sampling: a call of any leg is equally likely to be kept.
         keep = self.random.random() < 2 * _KEPT / self._legs
         if keep and len(side.kept) >= _KEPT:
             side.kept.pop(self.random.randrange(_KEPT))
@@ -117,7 +118,7 @@ class Timing:
         return spent
 
     def _warm_up(self) -> tuple[int, int]:
-        """Calls of a leg and quads of a group, by how long a call takes."""
+        """Calls in a leg and blocks in a group, by how long a call takes."""
         times: list[int] = []
         start = time.perf_counter()
         while len(times) < 2 * _WARM_UP or time.perf_counter() - start < _WARM_UP_S:
@@ -126,10 +127,10 @@ class Timing:
                 break
         once = max(1.0, statistics.median(times[len(times) // 2 :]))
         calls = max(1, round(_LEG_NS / once))
-        quads = max(1, min(_MOST_QUADS, round(_GROUP_NS / (4 * calls * once))))
-        return calls, quads
+        blocks = max(1, min(_MOST_BLOCKS, round(_GROUP_NS / (4 * calls * once))))
+        return calls, blocks
 
 
 def _interruptions() -> int:
-    """How often the kernel has taken the processor away before this process was done with it."""
+    """How often the operating system has preempted this process (involuntary switches)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw

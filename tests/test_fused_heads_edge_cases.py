@@ -103,7 +103,7 @@ def test_nan_goes_in_and_comes_out(name: str, many_tiles, device: str, seed: int
 
 
 @pytest.mark.parametrize("name", [*MACHINES, "center/joint"])
-def test_manners(name: str, many_tiles, device: str, seed: int):
+def test_inputs_are_unchanged_and_results_repeat(name: str, many_tiles, device: str, seed: int):
     """Nothing changed in place (the upstream gradient neither), the same bits again, no_grad,
     retain_graph, checkpointing, two uses in one graph."""
     loss, variant = VARIANTS[name]

@@ -1,6 +1,6 @@
-"""What has to hold of a side before its time means anything, and of its timed calls afterwards.
+"""Validity checks: what must hold of a side before it is timed, and of its timed calls afterwards.
 
-Each check is a way to look faster than one is; a slower honest version passes them all.
+Each check rules out one way to look faster than one is; an honest slower version passes them all.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from .pair import Pair, Side, Wrong
 _SETTLE_S = 0.01
 # Odd, for the median: whoever puts work off does so in most calls, a stolen processor in one.
 _REPEATS = 5
-# Of a call's own processor time, what may be spent after it returned: to release memory, say.
+# Share of a call's processor time that may be spent after it has returned, such as to free memory.
 _LEFT_OVER = 0.25
 _LEAST_NS = 100_000
 
 
 def check_before(pair: Pair, side: Side) -> None:
-    """Raises Wrong: on memory that holds anything, with the previous output still alive, and with
-    an eye on what goes on after it has returned."""
+    """Raises Wrong if a call is wrong on dirty memory, writes over its previous output, or goes on
+    working after it has returned."""
     _right_on_dirty_memory(pair, side)
     _keeps_no_buffer(pair, side)
-    # With several threads, those that wait for work spin, and look as if they did some.
+    # With several threads, idle ones spin while they wait, which looks like work.
     if side.subject.device == "cpu" and torch.get_num_threads() == 1:
         _finishes_in_time(pair, side)
 
 
 def check_after(pair: Pair, side: Side, fastest_s: float) -> None:
-    """Raises Wrong where a timed call gave something else than the base's definition does, or its
-    fastest leg took less time a call than the machine can do the work in."""
+    """Raises Wrong if a timed call's result differs from the base's definition, or the fastest leg
+    took less time a call than this machine needs for the work."""
     for inputs, outputs in side.kept:
         wrong = fails(pair.truth(inputs), side.candidate, outputs)
         if wrong:
@@ -44,7 +44,7 @@ def check_after(pair: Pair, side: Side, fastest_s: float) -> None:
     side.kept.clear()
     subject = pair.sides[0].subject
     least = ceilings.least_seconds(subject)
-    if fastest_s < least:  # or the machine was slower when its rates were taken than it is now
+    if fastest_s < least:  # the machine may have been slower when its rates were measured
         least = min(least, ceilings.least_seconds(subject, anew=True))
     if fastest_s < least:
         raise Wrong(
@@ -55,7 +55,7 @@ def check_after(pair: Pair, side: Side, fastest_s: float) -> None:
 
 
 def _right_on_dirty_memory(pair: Pair, side: Side) -> None:
-    """torch fills fresh memory with NaN while deterministic algorithms are asked for."""
+    """torch fills fresh memory with NaN while deterministic algorithms are on."""
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
@@ -69,7 +69,7 @@ def _right_on_dirty_memory(pair: Pair, side: Side) -> None:
 
 
 def _keeps_no_buffer(pair: Pair, side: Side) -> None:
-    """An output that the next call writes over saves an allocation, and corrupts its owner's."""
+    """Reusing an output buffer saves an allocation and corrupts what the caller still holds."""
     subject = side.subject
     first = subject.evaluate(side.function, side.inputs, TIMED_REDUCTION, pair.upstream)
     held = first.kept()

@@ -1,8 +1,8 @@
-"""One process of the gate: loads both trees, times case after case, and tells its parent.
+"""One process of the gate: loads both trees, times case after case, and reports to its parent.
 
 A message is a kind and a dictionary: ``start`` (case), ``group`` (case, group), ``end`` (case, and
-what became of it), ``failed`` (the trees could not be loaded), ``done``. Whatever happens to the
-process is the parent's to notice; a sample that is settled ends its case here.
+what became of it), ``failed`` (the trees could not be loaded), ``done``. The process ends a case
+once its sample is settled; noticing that the process itself died is left to the parent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .throttle import throttled
 
 
 @dataclass(frozen=True)
-class Sitting:
+class WorkerRequest:
     """What a process is asked to do. ``trees``: folders of base and candidate; ``tests``: cases
     of the whole suite; ``plant`` names a function ``module:name`` that is given each pair before
     it is timed, for the gate's own trial."""
@@ -43,53 +43,53 @@ class Sitting:
     root: Path = ROOT
 
 
-def run(sitting: Sitting, parent: Connection) -> None:
-    """The process's whole life."""
+def run(request: WorkerRequest, parent: Connection) -> None:
+    """All that the process does."""
     from ..clock import no_collection
 
-    if other := elsewhere(sitting.root):
+    if other := elsewhere(request.root):
         parent.send(("failed", {"side": "gate", "reason": other}))
         return
-    prepare(sitting.threads)
-    # Whichever is loaded first lies elsewhere in memory: the second process turns them round.
-    order = (0, 1) if sitting.stage == "screen" else (1, 0)
+    prepare(request.threads)
+    # What is loaded first lies elsewhere in memory, so the second process swaps the order.
+    order = (0, 1) if request.stage == "screen" else (1, 0)
     names = (BASE, CANDIDATE)
     try:
         for i in order:
-            load(sitting.trees[i], names[i])
+            load(request.trees[i], names[i])
     except CannotLoad as error:
         parent.send(("failed", {"side": ("base", "candidate")[i], "reason": str(error)}))
         return
     with no_collection():
-        for case in sitting.cases:
+        for case in request.cases:
             parent.send(("start", {"case": case.id}))
-            parent.send(("end", {"case": case.id, **_measure(sitting, case, parent)}))
+            parent.send(("end", {"case": case.id, **_measure(request, case, parent)}))
     parent.send(("done", {}))
 
 
-def _measure(sitting: Sitting, case: TimedCase, parent: Connection) -> dict[str, Any]:
+def _measure(request: WorkerRequest, case: TimedCase, parent: Connection) -> dict[str, Any]:
     from ..rows import explain
-    from .manners import check_after, check_before
+    from .abba import Timing
     from .pair import Pair, Wrong
-    from .quads import Timing
+    from .validity_checks import check_after, check_before
 
     found = {"side": "", "reason": "", "seconds": 0.0, "shared": True}
-    seed = random.Random(f"{sitting.seed}/{sitting.stage}/{case.id}").randrange(2**31)
+    seed = random.Random(f"{request.seed}/{request.stage}/{case.id}").randrange(2**31)
     try:
         pair = Pair(case, (BASE, CANDIDATE), seed)
         found["shared"] = pair.shared
-        if sitting.plant:
-            plant(sitting.plant, pair, sitting.plant_argument)
+        if request.plant:
+            plant(request.plant, pair, request.plant_argument)
         for side in pair.sides:
             check_before(pair, side)
         timing = Timing(pair)
-        sample = Sample(sitting.rule, sitting.stage, sitting.tests)
+        sample = Sample(request.rule, request.stage, request.tests)
         fastest = [math.inf, math.inf]
         for group in timing.groups():
             sample.add(group.log_ratio)
             parent.send(("group", {"case": case.id, **asdict(group)}))
             fastest = list(map(min, fastest, group.fastest_s))
-            if sample.settled or timing.spent_s >= sitting.rule.stage_s:
+            if sample.settled or timing.spent_s >= request.rule.stage_s:
                 break
         found["seconds"] = timing.spent_s
         void = throttled(case.device)  # now, while the GPU is still warm
@@ -105,24 +105,24 @@ def _measure(sitting: Sitting, case: TimedCase, parent: Connection) -> dict[str,
 
 
 def prepare(threads: int) -> None:
-    """The process as every side of every case finds it."""
+    """Sets up the process the same way for both sides of every case."""
     import torch
 
     torch.set_num_threads(threads)
-    # Tiles are what the table says, on both sides: choosing them anew is not what is compared.
+    # Both sides use the tiles of the table: autotuning is not what is compared.
     os.environ.pop("MARGINBENCH_AUTOTUNE", None)
 
 
 def elsewhere(root: Path) -> str:
-    """Why this process is none of the clone at ``root``, as a sentence: a new process looks for
-    its code in the current folder first. Empty where it is."""
+    """A sentence if this process runs the code of another clone than ``root``, since a new process
+    imports from the current folder first; else empty."""
     if root == ROOT:
         return ""
     return f"started for {root}, but the current folder has the code of {ROOT}: start it there"
 
 
 def plant(entry: str, pair: Any, argument: float) -> None:
-    """Has ``module:function`` do to the pair what it does."""
+    """Calls ``module:function`` with the pair and the argument."""
     import importlib
 
     module, _, name = entry.partition(":")
@@ -130,16 +130,16 @@ def plant(entry: str, pair: Any, argument: float) -> None:
 
 
 class Silent(Exception):
-    """A process that says no more; says what became of it."""
+    """A process that sends nothing more; says what became of it."""
 
 
 @contextmanager
 def spawned(
     target: Callable[..., None], asked: Any, patience_s: float
 ) -> Iterator[Callable[[], Any]]:
-    """A process that runs ``target(asked, its end of a pipe)``, forked off a server that has
-    imported torch once, and ended with the context. Gives what to call for its next message: that
-    raises Silent where the process has ended, or said nothing for ``patience_s``."""
+    """A process that runs ``target(asked, its end of a pipe)``, forked from a server that has
+    imported torch once, and killed when the context ends. Yields a function that returns the next
+    message; it raises Silent when the process has ended, or sent nothing for ``patience_s``."""
     import multiprocessing
 
     context = multiprocessing.get_context("forkserver")
@@ -156,7 +156,7 @@ def spawned(
         except EOFError:
             process.join(5)
             raise Silent(f"its process ended with code {process.exitcode}") from None
-        raise Silent(f"nothing was heard of it for {patience_s:g} s")
+        raise Silent(f"its process sent nothing for {patience_s:g} s")
 
     try:
         yield hear
@@ -168,6 +168,6 @@ def spawned(
 
 # Asking torch for deterministic algorithms imports its compiler's settings: two seconds, once.
 PRELOADED: Sequence[str] = (
-    "torch", "torch._inductor.config", "benchmarks.gate.sitting", "benchmarks.gate.quads",
-    "benchmarks.gate.manners",
+    "torch", "torch._inductor.config", "benchmarks.gate.worker", "benchmarks.gate.abba",
+    "benchmarks.gate.validity_checks",
 )  # fmt: skip

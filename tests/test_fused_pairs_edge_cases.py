@@ -76,7 +76,7 @@ def test_any_layout_gives_the_same_bits(name: str, device: str, seed: int):
 
 
 @pytest.mark.parametrize("name", MACHINES)
-def test_manners(name: str, device: str, seed: int):
+def test_inputs_are_unchanged_and_results_repeat(name: str, device: str, seed: int):
     """Nothing changed in place (the upstream gradient neither), the same bits again, no_grad,
     retain_graph, checkpointing, two uses in one graph, a gradient of the same dtype."""
     tensors = draw(name, SIZE, "float32", device, seed)
