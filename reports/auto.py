@@ -18,8 +18,10 @@ from pathlib import Path
 from benchmarks import record_files
 
 from . import reading
+from .paths import PUBLISHED
 
-PUBLISHED = Path(__file__).resolve().parent / "published" / "xeon-2-cores"
+DEFAULT = PUBLISHED / "xeon-2-cores"
+
 THREE = ("eager", "tiled", "triton")
 WITHIN = 0.05
 
@@ -74,7 +76,7 @@ def within(cases: Sequence[reading.Measured]) -> list[tuple[str, float]]:
 
 
 def main() -> None:
-    given = Path(sys.argv[1]) if len(sys.argv) > 1 else PUBLISHED
+    given = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
     path = record_files.find(given) if given.is_dir() else given
     if path is None or not path.is_file():
         sys.exit(f"error: RECORDS: expected a run's folder or records; got {given}")

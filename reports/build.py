@@ -14,12 +14,10 @@ from benchmarks import folders, kinds, record_files
 
 from . import comparison, output, reading, tables, units
 from .overview import document
+from .paths import IN_CLONE, ROOT
 from .reading import Records
 from .sections.context import Context
 from .style import Looks
-
-ROOT = Path(__file__).resolve().parent.parent
-_PUBLISHED = ("reports", "published")
 
 
 def build(
@@ -82,8 +80,8 @@ def _told(run_dir: Path) -> Path:
     one that lies elsewhere as it was. What lies in reports/published of any clone is named from
     that one's root: verified from another clone, its page is the same."""
     absolute = run_dir.resolve()
-    if absolute.parent.parts[-2:] == _PUBLISHED:
-        return Path(*_PUBLISHED, absolute.name)
+    if absolute.parent.parts[-2:] == IN_CLONE.parts:
+        return IN_CLONE / absolute.name
     return absolute.relative_to(ROOT) if absolute.is_relative_to(ROOT) else run_dir
 
 

@@ -22,8 +22,9 @@ from marginbench.loss import Loss
 
 from . import markdown_blocks, units
 from .comparison import main_pass, ratio
-from .markdown_blocks import ROOT, table
+from .markdown_blocks import table
 from .overview import machine
+from .paths import PUBLISHED, ROOT
 from .quality import judging
 from .quality.reading import read
 from .reading import Measured, Records
@@ -31,7 +32,6 @@ from .site import loading, sources
 from .site.sources import Published
 
 README = ROOT / "README.md"
-PUBLISHED = ROOT / "reports" / "published"
 COMMAND = "python -m reports.headlines --write"
 OURS = ("reference", "eager", "compiled", "tiled", "triton")
 PEER = "pytorch-metric-learning"

@@ -22,13 +22,13 @@ from marginbench import catalogue
 from marginbench.loss import Contender, Loss, Range, Variant
 
 from . import markdown_blocks
-from .markdown_blocks import ROOT, table
+from .markdown_blocks import table
+from .paths import PUBLISHED, ROOT
 from .site import snippets
 
 FOLDER = ROOT / "docs" / "losses"
 COMMAND = "python -m reports.loss_pages --write"
 INDEX = "README.md"
-PUBLISHED = ROOT / "reports" / "published"
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
 _FAMILIES = {
     "head": "embeddings (B x D) against class weights (C x D)",

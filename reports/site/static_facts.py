@@ -18,8 +18,9 @@ from marginbench.loss import Loss
 
 from .. import units
 from ..document import Block, Cell, Details, Table, Text, table
+from ..paths import ROOT
 
-KERNELS = Path(pins.__file__).resolve().parent.parent / "kernels" / "marginbench"
+KERNELS = ROOT / "kernels" / "marginbench"
 _INTRO = (
     "Every Triton kernel is compiled ahead of time with the very arguments that its launcher "
     "passes, for four targets, without a GPU; the facts are pinned in benchmarks/pinned and a "
