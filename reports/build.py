@@ -17,7 +17,7 @@ from .overview import document
 from .paths import IN_CLONE, ROOT
 from .reading import Records
 from .sections.context import Context
-from .style import Looks
+from .style import Styles
 
 
 def build(
@@ -33,10 +33,10 @@ def build(
     """
     path, out = _file(run_dir), out or run_dir
     records = reading.load(path)
-    looks = Looks(records.contenders())
-    context = Context(records, looks, record_files.resumption(_told(run_dir) / path.name))
+    styles = Styles(records.contenders())
+    context = Context(records, styles, record_files.resumption(_told(run_dir) / path.name))
     beside = {"results.csv": tables.results_csv(records)}
-    made = output.drawn(document(context), looks, beside)
+    made = output.drawn(document(context), styles, beside)
     return output.put(out, kind_of(out), made, option, also)
 
 

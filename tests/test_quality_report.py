@@ -205,9 +205,9 @@ def test_it_needs_nothing_else_and_stays_small(built: Path, page: Page):
 
 
 def test_figures_can_be_read_without_seeing_them(built: Path, page: Page):
-    drawings = page.named("svg")
+    svgs = page.named("svg")
     files = list((built / "figures").glob("*.svg"))
-    assert len(drawings) == len(page.named("figure")) == len(files) >= 10
+    assert len(svgs) == len(page.named("figure")) == len(files) >= 10
     assert page.seen.count("Data behind this figure") == len(files)
     for path in files:
         root = ElementTree.fromstring(path.read_text())

@@ -14,8 +14,8 @@ from suites.quality.intervals import Interval
 
 from .. import document, output, units
 from ..document import Block, Cell, Document, Fact, Section, Text, Tone
-from ..style import Looks
-from . import drawing
+from ..style import Styles
+from . import plots
 from .exact import FAILS, OPEN, Difference, Quality
 from .ratios import Verdict
 from .runs import Key, Run
@@ -102,16 +102,16 @@ def write(made: Comparison, out: Path) -> Path:
     """Writes the page, its Markdown twin and its figures; the page's path."""
     contenders = [key.contender for part in made.parts for key, _ in part.timed]
     contenders += [one.key.contender for part in made.parts for one in part.differences]
-    looks = Looks(contenders)
-    return output.write(out, kinds.COMPARISON, draw(made, looks), looks, {})
+    styles = Styles(contenders)
+    return output.write(out, kinds.COMPARISON, draw(made, styles), styles, {})
 
 
-def draw(made: Comparison, looks: Looks) -> Document:
+def draw(made: Comparison, styles: Styles) -> Document:
     several = len(made.parts) > 1
     sections = [
         section
         for number, part in enumerate(made.parts, start=1)
-        for section in _sections(part, number if several else 0, looks)
+        for section in _sections(part, number if several else 0, styles)
     ]
     sections.append(_provenance(made))
     lead = " ".join(f"{part.label} against {made.base}: {told(part)}." for part in made.parts)
@@ -126,11 +126,11 @@ def draw(made: Comparison, looks: Looks) -> Document:
     )  # fmt: skip
 
 
-def _sections(part: Part, number: int, looks: Looks) -> list[Section]:
+def _sections(part: Part, number: int, styles: Styles) -> list[Section]:
     tail = f"-{number}" if number else ""
     of = f": {part.label}" if number else ""
     found = [Section("answer" if number < 2 else f"times{tail}", f"Times{of}",
-                     _times(part, tail, looks))]  # fmt: skip
+                     _times(part, tail, styles))]  # fmt: skip
     if _exact(part):
         found.append(Section(f"exact{tail}", f"Exact figures{of}", _differences(_exact(part), (
             "Bytes, counts and what is compiled repeat to the last bit, so any difference is one "
@@ -144,7 +144,7 @@ def _sections(part: Part, number: int, looks: Looks) -> list[Section]:
     return found
 
 
-def _times(part: Part, tail: str, looks: Looks) -> list[Block]:
+def _times(part: Part, tail: str, styles: Styles) -> list[Block]:
     if part.barred:
         return [Text(f"Times are not compared: {part.barred}", "warning")]
     rows = changed_most(part.timed)
@@ -163,9 +163,9 @@ def _times(part: Part, tail: str, looks: Looks) -> list[Block]:
     if part.shift:
         blocks.insert(0, Text(part.shift))
     if any(not math.isnan(verdict.ratio) for _, verdict in rows):
-        short = document.table(columns[:6], [row[:6] for row in body[: drawing.MOST]],
+        short = document.table(columns[:6], [row[:6] for row in body[: plots.MOST]],
                                numeric=("ratio",))  # fmt: skip
-        blocks.append(drawing.forest(f"times{tail}", "Ratios of times", rows, looks, short,
+        blocks.append(plots.forest(f"times{tail}", "Ratios of times", rows, styles, short,
                                      part.log_shift))  # fmt: skip
     blocks.append(data)
     if len(rows) > MOST_ROWS:

@@ -12,8 +12,8 @@ from benchmarks import kinds
 from .. import document, output, units
 from ..document import Cell, Document, Fact, Section, Text
 from ..sections.context import slug
-from ..style import Looks
-from . import commits, drawing
+from ..style import Styles
+from . import commits, plots
 from .changes import Change, changes
 from .gathering import Gathered, Series, gather
 
@@ -90,10 +90,10 @@ def build(paths: Sequence[Path], out_dir: Path, root: Path) -> History:
     rows = sorted(
         (Row(one, change) for one in series for change in found[one]), key=_size, reverse=True
     )
-    looks = Looks([one.key.contender for one in series])
-    sections = list(_sections(series, found, order, looks, rows))
+    styles = Styles([one.key.contender for one in series])
+    sections = list(_sections(series, found, order, styles, rows))
     made = _document(gathered, order, sections, len(rows), strangers)
-    page = output.write(out_dir, kinds.HISTORY, made, looks, {})
+    page = output.write(out_dir, kinds.HISTORY, made, styles, {})
     alone = len(everything) - len(series)
     return History(page, gathered, len(series), alone, tuple(rows), strangers)
 
@@ -107,7 +107,7 @@ def _sections(
     series: Sequence[Series],
     found: Mapping[Series, Sequence[Change]],
     order: Sequence[str],
-    looks: Looks,
+    styles: Styles,
     rows: Sequence[Row],
 ) -> Iterator[Section]:
     if rows:
@@ -125,7 +125,7 @@ def _sections(
             while name in names:
                 name += "-x"
             names.add(name)
-            blocks.append(drawing.figure(name, together, found, order, looks))
+            blocks.append(plots.figure(name, together, found, order, styles))
         yield Section(slug(metric), metric, blocks)
 
 

@@ -9,7 +9,7 @@ from suites.claims.claim import Outcome
 from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, table
 from ..sections.context import slug
-from ..style import Looks
+from ..style import Styles
 from . import numbers, plots
 from .answer import SCOPE
 from .divisions import outcome
@@ -21,13 +21,13 @@ _MARKS: dict[Outcome, str] = {"reproduced": "✓", "not reproduced": "✗", "und
 
 
 def section(
-    quality: Quality, judged: Sequence[Judged], unknown: Sequence[str], looks: Looks
+    quality: Quality, judged: Sequence[Judged], unknown: Sequence[str], styles: Styles
 ) -> Section:  # fmt: skip
     blocks: list[Block] = [Text(_READ)]
     if not judged:
         blocks.append(Text("The catalogue has no claims."))
     for one in judged:
-        blocks += _claim(quality, one, looks)
+        blocks += _claim(quality, one, styles)
     for name in unknown:
         blocks += [
             Text(f"Unknown claim: {name}", "heading"),
@@ -49,7 +49,7 @@ _READ = (
 )
 
 
-def _claim(quality: Quality, one: Judged, looks: Looks) -> list[Block]:
+def _claim(quality: Quality, one: Judged, styles: Styles) -> list[Block]:
     claim, verdict = one.claim, one.verdict
     parts = [(f"part ({part.label})", _said(part.outcome, f": {part.title}")) for part in one.parts]
     whole = _said(verdict.outcome, " as a whole" if parts else "")
@@ -66,7 +66,7 @@ def _claim(quality: Quality, one: Judged, looks: Looks) -> list[Block]:
     for place, plot in enumerate(one.plots):
         name = slug(one.anchor, plot.name, str(place + 1))
         try:
-            blocks.append(plots.draw(plot, name, looks))
+            blocks.append(plots.draw(plot, name, styles))
         except Exception as error:  # one figure's failure is its own
             text = f"The figure '{plot.title}' could not be drawn: {error}"
             blocks.append(Text(text, "warning"))

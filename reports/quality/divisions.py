@@ -13,10 +13,10 @@ from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, Tone, table
 from ..sections.context import slug
 from ..sections.flat import flat
-from ..style import Looks
-from . import drawings, notes, numbers, pictures
-from .looks import UNTRAINED
+from ..style import Styles
+from . import notes, numbers, pictures, table_figures
 from .reading import Group, Quality, groups
+from .styles import UNTRAINED
 
 MEANING = {
     "closed": "Closed division: one recipe (network, budget, optimiser, batch) for all losses.",
@@ -34,17 +34,17 @@ def anchor(division: str, dataset: str) -> str:
     return slug(division, dataset)
 
 
-def sections(quality: Quality, looks: Looks) -> list[Section]:
-    return [_section(quality, division, dataset, looks) for division, dataset in quality.tables()]
+def sections(quality: Quality, styles: Styles) -> list[Section]:
+    return [_section(quality, division, dataset, styles) for division, dataset in quality.tables()]
 
 
-def _section(quality: Quality, division: str, dataset: str, looks: Looks) -> Section:
+def _section(quality: Quality, division: str, dataset: str, styles: Styles) -> Section:
     trainings = quality.of_study(division, dataset)
     found = groups(trainings)
     name = anchor(division, dataset)
     blocks: list[Block] = [Text(MEANING[division]), *_table(quality, found)]
     blocks += [*_protocol(trainings), *_differences(found)]
-    blocks += _figures(name, found, looks)
+    blocks += _figures(name, found, styles)
     return Section(name, f"{dataset}, {division} division", blocks)
 
 
@@ -245,7 +245,7 @@ def _folded(made: Table, rows: int) -> Block:
     return made if rows <= 12 else Details(f"All {rows} differences", [made])
 
 
-def _figures(name: str, found: list[Group], looks: Looks) -> list[Block]:
+def _figures(name: str, found: list[Group], styles: Styles) -> list[Block]:
     seen = numbers.main_metric(found) != numbers.MAIN
     prefix = numbers.SEEN if seen else ""
     logged = set(numbers.columns(found))
@@ -253,11 +253,11 @@ def _figures(name: str, found: list[Group], looks: Looks) -> list[Block]:
     curves = [m for m in ([f"{prefix}{one}" for one in _CURVES[:2]] if seen else _CURVES)
               if m in logged]  # fmt: skip
     made = [
-        drawings.dots(f"{name}-seeds", found, metrics, looks),
-        pictures.embeddings(f"{name}-embeddings", found, prefix, looks),
-        None if seen else pictures.embeddings(f"{name}-embeddings-seen", found, "seen_", looks),
-        drawings.curves(f"{name}-curves", found, curves, looks),
-        pictures.roc(f"{name}-roc", found, prefix, looks),
+        table_figures.dots(f"{name}-seeds", found, metrics, styles),
+        pictures.embeddings(f"{name}-embeddings", found, prefix, styles),
+        None if seen else pictures.embeddings(f"{name}-embeddings-seen", found, "seen_", styles),
+        table_figures.curves(f"{name}-curves", found, curves, styles),
+        pictures.roc(f"{name}-roc", found, prefix, styles),
         pictures.distances(f"{name}-distances", found, prefix),
     ]
     shown: list[Block] = [figure for figure in made if figure is not None]

@@ -18,7 +18,7 @@ TONES: dict[Outcome, Tone] = {"reproduced": "good", "not reproduced": "bad", "un
 
 @dataclass(frozen=True)
 class Judged:
-    """``failed`` says where judging or drawing itself went wrong."""
+    """``failed`` says where judging or plotting itself went wrong."""
 
     claim: Claim
     anchor: str

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .. import units
 from ..document import Document, Fact, Text
-from ..style import Looks
+from ..style import Styles
 from . import answer, claims, divisions, judging, numbers, published, runs, searching
 from .judging import Judged
 from .reading import Quality
@@ -18,7 +18,7 @@ _FOOTER = (
 )
 
 
-def document(quality: Quality, judged: Sequence[Judged], looks: Looks) -> Document:
+def document(quality: Quality, judged: Sequence[Judged], styles: Styles) -> Document:
     """The whole page as data."""
     unknown = judging.unknown(quality, [one.claim for one in judged])
     return Document(
@@ -29,9 +29,9 @@ def document(quality: Quality, judged: Sequence[Judged], looks: Looks) -> Docume
         notices=_notices(quality, judged, unknown),
         sections=(
             answer.section(quality, list(judged)),
-            *divisions.sections(quality, looks),
-            searching.section(quality, looks),
-            claims.section(quality, judged, unknown, looks),
+            *divisions.sections(quality, styles),
+            searching.section(quality, styles),
+            claims.section(quality, judged, unknown, styles),
             published.section(published.known()),
             runs.missing(quality),
             runs.provenance(quality),

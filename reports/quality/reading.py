@@ -77,7 +77,7 @@ class Quality:
         return [study.removeprefix(CLAIMS) for study in studies]
 
     def labels(self) -> list[str]:
-        """Of all rows of the divisions' tables: what has a look of its own."""
+        """Of all rows of the divisions' tables: what has a style of its own."""
         found = (group.label for key in self.tables() for group in groups(self.of_study(*key)))
         return list(dict.fromkeys(found))
 

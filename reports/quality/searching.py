@@ -15,18 +15,18 @@ from .. import document, style
 from ..document import Block, Cell, Details, Section, Text, table
 from ..sections.context import slug, unique
 from ..sections.flat import flat
-from ..style import Looks
+from ..style import Styles
 from . import clouds, numbers
-from .looks import look, ticks
-from .looks import name as short
 from .reading import SEARCH, Quality
+from .styles import name as short
+from .styles import style_at, ticks
 
 TITLE = "Search"
 _TRIAL = re.compile(r"t(rial-?)?\d+")
 MOST_ROWS = 30
 
 
-def section(quality: Quality, looks: Looks) -> Section:
+def section(quality: Quality, styles: Styles) -> Section:
     trials = quality.of_study(SEARCH)
     if not trials:
         text = "No search was part of this run, so no loss was tuned: see the closed division."
@@ -37,7 +37,7 @@ def section(quality: Quality, looks: Looks) -> Section:
     for dataset, name in zip(datasets, names, strict=True):
         found = by_loss([one for one in trials if one.dataset == dataset])
         blocks += [Text(f"On {dataset}", "heading"), _best(quality, found)]
-        drawn = history(name, found, looks)
+        drawn = history(name, found, styles)
         blocks += [drawn] if drawn else []
         blocks += [_trials(quality, loss, one) for loss, one in found.items()]
     return Section("search", TITLE, blocks)
@@ -138,7 +138,7 @@ def _trials(quality: Quality, loss: str, trials: Sequence[Training]) -> Details:
 
 
 def history(
-    name: str, found: Mapping[str, Sequence[Training]], looks: Looks
+    name: str, found: Mapping[str, Sequence[Training]], styles: Styles
 ) -> document.Figure | None:
     """Each trial's score, and the best so far, by loss."""
     shown = {loss: trials for loss, trials in found.items() if best_of(trials)}
@@ -149,7 +149,7 @@ def history(
         drawn = style.figure(7.6, 3.6)
         axis = drawn.subplots()
         for place, (loss, trials) in enumerate(shown.items()):
-            one = looks[loss] if loss in looks else look(place)
+            one = styles[loss] if loss in styles else style_at(place)
             points = [(n, v) for n, t in enumerate(trials) if (v := score(t)) is not None]
             x, y = [n for n, _ in points], [v for _, v in points]
             top = [max(y[: i + 1]) for i in range(len(y))]

@@ -104,7 +104,7 @@ def _value(result: Result) -> str:
 
 def _figure(context: Context, title: str, found: list[Verdict]) -> Figure:
     rows = list(dict.fromkeys(_row(v) for v in found))
-    contenders = [name for name in context.looks.order if any(v.contender == name for v in found)]
+    contenders = [name for name in context.styles.order if any(v.contender == name for v in found)]
     dtypes = list(dict.fromkeys(v.dtype for v in found))
     columns = [
         (name, dtype)

@@ -158,7 +158,7 @@ def _dots(context: Context, loss: str, cases: list[Measured]) -> list[Figure]:
         title = f"{loss}: speed relative to eager"
         if len(rows) > ROWS_PER_FIGURE:
             title += f", part {number}"
-        figures.append(ratios(name, title, part, context.looks, passes))
+        figures.append(ratios(name, title, part, context.styles, passes))
     return figures
 
 

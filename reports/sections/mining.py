@@ -42,7 +42,7 @@ def _indices(context: Context, cases: list[Measured]) -> Table:
             results = measured.of_metric(*METRICS, contender=name)
             if results:
                 by_name.setdefault(name, []).append(results)
-    names = [n for n in context.looks.order if any(n in by_name for by_name in found.values())]
+    names = [n for n in context.styles.order if any(n in by_name for by_name in found.values())]
     rows = [
         (*key, *(_verdict(by_name.get(name, [])) for name in names))
         for key, by_name in found.items()

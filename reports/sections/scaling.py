@@ -87,7 +87,9 @@ def _figures(context: Context, found: list[Panel], memory: bool) -> list[Figure]
     ]
     names = unique([name for name, _, _ in pages])
     return [
-        figures.scaling(name, f"{what} against {WORDS[part[0].axis]}: {title}", part, context.looks)
+        figures.scaling(
+            name, f"{what} against {WORDS[part[0].axis]}: {title}", part, context.styles
+        )
         for name, (_, title, part) in zip(names, pages, strict=True)
     ]
 
@@ -97,7 +99,7 @@ def _fits(context: Context, found: list[Panel], memory: bool) -> Table:
     axis = found[0].axis
     contenders = [
         name
-        for name in context.looks.order
+        for name in context.styles.order
         if any(line.contender == name and line.growth for panel in found for line in panel.lines)
     ]
     several = len({panel.dtype for panel in found}) > 1

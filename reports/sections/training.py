@@ -97,7 +97,7 @@ def _figures(context: Context, ran: list[Training]) -> list[Figure]:
     made = []
     if by_metric:
         data = _epochs(ran, list(by_metric))
-        made.append(curves("training-curves", "Training curves", by_metric, context.looks, data))
+        made.append(curves("training-curves", "Training curves", by_metric, context.styles, data))
     return [*made, *_finals(context, ran)]
 
 
@@ -120,7 +120,7 @@ def _finals(context: Context, ran: list[Training]) -> list[Figure]:
         ],
     )
     title = "Quality at the end of training"
-    return [finals("training-final", title, metrics, rows, context.looks, data)]
+    return [finals("training-final", title, metrics, rows, context.styles, data)]
 
 
 def _first_logged(names: tuple[str, ...], ran: list[Training]) -> str | None:

@@ -1,4 +1,4 @@
-"""Beside each figure: the drawing itself, and the data behind it as JSON with all raw rounds."""
+"""Beside each figure: its SVG, and the data behind it as JSON with all raw rounds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def with_files(
             stem = f"{folder}/{block.name}"
             outputs[f"{stem}.json"] = _json(block, cases, records)
             outputs[f"{stem}.svg"] = block.svg + "\n"
-            links = (Link("data (JSON)", f"{stem}.json"), Link("drawing (SVG)", f"{stem}.svg"))
+            links = (Link("data (JSON)", f"{stem}.json"), Link("figure (SVG)", f"{stem}.svg"))
             block = replace(block, files=links)
         made.append(block)
     return made, outputs

@@ -31,7 +31,7 @@ def names(made: Sequence[Made]) -> list[str]:
 
 
 def documents(loss: str, made: Sequence[Made]) -> dict[str, Document]:
-    """By path. Machines stand on the loss's page as long as their drawings fit; each of the others
+    """By path. Machines stand on the loss's page as long as their figures fit; each of the others
     has a page of its own."""
     declared = catalogue.get(loss) if loss in catalogue.names() else None
     measured = [one for one in made if loss in one.losses]

@@ -21,7 +21,7 @@ from ..sections import provenance, targets
 from ..sections.agreement import ALLOWED
 from ..sections.answer import timed_cases, winner_cell
 from ..sections.context import mark, numbered, slug
-from ..style import Looks
+from ..style import Styles
 from . import figure_files, loading, machine_facts, record_pages, rendering, topics
 from .context import SiteContext, loss_page, machine_page
 from .ranking import CRITERION, ranking
@@ -67,7 +67,7 @@ def build(folder: Folder, frame: Frame, out: Path) -> Made:
     facts = machine_facts.of_this(machine_file(folder.path), records)
     # Where it is published, wherever this copy lies: a site says the same after it was moved.
     resume = record_files.resumption(Path("reports/published", folder.shown, folder.records.name))
-    context = SiteContext(records, frame.looks, resume, numbered(records))
+    context = SiteContext(records, frame.styles, resume, numbered(records))
     output = Output(out)
     whole = f"data/{folder.name}/{folder.records.name}"
     output.copy(whole, folder.records)
@@ -218,9 +218,9 @@ def _provenance(context: SiteContext, places: Mapping[str, str]) -> Section:
     return Section(made.name, made.title, topics.resolved(made.blocks, context, places))
 
 
-def looks(paths: list[Path], declared: set[str]) -> Looks:
-    """One look a contender over the whole site."""
+def styles(paths: list[Path], declared: set[str]) -> Styles:
+    """One style a contender over the whole site."""
     found = set(declared)
     for path in paths:
         found |= contenders(path)
-    return Looks(sorted(found))
+    return Styles(sorted(found))

@@ -26,7 +26,7 @@ from ..document import (
 )
 from ..gate.trust import SUMMARY
 from ..quality import answer, judging, overview, reading
-from ..quality.looks import LossLooks
+from ..quality.styles import LossStyles
 from ..units import NOTHING
 from . import figure_files, rendering
 from .context import quality_page
@@ -76,8 +76,8 @@ def quality(folder: Folder, frame: Frame, output: Output) -> Trained:
     """The page of a quality run, drawn from its records; raises RecordError as reading does."""
     found = reading.read(folder.path)
     judged = judging.judge(found)
-    looks = LossLooks(found.labels())
-    made = overview.document(found, judged, looks)
+    styles = LossStyles(found.labels())
+    made = overview.document(found, judged, styles)
     whole = f"data/quality/{folder.name}/{folder.records.name}"
     output.copy(whole, folder.records)
     sections = []
@@ -98,7 +98,7 @@ def quality(folder: Folder, frame: Frame, output: Output) -> Trained:
     sections.append(Section("files", "Files, and one row again", again))
     document = replace(made, title=f"Training quality: {folder.shown}", sections=sections)
     path = quality_page(folder.name)
-    output.write(path, rendering.page(document, path, replace(frame, looks=looks)))
+    output.write(path, rendering.page(document, path, replace(frame, styles=styles)))
     blocks = _elsewhere(answer.section(found, list(judged)).blocks, path)
     session = found.records.sessions[-1]
     machines = dict.fromkeys(t.provenance.machine for t in found.trainings)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib import ticker
 
 from .. import document, picking, style
-from ..style import Looks, short
+from ..style import Styles, short
 from .ratios import Verdict
 from .runs import Key
 
@@ -21,7 +21,7 @@ def forest(
     name: str,
     title: str,
     rows: Sequence[tuple[Key, Verdict]],
-    looks: Looks,
+    styles: Styles,
     data: document.Table,
     log_shift: float | None = None,
 ) -> document.Figure:
@@ -32,11 +32,11 @@ def forest(
         drawn = style.figure(WIDTH, 0.9 + 0.2 * len(shown))
         axis = drawn.subplots()
         for row, (key, verdict) in enumerate(shown):
-            look = looks[key.contender]
+            own = styles[key.contender]
             ends = (verdict.low, verdict.high)
-            found = axis.plot(ends, (row, row), color=look.colour, linewidth=1.6)
+            found = axis.plot(ends, (row, row), color=own.colour, linewidth=1.6)
             found += axis.plot(
-                [verdict.ratio], [row], marker=look.marker, color=look.colour, linestyle="none",
+                [verdict.ratio], [row], marker=own.marker, color=own.colour, linestyle="none",
                 fillstyle=_FILL.get(verdict.state, "none"), label=short(key.contender, 28),
             )  # fmt: skip
             picking.series(found, key.contender)
