@@ -51,7 +51,7 @@ class Answer:
         if self.state == "alone":
             return f"only {self.leaders[0]} was timed"
         if self.state == "unclear":
-            return "too few rounds to tell" if self.is_short_of_rounds else "no clear winner"
+            return "too few rounds to rank" if self.is_short_of_rounds else "no clear winner"
         return "not timed"
 
     @property
@@ -67,7 +67,7 @@ class Answer:
         if self.state == "winner":
             return f"{units.speed(self.margin)} than {self.against}"
         text = f"{' or '.join(self.leaders)}: {units.speed(self.margin)} against {self.against}"
-        return f"{text}; too few rounds of {', '.join(self.scarce)}" if self.scarce else text
+        return f"{text}; too few rounds to rank {', '.join(self.scarce)}" if self.scarce else text
 
 
 @functools.lru_cache(maxsize=4096)

@@ -128,7 +128,7 @@ def claims(published: Published) -> Headline:
         text = (
             f"claims of the papers reproduced in {count:,} trainings of small networks; "
             f"{outcomes.count('not reproduced')} not reproduced, "
-            f"{outcomes.count('undecided')} undecided"
+            f"{outcomes.count('inconclusive')} inconclusive"
         )
         where = f"{' and '.join(machines)}; {found.records.sessions[-1].started_at[:10]}"
         figure = f"{outcomes.count('reproduced')} of {len(tried)}"

@@ -31,7 +31,7 @@ class Square:
     """One field of the matrix. ``level``: the multiple of eager's error that sets its colour."""
 
     text: str
-    state: str  # fine, worse, not_run, absent
+    state: str  # passed, failed, not_run, absent
     level: float | None = None
     interpreted: bool = False
 
@@ -62,9 +62,9 @@ def matrix(
 
 def _shade(square: Square) -> tuple[str, str]:
     """Colours of the field and of its text: by the multiple as the field says it, or red."""
-    if square.state == "worse":
+    if square.state == "failed":
         return BAD, LIGHT
-    if square.state != "fine":
+    if square.state != "passed":
         return "#ffffff", "#555555"
     level = float(f"{square.level or 0:.2g}")
     return next((field, ink) for limit, _, field, ink in SHADES if level <= limit)
@@ -79,11 +79,11 @@ def _border(interpreted: bool) -> dict[str, Any]:
 def _square(axis: Any, row: int, column: int, square: Square) -> None:
     field, ink = _shade(square)
     box = Rectangle((column - 0.46, row - 0.42), 0.92, 0.84, facecolor=field,
-                    **_border(square.interpreted and square.state == "fine"))  # fmt: skip
+                    **_border(square.interpreted and square.state == "passed"))  # fmt: skip
     axis.add_patch(box)
     axis.text(
         column, row, short(square.text), ha="center", va="center", fontsize=7, color=ink,
-        fontweight="bold" if square.state == "worse" else "normal",
+        fontweight="bold" if square.state == "failed" else "normal",
     )  # fmt: skip
 
 
@@ -133,11 +133,11 @@ def _matrix_alt(
     failed = [
         f"{rows[row]} {' '.join(columns[column])}"
         for (row, column), square in squares.items()
-        if square.state == "worse"
+        if square.state == "failed"
     ]
     text = (
         f"Matrix of {len(rows)} variants by {len(columns)} contenders and dtypes ({title}): "
-        f"{states.count('fine')} fine, {len(failed)} failed, {states.count('not_run')} not run."
+        f"{states.count('passed')} passed, {len(failed)} failed, {states.count('not_run')} not run."
     )
     return f"{text} Failed: {', '.join(failed)}." if failed else text
 

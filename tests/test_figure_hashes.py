@@ -85,10 +85,11 @@ def ratios() -> Figure:
 
 def agreement() -> Figure:
     squares = {
-        (0, 0): Square("1.0", "fine", 1.0), (0, 3): Square("5×", "fine", 5.0),
-        (0, 4): Square("60×", "fine", 60.0), (1, 3): Square("847×", "fine", 847.0, True),
-        (1, 4): Square("3e3", "fine", 3000.0), (0, 1): Square("1.4", "fine", 1.4, interpreted=True),
-        (0, 2): Square("1.9", "fine", 1.9), (1, 0): Square("✗ 7.3", "worse", 7.3),
+        (0, 0): Square("1.0", "passed", 1.0), (0, 3): Square("5×", "passed", 5.0),
+        (0, 4): Square("60×", "passed", 60.0), (1, 3): Square("847×", "passed", 847.0, True),
+        (1, 4): Square("3e3", "passed", 3000.0),
+        (0, 1): Square("1.4", "passed", 1.4, interpreted=True),
+        (0, 2): Square("1.9", "passed", 1.9), (1, 0): Square("✗ 7.3", "failed", 7.3),
         (1, 1): Square("not run", "not_run"), (1, 2): Square("–", "absent"),
     }  # fmt: skip
     columns = [("eager", "float32"), ("triton", "float32"), ("triton", "bfloat16"),
@@ -205,7 +206,7 @@ def test_every_axis_says_what_it_shows(name: str, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("count", [1, 2, 20])
 def test_names_over_a_matrix_stand_inside_it_however_few_rows_it_has(count: int):
-    squares = {(row, 0): Square("1.0", "fine", 1.0) for row in range(count)}
+    squares = {(row, 0): Square("1.0", "passed", 1.0) for row in range(count)}
     rows = [f"softmax/{row}" for row in range(count)]
     columns = [("pytorch-metric-learning", "float32")]
     made = matrices.matrix("agreement", "Agreement", "", rows, columns, squares, NO_DATA).svg
@@ -250,7 +251,7 @@ def test_shades_of_a_matrix_tell_apart_in_grey_and_their_text_reads():
 )
 def test_a_larger_multiple_of_eagers_error_is_a_darker_field(level: float, step: int):
     """By the figure as it is written: 1× is not darker for being 1.04."""
-    assert matrices._shade(Square("", "fine", level))[0] == matrices.SHADES[step][2]
+    assert matrices._shade(Square("", "passed", level))[0] == matrices.SHADES[step][2]
 
 
 def test_a_matrix_says_what_its_colours_stand_for():

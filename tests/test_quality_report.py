@@ -82,7 +82,7 @@ def test_the_answer_names_the_highest_mean_and_what_it_can_be_told_from(
     means = {arm: interval(list(_values(built, arm).values())).mean for arm in ARMS}
     assert made["highest_mean"] == max(means, key=means.__getitem__)
     # Planted: two arms alike, one far below.
-    assert made["told_apart_from"] == ["softmax/linear"]
+    assert made["significantly_different_from"] == ["softmax/linear"]
     assert f"{made['highest_mean']} has the highest MAP@R" in page.seen
     assert re.search(r"Claim \d+ \([^)]+\): reproduced, tried on digits \(MLP\)\.", page.seen)
     assert page.seen.count("digits (MLP)") >= 3, "and beside each verdict"
@@ -131,7 +131,7 @@ def test_a_lucky_seed_of_a_failing_arm_is_never_first(tmp_path: Path):
 def test_what_failed_stands_there_with_its_reason(page: Page, built: Path):
     assert f"✗ 1 diverged: {DIVERGED}" in page.seen
     assert f"✗ 1 not run: {MISSING}" in page.seen
-    assert "1 training diverged and count in no mean" in page.seen
+    assert "1 training diverged and are in no mean" in page.seen
     text = (built / "report.md").read_text()
     section = text[text.index("Not run, and diverged\n") :]
     assert DIVERGED in section and MISSING in section

@@ -75,7 +75,7 @@ def test_a_single_seed_is_said_once(tmp_path: Path):
     maker = Maker(seeds=(0,))
     page = report(tmp_path, maker.lines([maker.training("closed", arm, 0, 0.5) for arm in ARMS]))
     assert "(1 seed)" not in page.seen
-    assert page.seen.count("A single seed tells no interval.") == 1
+    assert page.seen.count("A single seed gives no interval.") == 1
 
 
 def test_what_that_many_seeds_can_show_stands_beside_the_differences(tmp_path: Path):
@@ -83,7 +83,7 @@ def test_what_that_many_seeds_can_show_stands_beside_the_differences(tmp_path: P
     maker = Maker(seeds=(0, 1, 2))
     lines = [maker.training("closed", arm, s, ARMS[arm]) for arm in ARMS for s in maker.seeds]
     page = report(tmp_path, maker.lines(lines))
-    assert f"at least {7.6488 / math.sqrt(3):.1f} times as large" in page.seen
+    assert f"at least {7.6488 / math.sqrt(3):.1f} times its standard deviation" in page.seen
 
 
 def test_a_verdict_names_its_data_and_networks():

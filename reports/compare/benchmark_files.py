@@ -33,10 +33,10 @@ def run(
     if differ:
         tell("the machines differ: " + "; ".join(differ))
         if not across_machines:
-            tell("not compared: times of two machines say nothing of the code; "
-                 "--across-machines compares them all the same")  # fmt: skip
+            tell("not compared: times from two machines say nothing about the code; "
+                 "--across-machines compares them anyway")  # fmt: skip
             return NOT_COMPARED
-        tell("so a ratio is one of machines as well as of code")
+        tell("so a ratio reflects the machines as well as the code")
     found = compare(before, after, rule)
     for verdict in found.verdicts:
         tell(line(verdict))
@@ -60,7 +60,7 @@ def line(verdict: Verdict) -> str:
     figures = ""
     if not math.isnan(verdict.ratio):
         figures = f"  {verdict.ratio:.3f} ({verdict.low:.3f} to {verdict.high:.3f})"
-    return f"{verdict.state:<10}  {verdict.name}{figures}  {verdict.reason}"
+    return f"{verdict.state:<12}  {verdict.name}{figures}  {verdict.reason}"
 
 
 def summary(verdicts: Sequence[Verdict], base: int, candidate: int, process_sd: float) -> str:
@@ -68,6 +68,6 @@ def summary(verdicts: Sequence[Verdict], base: int, candidate: int, process_sd: 
     told = ", ".join(f"{number} {state.lower()}" for state, number in sorted(states.items()))
     return (
         f"{told}; {base} against {candidate} processes; ratios are the candidate's time over the "
-        f"base's, intervals hold together with {LEVEL:.0%}, two processes of identical code taken "
-        f"to differ by {process_sd:.1%} (sd)"
+        f"base's, intervals hold jointly at {LEVEL:.0%}, two processes of identical code are "
+        f"assumed to differ by {process_sd:.1%} (standard deviation)"
     )

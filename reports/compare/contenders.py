@@ -45,10 +45,10 @@ def _verdict(
     assert figures[0] is not None and figures[1] is not None
     found = statistics.ratio_interval(figures[1].rounds, figures[0].rounds)
     if found is None:
-        return Verdict(name, "INVALID", "expected times in seconds above 0; got others")
+        return Verdict(name, "INVALID", "expected times in seconds above 0; got other values")
     if found.low is None or found.high is None:
         few = too_few(found.rounds)
-        return Verdict(name, "UNDECIDED", f"{few.problem} of both")
+        return Verdict(name, "INCONCLUSIVE", f"{few.problem} of both")
     most = math.log1p(rule.smallest_effect)
     if -most < math.log(found.low) and math.log(found.high) < most:
         return _of(name, "EQUIVALENT", f"within {rule.smallest_effect:.1%} either way", found)
@@ -56,7 +56,7 @@ def _verdict(
         return _of(name, "SLOWER", f"{candidate} takes longer than {base}", found)
     if found.high < 1:
         return _of(name, "FASTER", f"{candidate} takes less time than {base}", found)
-    return _of(name, "UNDECIDED", "the interval holds 1", found)
+    return _of(name, "INCONCLUSIVE", "the interval contains 1", found)
 
 
 def _of(name: str, told: State, reason: str, found: statistics.Interval) -> Verdict:

@@ -27,7 +27,7 @@ _TONES: dict[str, Tone] = {
 }  # fmt: skip
 _FOOTER = (
     "A ratio is the candidate's figure over the base's, so below 1 is faster or smaller. The same "
-    "tables are in report.md; the rounds are in the records that are named under Provenance."
+    "tables are in report.md; the rounds are in the records named under Provenance."
 )
 
 
@@ -87,7 +87,7 @@ def told(part: Part) -> str:
             pieces.append(f"{name}: {counted}")
     if part.barred:
         pieces.insert(0, "times: not compared")
-    return "; ".join(pieces) or "nothing that both have"
+    return "; ".join(pieces) or "nothing in common"
 
 
 def _exact(part: Part) -> list[Difference]:
@@ -133,12 +133,13 @@ def _sections(part: Part, number: int, styles: Styles) -> list[Section]:
                      _times(part, tail, styles))]  # fmt: skip
     if _exact(part):
         found.append(Section(f"exact{tail}", f"Exact figures{of}", _differences(_exact(part), (
-            "Bytes, counts and what is compiled repeat to the last bit, so any difference is one "
-            "of the code, the versions or the machine."))))  # fmt: skip
+            "Bytes, counts and compiled code repeat exactly, so any difference comes from the "
+            "code, the versions or the machine."))))  # fmt: skip
     if _errors(part):
         found.append(Section(f"errors{tail}", f"Errors{of}", _differences(_errors(part), (
-            "Against the float64 reference. What fails is what was within its bound (at most "
-            "twice eager's error) and is no longer; a change within it is neither."))))  # fmt: skip
+            "Against the float64 reference. An error fails if it was within its bound (at most "
+            "twice eager's error) and no longer is; a change within the bound is neither better "
+            "nor worse."))))  # fmt: skip
     if part.qualities:
         found.append(Section(f"quality{tail}", f"Training quality{of}", _qualities(part)))
     return found
@@ -149,7 +150,7 @@ def _times(part: Part, tail: str, styles: Styles) -> list[Block]:
         return [Text(f"Times are not compared: {part.barred}", "warning")]
     rows = changed_most(part.timed)
     if not rows:
-        return [Text("There are no times that could be compared.")]
+        return [Text("There are no times to compare.")]
     body = [
         (Cell(key.case, code=True), Cell(key.contender, mark=key.contender),
          key.metric.removesuffix("_time_s").replace("_", " "),
@@ -158,7 +159,7 @@ def _times(part: Part, tail: str, styles: Styles) -> list[Block]:
         for key, verdict in rows[:MOST_ROWS]
     ]  # fmt: skip
     columns = ("case", "contender", "pass", "verdict", "ratio", "interval", "why")
-    data = document.table(columns, body, "Times, what changed most first", numeric=("ratio",))
+    data = document.table(columns, body, "Times, largest change first", numeric=("ratio",))
     blocks: list[Block] = [Text(part.how)]
     if part.shift:
         blocks.insert(0, Text(part.shift))
@@ -169,13 +170,13 @@ def _times(part: Part, tail: str, styles: Styles) -> list[Block]:
                                      part.log_shift))  # fmt: skip
     blocks.append(data)
     if len(rows) > MOST_ROWS:
-        blocks.append(Text(f"{len(rows) - MOST_ROWS:,} that changed least are left out.", "note"))
+        blocks.append(Text(f"The {len(rows) - MOST_ROWS:,} smallest changes are left out.", "note"))
     blocks.append(
-        Text("What a first call took is measured once a process, and not compared.", "note")
+        Text("The time of a first call is measured once a process and not compared.", "note")
     )
     if part.not_run:
         left = units.plural(part.not_run, "figure")
-        text = f"{left}: run on neither side, or in too few rounds to be compared."
+        text = f"{left}: not run on either side, or too few rounds to compare."
         blocks.append(Text(text, "note"))
     return blocks
 
@@ -204,9 +205,11 @@ def _differences(found: Sequence[Difference], about: str) -> list[Block]:
     columns = ("case", "contender", "metric", "of", "verdict", "base", "candidate", "ratio", "why")
     if body:
         numeric = ("base", "candidate", "ratio")
-        blocks.append(document.table(columns, body, "What differs, most first", numeric=numeric))
+        blocks.append(document.table(columns, body, "Differences, largest first", numeric=numeric))
     if len(rows) > MOST_ROWS:
-        blocks.append(Text(f"{len(rows) - MOST_ROWS:,} that differ least are left out.", "note"))
+        blocks.append(
+            Text(f"The {len(rows) - MOST_ROWS:,} smallest differences are left out.", "note")
+        )
     return blocks
 
 
@@ -235,8 +238,9 @@ def _qualities(part: Part) -> list[Block]:
     columns = ("arm", "metric", "verdict", "base", "difference", "95% interval",
                "p, after Holm", "seeds", "why")  # fmt: skip
     about = (
-        "Differences by seed: equal seeds start from equal networks and see equal batches. "
-        "Better or worse is what Student's paired test finds after Holm's correction."
+        "Differences are paired by seed: equal seeds start from equal networks and see equal "
+        "batches. Better and worse mean significant by Student's paired test after Holm's "
+        "correction."
     )
     numeric = ("base", "difference", "p, after Holm", "seeds")
     return [Text(about), document.table(columns, body, numeric=numeric)]
@@ -267,5 +271,5 @@ def _provenance(made: Comparison) -> Section:
     columns = ("side", "records", "machine", "torch", "commit", "tree", "last session began")
     blocks: list[Block] = [document.table(columns, rows)]
     if made.command:
-        blocks += [Text("This page is written again by:"), Text(made.command, "code")]
+        blocks += [Text("Rebuild this page with:"), Text(made.command, "code")]
     return Section("provenance", "Provenance", blocks)

@@ -57,13 +57,13 @@ def forest(
         alt = f"Ratios of times with their intervals, by what changed most. {'; '.join(told)}."
         svg = style.to_svg(drawn, name, title, alt)
     caption = (
-        "Right of the line is slower than the base. Hollow: the interval holds 1, or all of it "
-        "lies within what matters."
+        "Right of the line is slower than the base. Hollow: the interval contains 1, or the "
+        "difference is too small to matter."
     )
     if log_shift is not None:
-        caption += " Dashed: what all times moved by in the median."
+        caption += " Dashed: the median shift of all times."
     if len(rows) > len(shown):
-        caption += f" The {len(shown)} that changed most; the table has all."
+        caption += f" The {len(shown)} largest changes; the table has all."
     return document.Figure(name, title, caption, alt, svg, WIDTH, data)
 
 

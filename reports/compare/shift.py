@@ -90,14 +90,14 @@ def told(found: Shift, base: str, candidate: str) -> str:
         return f"{of}: the median did not move."
     if math.isinf(found.most):
         return (
-            f"{of}. That is the machine's doing or a change to everything; one run a side does not "
-            "tell which. So slower or faster is what is so both as measured and beyond what the "
-            "others moved by."
+            f"{of}. Either the machine caused that or a change affects everything; one run a side "
+            "cannot separate the two. So slower or faster means so both as measured and relative "
+            "to the others."
         )
     able = "all of it" if abs(found.log_ratio) <= found.most else "not all of it"
     return (
-        f"{of}. Runs of one side differ together too: a factor of up to "
-        f"{math.exp(found.most):.2f} can be the machine's, which is {able}."
+        f"{of}. Runs of one side shift together too: the machine alone can cause a factor of up "
+        f"to {math.exp(found.most):.2f}, which is {able}."
     )
 
 

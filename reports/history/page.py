@@ -19,12 +19,13 @@ from .gathering import Gathered, Series, gather
 
 COLUMNS = ("metric", "case", "contender", "before", "after", "from", "to", "ratio")
 _ABOUT = (
-    "Runs of different days are compared here, so a change can be the machine's as well as the "
-    "code's. It informs; what a change costs is measured by base against candidate in one session."
+    "Runs from different days are compared here, so a change may come from the machine as well as "
+    "from the code. This page is for orientation; what a change costs is measured by base against "
+    "candidate in one session."
 )
 _FOOTER = (
-    "A point is the median where a commit was measured more than once. Bytes are in binary units "
-    "(1 MiB = 1,048,576 bytes). Series of two commits or more are drawn."
+    "Where a commit was measured more than once, its point is the median. Bytes are in binary "
+    "units (1 MiB = 1,048,576 bytes). Series of two commits or more are drawn."
 )
 
 
@@ -70,8 +71,8 @@ def _guessed(strangers: int) -> str:
         return ""
     return (
         f"{units.plural(strangers, 'commit')} not in this clone's history (a shallow clone: git "
-        "fetch --unshallow; or no git): placed by when they were measured, which may be another "
-        "order."
+        "fetch --unshallow; or no git): ordered by when they were measured, which may not be "
+        "their order in git."
     )
 
 
@@ -113,7 +114,7 @@ def _sections(
     if rows:
         told = [(*(Cell(c, code=i in (3, 4)) for i, c in enumerate(row.cells)),) for row in rows]
         numeric = ("from", "to", "ratio")
-        table = document.table(COLUMNS, told, "What changed, largest first", numeric=numeric)
+        table = document.table(COLUMNS, told, "Changes, largest first", numeric=numeric)
         yield Section("changes", "Changes", [Text(_ABOUT), table])
     names: set[str] = set()
     for metric, of_metric in groupby(sorted(series, key=_place), lambda one: one.key.metric):

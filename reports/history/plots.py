@@ -49,8 +49,8 @@ def figure(
             _panel(axis, cases[index], here, found, shown, styles)
         svg = style.to_svg(drawn, name, title, alt)
     caption = (
-        f"{METRICS[key.metric].summary.capitalize()}, a point a commit, oldest left. A dashed line "
-        "stands before the first commit of a new level."
+        f"{METRICS[key.metric].summary.capitalize()}, one point per commit, oldest left. A dashed "
+        "line marks the start of a new level."
     )
     return document.Figure(name, title, caption, alt, svg, width, _table(series))
 

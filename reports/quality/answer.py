@@ -25,11 +25,11 @@ def section(quality: Quality, judged: list[Judged]) -> Section:
                                               numeric=columns[3:6])]  # fmt: skip
     tried = [one for one in judged if one.trainings]
     if not rows and not tried:
-        blocks.append(Text("No loss was trained to its end in the closed or the open division, so "
-                           "there is nothing to compare yet."))  # fmt: skip
+        blocks.append(Text("No loss has completed its training in the closed or the open "
+                           "division, so there is nothing to compare yet."))  # fmt: skip
     verdicts = [row for one in tried for row in _verdicts(one)]
     if verdicts:
-        caption = "What the papers say, and what came out"
+        caption = "The papers' claims and their verdicts"
         made = table(("", "verdict", "claim", "why", "tried on"), verdicts, caption)
         blocks += [made, Text(SCOPE, "note")]
     left = ", ".join(str(one.claim.number) for one in judged if one not in tried)
@@ -39,18 +39,17 @@ def section(quality: Quality, judged: list[Judged]) -> Section:
 
 
 SCOPE = (
-    "A verdict holds for the data and the networks that it was tried on, and for no others: what "
-    "is or is not reproduced on digits, clothes or characters may be otherwise on faces."
+    "A verdict holds for the data and the networks that it was tried on, and for no others: the "
+    "outcome on faces may differ from that on digits, clothes or characters."
 )
 _READ = (
     "Mean average precision at R on identities never trained on, as mean ± half of its 95% "
-    "interval over seeds; where a dataset keeps none apart, on other images of those trained on. A "
-    "loss differs significantly from another where their paired difference over equal seeds "
-    "survives Holm's "
-    "correction over all pairs of its table. The highest mean alone proves nothing. What training "
-    "gained is the paired difference from the same networks before their first step. All intervals "
-    "are over seeds alone: other identities would differ too, and another recipe might order the "
-    "losses otherwise."
+    "interval over seeds; where a dataset holds out no identities, on other images of the trained "
+    "ones. A loss differs significantly from another where their paired difference over equal "
+    "seeds is significant after Holm's correction over all pairs of its table. The highest mean "
+    "alone proves nothing. What training gained is the paired difference from the same networks "
+    "before their first step. All intervals are over seeds alone: other identities would add "
+    "variation, and another recipe might rank the losses differently."
 )
 
 
@@ -85,7 +84,7 @@ def best(quality: Quality, division: str, dataset: str) -> Best | None:
         return None
     leader, mean = ranks[0]
     pairs = [p for p in numbers.compare(found, metric) if leader.label in (p.a, p.b)]
-    apart = [p.b if p.a == leader.label else p.a for p in pairs if p.told_apart]
+    apart = [p.b if p.a == leader.label else p.a for p in pairs if p.significant]
     rest = [group.label for group, _ in ranks[1:]]
     apart = [label for label in rest if label in apart]
     others = [label for label in rest if label not in apart]
@@ -151,7 +150,7 @@ def lead(quality: Quality, judged: list[Judged]) -> str:
         parts.append(f"{dataset} ({division}): {_told(one)}.")
     tried = [one for one in judged if one.trainings]
     if not parts and not tried:
-        return "No loss has been trained to its end yet."
+        return "No loss has completed its training yet."
     if tried:
         parts.append(_of_claims(tried))
     return " ".join(parts)

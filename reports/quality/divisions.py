@@ -51,7 +51,7 @@ def _section(quality: Quality, division: str, dataset: str, styles: Styles) -> S
 def _table(quality: Quality, found: list[Group]) -> list[Block]:
     metrics = numbers.main_columns(found)
     if not metrics:
-        return [Text("No training of this table ran to its end, so there is no figure to give.",
+        return [Text("No training of this table completed, so there are no figures.",
                      "warning"), _outcomes(quality, found)]  # fmt: skip
     main = numbers.main_metric(found)
     rows = [_row(quality, group, metrics, main) for group in found]
@@ -65,16 +65,16 @@ def _table(quality: Quality, found: list[Group]) -> list[Block]:
     titles.insert(1, GAINED)
     caption = "Mean over seeds ± half the width of its 95% interval"
     columns = ("loss", "seeds", *titles, "outcome")
-    text = "The means are over all seeds that ran to their end; none is picked. "
+    text = "The means are over all seeds that completed; none is selected. "
     if "map_at_r" in metrics:
         text += "Unless a column says seen, its identities were never trained on."
     else:
-        text += "This dataset has no identities apart: other images of those trained on."
+        text += "This dataset holds out no identities: other images of the trained ones are tested."
     if before is not None:
         text += (f" The untrained network is that of {before.label} before its first step; what "
                  "training gained is the paired difference from it.")  # fmt: skip
     if any(len(group.ran) == 1 for group in found):
-        text += " A single seed tells no interval."
+        text += " A single seed gives no interval."
     made = table(columns, rows, caption, numeric=("seeds", *titles))
     every = numbers.columns(found)
     told = [Text(one, "note") for one in notes.schedules(found)]
@@ -199,7 +199,7 @@ def _differences(found: list[Group]) -> list[Block]:
     pairs = numbers.compare(found, metric)
     title = numbers.title(metric, arrow=False)
     if not pairs:
-        text = "No two arms share a seed, so no difference between them can be told."
+        text = "No two arms share a seed, so none can be compared."
         return [Text(text, "note")]
     rows = []
     for one in sorted(pairs, key=lambda p: (p.adjusted is None, p.adjusted)):
@@ -207,20 +207,19 @@ def _differences(found: list[Group]) -> list[Block]:
         ends = units.NOTHING
         if middle.low is not None and middle.high is not None:
             ends = f"[{numbers.signed(middle.low)}, {numbers.signed(middle.high)}]"
-        verdict = Cell("yes", tone="strong") if one.told_apart else Cell("no", tone="quiet")
+        verdict = Cell("yes", tone="strong") if one.significant else Cell("no", tone="quiet")
         p_values = numbers.p_text(one.p_value), numbers.p_text(one.adjusted)
         rows.append((Cell(one.a, mark=one.a), Cell(one.b, mark=one.b),
                      numbers.signed(middle.mean), ends, str(middle.count), *p_values,
                      verdict))  # fmt: skip
-    survive = sum(one.told_apart for one in pairs)
+    survive = sum(one.significant for one in pairs)
     columns = ("loss", "against", f"difference of {title}", "95% interval", "seeds in both", "p",
                "p after Holm", "significant")  # fmt: skip
     text = (
-        f"Differences of {title} by pairs of runs from equal seeds (Student's paired test); p is "
-        f"corrected by Holm over the {max(one.family for one in pairs)} pairs that share two seeds "
-        "or more; the intervals are not corrected. A seed that only one of the two has counts in "
-        "neither. "
-        f"{survive} of {len(pairs)} differ significantly at 5%. {_power(pairs)}"
+        f"Differences of {title} between runs paired by seed (Student's paired test). p is "
+        f"corrected by Holm over the {max(one.family for one in pairs)} pairs that share two "
+        "seeds or more; the intervals are not corrected. A seed that only one of the two has is "
+        f"left out. {survive} of {len(pairs)} differ significantly at 5%. {_power(pairs)}"
     )
     made = table(columns, rows, numeric=columns[2:7])
     return [Text("Differences between losses", "heading"), Text(text), _folded(made, len(rows))]
@@ -232,13 +231,13 @@ def _power(pairs: Sequence[Comparison]) -> str:
     seeds = max((one.difference.count for one in pairs), default=0)
     family = max((one.family for one in pairs), default=0)
     if seeds < 2 or not family:
-        return "One seed tells no difference from chance."
+        return "With one seed no difference can be tested."
     from scipy.stats import t
 
     ratio = float(t.ppf(1 - (1 - CONFIDENCE) / (2 * family), seeds - 1)) / math.sqrt(seeds)
-    return (f"With {seeds} seeds the largest difference survives only if it is at least "
-            f"{ratio:.1f} times as large as its standard deviation from seed to seed: 'no' is no "
-            "proof that two losses are alike.")  # fmt: skip
+    return (f"With {seeds} seeds even the largest difference is significant only if it is at "
+            f"least {ratio:.1f} times its standard deviation over seeds: 'no' does not prove that "
+            "two losses are equal.")  # fmt: skip
 
 
 def _folded(made: Table, rows: int) -> Block:

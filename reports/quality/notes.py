@@ -33,7 +33,7 @@ def schedules(found: Sequence[Group]) -> list[str]:
             if moved:
                 came_to = _came_to(str(term.get("loss")), last)
                 told.append(
-                    f"{group.label} changes on the way: {', '.join(moved)}"
+                    f"{group.label} changes during training: {', '.join(moved)}"
                     + (f", so that even then {came_to}." if came_to else ".")
                 )
     return told
@@ -68,8 +68,8 @@ def waiting(found: Sequence[Group]) -> str:
     told = f"Steps waited for images {_percent(mean)} of the time ({_percent(worst)} in the worst "
     told += "epoch that was recorded)"
     if mean < _SELDOM:
-        return f"{told}: the training, not the loader, is what takes it."
-    return f"{told}, so that the loader is a part of images/s."
+        return f"{told}: the training, not the loader, takes the time."
+    return f"{told}, so images/s includes the loader."
 
 
 def _percent(share: float) -> str:
@@ -79,7 +79,7 @@ def _percent(share: float) -> str:
 
 
 COSTS = (
-    "Images/s and peak memory are a process's own: others may have trained beside it, and it may "
-    "have trained other networks before. They tell what this run took, and rank no loss: "
-    "the benchmarks of the suite do."
+    "Images/s and peak memory are per process: others may have trained at the same time, and the "
+    "process may have trained other networks before. They say what this run took and do not rank "
+    "losses; the suite's benchmarks do."
 )

@@ -79,8 +79,8 @@ def embeddings(name: str, found: Sequence[Group], prefix: str, styles: Styles) -
         svg = clouds.to_svg(drawn, name, title, alt)
     most = clouds.chosen(10**6, len(panels)).size
     caption = (
-        "The network of the lowest seed, not the best. Two dimensions as they are where the "
-        "embedding has two, else the two principal axes, which show only a part of it. Colour and "
+        "The network of the lowest seed, not the best. Two-dimensional embeddings are shown as "
+        "they are, others by their two principal axes, which show only a part of them. Colour and "
         f"shape: the identity; beyond {clouds.NAMED} identities the others are grey. At most "
         f"{most:,} images a panel; each panel has a scale of its own, equal on both axes."
     )
@@ -137,8 +137,8 @@ def roc(name: str, found: Sequence[Group], prefix: str, styles: Styles) -> Drawn
     columns = ("loss", "seeds", "at 0.01%", "at 0.1%", "at 1%", "at 10%")
     caption = (
         f"Verification over pairs of {'seen' if prefix else 'new'} identities; means over seeds, "
-        "bands are 95% intervals at each rate. The left end is only as fine as the number of "
-        "different pairs allows."
+        "bands are 95% intervals at each rate. The number of pairs of different identities limits "
+        "the resolution at the left end."
     )
     data = table(columns, body, "True accepts at false accepts", numeric=columns[1:])
     return document.Figure(name, title, caption, alt, svg, 6.4, data)

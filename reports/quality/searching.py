@@ -45,9 +45,9 @@ def section(quality: Quality, styles: Styles) -> Section:
 
 _READ = (
     "Each loss has the same number of trials. A trial trains on a part of the training identities "
-    "and is scored on the others (validation): test identities are never seen. Scores of the best "
-    "trial are the highest of many and flatter; they are shown to say what was taken, and the "
-    "open division's table has what that gives on test identities, over seeds of its own."
+    "and is scored on the others (validation): test identities are never seen. The best trial's "
+    "score is the highest of many and so is optimistic; it only shows what was chosen. The open "
+    "division's table has the result on test identities, over its own seeds."
 )
 
 
@@ -117,7 +117,7 @@ def _best(quality: Quality, found: Mapping[str, Sequence[Training]]) -> document
         rows.append(
             (loss, f"{ended} of {len(trials)}", "; ".join(space) or "nothing", value, taken)
         )
-    columns = ("loss", "trials that ended", "space, as far as tried", "best on validation", "with")
+    columns = ("loss", "trials that ended", "space, as tried", "best on validation", "with")
     return table(columns, rows, "Budget, space and the best trial",
                  numeric=("trials that ended", "best on validation"))  # fmt: skip
 

@@ -40,7 +40,7 @@ def _table(quality: Quality, division: str, dataset: str) -> dict[str, Any]:
         "dataset": dataset,
         "main_metric": metric,
         "highest_mean": best.leader.label if best else None,
-        "told_apart_from": best.apart if best else [],
+        "significantly_different_from": best.apart if best else [],
         "rows": rows,
         "untrained": _row(before, metrics) if before else None,
         "differences": [

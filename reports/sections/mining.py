@@ -13,9 +13,9 @@ from .speeds import speeds, timed
 METRICS = ("index_mismatches", "index_regret")
 TITLE = "Mining rules"
 _INTRO = (
-    "The selection alone, timed apart from the loss that uses it. Indices are compared with the "
-    "reference's; where some differ, the regret says how much distance the other choice loses, "
-    "relative to the right one: near 0 it was a tie that rounding decided."
+    "The selection alone, timed separately from the loss that uses it. Indices are compared with "
+    "the reference's. Where some differ, the regret is the distance that the other choice loses, "
+    "relative to the right one; near 0 it was a tie that rounding decided."
 )
 
 

@@ -19,9 +19,9 @@ FAMILIES = {
 }
 _GROWTH = (
     "The exponent is the least-squares slope on logarithmic axes; its interval resamples the "
-    "rounds of each size and so holds for these sizes; there is none where a size has fewer than "
-    "five rounds. Where the steps between neighbouring sizes lie far apart, a single power does "
-    "not describe the growth (fixed costs dominate small sizes, a cache ends)."
+    "rounds of each size, so it holds for these sizes only; a size with fewer than five rounds "
+    "gives none. Where the steps between neighbouring sizes differ widely, a single power does "
+    "not describe the growth (fixed costs dominate small sizes, large ones outgrow a cache)."
 )
 
 

@@ -167,7 +167,7 @@ def _where(trainings: list[Training]) -> Table:
              Cell(one.provenance.command, code=True))
         )  # fmt: skip
     columns = ("loss", "contender", "seed", "MLflow", "command")
-    return table(columns, rows, "Where each network's log lies, and how it is trained again")
+    return table(columns, rows, "Each network's log, and the command to train it again")
 
 
 def _settings(trainings: list[Training]) -> Details:

@@ -14,9 +14,9 @@ from ..reading import Measured
 
 SCHEMA_VERSION = 1
 READ_ME = (
-    "columns and rows are the table behind the figure, as the page shows it; cases are the records "
-    "that it was drawn from: each result with its value and its raw rounds in the order taken, in "
-    "the metric's unit. Round k of two contenders of a case was taken back to back."
+    "columns and rows are the table behind the figure, as the page shows it; cases are the "
+    "records that it was drawn from: each result with its value and its raw rounds in the order "
+    "taken, in the metric's unit. Round k of two contenders of a case ran back to back."
 )
 
 

@@ -117,8 +117,8 @@ def figure(
         alt = _alt(loss, found)
         svg = style.to_svg(drawn, name, title, alt)
     caption = (
-        "Operations that a case takes at least, over the measured median time, with its 95% "
-        "interval; both axes logarithmic. What a contender computes beyond the least lowers it."
+        "The least operations of a case over its measured median time, with the 95% interval; "
+        "both axes logarithmic. Operations beyond the least lower the rate."
     )
     if not rates:
         caption = f"{caption} {NO_RATES}"

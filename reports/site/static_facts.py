@@ -26,7 +26,7 @@ _INTRO = (
     "passes, for four targets, without a GPU; the facts are pinned in benchmarks/pinned and a "
     "change of any of them fails. Ranges are over the dtypes and tiles that are compiled. "
     "Spilled: bytes a thread keeps outside its registers. Programs: how many a processor holds at "
-    "once. Measured again by: marginbench static"
+    "once. Measure again with: marginbench static"
 )
 
 

@@ -44,7 +44,7 @@ def verify(paths: Sequence[Path], tell: Callable[[str], None] = lambda text: Non
             reason = "expected a site, a run, a quality run or a gate's trial; there is none in it"
             found.append(Checked("nothing", path, "not checked", reason=reason))
         for kind, folder in folders:
-            tell(f"{folder}: {kind}, worked out again")
+            tell(f"{folder}: {kind}, rebuilt and compared")
             found.append(_check(kind, folder))
     return found
 

@@ -82,10 +82,12 @@ def _compare(arms: Arms, base: str, arm: str):
 def _outcome(narrower, accuracy, adjusted: float) -> Outcome:
     effect = judging.larger(narrower, NARROWER)
     if effect == "reproduced" and adjusted > LEVEL:
-        effect = "undecided"
+        effect = "inconclusive"
     equal = judging.within(accuracy, ACCURACY_BAND)
     if equal == "not reproduced" and accuracy.mean > 0:
-        equal = "undecided"  # More accurate and narrower is not "at equal accuracy", nor against.
+        equal = (
+            "inconclusive"  # More accurate and narrower is not "at equal accuracy", nor against.
+        )
     return judging.all_of((effect, equal))
 
 
@@ -114,7 +116,7 @@ def _told(outcomes: Sequence[Outcome], narrower: Sequence[Interval]) -> str:
     )
 
 
-@judging.undecided
+@judging.inconclusive
 def judge(trainings: Sequence[Trained]) -> Verdict:
     arms = Arms(trainings)
     names = [arm_of(weight) for weight in JUDGED]
@@ -124,7 +126,7 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
         _outcome(narrower, accuracy, p)
         for (narrower, _, accuracy), p in zip(found, adjusted, strict=True)
     ]
-    outcome: Outcome = "undecided"
+    outcome: Outcome = "inconclusive"
     if "reproduced" in outcomes:
         outcome = "reproduced"
     elif set(outcomes) == {"not reproduced"}:
@@ -155,7 +157,7 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
         reason += f"; {beside}"
         estimates.append(estimate("log width ratio with LeNet++, softmax - center", narrower))
         if {big, outcome} == {"reproduced", "not reproduced"}:
-            outcome = "undecided"
+            outcome = "inconclusive"
             reason += ", so that the two networks disagree"
     return Verdict(outcome, reason + ".", tuple(estimates), parts)
 
@@ -224,9 +226,9 @@ CLAIM = Claim(
     number=1,
     name="center-spread",
     title="Softmax leaves classes wide, center loss narrows them",
-    statement="Features trained by softmax alone can be told apart but each class stays wide; a "
-    "pull towards the class's center makes classes compact while they stay apart, over a wide "
-    "range of its weight lambda and of the centers' step alpha.",
+    statement="Features trained by softmax alone are separable but each class stays wide; a pull "
+    "towards the class's center makes classes compact while they stay apart, over a wide range of "
+    "its weight lambda and of the centers' step alpha.",
     source="Wen, Zhang, Li, Qiao 2016 (center loss), sections 3.1 and 3.2, figures 2, 3 and 5",
     criterion="2-D features, all identities trained, images not trained on. Width is the distance "
     "of embeddings to their class's mean over the distance between class means (a network that "
@@ -237,10 +239,9 @@ CLAIM = Claim(
     "accuracy differs by less than 2 points either way (95% interval inside; about twice what one "
     "seed differs from the next by chance on a few hundred images). Not reproduced: for every one "
     "of them the interval lies below a quarter, or more than 2 points of accuracy are lost (95% "
-    "interval below -0.02). "
-    "Otherwise undecided, so too where accuracy rises by more, and where LeNet++ (full form, at "
-    "lambda = 0.003) says the opposite. lambda = 1, the sweep of alpha and the "
-    "open-set runs (64 dimensions) are drawn, not judged.",
+    "interval below -0.02). Otherwise inconclusive, so too where accuracy rises by more, and "
+    "where LeNet++ (full form, at lambda = 0.003) says the opposite. lambda = 1, the sweep of "
+    "alpha and the open-set runs (64 dimensions) are drawn, not judged.",
     jobs=jobs,
     judge=judge,
     plots=plots,

@@ -64,7 +64,7 @@ def _on(dataset: str, arms: Arms) -> Finding:
     for (gain, _), p_value in zip(found, adjusted, strict=True):
         outcome = judging.larger(gain, BETTER)
         unsure = outcome == "reproduced" and p_value > LEVEL
-        outcomes.append("undecided" if unsure else outcome)
+        outcomes.append("inconclusive" if unsure else outcome)
     words = [f"{told(gain)} over {name}" for name, (gain, _) in zip(MIXED, found, strict=True)]
     estimates = [
         estimate(f"MAP@R on {dataset}, a-softmax - {name}", gain)
@@ -108,7 +108,7 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
         if any(arm_of(name, dataset) in arms for name in ARMS)
     ]
     if not parts:
-        return Verdict("undecided", "Undecided: no arm of it was trained.")
+        return Verdict("inconclusive", "Inconclusive: no arm of it was trained.")
     return judging.joined(parts)
 
 
@@ -154,8 +154,8 @@ CLAIM = Claim(
     "dataset, on identities never trained on, A-Softmax's MAP@R is at least 0.01 above that of "
     "each mixture (a point is the least that would decide which loss to take), its paired 95% "
     "interval above zero, p by Holm over the three at most 5%. Not reproduced: on some dataset an "
-    "interval over some mixture lies below 0.01. Otherwise undecided. Verification "
-    "accuracy and plain softmax stand beside it.",
+    "interval over some mixture lies below 0.01. Otherwise inconclusive. Verification accuracy "
+    "and plain softmax stand beside it.",
     jobs=jobs,
     judge=judge,
     plots=plots,

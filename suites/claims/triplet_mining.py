@@ -107,8 +107,8 @@ def _collapse(arms: Arms) -> Finding:
         elif high < RATE or (semi_hard[0] and semi_hard[2].value >= hardest[2].value):
             outcomes.append("not reproduced")
         else:
-            outcomes.append("undecided")
-    outcome: Outcome = "undecided"
+            outcomes.append("inconclusive")
+    outcome: Outcome = "inconclusive"
     if "reproduced" in outcomes:
         outcome = "reproduced"
     elif set(outcomes) == {"not reproduced"}:
@@ -222,7 +222,7 @@ CLAIM = Claim(
     "(a) fails in both spaces, as Wilson's 95% interval puts batch-hard's rate below a third (what "
     "happens less often is no reason for another rule) or as semi-hard collapses "
     "too and no less often; or (b) a warmed network collapses, or that interval lies below -0.02. "
-    "Otherwise undecided. Offline mining with the latest weights against online at "
+    "Otherwise inconclusive. Offline mining with the latest weights against online at "
     "equal steps stands beside the verdict: the papers name no winner.",
     jobs=jobs,
     judge=judge,

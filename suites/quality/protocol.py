@@ -133,8 +133,8 @@ def _disjointness(facts: Mapping[str, Any], tested: Mapping[str, int]) -> str:
     if "test" not in tested:
         return text + "none is tested unseen"
     text += "no identity of test is in train"
-    if "identities are told apart" in facts:
-        text += f" ({facts['identities are told apart']})"
+    if "identities are distinguished" in facts:
+        text += f" ({facts['identities are distinguished']})"
     if "also checked" in facts:
         text += f"; {facts['also checked']}"
     return text

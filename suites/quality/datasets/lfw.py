@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from ..metrics import Pairs
-from .dataset import ALSO_CHECKED, TOLD_APART, Dataset, Missing
+from .dataset import ALSO_CHECKED, DISTINGUISHED, Dataset, Missing
 from .folder import BY_FOLDER, Address, Skips, directory, preprocessing, scan
 from .images import DataError, File
 
@@ -169,7 +169,7 @@ def _assembled(
             "preprocessing": preprocessing(images),
             "split": "tested on the given pairs; trained on "
             + ("the folder given" if "train" in where.options else "identities that no pair names"),
-            TOLD_APART: BY_FOLDER,
+            DISTINGUISHED: BY_FOLDER,
             ALSO_CHECKED: "no file of train is, byte for byte, one of test",
             "manifest covers": "names and sizes of the files, not their content",
         },
