@@ -34,7 +34,7 @@ def build(
     path, out = _file(run_dir), out or run_dir
     records = reading.load(path)
     styles = Styles(records.contenders())
-    context = Context(records, styles, record_files.resumption(_told(run_dir) / path.name))
+    context = Context(records, styles, record_files.resumption(_shown(run_dir) / path.name))
     beside = {"results.csv": tables.results_csv(records)}
     made = output.drawn(document(context), styles, beside)
     return output.put(out, kind_of(out), made, option, also)
@@ -75,7 +75,7 @@ def _summary(records: Records) -> Iterator[tuple[str, str, str, str]]:
             yield name, one.title, words, units.bounds(one.margin)
 
 
-def _told(run_dir: Path) -> Path:
+def _shown(run_dir: Path) -> Path:
     """The folder from the root of the clone, so that the page does not depend on how it was typed;
     one that lies elsewhere as it was. What lies in reports/published of any clone is named from
     that one's root: verified from another clone, its page is the same."""

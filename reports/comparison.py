@@ -30,10 +30,10 @@ class Answer:
     """The outcome of a case in one pass.
 
     ``state``: ``winner`` (one contender ahead of each other one, every interval apart from 1),
-    ``unclear`` (``leaders`` are those that can't be told apart; ``scarce`` those that share too few
-    rounds with the first for an interval, however far behind), ``alone`` (only one was timed) or
-    ``nothing``. ``margin`` is the first's speed over eager, or eager's over the next where eager
-    is first. ``against`` names whom the margin is measured against.
+    ``unclear`` (``leaders`` are those that do not differ significantly; ``scarce`` those that share
+    too few rounds with the first for an interval, however far behind), ``alone`` (only one was
+    timed) or ``nothing``. ``margin`` is the first's speed over eager, or eager's over the next
+    where eager is first. ``against`` names whom the margin is measured against.
     """
 
     state: str

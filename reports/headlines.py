@@ -82,13 +82,13 @@ def speed(runs: Sequence[Run]) -> Headline:
     whole = run.case(ALL)
     if whole is None:
         raise RecordError(f"headlines: expected {ALL} in {run.name}; it is not there")
-    told = []
+    ratios = []
     for measured in (hard, whole):
         times = ratio(measured, main_pass(measured), PEER, "eager")
         if times is None:
             raise RecordError(f"headlines: {measured.case.id}: eager or {PEER} was not timed")
-        told.append((units.digits3(times.estimate), units.bounds(times)))
-    (few, few_within), (many, many_within) = told
+        ratios.append((units.digits3(times.estimate), units.bounds(times)))
+    (few, few_within), (many, many_within) = ratios
     case = hard.case
     text = (
         f"as fast as {PEER}: our eager triplet loss, batch-hard {few_within} and batch-all "

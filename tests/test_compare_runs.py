@@ -74,7 +74,7 @@ def test_times_of_another_machine_are_refused_and_exact_figures_are_not(base: Pa
     assert "a ratio reflects the machines as well as the code" in page.seen
 
 
-def test_a_machine_that_drifted_is_told_and_no_regression(base: Path, tmp_path: Path):
+def test_a_machine_that_drifted_is_reported_and_no_regression(base: Path, tmp_path: Path):
     """Everything 30% slower, and many times void: the table still shows what moved most."""
     drifted = [timed_by(one, 1.3) if is_timed(one) else one for one in lines(1)]
     void = [

@@ -1,4 +1,4 @@
-"""``marginbench compare`` where a side lacks figures: inconclusive, vanished, unknown; never fine."""
+"""``marginbench compare`` where a side lacks figures: inconclusive, vanished, unknown, not fine."""
 
 from __future__ import annotations
 

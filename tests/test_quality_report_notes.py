@@ -33,7 +33,7 @@ def lines(maker: Maker, first: float, last: float, *waits: float) -> list:
     return maker.lines(made)
 
 
-def test_a_schedule_is_told_with_what_it_left_of_the_margin(tmp_path: Path):
+def test_a_schedule_is_reported_with_what_it_left_of_the_margin(tmp_path: Path):
     page = report(tmp_path, lines(Maker(seeds=(0, 1)), 1000.0, 19.0))
     assert ("annealing from 1,000 at the first step to 19.0 at the last, so that even then psi, "
             "which holds the margin, has 5% of the target's weight." in page.seen)  # fmt: skip
@@ -41,7 +41,7 @@ def test_a_schedule_is_told_with_what_it_left_of_the_margin(tmp_path: Path):
     assert "changes on the way" not in page.seen
 
 
-def test_a_loss_that_is_not_there_any_more_still_has_its_schedule_told(tmp_path: Path):
+def test_a_loss_that_is_not_there_any_more_still_has_its_schedule_reported(tmp_path: Path):
     made = [
         one.model_copy(update={"settings": {**one.settings, "terms": [
             {**term, "loss": "gone"} for term in one.settings["terms"]

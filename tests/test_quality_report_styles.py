@@ -50,7 +50,7 @@ def test_no_loss_is_first_where_training_gained_nothing(tmp_path: Path, untraine
     assert f"{gained.mean:+.3f} ± {gained.high - gained.mean:.3f}" in page.seen
 
 
-def test_a_gain_that_is_not_sure_is_told(tmp_path: Path):
+def test_a_gain_that_is_not_sure_is_reported(tmp_path: Path):
     maker = Maker(seeds=(0, 1))
     lines = []
     for seed in maker.seeds:

@@ -209,7 +209,7 @@ def run(*arguments: object):
     return CliRunner().invoke(cli, [str(a) for a in arguments])
 
 
-def test_an_empty_store_is_told_and_nothing_is_written(tmp_path: Path):
+def test_an_empty_store_is_reported_and_nothing_is_written(tmp_path: Path):
     done = run("publish", "--records", tmp_path)
     assert done.exit_code == 3 and "marginbench run --rigorous" in done.output
     assert list(tmp_path.iterdir()) == []
@@ -286,7 +286,7 @@ def test_a_machine_file_that_is_none_is_refused(tmp_path: Path, text: str, told:
         sources.machine_file(tmp_path)
 
 
-def test_a_missing_machine_file_is_told(tmp_path: Path):
+def test_a_missing_machine_file_is_reported(tmp_path: Path):
     assert sources.machine_file(tmp_path).missing
 
 

@@ -1,5 +1,8 @@
-"""A plain PyTorch loop: trains a small network on handwritten digits with a triplet loss, then finds the
-nearest neighbours of digits that it has not seen. Needs scikit-learn for the pictures. python digits.py"""
+"""A plain PyTorch loop: trains a small network on handwritten digits with a triplet loss, then
+finds the nearest neighbours of digits that it has not seen. Needs scikit-learn for the pictures.
+
+    python digits.py
+"""
 
 import torch
 from sklearn.datasets import load_digits

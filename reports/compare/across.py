@@ -77,7 +77,7 @@ def inside(side: Side, asked: Asked) -> Compared:
 def _part(before: Sequence[Run], base: Side, side: Side, asked: Asked) -> Part:
     after = [load(path) for path in side.paths]
     _refuse_unknown(asked.contenders, [*before, *after])
-    # Contenders that were not asked for are not judged, but tell what the machine did.
+    # Contenders that were not asked for are not judged, but show what the machine did.
     times = [run.timed for run in before], [run.timed for run in after]
     keep = set(asked.contenders)
     before, after = ([_only(run, keep) for run in runs] for runs in (before, after))
@@ -107,7 +107,7 @@ def _part(before: Sequence[Run], base: Side, side: Side, asked: Asked) -> Part:
     judged = compare(*times, asked.rule, only)
     keys = {name: key for run in (*before, *after) for name, key in run.keys.items()}
     timed = [(keys[v.name], _with_reason(v, before, after)) for v in judged.verdicts]
-    moved = shift.told(judged.shift, base.label, side.label)
+    moved = shift.sentence(judged.shift, base.label, side.label)
     how = _how(len(before), len(after), judged)
     return replace(part, timed=timed, how=how, shift=moved, log_shift=judged.shift.log_ratio)
 
@@ -121,7 +121,7 @@ def _refuse_unknown(asked: Sequence[str], runs: Sequence[Run]) -> None:
 
 def _how(base: int, candidate: int, judged: Found) -> str:
     differ = "differ here" if judged.process_sd == judged.shift.spread else "are assumed to differ"
-    told = (
+    how = (
         f"{base} against {candidate} processes. Apart from the shift that all times share, two "
         f"processes of identical code {differ} by {judged.process_sd:.1%} (standard deviation of "
         "the log ratio), and more rounds do not average that out. The intervals include it. They "
@@ -129,9 +129,9 @@ def _how(base: int, candidate: int, judged: Found) -> str:
         f"jointly at {LEVEL:.0%}."
     )
     if base + candidate == 2:
-        told += (" Several runs a side, taken in turn, separate out the machine's part and narrow "
+        how += (" Several runs a side, taken in turn, separate out the machine's part and narrow "
                  "the intervals.")  # fmt: skip
-    return told
+    return how
 
 
 def _only(run: Run, keep: set[str]) -> Run:

@@ -38,8 +38,8 @@ def _verdict(
     figures = [case.figure(contender, metric) for contender in (base, candidate)]
     for contender, figure in zip((base, candidate), figures, strict=True):
         if figure is None:
-            told = case.of_metric(metric, contender=contender)
-            reason = told[0].reason if told else "it has no such case"
+            results = case.of_metric(metric, contender=contender)
+            reason = results[0].reason if results else "it has no such case"
             missing: State = "NEW" if contender == base else "VANISHED"
             return Verdict(name, missing, f"{contender} was not timed: {reason}")
     assert figures[0] is not None and figures[1] is not None
@@ -59,9 +59,9 @@ def _verdict(
     return _of(name, "INCONCLUSIVE", "the interval contains 1", found)
 
 
-def _of(name: str, told: State, reason: str, found: statistics.Interval) -> Verdict:
+def _of(name: str, state: State, reason: str, found: statistics.Interval) -> Verdict:
     assert found.low is not None and found.high is not None
-    return Verdict(name, told, reason, found.estimate, found.low, found.high)
+    return Verdict(name, state, reason, found.estimate, found.low, found.high)
 
 
 def exact(run: Run, base: str, candidate: str) -> list[Difference]:

@@ -63,8 +63,8 @@ def _figure(key: Key, base: Sequence[Run], candidate: Sequence[Run]) -> Differen
         return Difference(key, "NEW", None, sides[1][0].value, "not in the base")
     if not sides[1]:
         reasons = [run.not_run.get(key.name) for run in candidate]
-        told = next((reason for reason in reasons if reason), "not in the candidate")
-        return Difference(key, "VANISHED", sides[0][0].value, None, told)
+        why = next((reason for reason in reasons if reason), "not in the candidate")
+        return Difference(key, "VANISHED", sides[0][0].value, None, why)
     before, after = sides[0][0], sides[1][0]
     if len({one.version for side in sides for one in side}) > 1:
         return Difference(key, "INVALID", before.value, after.value,
@@ -87,7 +87,7 @@ def state(key: Key, before: float | None, after: float | None) -> State:
     if before == after:
         return "SAME"
     metric = METRICS[key.metric]
-    # An error has its own bound (at most twice eager's), which its status tells: within it, it is
+    # An error has its own bound (at most twice eager's), which its status reports: within it, it is
     # neither better nor worse.
     if before is None or after is None or metric.kind == "error" or metric.better == "neither":
         return "CHANGED"

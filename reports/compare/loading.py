@@ -91,8 +91,8 @@ def _pytest_benchmark(path: Path) -> Measured:
         raise NotComparable(f"{path}: expected an object machine_info and a list benchmarks")
     if not entries:
         raise NotComparable(f"{path}: expected benchmarks; it has none: an empty selection?")
-    told = machine.get("cpu")
-    cpu = told if isinstance(told, dict) else {}
+    recorded = machine.get("cpu")
+    cpu = recorded if isinstance(recorded, dict) else {}
     identity = {name: machine.get(name) for name in _IDENTITY}
     identity |= {f"cpu {name}": cpu.get(name) for name in _CPU}
     identity["pytest-benchmark"] = content.get("version")

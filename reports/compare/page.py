@@ -73,7 +73,7 @@ def changed_most(timed: Sequence[tuple[Key, Verdict]]) -> list[tuple[Key, Verdic
     return sorted(timed, key=place)
 
 
-def told(part: Part) -> str:
+def counted(part: Part) -> str:
     """How many of each state, in a sentence."""
     pieces = []
     for name, states in (
@@ -83,8 +83,8 @@ def told(part: Part) -> str:
         ("trained metrics", Counter(q.state for q in part.qualities)),
     ):
         if states:
-            counted = ", ".join(f"{n} {state.lower()}" for state, n in sorted(states.items()))
-            pieces.append(f"{name}: {counted}")
+            listed = ", ".join(f"{n} {state.lower()}" for state, n in sorted(states.items()))
+            pieces.append(f"{name}: {listed}")
     if part.barred:
         pieces.insert(0, "times: not compared")
     return "; ".join(pieces) or "nothing in common"
@@ -114,7 +114,7 @@ def draw(made: Comparison, styles: Styles) -> Document:
         for section in _sections(part, number if several else 0, styles)
     ]
     sections.append(_provenance(made))
-    lead = " ".join(f"{part.label} against {made.base}: {told(part)}." for part in made.parts)
+    lead = " ".join(f"{part.label} against {made.base}: {counted(part)}." for part in made.parts)
     notices = [Text(notice, "warning") for part in made.parts for notice in part.notices]
     facts = [Fact("Base", made.base, units.plural(len(made.base_runs), "process"))] + [
         Fact("Candidate", part.label, units.plural(len(part.runs), "process"))

@@ -52,9 +52,9 @@ def forest(
         handles = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
         made = drawn.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=6)
         picking.legend(made, list(dict.fromkeys(key.contender for key, _ in shown)))
-        told = [f"{label(key)}, {key.contender}: {verdict.ratio:.3g} ({verdict.low:.3g} to "
+        said = [f"{label(key)}, {key.contender}: {verdict.ratio:.3g} ({verdict.low:.3g} to "
                 f"{verdict.high:.3g})" for key, verdict in shown]  # fmt: skip
-        alt = f"Ratios of times with their intervals, by what changed most. {'; '.join(told)}."
+        alt = f"Ratios of times with their intervals, by what changed most. {'; '.join(said)}."
         svg = style.to_svg(drawn, name, title, alt)
     caption = (
         "Right of the line is slower than the base. Hollow: the interval contains 1, or the "

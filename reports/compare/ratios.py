@@ -81,7 +81,7 @@ def compare(
     only: Collection[str] | None = None,
 ) -> Found:
     """A verdict for every benchmark of any file, in the order of the files. ``only``: judges these
-    alone; the others still tell what the machine did."""
+    alone; the others still show what the machine did."""
     names = list(dict.fromkeys(name for one in (*base, *candidate) for name in one.timings))
     found = {name: _unusable(name, base, candidate) for name in names}
     usable = [name for name in names if found[name] is None]
@@ -102,7 +102,7 @@ def compare(
 
 def differences(files: Sequence[Measured]) -> list[str]:
     """What of the machines' identity is not the same in all files, in words; so too where no file
-    tells which machine it was."""
+    says which machine it was."""
     first = files[0]
     names = dict.fromkeys(name for one in files for name in one.identity)
     found = [
@@ -150,8 +150,8 @@ def _unusable(name: str, base: Sequence[Measured], candidate: Sequence[Measured]
         return Verdict(name, state, f"{one.path}: {timing.problem}")
     options = {timing.options for timing in _of(name, [*base, *candidate])}
     if len(options) > 1:
-        told = " and ".join(sorted(str(dict(option)) for option in options))
-        return Verdict(name, "INVALID", f"measured in different ways: {told}")
+        said = " and ".join(sorted(str(dict(option)) for option in options))
+        return Verdict(name, "INVALID", f"measured in different ways: {said}")
     return None
 
 

@@ -21,7 +21,7 @@ from .loading import Measured, NotComparable, Timing, too_few
 # How a time was taken; rounds and warm-up may differ.
 _WAYS = ("clock", "cache", "order", "synchronised")
 _QUANTILE = 1.959964
-# Taken once a process, a compilation included: no interval, so nothing to tell two runs apart by.
+# Taken once a process, a compilation included: no interval, so nothing to test two runs by.
 ONCE = ("first_call_s",)
 
 

@@ -2,7 +2,7 @@
 
 A machine that is loaded, throttled or replaced by a faster one between two runs moves most times
 alike, those of unchanged code too; so does a change to everything. With one run a side nothing
-tells the two apart. Runs of one side can: they have the machine's moves and no change.
+separates the two. Runs of one side can: they have the machine's moves and no change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Shift:
     """``log_ratio``: the median over ``count`` benchmarks. ``most``: the largest log ratio that
     the machine alone explains with 95%; infinite with one run a side. ``spread``: the standard
     deviation of the log ratio of two processes beyond what they moved by together, from
-    ``freedom`` degrees of freedom; 0.0 where nothing tells it. ``beside``: for each benchmark the
+    ``freedom`` degrees of freedom; 0.0 where nothing shows it. ``beside``: for each benchmark the
     median log ratio of the other contenders of its case, which shared its minutes."""
 
     log_ratio: float = 0.0
@@ -72,13 +72,13 @@ def find(names: Sequence[str], base: Sequence[Measured], candidate: Sequence[Mea
 
 
 def quantile(tail: float, freedom: float) -> float:
-    """Student's, so that a spread that few figures tell counts for what it is worth."""
+    """Student's, so that a spread known from few figures counts for what it is worth."""
     from scipy.stats import t
 
     return float(t.isf(tail, freedom))
 
 
-def told(found: Shift, base: str, candidate: str) -> str:
+def sentence(found: Shift, base: str, candidate: str) -> str:
     """The shift in a sentence, and what it means for the verdicts."""
     if not found.count:
         return ""

@@ -62,7 +62,7 @@ class History:
 
     @property
     def order(self) -> str:
-        """What is to be said of the commits' order; empty where git tells it."""
+        """What is to be said of the commits' order; empty where git knows it."""
         return _guessed(self.strangers)
 
 
@@ -112,9 +112,9 @@ def _sections(
     rows: Sequence[Row],
 ) -> Iterator[Section]:
     if rows:
-        told = [(*(Cell(c, code=i in (3, 4)) for i, c in enumerate(row.cells)),) for row in rows]
+        cells = [(*(Cell(c, code=i in (3, 4)) for i, c in enumerate(row.cells)),) for row in rows]
         numeric = ("from", "to", "ratio")
-        table = document.table(COLUMNS, told, "Changes, largest first", numeric=numeric)
+        table = document.table(COLUMNS, cells, "Changes, largest first", numeric=numeric)
         yield Section("changes", "Changes", [Text(_ABOUT), table])
     names: set[str] = set()
     for metric, of_metric in groupby(sorted(series, key=_place), lambda one: one.key.metric):

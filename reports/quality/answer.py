@@ -147,7 +147,7 @@ def lead(quality: Quality, judged: list[Judged]) -> str:
         one = best(quality, division, dataset)
         if one is None:
             continue
-        parts.append(f"{dataset} ({division}): {_told(one)}.")
+        parts.append(f"{dataset} ({division}): {_sentence(one)}.")
     tried = [one for one in judged if one.trainings]
     if not parts and not tried:
         return "No loss has completed its training yet."
@@ -169,16 +169,16 @@ def _of_claims(tried: list[Judged]) -> str:
     return "; ".join([f"{said} as a whole", *of_parts, f"tried on {on}."])
 
 
-def _told(one: Best) -> str:
+def _sentence(one: Best) -> str:
     """A loss is first only where training gained something: on new identities it may not."""
     metric, label, gained = one.metric, one.leader.label, one.gained
     name = numbers.title(metric, arrow=False)
-    told = numbers.estimate(metric, one.mean)
+    mean = numbers.estimate(metric, one.mean)
     before = numbers.estimate(metric, one.untrained)
     if gained is not None and gained.mean <= 0:
         return (f"no loss has a higher {name} than the untrained network, {before}; the highest "
-                f"after training is {label}'s, {told}")  # fmt: skip
-    text = f"{label} has the highest {name}, {told}"
+                f"after training is {label}'s, {mean}")  # fmt: skip
+    text = f"{label} has the highest {name}, {mean}"
     if not one.rivals:
         text += ", with nothing to compare it with"
     elif not one.others:

@@ -38,8 +38,8 @@ def drawn(quality: Quality) -> dict[str, str]:
     """The text of every file of the page, by its path."""
     judged = judging.judge(quality)
     styles = LossStyles(quality.labels())
-    told = json.dumps(summary(quality, judged), indent=1, allow_nan=False) + "\n"
-    return output.drawn(document(quality, judged, styles), styles, {SUMMARY: told})
+    figures = json.dumps(summary(quality, judged), indent=1, allow_nan=False) + "\n"
+    return output.drawn(document(quality, judged, styles), styles, {SUMMARY: figures})
 
 
 if __name__ == "__main__":

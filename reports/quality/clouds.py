@@ -1,4 +1,4 @@
-"""Many points in few bytes: each is a stroke or two of one path, told apart by colour and shape."""
+"""Many points in few bytes: each is a stroke or two of one path, in its own colour and shape."""
 
 from __future__ import annotations
 

@@ -77,8 +77,8 @@ def _table(quality: Quality, found: list[Group]) -> list[Block]:
         text += " A single seed gives no interval."
     made = table(columns, rows, caption, numeric=("seeds", *titles))
     every = numbers.columns(found)
-    told = [Text(one, "note") for one in notes.schedules(found)]
-    return [Text(text, "note"), made, *told, *_more(found, before), _seeds(quality, found, every),
+    moved = [Text(one, "note") for one in notes.schedules(found)]
+    return [Text(text, "note"), made, *moved, *_more(found, before), _seeds(quality, found, every),
             *_others(found, every)]  # fmt: skip
 
 
@@ -150,8 +150,8 @@ def _seeds(quality: Quality, found: list[Group], metrics: Sequence[str]) -> Deta
     rows = []
     for group in found:
         for one in group.trainings:
-            told = one.status == "ok"
-            values = (numbers.figure(m, one.metrics.get(m)) if told else units.NOTHING
+            ran = one.status == "ok"
+            values = (numbers.figure(m, one.metrics.get(m)) if ran else units.NOTHING
                       for m in metrics)  # fmt: skip
             seed = Cell(str(one.seed), link=quality.anchor(one))
             label = Cell(group.label, mark=group.label)

@@ -19,7 +19,7 @@ _SELDOM = 0.05
 def schedules(found: Sequence[Group]) -> list[str]:
     """Of each arm whose options change while it is trained: from what to what, and what that
     amounts to. An arm is named after its margin, however little of it the schedule left."""
-    told = []
+    said = []
     for group in found:
         run = group.first
         for term in _terms(run.settings) if run else ():
@@ -32,11 +32,11 @@ def schedules(found: Sequence[Group]) -> list[str]:
             ]
             if moved:
                 came_to = _came_to(str(term.get("loss")), last)
-                told.append(
+                said.append(
                     f"{group.label} changes during training: {', '.join(moved)}"
                     + (f", so that even then {came_to}." if came_to else ".")
                 )
-    return told
+    return said
 
 
 def _terms(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -65,11 +65,11 @@ def waiting(found: Sequence[Group]) -> str:
     if not shares:
         return ""
     mean, worst = fmean(shares), max(shares)
-    told = f"Steps waited for images {_percent(mean)} of the time ({_percent(worst)} in the worst "
-    told += "epoch that was recorded)"
+    said = f"Steps waited for images {_percent(mean)} of the time ({_percent(worst)} in the worst "
+    said += "epoch that was recorded)"
     if mean < _SELDOM:
-        return f"{told}: the training, not the loader, takes the time."
-    return f"{told}, so images/s includes the loader."
+        return f"{said}: the training, not the loader, takes the time."
+    return f"{said}, so images/s includes the loader."
 
 
 def _percent(share: float) -> str:

@@ -73,9 +73,9 @@ def embeddings(name: str, found: Sequence[Group], prefix: str, styles: Styles) -
             for place, at in clouds.by_identity(kinds):
                 clouds.cloud(axis, x[at], y[at], place)
         body = [_cloud_row(group, values) for group, values in panels]
-        told = [f"{row[0].text}: {row[2]} images of {row[3]} identities, {row[4]} of the spread "
+        said = [f"{row[0].text}: {row[2]} images of {row[3]} identities, {row[4]} of the spread "
                 "lies between identities" for row in body]  # fmt: skip
-        alt = f"Scatter plots, one a loss. {'; '.join(told)}."
+        alt = f"Scatter plots, one a loss. {'; '.join(said)}."
         svg = clouds.to_svg(drawn, name, title, alt)
     most = clouds.chosen(10**6, len(panels)).size
     caption = (
@@ -128,8 +128,8 @@ def roc(name: str, found: Sequence[Group], prefix: str, styles: Styles) -> Drawn
         made = drawn.legend(loc="outside right upper")
         picking.legend(made, [group.label for group, _ in panels])
         title = "ROC curves"
-        told = [f"{g.label}: {m[20].mean:.2f} at 1%, {m[10].mean:.2f} at 0.1%" for g, m in panels]
-        alt = f"ROC curves, true accepts at false accepts, means over seeds. {'; '.join(told)}."
+        said = [f"{g.label}: {m[20].mean:.2f} at 1%, {m[10].mean:.2f} at 0.1%" for g, m in panels]
+        alt = f"ROC curves, true accepts at false accepts, means over seeds. {'; '.join(said)}."
         svg = clouds.to_svg(drawn, name, title, alt)
     body = [(Cell(g.label, mark=g.label), str(m[0].count),
              *(numbers.estimate("roc_tar", m[at]) for at in (0, 10, 20, 30)))

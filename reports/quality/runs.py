@@ -17,7 +17,7 @@ from .divisions import outcome
 from .reading import Quality
 
 FEW = 12
-# Settings whose names begin so tell what the data are, the same for all trainings of a dataset.
+# Settings whose names begin so describe the data, the same for all trainings of a dataset.
 _FACTS = ("dataset", "manifest", "data", "images", "preprocess", "split")
 
 

@@ -87,14 +87,14 @@ def _tried(choices: Mapping[str, Mapping[str, str]]) -> list[str]:
     for row in choices.values():
         for key, value in row.items():
             values.setdefault(key, []).append(value)
-    told = []
+    said = []
     for key, found in values.items():
         try:
             ends = sorted(dict.fromkeys(found), key=lambda text: float(text.replace(",", "")))
-            told.append(f"{key} {ends[0]} to {ends[-1]}")
+            said.append(f"{key} {ends[0]} to {ends[-1]}")
         except ValueError:
-            told.append(f"{key} {', '.join(dict.fromkeys(found))}")
-    return told
+            said.append(f"{key} {', '.join(dict.fromkeys(found))}")
+    return said
 
 
 def _tuned(trial: Training) -> Mapping[str, Any]:
@@ -128,10 +128,10 @@ def _trials(quality: Quality, loss: str, trials: Sequence[Training]) -> Details:
     for number, one in enumerate(trials):
         value = score(one)
         text = "; ".join(f"{k} {v}" for k, v in choices[one.name].items())
-        told = (
+        said = (
             numbers.figure(numbers.MAIN, value) if value is not None else one.reason or "no score"
         )
-        rows.append((Cell(str(number), link=quality.anchor(one)), told, text))
+        rows.append((Cell(str(number), link=quality.anchor(one)), said, text))
     columns = ("trial", "MAP@R on validation", "with")
     made = table(columns, rows, numeric=columns[:2])
     return Details(f"Trials of {loss} ({len(rows)})", [made])

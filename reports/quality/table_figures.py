@@ -38,9 +38,9 @@ def dots(name: str, found: Sequence[Group], metrics: Sequence[str], styles: Styl
                 if middle is None:
                     continue
                 _dot(axis, row, list(values.values()), middle, group.label, styles)
-                told = numbers.estimate(metric, middle)
-                parts.append(f"{group.label} {numbers.title(metric, False)} {told}")
-                body.append((Cell(group.label, mark=group.label), numbers.title(metric), told,
+                said = numbers.estimate(metric, middle)
+                parts.append(f"{group.label} {numbers.title(metric, False)} {said}")
+                body.append((Cell(group.label, mark=group.label), numbers.title(metric), said,
                              _listed(metric, values)))  # fmt: skip
             axis.set_xlabel(short(numbers.title(metric), 40))
             ticks(axis.xaxis, 5)

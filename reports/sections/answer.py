@@ -41,9 +41,9 @@ def section(context: Context) -> Section:
 
 
 def _how_to_read(cases: list[Measured]) -> str:
-    told = [answer(measured) for measured in cases]
-    rivals = sum(one.state in ("winner", "unclear") for one in told)
-    short = sum(one.is_short_of_rounds for one in told)
+    answers = [answer(measured) for measured in cases]
+    rivals = sum(one.state in ("winner", "unclear") for one in answers)
+    short = sum(one.is_short_of_rounds for one in answers)
     most = max(1, round(rivals / 20))
     chance = (
         (f"; that is at most about {most} of the {rivals} cases here with a rival")

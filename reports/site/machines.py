@@ -52,7 +52,7 @@ def contenders(path: Path) -> set[str]:
             for line in file:
                 found.update(_CONTENDER.findall(line))
     except (lzma.LZMAError, EOFError):
-        pass  # told when it is read in earnest
+        pass  # reported when it is read in earnest
     return {str(json.loads(text)) for text in found}
 
 

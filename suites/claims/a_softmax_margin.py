@@ -11,7 +11,7 @@ from suites.quality.jobs import Job, Option, Term
 
 from . import conditions, judging
 from .claim import Claim, Line, Panel, Plot, Trained, Verdict
-from .judging import Arms, Finding, Unusable, estimate, told
+from .judging import Arms, Finding, Unusable, estimate, with_interval
 from .margins import TO_ZERO, promised
 
 MS = (1, 2, 3, 4)
@@ -74,8 +74,8 @@ def _growth(arms: Arms) -> Finding:
     measured = ", ".join(f"{mean:.2f}" for mean in means)
     return Finding(
         judging.larger(slope, SLOPE),
-        f"the measured margin grows by {told(slope, 2)} where (m - 1)/(m + 1) grows by 1; it is "
-        f"{measured} of the angle for m = 1 to 4, and below 0 where classes overlap",
+        f"the measured margin grows by {with_interval(slope, 2)} where (m - 1)/(m + 1) grows by "
+        f"1; it is {measured} of the angle for m = 1 to 4, and below 0 where classes overlap",
         (estimate("slope of the margin, annealed", slope),),
     )
 
@@ -92,7 +92,7 @@ def _follows(arms: Arms) -> Finding:
     gain, _ = arms.difference(asked[0], asked[1], "map_at_r")
     return Finding(
         judging.larger(gain, BETTER),
-        f"MAP@R of {of} new identities changes by {told(gain)} from m = 1 to m = 4",
+        f"MAP@R of {of} new identities changes by {with_interval(gain)} from m = 1 to m = 4",
         (estimate(f"MAP@R of {of} new identities, m = 4 - m = 1", gain),),
     )
 
@@ -112,7 +112,8 @@ def _norm_free(arms: Arms) -> Finding:
     )
     return Finding(
         judging.not_worse(gap, COST),
-        f"accuracy of m = 4 by direction alone minus that of softmax as it is: {told(gap)}",
+        "accuracy of m = 4 by direction alone minus that of softmax as it is: "
+        f"{with_interval(gap)}",
         (estimate("accuracy, m = 4 by direction alone - softmax as it is", gap),),
     )
 

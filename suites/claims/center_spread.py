@@ -10,7 +10,7 @@ from suites.quality.jobs import Job, Term
 
 from . import conditions, judging
 from .claim import Claim, Outcome, Panel, Part, Plot, Trained, Verdict
-from .judging import Arms, Unusable, estimate, told
+from .judging import Arms, Unusable, estimate, with_interval
 from .pictures import embeddings
 
 # The paper's sweeps go over lambda from 0 to 0.1 and alpha from 0.01 to 1; lambda = 1 is beyond.
@@ -96,7 +96,7 @@ def _percent(log_ratio: float) -> str:
     return f"{100 * (1 - math.exp(-log_ratio)) + 0.0:.0f}%".replace("-0%", "0%")
 
 
-def _told(outcomes: Sequence[Outcome], narrower: Sequence[Interval]) -> str:
+def _reason(outcomes: Sequence[Outcome], narrower: Sequence[Interval]) -> str:
     """What each lambda narrows the classes by, and what each came to."""
     by_lambda = [
         f"{_percent(found.mean)} at lambda = {weight:g}"
@@ -131,7 +131,7 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
         outcome = "reproduced"
     elif set(outcomes) == {"not reproduced"}:
         outcome = "not reproduced"
-    reason = _told(outcomes, [narrower for narrower, _, _ in found])
+    reason = _reason(outcomes, [narrower for narrower, _, _ in found])
     estimates = [
         estimate(f"log width ratio, softmax - {name}", narrower)
         for name, (narrower, _, _) in zip(names, found, strict=True)
@@ -148,7 +148,7 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
         beside = (
             f"with LeNet++ (one epoch, {reached.count} seeds, softmax's accuracy "
             f"{reached.mean:.2f}) classes are {_percent(narrower.mean)} narrower at lambda = "
-            f"0.003 and accuracy changes by {told(accuracy)}: {big}"
+            f"0.003 and accuracy changes by {with_interval(accuracy)}: {big}"
         )
         parts = (
             Part("MLP", "classes get narrower in the MLP", outcome, f"{reason}."),

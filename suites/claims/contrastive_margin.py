@@ -9,7 +9,7 @@ from suites.quality.jobs import Job, Term
 
 from . import conditions, judging
 from .claim import Claim, Line, Outcome, Panel, Plot, Trained, Verdict
-from .judging import Arms, estimate, told
+from .judging import Arms, estimate, with_interval
 from .pictures import distances
 
 MARGINS = (0.5, 1.0, 2.0, 4.0)
@@ -48,7 +48,7 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
             outcomes.append("reproduced")
         else:
             outcomes.append("not reproduced" if high < REACHED else "inconclusive")
-        reasons.append(f"{told(found)} at m = {margin:g}")
+        reasons.append(f"{with_interval(found)} at m = {margin:g}")
         estimates.append(
             estimate(f"5% quantile of negative distances / m at m = {margin:g}", found)
         )

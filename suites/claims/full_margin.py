@@ -9,7 +9,7 @@ from suites.quality.jobs import Job, Option, Term
 
 from . import conditions, judging
 from .claim import Claim, Line, Panel, Plot, Trained, Verdict
-from .judging import Arms, Unusable, estimate, told
+from .judging import Arms, Unusable, estimate, with_interval
 from .margins import RELEASED, TO_ZERO, promised, promised_annealed, reaches_floor, share_of_psi
 
 M = 4
@@ -74,7 +74,7 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
         f"The schedule falls to 5 at about iteration {reaches_floor(RELEASED):,.0f} of "
         f"{RELEASED.iterations:,}, where psi has a share of {share_of_psi(RELEASED.floor):.3f}; "
         f"fully applied, m = 4 changes the share of the angle between classes that is left free "
-        f"by {told(gain)} and open-set MAP@R by {told(worth)}{_unlearnt(arms)}."
+        f"by {with_interval(gain)} and open-set MAP@R by {with_interval(worth)}{_unlearnt(arms)}."
     )
     estimates = [
         estimate("angular margin ratio, floor 0 - floor 5", gain),

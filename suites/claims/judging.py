@@ -88,10 +88,10 @@ class Arms:
         return interval(found) if found else None
 
     def learnt(self, arm: str) -> bool:
-        """Whether every network of it tells at least half of its own training images: what one
-        that does not would be worth once trained can't be read off it."""
-        told = [one.metrics.get("train_accuracy") for one in self._arms.get(arm, [])]
-        return all(accuracy is None or accuracy >= LEARNT for accuracy in told)
+        """Whether every network of it classifies at least half of its own training images. One that
+        does not says nothing about what it would be worth once trained."""
+        found = [one.metrics.get("train_accuracy") for one in self._arms.get(arm, [])]
+        return all(accuracy is None or accuracy >= LEARNT for accuracy in found)
 
     def first(self, arm: str) -> Trained | None:
         """The arm's training of the lowest seed that went well, for pictures of one network."""
@@ -190,7 +190,7 @@ def estimate(label: str, found: Interval, unit: str = "1") -> Estimate:
     return Estimate(label, found.mean, found.low, found.high, found.count, unit)
 
 
-def told(found: Interval, digits: int = 3) -> str:
+def with_interval(found: Interval, digits: int = 3) -> str:
     """'0.123 (95% 0.1 to 0.14)' in a sentence."""
     if found.low is None or found.high is None:
         return f"{found.mean:.{digits}f}"

@@ -10,7 +10,7 @@ from suites.quality.jobs import Job, Term
 
 from . import conditions, judging
 from .claim import Claim, Line, Panel, Plot, Trained, Verdict
-from .judging import Arms, Unusable, estimate, told
+from .judging import Arms, Unusable, estimate, with_interval
 from .pictures import embeddings
 
 WITH, WITHOUT = "with ReLU", "without ReLU"
@@ -64,9 +64,9 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
     won, _ = judging.difference(after, before, "both arms")
     accuracy, _ = arms.difference(WITHOUT, WITH, "seen_classifier_accuracy")
     reason = (
-        f"Features fill {told(interval(list(before.values())), 2)} of the circle's directions with "
-        f"the ReLU and {told(interval(list(after.values())), 2)} without; accuracy changes by "
-        f"{told(accuracy)}.{_dead(arms)}"
+        f"Features fill {with_interval(interval(list(before.values())), 2)} of the circle's "
+        f"directions with the ReLU and {with_interval(interval(list(after.values())), 2)} "
+        f"without; accuracy changes by {with_interval(accuracy)}.{_dead(arms)}"
     )
     estimates = (
         estimate("share of the directions, without - with ReLU", won),

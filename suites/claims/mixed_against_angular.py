@@ -11,7 +11,7 @@ from suites.quality.jobs import Job, Settings, Term
 
 from . import conditions, judging
 from .claim import Claim, Outcome, Panel, Plot, Trained, Verdict
-from .judging import Arms, Finding, estimate, told
+from .judging import Arms, Finding, estimate, with_interval
 from .margins import share_of_psi
 
 ARMS: dict[str, tuple[Term, ...]] = {
@@ -65,7 +65,9 @@ def _on(dataset: str, arms: Arms) -> Finding:
         outcome = judging.larger(gain, BETTER)
         unsure = outcome == "reproduced" and p_value > LEVEL
         outcomes.append("inconclusive" if unsure else outcome)
-    words = [f"{told(gain)} over {name}" for name, (gain, _) in zip(MIXED, found, strict=True)]
+    words = [
+        f"{with_interval(gain)} over {name}" for name, (gain, _) in zip(MIXED, found, strict=True)
+    ]
     estimates = [
         estimate(f"MAP@R on {dataset}, a-softmax - {name}", gain)
         for name, (gain, _) in zip(MIXED, found, strict=True)

@@ -11,7 +11,7 @@ from suites.quality.jobs import Job, Settings, Term
 
 from . import conditions, judging
 from .claim import Claim, Estimate, Line, Outcome, Panel, Plot, Trained, Verdict
-from .judging import Arms, Finding, Unusable, estimate, told
+from .judging import Arms, Finding, Unusable, estimate, with_interval
 
 MARGIN = 0.2
 SPACES = {"free": 0, "sphere": 1}
@@ -20,7 +20,7 @@ RULES = ("batch-hard", "semi-hard")
 # A rate over 3 seeds says next to nothing (0 of 3 allows 56%): the arms whose rate is judged are
 # trained from three seeds for each that is given.
 SEEDS_EACH, SEED_STEP = 3, 1_000
-# Of the untrained network's mean distance between two images: a network that still tells them
+# Of the untrained network's mean distance between two images: a network that still separates them
 # apart keeps or enlarges it, a collapsed one brings it to about 0.
 COLLAPSED = 0.1
 RATE = 1 / 3
@@ -127,7 +127,7 @@ def _warmed(arms: Arms) -> Finding:
     return Finding(
         outcome,
         f"warmed up, {collapsed} of {count} collapse with the hardest, and R@1 minus semi-hard's "
-        f"is {told(recall)}",
+        f"is {with_interval(recall)}",
         (rate, estimate("R@1, warmed batch-hard - semi-hard", recall)),
     )
 
