@@ -65,7 +65,7 @@ def lead(records: Records) -> str:
     rest = Counter(one.state for _, one in answers)
     if rest["unclear"]:
         short = sum(one.is_short_of_rounds for _, one in answers)
-        why = f" ({short} of them for too few rounds)" if short else ""
+        why = f" ({short} of them with too few rounds)" if short else ""
         parts.append(f"no clear winner in {rest['unclear']}{why}")
     if rest["alone"]:
         parts.append(f"nothing to compare with in {rest['alone']}")

@@ -182,7 +182,7 @@ def test_a_claim_that_breaks_takes_only_itself(tmp_path: Path, monkeypatch: pyte
     page = report(tmp_path, Maker(seeds=(0, 1)).lines())
     assert "it could not be judged: KeyError" in page.seen
     assert "its figures could not be made: KeyError" in page.seen
-    assert "nothing of it was trained in this run" in page.seen
+    assert "no network of it was trained in this run" in page.seen
 
 
 def test_published_tables_are_marked(page: Page):

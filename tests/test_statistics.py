@@ -213,7 +213,7 @@ def test_few_rounds_name_no_winner_nor_call_anyone_level():
         "; too few rounds to rank eager"
     )
     records = records_of([Maker().start(), *timed(Maker(), CASE, few)])
-    assert "no clear winner in 1 (1 of them for too few rounds)" in overview.lead(records)
+    assert "no clear winner in 1 (1 of them with too few rounds)" in overview.lead(records)
     level = answer_of(times(eager=1, compiled=1.001) | {"triton": few["eager"][:3]})
     assert level.title == "no clear winner" and not level.is_short_of_rounds
     assert set(level.leaders) == {"eager", "compiled"} and level.scarce == ("triton",)

@@ -128,7 +128,7 @@ def _verdicts(one: Judged) -> list[tuple[Cell | str, ...]]:
     if one.parts:
         said += " as a whole"
         came_to = counted([part.outcome for part in one.parts])
-        reason = f"Of its {len(one.parts)} parts {came_to}."
+        reason = f"Of its {len(one.parts)} parts: {came_to}."
     rows: list[tuple[Cell | str, ...]] = [
         (number, Cell(said, tone=TONES[outcome]), Cell(one.claim.title, link=one.anchor),
          reason, scope(one.trainings))
@@ -160,7 +160,7 @@ def _of_claims(tried: list[Judged]) -> str:
     on = scope(training for one in tried for training in one.trainings)
     if len(tried) > 1:
         words = counted([one.verdict.outcome for one in tried])
-        return f"Of {len(tried)} of the papers' claims {words}, tried on {on}."
+        return f"Of {len(tried)} of the papers' claims: {words}, tried on {on}."
     (one,) = tried
     said = f"Claim {one.claim.number} ({one.claim.title}): {one.verdict.outcome}"
     if not one.parts:

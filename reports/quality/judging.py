@@ -77,7 +77,7 @@ def judge(quality: Quality, claims: list[Claim] | None = None) -> list[Judged]:
 def _judged(quality: Quality, claim: Claim, anchor: str) -> Judged:
     trainings = tuple(quality.of_study(claim.study))
     if not trainings:
-        reason = "nothing of it was trained in this run"
+        reason = "no network of it was trained in this run"
         return Judged(claim, anchor, (), Verdict("inconclusive", reason), ())
     # Records may hold what the claim's code never expected: the page says so and goes on.
     try:

@@ -213,7 +213,7 @@ CLAIM = Claim(
     "and bias (95% interval of paired differences above -0.02; A-Softmax itself can't use a "
     "length, so only the comparison can fail). Not reproduced: an interval lies below 0.5 in (a), "
     "below 0.01 in (b) or below -0.02 in (c). Otherwise inconclusive. The sweep without annealing "
-    "and softmax by direction stand beside it.",
+    "and softmax by direction are reported beside it.",
     jobs=jobs,
     judge=judge,
     plots=plots,

@@ -239,9 +239,9 @@ CLAIM = Claim(
     "accuracy differs by less than 2 points either way (95% interval inside; about twice what one "
     "seed differs from the next by chance on a few hundred images). Not reproduced: for every one "
     "of them the interval lies below a quarter, or more than 2 points of accuracy are lost (95% "
-    "interval below -0.02). Otherwise inconclusive, so too where accuracy rises by more, and "
-    "where LeNet++ (full form, at lambda = 0.003) says the opposite. lambda = 1, the sweep of "
-    "alpha and the open-set runs (64 dimensions) are drawn, not judged.",
+    "interval below -0.02). Otherwise inconclusive, also where accuracy rises by more, and where "
+    "LeNet++ (full form, at lambda = 0.003) says the opposite. lambda = 1, the sweep of alpha and "
+    "the open-set runs (64 dimensions) are drawn, not judged.",
     jobs=jobs,
     judge=judge,
     plots=plots,

@@ -61,8 +61,10 @@ def _unlearnt(arms: Arms) -> str:
     failed = [arm for arm in (*ARMS, *map(on_many, MANY)) if not arms.learnt(arm)]
     if not failed:
         return ""
-    return f"; {', '.join(failed)} did not learn their own training images: what they come to "\
-           "beside it says nothing of the margin"  # fmt: skip
+    return (
+        f"; {', '.join(failed)} did not learn their own training images: their figures beside it "
+        "say nothing about the margin"
+    )
 
 
 @judging.inconclusive

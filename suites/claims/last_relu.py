@@ -108,9 +108,9 @@ CLAIM = Claim(
     "10 degrees is covered if it holds at least 0.1% of the images. Reproduced: without the ReLU "
     "the share of the 36 bins covered is larger by at least 0.25 (the ReLU leaves a quarter of "
     "the circle, so at least as much again), its paired 95% interval above zero. Not reproduced: "
-    "the interval lies below 0.25. Otherwise inconclusive, so too if features behind the ReLU lie "
-    "outside the quarter. The difference in accuracy, of which the paper promises nothing, stands "
-    "beside.",
+    "the interval lies below 0.25. Otherwise inconclusive, also if features behind the ReLU lie "
+    "outside the quarter. The difference in accuracy, for which the paper promises nothing, is "
+    "reported beside it.",
     jobs=jobs,
     judge=judge,
     plots=plots,

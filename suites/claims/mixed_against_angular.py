@@ -157,7 +157,7 @@ CLAIM = Claim(
     "each mixture (a point is the least that would decide which loss to take), its paired 95% "
     "interval above zero, p by Holm over the three at most 5%. Not reproduced: on some dataset an "
     "interval over some mixture lies below 0.01. Otherwise inconclusive. Verification accuracy "
-    "and plain softmax stand beside it.",
+    "and plain softmax are reported beside it.",
     jobs=jobs,
     judge=judge,
     plots=plots,
