@@ -60,15 +60,15 @@ class Comparison:
 
 
 def changed_most(timed: Sequence[tuple[Key, Verdict]]) -> list[tuple[Key, Verdict]]:
-    """First what surely changed, by how far its interval lies from 1; then the rest by its ratio;
+    """First what changed significantly, by how far its interval lies from 1; then the rest by its ratio;
     what has no ratio comes last but for what is missing or void, which comes before all."""
 
     def place(one: tuple[Key, Verdict]) -> tuple[int, float, float]:
         verdict = one[1]
         if math.isnan(verdict.ratio):
             return (0 if verdict.state in ("VANISHED", "INVALID") else 2, 0.0, 0.0)
-        surely = max(math.log(verdict.low), -math.log(verdict.high), 0.0)
-        return (1, -surely, -abs(math.log(verdict.ratio)))
+        clear = max(math.log(verdict.low), -math.log(verdict.high), 0.0)
+        return (1, -clear, -abs(math.log(verdict.ratio)))
 
     return sorted(timed, key=place)
 

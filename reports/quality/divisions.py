@@ -114,7 +114,7 @@ def _row(
 
 
 def _gained(group: Group, metric: str) -> Cell:
-    """Red where training surely lost, green where it surely gained."""
+    """Red where training lost significantly, green where it gained."""
     found = numbers.gained(group, metric)
     if found is None:
         return Cell(units.NOTHING)

@@ -1,4 +1,4 @@
-"""Judges the claims anew from the records, each claim's failure its own."""
+"""Judges the claims from the records, each claim's failure its own."""
 
 from __future__ import annotations
 
