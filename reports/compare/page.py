@@ -60,8 +60,8 @@ class Comparison:
 
 
 def changed_most(timed: Sequence[tuple[Key, Verdict]]) -> list[tuple[Key, Verdict]]:
-    """First what changed significantly, by how far its interval lies from 1; then the rest by its ratio;
-    what has no ratio comes last but for what is missing or void, which comes before all."""
+    """First what changed significantly, by how far its interval lies from 1; then the rest by its
+    ratio. What has no ratio comes last, except for what is missing or void, which comes first."""
 
     def place(one: tuple[Key, Verdict]) -> tuple[int, float, float]:
         verdict = one[1]

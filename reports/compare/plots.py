@@ -25,8 +25,8 @@ def forest(
     data: document.Table,
     log_shift: float | None = None,
 ) -> document.Figure:
-    """One row a figure: the candidate's time over the base's; filled if significant, and
-    a line at what all moved by together."""
+    """One row a figure: the candidate's time over the base's; filled if significant,
+    and a line at what all moved by together."""
     shown = [(key, verdict) for key, verdict in rows if not math.isnan(verdict.ratio)][:MOST]
     with style.drawing():
         drawn = style.figure(WIDTH, 0.9 + 0.2 * len(shown))
