@@ -10,7 +10,8 @@ from .judging import Judged
 from .reading import Quality, groups
 from .searching import best_of, by_loss
 
-VERSION = 1
+# 2: told_apart_from is significantly_different_from, undecided is inconclusive.
+VERSION = 2
 
 
 def summary(quality: Quality, judged: Sequence[Judged]) -> dict[str, Any]:
