@@ -113,7 +113,7 @@ def _benchmark_files(options: dict[str, Any], rule: Any) -> int:
         raise click.UsageError("expected two files, or --base and --candidate each at least once")
     return benchmark_files.run(
         [Path(word) for word in base], [Path(word) for word in candidate], rule,
-        across_machines=options["across_machines"], tell=click.echo,
+        across_machines=options["across_machines"], report=click.echo,
     )  # fmt: skip
 
 
@@ -185,4 +185,4 @@ def _show(part: Part, base: str) -> None:
         console(_WIDTH).print(table)
     if part.shift:
         click.echo(part.shift)
-    click.echo(f"{part.label} against {base}: {page.told(part)}")
+    click.echo(f"{part.label} against {base}: {page.counted(part)}")

@@ -10,11 +10,10 @@ from typing import Any
 import click
 
 from benchmarks.record_files import FILE
+from reports.paths import PUBLISHED, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "reports" / "out"
 QUALITY_RUNS = RUNS / "quality"
-PUBLISHED = ROOT / "reports" / "published"
 # Where stored runs are looked for.
 STORES = (RUNS, PUBLISHED)
 

@@ -37,7 +37,7 @@ class Verdict:
     variant: str
     contender: str
     dtype: str
-    state: str  # fine, worse, not_run
+    state: str  # passed, failed, not_run
     comparisons: int
     failures: int
     worst_error: float | None
@@ -98,7 +98,7 @@ def _verdict(key: tuple[str, str, str, str], found: list[tuple[Measured, Result]
     failures = [(m, r) for m, r in ran if r.status == "worse"]
     errors = _valued(ran, "relative_error")
     multiples = _valued(ran, "error_over_eager")
-    state = "worse" if failures else "fine" if ran else "not_run"
+    state = "failed" if failures else "passed" if ran else "not_run"
     # A failure without a figure (a NaN can't be written) is the worst there is.
     blank = [(m, r) for m, r in failures if r.value is None]
     candidates = blank or multiples or errors

@@ -19,9 +19,11 @@ from pathlib import Path
 from benchmarks import record_files
 
 from . import comparison, reading, units
+from .paths import PUBLISHED
 from .statistics import Interval
 
-PUBLISHED = Path(__file__).resolve().parent / "published" / "xeon-2-cores"
+DEFAULT = PUBLISHED / "xeon-2-cores"
+
 THREE = ("eager", "tiled", "triton")
 WITHIN = 0.05
 
@@ -98,7 +100,7 @@ def held(cases: Sequence[reading.Measured]) -> list[Held]:
 
 
 def main() -> None:
-    given = Path(sys.argv[1]) if len(sys.argv) > 1 else PUBLISHED
+    given = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
     path = record_files.find(given) if given.is_dir() else given
     if path is None or not path.is_file():
         sys.exit(f"error: RECORDS: expected a run's folder or records; got {given}")

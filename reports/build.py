@@ -14,12 +14,10 @@ from benchmarks import folders, kinds, record_files
 
 from . import comparison, output, reading, tables, units
 from .overview import document
+from .paths import IN_CLONE, ROOT
 from .reading import Records
 from .sections.context import Context
-from .style import Looks
-
-ROOT = Path(__file__).resolve().parent.parent
-_PUBLISHED = ("reports", "published")
+from .style import Styles
 
 
 def build(
@@ -35,10 +33,10 @@ def build(
     """
     path, out = _file(run_dir), out or run_dir
     records = reading.load(path)
-    looks = Looks(records.contenders())
-    context = Context(records, looks, record_files.resumption(_told(run_dir) / path.name))
+    styles = Styles(records.contenders())
+    context = Context(records, styles, record_files.resumption(_shown(run_dir) / path.name))
     beside = {"results.csv": tables.results_csv(records)}
-    made = output.drawn(document(context), looks, beside)
+    made = output.drawn(document(context), styles, beside)
     return output.put(out, kind_of(out), made, option, also)
 
 
@@ -77,13 +75,13 @@ def _summary(records: Records) -> Iterator[tuple[str, str, str, str]]:
             yield name, one.title, words, units.bounds(one.margin)
 
 
-def _told(run_dir: Path) -> Path:
+def _shown(run_dir: Path) -> Path:
     """The folder from the root of the clone, so that the page does not depend on how it was typed;
     one that lies elsewhere as it was. What lies in reports/published of any clone is named from
     that one's root: verified from another clone, its page is the same."""
     absolute = run_dir.resolve()
-    if absolute.parent.parts[-2:] == _PUBLISHED:
-        return Path(*_PUBLISHED, absolute.name)
+    if absolute.parent.parts[-2:] == IN_CLONE.parts:
+        return IN_CLONE / absolute.name
     return absolute.relative_to(ROOT) if absolute.is_relative_to(ROOT) else run_dir
 
 

@@ -30,10 +30,10 @@ class Answer:
     """The outcome of a case in one pass.
 
     ``state``: ``winner`` (one contender ahead of each other one, every interval apart from 1),
-    ``unclear`` (``leaders`` are those that can't be told apart; ``scarce`` those that share too few
-    rounds with the first for an interval, however far behind), ``alone`` (only one was timed) or
-    ``nothing``. ``margin`` is the first's speed over eager, or eager's over the next where eager
-    is first. ``against`` names whom the margin is measured against.
+    ``unclear`` (``leaders`` are those that do not differ significantly; ``scarce`` those that share
+    too few rounds with the first for an interval, however far behind), ``alone`` (only one was
+    timed) or ``nothing``. ``margin`` is the first's speed over eager, or eager's over the next
+    where eager is first. ``against`` names whom the margin is measured against.
     """
 
     state: str
@@ -51,7 +51,7 @@ class Answer:
         if self.state == "alone":
             return f"only {self.leaders[0]} was timed"
         if self.state == "unclear":
-            return "too few rounds to tell" if self.is_short_of_rounds else "no clear winner"
+            return "too few rounds to rank" if self.is_short_of_rounds else "no clear winner"
         return "not timed"
 
     @property
@@ -67,7 +67,7 @@ class Answer:
         if self.state == "winner":
             return f"{units.speed(self.margin)} than {self.against}"
         text = f"{' or '.join(self.leaders)}: {units.speed(self.margin)} against {self.against}"
-        return f"{text}; too few rounds of {', '.join(self.scarce)}" if self.scarce else text
+        return f"{text}; too few rounds to rank {', '.join(self.scarce)}" if self.scarce else text
 
 
 @functools.lru_cache(maxsize=4096)

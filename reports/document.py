@@ -59,7 +59,7 @@ class Figure:
     to whoever can't see it; ``data`` is the table behind it. ``width``: inches as drawn.
 
     ``cases`` and ``metrics`` say which results it was drawn from; ``files`` lie beside it, to be
-    downloaded, the drawing last. Where ``svg`` is empty the page shows that file.
+    downloaded, the SVG last. Where ``svg`` is empty the page shows that file.
     """
 
     name: str

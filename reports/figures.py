@@ -1,6 +1,6 @@
 """The figures over sizes: time and memory on logarithmic axes; and speed against eager.
 
-Each function gives a `document.Figure`: the drawing, what it shows in words, the table behind it.
+Each function gives a `document.Figure`: the SVG, what it shows in words, the table behind it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from .comparison import Comparison
 from .document import Cell
 from .scaling import SYMBOL, WORDS, Panel
 from .statistics import Interval
-from .style import Looks, short
+from .style import Styles, short
 
 COLUMNS = 3
 UNIT_WIDTH = 3.3
 
 
-def scaling(name: str, title: str, panels: Sequence[Panel], looks: Looks) -> document.Figure:
+def scaling(name: str, title: str, panels: Sequence[Panel], styles: Styles) -> document.Figure:
     """Small multiples with shared axes: one panel a variant, one line a contender."""
     memory = panels[0].metric == "peak_bytes"
     columns = 2 if len(panels) == 4 else min(COLUMNS, len(panels))
@@ -35,7 +35,7 @@ def scaling(name: str, title: str, panels: Sequence[Panel], looks: Looks) -> doc
             if index >= len(panels):
                 axis.set_axis_off()
                 continue
-            _scaling_panel(axis, panels[index], looks)
+            _scaling_panel(axis, panels[index], styles)
             below = index + columns >= len(panels)
             if below:
                 axis.set_xlabel(f"{WORDS[panels[index].axis]} ({SYMBOL[panels[index].axis]})")
@@ -55,10 +55,10 @@ def scaling(name: str, title: str, panels: Sequence[Panel], looks: Looks) -> doc
     )  # fmt: skip
 
 
-def _scaling_panel(axis: Any, panel: Panel, looks: Looks) -> None:
-    lines = sorted(panel.lines, key=lambda line: looks.order.index(line.contender))
+def _scaling_panel(axis: Any, panel: Panel, styles: Styles) -> None:
+    lines = sorted(panel.lines, key=lambda line: styles.order.index(line.contender))
     for line in lines:
-        look = looks[line.contender]
+        own = styles[line.contender]
         x, middles = list(line.points), list(line.points.values())
         y = [point.estimate for point in middles]
         low = [point.estimate - (point.low or point.estimate) for point in middles]
@@ -67,7 +67,7 @@ def _scaling_panel(axis: Any, panel: Panel, looks: Looks) -> None:
         if line.growth is not None:
             label += f"  {SYMBOL[panel.axis]}^{line.growth.exponent.estimate:.2f}"
         bars = axis.errorbar(
-            x, y, yerr=[low, high], color=look.colour, marker=look.marker, linestyle=look.line,
+            x, y, yerr=[low, high], color=own.colour, marker=own.marker, linestyle=own.line,
             label=label, elinewidth=0.8, markeredgewidth=1.0,
         )  # fmt: skip
         picking.series(list(bars), line.contender)
@@ -167,7 +167,7 @@ def ratios(
     name: str,
     title: str,
     rows: Sequence[tuple[str, Sequence[Comparison]]],
-    looks: Looks,
+    styles: Styles,
     metrics: tuple[str, ...] = (),
 ) -> document.Figure:
     """Speed against eager: one row a case, one dot with its interval a contender. ``metrics``:
@@ -176,7 +176,7 @@ def ratios(
     with style.drawing():
         drawn = style.figure(width, 0.95 + 0.24 * len(rows))
         axis = drawn.subplots()
-        _ratio_dots(axis, rows, looks)
+        _ratio_dots(axis, rows, styles)
         picking.series(axis.axvline(1, color="#000000", linewidth=1), "")
         axis.set_yticks(range(len(rows)), [short(label) for label, _ in rows])
         axis.set_ylim(len(rows) - 0.4, -0.6)
@@ -208,18 +208,20 @@ def ratios(
     )  # fmt: skip
 
 
-def _ratio_dots(axis: Any, rows: Sequence[tuple[str, Sequence[Comparison]]], looks: Looks) -> None:
+def _ratio_dots(
+    axis: Any, rows: Sequence[tuple[str, Sequence[Comparison]]], styles: Styles
+) -> None:
     for row, (_, comparisons) in enumerate(rows):
         shown = [c for c in comparisons if c.ratio is not None]
         for place, one in enumerate(shown):
             assert one.ratio is not None
-            look, middle = looks[one.contender], one.ratio.estimate
+            own, middle = styles[one.contender], one.ratio.estimate
             y = row + 0.2 * (place - (len(shown) - 1) / 2)
             ends = (one.ratio.low or middle, one.ratio.high or middle)
-            bar = axis.plot(ends, (y, y), color=look.colour, linewidth=1.6, solid_capstyle="butt")
+            bar = axis.plot(ends, (y, y), color=own.colour, linewidth=1.6, solid_capstyle="butt")
             dot = axis.plot(
-                [middle], [y], marker=look.marker, color=look.colour, linestyle="none",
-                markerfacecolor="white" if one.wrong else look.colour,
+                [middle], [y], marker=own.marker, color=own.colour, linestyle="none",
+                markerfacecolor="white" if one.wrong else own.colour,
                 label=short(one.contender, 28),
             )  # fmt: skip
             picking.series([bar, dot], one.contender)

@@ -11,10 +11,10 @@ from benchmarks.records import RecordError
 from .document import Block, Document, Figure, Link, Table, changed
 
 MOST_BYTES = 2_000_000
-# How many rows a table may have, and whether large drawings stand in files of their own: the first
+# How many rows a table may have, and whether large figures stand in files of their own: the first
 # of these under which the page is small enough.
 LIMITS = ((1000, False), (400, False), (150, False), (150, True), (60, True), (20, True))
-LARGE_DRAWING = 20_000
+LARGE_FIGURE = 20_000
 
 
 class TooLarge(RecordError):
@@ -27,7 +27,7 @@ def fitted(
     """The page, with as much of the document in it as there is room for.
 
     ``name`` is the page's in an error, ``whole`` says where all rows of a shortened table are,
-    ``figures`` in which folder beside the page the drawings lie that don't say so themselves.
+    ``figures`` in which folder beside the page the figures lie that don't say so themselves.
     Raises `TooLarge`.
     """
     size = 0
@@ -41,9 +41,9 @@ def fitted(
 
 
 def _cut(block: Block, most: int, apart: bool, whole: str, figures: str) -> Block:
-    if isinstance(block, Figure) and apart and len(block.svg) > LARGE_DRAWING:
-        drawing = Link("the drawing", f"{figures}/{block.name}.svg")
-        files = block.files or ((drawing,) if figures else ())
+    if isinstance(block, Figure) and apart and len(block.svg) > LARGE_FIGURE:
+        svg = Link("figure (SVG)", f"{figures}/{block.name}.svg")
+        files = block.files or ((svg,) if figures else ())
         return replace(block, svg="", files=files) if files else block
     if isinstance(block, Table) and len(block.rows) > most:
         said = f"the first {most:,} of {len(block.rows):,} rows; {whole}"

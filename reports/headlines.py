@@ -22,8 +22,9 @@ from marginbench.loss import Loss
 
 from . import markdown_blocks, units
 from .comparison import main_pass, ratio
-from .markdown_blocks import ROOT, table
+from .markdown_blocks import table
 from .overview import machine
+from .paths import PUBLISHED, ROOT
 from .quality import judging
 from .quality.reading import read
 from .reading import Measured, Records
@@ -31,7 +32,6 @@ from .site import loading, sources
 from .site.sources import Published
 
 README = ROOT / "README.md"
-PUBLISHED = ROOT / "reports" / "published"
 COMMAND = "python -m reports.headlines --write"
 OURS = ("reference", "eager", "compiled", "tiled", "triton")
 PEER = "pytorch-metric-learning"
@@ -82,13 +82,13 @@ def speed(runs: Sequence[Run]) -> Headline:
     whole = run.case(ALL)
     if whole is None:
         raise RecordError(f"headlines: expected {ALL} in {run.name}; it is not there")
-    told = []
+    ratios = []
     for measured in (hard, whole):
         times = ratio(measured, main_pass(measured), PEER, "eager")
         if times is None:
             raise RecordError(f"headlines: {measured.case.id}: eager or {PEER} was not timed")
-        told.append((units.digits3(times.estimate), units.bounds(times)))
-    (few, few_within), (many, many_within) = told
+        ratios.append((units.digits3(times.estimate), units.bounds(times)))
+    (few, few_within), (many, many_within) = ratios
     case = hard.case
     text = (
         f"as fast as {PEER}: our eager triplet loss, batch-hard {few_within} and batch-all "
@@ -128,7 +128,7 @@ def claims(published: Published) -> Headline:
         text = (
             f"claims of the papers reproduced in {count:,} trainings of small networks; "
             f"{outcomes.count('not reproduced')} not reproduced, "
-            f"{outcomes.count('undecided')} undecided"
+            f"{outcomes.count('inconclusive')} inconclusive"
         )
         where = f"{' and '.join(machines)}; {found.records.sessions[-1].started_at[:10]}"
         figure = f"{outcomes.count('reproduced')} of {len(tried)}"

@@ -22,13 +22,13 @@ from marginbench import catalogue
 from marginbench.loss import Contender, Loss, Range, Variant
 
 from . import markdown_blocks
-from .markdown_blocks import ROOT, table
+from .markdown_blocks import table
+from .paths import PUBLISHED, ROOT
 from .site import snippets
 
 FOLDER = ROOT / "docs" / "losses"
 COMMAND = "python -m reports.loss_pages --write"
 INDEX = "README.md"
-PUBLISHED = ROOT / "reports" / "published"
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
 _FAMILIES = {
     "head": "embeddings (B x D) against class weights (C x D)",
@@ -40,8 +40,8 @@ _NEEDS = {
     "hopper": "a GPU of compute capability 9.0 or newer",
 }  # fmt: skip
 _OUTPUTS = {
-    "loss": "a loss: a scalar, or one value a row for reduction `none`",
-    "tensor": "a tensor, which no gradient reaches",
+    "loss": "a loss: a scalar, or one value per row for reduction `none`",
+    "tensor": "a tensor without a gradient",
     "indices": "indices into the batch",
 }
 
@@ -99,7 +99,7 @@ def _docstring(loss: Loss) -> tuple[str, str]:
 def _public(loss: Loss) -> list[str]:
     """What people import of the loss."""
     if not loss.public:
-        return ["Nothing of it is public yet: it is in the suite alone."]
+        return ["Not public yet: in the suite only."]
     return [f"Import: {', '.join(f'`marginbench.{name}`' for name in loss.public)}."]
 
 
@@ -171,7 +171,7 @@ def _training(loss: Loss) -> list[str]:
         return []
     said = [f"The training suite uses the variant `{recipe.variant}`."]
     for field, name in recipe.updates.items():
-        said.append(f"After each step `{name}` gives the new `{field}`.")
+        said.append(f"After each step `{name}` computes the new `{field}`.")
     if recipe.source:
         said.append(f"Schedule and updates are from: {recipe.source}.")
     parts = ["## In training", " ".join(said)]

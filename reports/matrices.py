@@ -11,7 +11,7 @@ from matplotlib import ticker
 from matplotlib.patches import Patch, Rectangle
 
 from . import document, picking, style
-from .style import BAD, Looks, short
+from .style import BAD, Styles, short
 
 # Text on dark fields. Not quite white: what is white, a page replaces by its own ground.
 LIGHT, DARK = "#fefefe", "#222222"
@@ -31,7 +31,7 @@ class Square:
     """One field of the matrix. ``level``: the multiple of eager's error that sets its colour."""
 
     text: str
-    state: str  # fine, worse, not_run, absent
+    state: str  # passed, failed, not_run, absent
     level: float | None = None
     interpreted: bool = False
 
@@ -62,9 +62,9 @@ def matrix(
 
 def _shade(square: Square) -> tuple[str, str]:
     """Colours of the field and of its text: by the multiple as the field says it, or red."""
-    if square.state == "worse":
+    if square.state == "failed":
         return BAD, LIGHT
-    if square.state != "fine":
+    if square.state != "passed":
         return "#ffffff", "#555555"
     level = float(f"{square.level or 0:.2g}")
     return next((field, ink) for limit, _, field, ink in SHADES if level <= limit)
@@ -79,11 +79,11 @@ def _border(interpreted: bool) -> dict[str, Any]:
 def _square(axis: Any, row: int, column: int, square: Square) -> None:
     field, ink = _shade(square)
     box = Rectangle((column - 0.46, row - 0.42), 0.92, 0.84, facecolor=field,
-                    **_border(square.interpreted and square.state == "fine"))  # fmt: skip
+                    **_border(square.interpreted and square.state == "passed"))  # fmt: skip
     axis.add_patch(box)
     axis.text(
         column, row, short(square.text), ha="center", va="center", fontsize=7, color=ink,
-        fontweight="bold" if square.state == "worse" else "normal",
+        fontweight="bold" if square.state == "failed" else "normal",
     )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def _headings(axis: Any, rows: Sequence[str], columns: Sequence[tuple[str, str]]
         places = [i for i, (name, _) in enumerate(columns) if name == contender]
         heading = "\n".join(textwrap.wrap(short(contender), 11 * len(places), max_lines=3))
         # In points above the axes: in rows, which are tall where there are few, it would leave the
-        # drawing.
+        # figure.
         axis.annotate(
             heading, ((places[0] + places[-1]) / 2, 1), (0, 14), ("data", "axes fraction"),
             "offset points", ha="center", va="bottom", fontsize=8, fontweight="bold",
@@ -133,11 +133,11 @@ def _matrix_alt(
     failed = [
         f"{rows[row]} {' '.join(columns[column])}"
         for (row, column), square in squares.items()
-        if square.state == "worse"
+        if square.state == "failed"
     ]
     text = (
         f"Matrix of {len(rows)} variants by {len(columns)} contenders and dtypes ({title}): "
-        f"{states.count('fine')} fine, {len(failed)} failed, {states.count('not_run')} not run."
+        f"{states.count('passed')} passed, {len(failed)} failed, {states.count('not_run')} not run."
     )
     return f"{text} Failed: {', '.join(failed)}." if failed else text
 
@@ -156,7 +156,7 @@ def curves(
     name: str,
     title: str,
     by_metric: Mapping[str, Sequence[Curve]],
-    looks: Looks,
+    styles: Styles,
     data: document.Table,
 ) -> document.Figure:
     """Metrics by epoch: a row a metric, a column a loss, so that colour stays the contender's."""
@@ -174,7 +174,7 @@ def curves(
                 axis = axes[row][column]
                 for curve in by_metric[metric]:
                     if curve.group == group:
-                        _curve(axis, curve, looks)
+                        _curve(axis, curve, styles)
                 if row == 0:
                     axis.set_title(short(group).replace("/", "\n", 1), loc="left")
                 if row == len(metrics) - 1:
@@ -200,10 +200,10 @@ def curves(
     return document.Figure(name, title, caption, alt, svg, width, data)
 
 
-def _curve(axis: Any, curve: Curve, looks: Looks) -> None:
-    look = looks[curve.contender]
+def _curve(axis: Any, curve: Curve, styles: Styles) -> None:
+    own = styles[curve.contender]
     drawn = axis.plot(
-        curve.epochs, curve.values, color=look.colour, marker=look.marker, linestyle=look.line,
+        curve.epochs, curve.values, color=own.colour, marker=own.marker, linestyle=own.line,
         markersize=3, linewidth=1.1, label=short(curve.contender, 28),
         markevery=max(1, len(curve.values) // 8),
     )  # fmt: skip
@@ -215,7 +215,7 @@ def finals(
     title: str,
     metrics: Sequence[str],
     rows: Sequence[tuple[str, str, Sequence[Sequence[float]]]],
-    looks: Looks,
+    styles: Styles,
     data: document.Table,
 ) -> document.Figure:
     """Metrics at the end: a panel a metric, a row a network, a dot a seed. Rows: label,
@@ -227,10 +227,10 @@ def finals(
         axes = drawn.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
         for column, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
             for row, (label, contender, values) in enumerate(rows):
-                look = looks[contender]
+                own = styles[contender]
                 axis.plot(
-                    values[column], [row] * len(values[column]), marker=look.marker,
-                    color=look.colour, linestyle="none", markersize=5.5,
+                    values[column], [row] * len(values[column]), marker=own.marker,
+                    color=own.colour, linestyle="none", markersize=5.5,
                 )  # fmt: skip
                 parts += [f"{label} {metric} {value:.3g}" for value in values[column]]
             axis.xaxis.set_major_locator(ticker.MaxNLocator(4))

@@ -11,7 +11,7 @@ from benchmarks.kinds import Kind
 
 from . import fitting, pages, tables
 from .document import Document
-from .style import Looks
+from .style import Styles
 
 PAGE = "index.html"
 MARKDOWN = "report.md"
@@ -19,20 +19,20 @@ FIGURES = "figures/"
 
 
 def write(
-    folder: Path, kind: Kind, made: Document, looks: Looks, beside: Mapping[str, str],
+    folder: Path, kind: Kind, made: Document, styles: Styles, beside: Mapping[str, str],
     option: str = "--out",
 ) -> Path:  # fmt: skip
     """`put` with what was `drawn`."""
-    return put(folder, kind, drawn(made, looks, beside), option)
+    return put(folder, kind, drawn(made, styles, beside), option)
 
 
-def drawn(made: Document, looks: Looks, beside: Mapping[str, str]) -> dict[str, str]:
+def drawn(made: Document, styles: Styles, beside: Mapping[str, str]) -> dict[str, str]:
     """The text of every file of a report, by its path; ``beside`` as it is."""
     return {
         **{f"{FIGURES}{figure.name}.svg": figure.svg + "\n" for figure in made.figures()},
         **beside,
         MARKDOWN: tables.markdown(made),
-        PAGE: _page(made, looks),
+        PAGE: _page(made, styles),
     }
 
 
@@ -52,6 +52,6 @@ def put(
     return folder / PAGE
 
 
-def _page(made: Document, looks: Looks) -> str:
-    render = functools.partial(pages.render, looks=looks)
+def _page(made: Document, styles: Styles) -> str:
+    render = functools.partial(pages.render, styles=styles)
     return fitting.fitted(made, render, PAGE, f"all are in {MARKDOWN}", figures="figures")

@@ -58,14 +58,14 @@ def lead(records: Records) -> str:
     answers = [(measured, answer(measured)) for measured in records.cases]
     answers = [(measured, one) for measured, one in answers if one.state != "nothing"]
     if not answers:
-        return "Nothing was timed in this run, so there is no answer to give yet."
+        return "Nothing was timed in this run, so there is no ranking yet."
     wins = Counter(one.leaders[0] for _, one in answers if one.state == "winner")
     total = len(answers)
     parts = [f"{name} in {number}" for name, number in wins.most_common()]
     rest = Counter(one.state for _, one in answers)
     if rest["unclear"]:
         short = sum(one.is_short_of_rounds for _, one in answers)
-        why = f" ({short} of them for want of rounds)" if short else ""
+        why = f" ({short} of them with too few rounds)" if short else ""
         parts.append(f"no clear winner in {rest['unclear']}{why}")
     if rest["alone"]:
         parts.append(f"nothing to compare with in {rest['alone']}")
@@ -100,8 +100,8 @@ def _facts(records: Records) -> list[Fact]:
     commit = session.commit[:12] or "unknown"
     return [
         Fact("Cases measured", f"{len(ran):,}", f"of {len(planned):,}"),
-        Fact("Results fine", f"{statuses['ok']:,}"),
-        Fact("Results worse", f"{statuses['worse']:,}", "more wrong than allowed"),
+        Fact("Results passed", f"{statuses['ok']:,}"),
+        Fact("Results failed", f"{statuses['worse']:,}", "outside the error bound"),
         Fact("Results not run", f"{statuses['not_run']:,}", "each with its reason"),
         Fact("Networks trained", f"{sum(t.status != 'not_run' for t in records.trainings):,}"),
         Fact("Machine", machine(records)),
@@ -120,14 +120,14 @@ def notices(context: Context) -> list[Text]:
         found.append(Text(f"{text} Complete it with: {context.resume}", kind="warning"))
     if any(session.dirty for session in records.sessions):
         text = (
-            "Measured with uncommitted changes in the tree: the commit does not say what was "
-            "measured, and nobody else can measure it again."
+            "Measured with uncommitted changes in the tree: the commit does not identify what was "
+            "measured, so nobody else can reproduce it."
         )
         found.append(Text(text, kind="warning"))
     if len(records.machines) > 1:
         text = (
             f"The run was measured on {len(records.machines)} machines. Times are compared only "
-            "within one of them; cases say which."
+            "within one machine; each case names its own."
         )
         found.append(Text(text, kind="warning"))
     commits = dict.fromkeys(session.commit for session in records.sessions)

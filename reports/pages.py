@@ -19,7 +19,7 @@ from markupsafe import Markup
 from . import document as model
 from . import sorting, theme
 from .document import Document
-from .style import Looks, plain
+from .style import Styles, plain
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 # Columns that people narrow a table down by, where it has a few values and many rows.
@@ -33,11 +33,13 @@ _FEWEST_ROWS, _MOST_VALUES = 8, 24
 _LONG = 48
 
 
-def render(document: Document, looks: Looks) -> str:
-    """Everything that came from a record is escaped; only our own drawings are not."""
+def render(document: Document, styles: Styles) -> str:
+    """Everything that came from a record is escaped; only our own SVG is not."""
     document = replace(document, sections=model.changed(document.sections, theme.block))
     template = environment().get_template("page.html")
-    return template.render(document=document, looks=looks, script=script(), policy=policy()) + "\n"
+    return (
+        template.render(document=document, styles=styles, script=script(), policy=policy()) + "\n"
+    )
 
 
 def environment() -> jinja2.Environment:
@@ -50,7 +52,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=lambda value: plain_text(value) if isinstance(value, str) else value,
     )
-    made.filters["drawing"] = Markup
+    made.filters["svg"] = Markup
     made.filters["kind"] = kind
     made.filters["worth"] = worth
     made.filters["classes"] = classes
@@ -93,7 +95,7 @@ def filtered(made: model.Table, column: int) -> bool:
 
 
 def plain_text(value: str) -> str:
-    """Without control characters, which HTML can't hold; drawings and macros pass as they are."""
+    """Without control characters, which HTML can't hold; SVG and macros pass as they are."""
     if isinstance(value, Markup) or value.isprintable():
         return value
     return plain(value)

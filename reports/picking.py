@@ -1,8 +1,8 @@
-"""What a page's script needs to know of a drawing: whose each series is, and where its axes lie.
+"""What a page's script needs to know of a figure: whose each series is, and where its axes lie.
 
 Matplotlib writes an artist's gid as the id of its group. A gid that begins as here becomes an
 attribute of the group (``data-contender``, ``data-key``, ``data-axes``, ``data-tick``), which
-``templates/interactive.js`` goes by; a drawing says the same without any.
+``templates/interactive.js`` goes by; a figure says the same without any.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def axes(drawn: Figure) -> None:
 
 
 def attributes(svg: str) -> str:
-    """A drawing as matplotlib wrote it, with its gids as attributes."""
+    """A figure as matplotlib wrote it, with its gids as attributes."""
     svg, found = _GROUPS.subn(lambda m: f' data-{m[1]}="{_value(m[2])}"', svg)
     return _TICKS.sub(r' data-tick="\1"', svg) if found and " data-axes=" in svg else svg
 

@@ -171,7 +171,7 @@ def arrange(run: Run, path: Path) -> Records:
 def stored(folders: Iterable[Path]) -> list[tuple[Path, dict[str, Any]]]:
     """Every record file in the folders and below, by path, with its `record_files.head`: one of
     each run, which may lie where it was measured, where it is published, and in the site. Of copies
-    the one that lies highest; a file that tells of no run stands for itself."""
+    the one that lies highest; a file that names no run stands for itself."""
     paths = {path for folder in folders for name in record_files.FILES
              for path in folder.rglob(name)}  # fmt: skip
     found: dict[str | Path, tuple[Path, dict[str, Any]]] = {}

@@ -1,4 +1,4 @@
-"""How contenders look, everywhere the same; matplotlib set up so that bytes repeat.
+"""The style of each contender, the same everywhere; matplotlib set up so that bytes repeat.
 
 Colours are Okabe and Ito's. Each contender has a marker and a line style too, so that nothing
 rests on colour: figures read on a grey printer.
@@ -54,7 +54,7 @@ BAD = "#B2182B"
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """``glyph`` is the marker as a character, for tables."""
 
     colour: str
@@ -69,49 +69,49 @@ class Look:
 
 
 _KNOWN = {
-    "reference": Look("#888888", "x", (0, (1, 2)), "×"),
-    "eager": Look("#000000", "o", "-", "●"),
-    "compiled": Look("#E69F00", "s", (0, (6, 2)), "■"),
-    "triton": Look("#0072B2", "^", "-", "▲"),
-    "pytorch-metric-learning": Look("#009E73", "D", (0, (2, 1.2)), "◆"),
-    "tiled": Look("#D55E00", "v", (0, (6, 2, 1, 2)), "▼"),
-    "liger-kernel": Look("#CC79A7", "p", (0, (4, 1, 1, 1, 1, 1)), "⬟"),
-    "cut-cross-entropy": Look("#56B4E9", "*", (0, (8, 3)), "★"),
-    "quack-kernels": Look("#B8A800", "<", (0, (3, 3)), "◀"),
+    "reference": Style("#888888", "x", (0, (1, 2)), "×"),
+    "eager": Style("#000000", "o", "-", "●"),
+    "compiled": Style("#E69F00", "s", (0, (6, 2)), "■"),
+    "triton": Style("#0072B2", "^", "-", "▲"),
+    "pytorch-metric-learning": Style("#009E73", "D", (0, (2, 1.2)), "◆"),
+    "tiled": Style("#D55E00", "v", (0, (6, 2, 1, 2)), "▼"),
+    "liger-kernel": Style("#CC79A7", "p", (0, (4, 1, 1, 1, 1, 1)), "⬟"),
+    "cut-cross-entropy": Style("#56B4E9", "*", (0, (8, 3)), "★"),
+    "quack-kernels": Style("#B8A800", "<", (0, (3, 3)), "◀"),
 }
 _SPARE = (
-    Look("#7A4FBF", ">", (0, (1, 1)), "▶"),
-    Look("#A6761D", "P", (0, (5, 1, 1, 1)), "✚"),
-    Look("#E7298A", "h", (0, (7, 1.5)), "⬢"),
-    Look("#666666", "X", (0, (2, 2)), "✖"),
+    Style("#7A4FBF", ">", (0, (1, 1)), "▶"),
+    Style("#A6761D", "P", (0, (5, 1, 1, 1)), "✚"),
+    Style("#E7298A", "h", (0, (7, 1.5)), "⬢"),
+    Style("#666666", "X", (0, (2, 2)), "✖"),
 )
 
 
-class Looks:
-    """A look for every contender of a run; unknown ones share out the spare ones by name."""
+class Styles:
+    """A style for every contender of a run; unknown ones share out the spare ones by name."""
 
     def __init__(self, contenders: Sequence[str]) -> None:
         others = sorted(set(contenders) - set(_KNOWN))
         spare = {name: _SPARE[i % len(_SPARE)] for i, name in enumerate(others)}
-        self._looks = {**_KNOWN, **spare}
+        self._styles = {**_KNOWN, **spare}
         self.order = sorted(set(contenders), key=self.place)
 
-    def __getitem__(self, contender: str) -> Look:
-        return self._looks[contender]
+    def __getitem__(self, contender: str) -> Style:
+        return self._styles[contender]
 
     def __contains__(self, contender: str) -> bool:
-        return contender in self._looks
+        return contender in self._styles
 
     def place(self, contender: str) -> int:
-        return list(self._looks).index(contender)
+        return list(self._styles).index(contender)
 
-    def styles(self) -> Markup:
-        """A style for the mark of each (``.m0``, ``.m1``, ...), said once a page. Readers of the
+    def css(self) -> Markup:
+        """A CSS rule for the mark of each (``.m0``, ``.m1``, ...), said once a page. Readers of the
         screen are not read the mark, for the name follows it."""
         marks = (
             f'.m{place}::before {{ color: {self[name].ink}; content: "{self[name].glyph}"; '
             f'content: "{self[name].glyph}" / ""; }}\n'
-            for place, name in enumerate(self._looks)
+            for place, name in enumerate(self._styles)
         )
         return Markup("".join(marks))
 
@@ -148,7 +148,7 @@ _NUMBERS = re.compile(r'(?<= )(d|x|y|points)="([^"]*)"')
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 _ID = re.compile(r'(\bid="|url\(#|href="#)')
 _GROUP = re.compile(r"<g(?: [^>]*)?(?<!/)>|</g>")
-# Said once, of the whole drawing.
+# Said once, of the whole figure.
 _FONT = re.compile(r"font-family: 'DejaVu Sans'(?:; )?")
 # What matplotlib writes and a page has no use for: prolog, metadata, a style sheet that would
 # reach the whole page, ids of groups, rotations by nothing, indentation.
@@ -188,7 +188,7 @@ def to_svg(drawn: Figure, name: str, title: str, alt: str) -> str:
 
 
 def _without_bare_groups(text: str) -> str:
-    """Groups that say nothing of what is in them are most of a drawing's tags."""
+    """Groups that say nothing of what is in them are most of a figure's tags."""
     said: list[bool] = []
 
     def kept(tag: re.Match[str]) -> str:

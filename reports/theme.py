@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from .document import Block, Figure
 
-# Colours of the drawing that stand for the page's own; what carries a contender stays as it is.
+# Colours of the figure that stand for the page's own; what carries a contender stays as it is.
 OURS = {
     "#ffffff": "var(--card)",
     "#000000": "var(--ink)",

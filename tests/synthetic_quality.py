@@ -22,7 +22,7 @@ from suites.published import Table
 from suites.quality.intervals import interval
 from suites.quality.jobs import Job, Settings, Term
 
-# Planted MAP@R by arm; the first two are too close to be told apart.
+# Planted MAP@R by arm; the first two are too close to differ significantly.
 ARMS = {"triplet/batch-hard": 0.80, "a-softmax/m4": 0.801, "softmax/linear": 0.60}
 NOISE = 0.01
 SEEDS = (0, 1, 2, 3, 4)

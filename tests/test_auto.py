@@ -20,7 +20,7 @@ from suites.cases import compared
 
 
 def test_the_table_is_what_the_published_records_say():
-    path = record_files.find(auto.PUBLISHED)
+    path = record_files.find(auto.DEFAULT)
     assert path is not None
     carried = {
         loss.name: files.tiled_from

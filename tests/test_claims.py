@@ -101,14 +101,14 @@ def test_a_false_claim_is_not_reproduced(claim: Claim, seed: int):
     assert verdict.outcome == "not reproduced", verdict
 
 
-def test_seeds_that_contradict_each_other_leave_it_undecided(claim: Claim, seed: int):
+def test_seeds_that_contradict_each_other_leave_it_inconclusive(claim: Claim, seed: int):
     verdict = claim.judge(run(claim, unsure, seed))
-    assert verdict.outcome == "undecided", verdict
+    assert verdict.outcome == "inconclusive", verdict
 
 
-def test_no_trainings_leave_it_undecided(claim: Claim):
+def test_no_trainings_leave_it_inconclusive(claim: Claim):
     verdict = claim.judge([])
-    assert verdict.outcome == "undecided"
+    assert verdict.outcome == "inconclusive"
     assert "missing" in verdict.reason or "no arm" in verdict.reason
 
 
@@ -125,7 +125,7 @@ NEEDED = {
 
 
 @pytest.mark.parametrize("broken", ["missing", "diverged", "single", "no metric"])
-def test_a_broken_arm_leaves_it_undecided_and_is_named(claim: Claim, seed: int, broken: str):
+def test_a_broken_arm_leaves_it_inconclusive_and_is_named(claim: Claim, seed: int, broken: str):
     arm, found = NEEDED[claim.name], run(claim, yes, seed)
     others = [training for training in found if training.arm != arm]
     these = [training for training in found if training.arm == arm]
@@ -138,7 +138,7 @@ def test_a_broken_arm_leaves_it_undecided_and_is_named(claim: Claim, seed: int, 
             replace(t, metrics=dict.fromkeys(t.metrics), series={}, epochs=[]) for t in these
         ]
     verdict = claim.judge(others)
-    assert verdict.outcome == "undecided", verdict
+    assert verdict.outcome == "inconclusive", verdict
     assert arm in verdict.reason
     if broken == "diverged":
         assert "diverged: step 3" in verdict.reason
@@ -183,12 +183,12 @@ def test_center_loss_that_costs_accuracy_is_not_reproduced(seed: int):
     assert claim.judge(run(claim, costly, seed)).outcome == "not reproduced"
 
 
-def test_lenet_that_contradicts_the_sweep_leaves_center_loss_undecided(seed: int):
+def test_lenet_that_contradicts_the_sweep_leaves_center_loss_inconclusive(seed: int):
     def torn(job: Job) -> Mapping[str, Any]:
         return no(job) if job.arm.startswith("lenet++") else yes(job)
 
     claim = catalogue.get("center-spread")
-    assert claim.judge(run(claim, torn, seed, "full")).outcome == "undecided"
+    assert claim.judge(run(claim, torn, seed, "full")).outcome == "inconclusive"
     assert claim.judge(run(claim, yes, seed, "full")).outcome == "reproduced"
 
 
@@ -209,7 +209,7 @@ def test_semi_hard_that_collapses_as_often_refutes_the_claim(seed: int):
     assert claim.judge(run(claim, both, seed)).outcome == "not reproduced"
 
 
-def test_an_undecided_lenet_is_no_opposite(seed: int):
+def test_an_inconclusive_lenet_is_no_opposite(seed: int):
     """The criterion asks for the opposite: a verdict of the sweep stands beside an open one."""
 
     def open_ended(job: Job) -> Mapping[str, Any]:
@@ -248,7 +248,7 @@ def test_a_direction_that_says_less_than_softmax_is_not_reproduced(seed: int):
     assert claim.judge(found).outcome == "not reproduced"
     without = [replace(t, metrics={k: v for k, v in t.metrics.items() if "norm" not in k})
                for t in found]  # fmt: skip
-    assert claim.judge(without).outcome == "undecided"
+    assert claim.judge(without).outcome == "inconclusive"
     assert "has no seen_norm_free_accuracy" in claim.judge(without).reason
 
 
@@ -258,7 +258,7 @@ def test_features_beyond_the_relu_s_quarter_void_the_experiment(seed: int):
 
     claim = catalogue.get("last-relu")
     verdict = claim.judge(run(claim, odd, seed))
-    assert verdict.outcome == "undecided"
+    assert verdict.outcome == "inconclusive"
     assert "outside the quarter" in verdict.reason
 
 
@@ -290,7 +290,8 @@ def test_seeds_of_a_rate_are_more_than_those_given():
 
 def test_an_effect_is_there_only_if_it_matters_and_is_sure():
     cases = {
-        (0.5, 0.4, 0.6): "reproduced", (0.2, 0.1, 0.35): "undecided", (0.4, -0.1, 0.9): "undecided",
+        (0.5, 0.4, 0.6): "reproduced",
+        (0.2, 0.1, 0.35): "inconclusive", (0.4, -0.1, 0.9): "inconclusive",
         (0.2, 0.1, 0.29): "not reproduced", (-0.5, -0.6, -0.4): "not reproduced",
     }  # fmt: skip
     for (mean, low, high), outcome in cases.items():

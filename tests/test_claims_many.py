@@ -1,4 +1,4 @@
-"""What claims say of a thousand new identities, in full form: judged when there, undecided else."""
+"""Claims about a thousand new identities, in full form: judged when there, else inconclusive."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_margin_s_verdict_is_that_of_the_thousand(seed: int):
 
 
 @pytest.mark.parametrize("broken", ["missing", "one missing", "failed"])
-def test_a_thousand_that_are_missing_leave_it_undecided(seed: int, broken: str):
+def test_a_thousand_that_are_missing_leave_it_inconclusive(seed: int, broken: str):
     """In full form the few never stand in for the many."""
     claim = catalogue.get("a-softmax-margin")
     found = run(claim, yes, seed, "full")
@@ -67,7 +67,7 @@ def test_a_thousand_that_are_missing_leave_it_undecided(seed: int, broken: str):
         lost = [t for t in found if t.arm == gone]
         kept += [replace(t, status="not_run", reason="needs fonts") for t in lost]
     verdict = claim.judge(kept)
-    assert verdict.outcome == "undecided"
+    assert verdict.outcome == "inconclusive"
     assert gone in verdict.reason
     if broken == "failed":
         assert "needs fonts" in verdict.reason
@@ -95,5 +95,5 @@ def test_a_network_that_did_not_learn_leaves_the_question_open(seed: int):
         return {**yes(job), "map_at_r": 0.1 if learnt < 0.5 else 0.5, "train_accuracy": learnt}
 
     verdict = claim.judge(run(claim, collapsed, seed, "full"))
-    assert verdict.outcome == "undecided"
+    assert verdict.outcome == "inconclusive"
     assert "did not learn its own training images" in verdict.reason

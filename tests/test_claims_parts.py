@@ -50,10 +50,10 @@ CASES: tuple[tuple[str, str, Figures, str, dict[str, str]], ...] = (
      {"a": "reproduced", "b": "reproduced", "c": "not reproduced"}),
     ("mixed-against-angular", "full", _lost_on_glyphs, "not reproduced",
      {"fashion": "reproduced", "glyphs": "not reproduced"}),
-    ("center-spread", "full", _lenet_differs, "undecided",
+    ("center-spread", "full", _lenet_differs, "inconclusive",
      {"MLP": "reproduced", "LeNet++": "not reproduced"}),
     ("center-spread", "full", _lenet_unsure, "reproduced",
-     {"MLP": "reproduced", "LeNet++": "undecided"}),
+     {"MLP": "reproduced", "LeNet++": "inconclusive"}),
 )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def test_parts_are_those_that_the_criterion_has(name: str):
     places = [claim.criterion.find(f"({label})") for label in labels]
     assert min(places) >= 0 and places == sorted(places)
     assert f"({chr(ord(labels[-1]) + 1)})" not in claim.criterion
-    assert {part.outcome for part in claim.judge([]).parts} == {"undecided"}
+    assert {part.outcome for part in claim.judge([]).parts} == {"inconclusive"}
     titles = [part.title for part in claim.judge([]).parts]
     assert len(set(titles)) == len(titles) and all(titles)
 
@@ -92,14 +92,20 @@ def test_an_arm_that_is_missing_leaves_the_other_parts_their_outcome(seed: int):
     claim = catalogue.get("triplet-mining")
     found = [one for one in run(claim, yes, seed) if not one.arm.startswith("warmed")]
     a, b = claim.judge(found).parts
-    assert (a.outcome, b.outcome) == ("reproduced", "undecided")
-    assert b.reason == "Undecided, as the arm warmed batch-hard free is missing."
+    assert (a.outcome, b.outcome) == ("reproduced", "inconclusive")
+    assert b.reason == "Inconclusive, as the arm warmed batch-hard free is missing."
 
 
 def test_joined_parts_make_one_sentence_and_keep_theirs():
-    parts = [Part("a", "A", "reproduced", "it grows"), Part("b", "B", "undecided", "it may fall")]
-    told = (Part("a", "A", "reproduced", "It grows."), Part("b", "B", "undecided", "It may fall."))
-    assert judging.joined(parts) == Verdict("undecided", "It grows; it may fall.", (), told)
+    parts = [
+        Part("a", "A", "reproduced", "it grows"),
+        Part("b", "B", "inconclusive", "it may fall"),
+    ]
+    told = (
+        Part("a", "A", "reproduced", "It grows."),
+        Part("b", "B", "inconclusive", "It may fall."),
+    )
+    assert judging.joined(parts) == Verdict("inconclusive", "It grows; it may fall.", (), told)
 
 
 def test_what_the_schedule_left_of_the_angular_margin_stands_beside_its_verdict(seed: int):

@@ -62,15 +62,15 @@ def call(*arguments: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("median", "options", "code", "says"),
     [
-        (1.10e-3, [], 1, "SLOWER      test_speed.py::test_forward  1.100 (1.00"),
-        (0.90e-3, [], 3, "FASTER      test_speed.py::test_forward  0.900"),
+        (1.10e-3, [], 1, "SLOWER        test_speed.py::test_forward  1.100 (1.00"),
+        (0.90e-3, [], 3, "FASTER        test_speed.py::test_forward  0.900"),
         # Twelve pairs: 2.9 x 3.1% is wider than 3%, so that they can't show that nothing changed.
-        (1.001e-3, [], 3, "UNDECIDED   test_speed.py::test_forward"),
-        (1.05e-3, [], 3, "UNDECIDED   test_speed.py::test_forward"),
+        (1.001e-3, [], 3, "INCONCLUSIVE  test_speed.py::test_forward"),
+        (1.05e-3, [], 3, "INCONCLUSIVE  test_speed.py::test_forward"),
         (1.001e-3, ["--smallest-effect", "10%"], 0, "12 equivalent"),
         (0.80e-3, ["--smallest-effect", "10%"], 0, "1 faster"),
         (1.05e-3, ["--process-sd", "1%"], 1, "SLOWER"),
-        (1.10e-3, ["--process-sd", "0.08"], 3, "UNDECIDED   test_speed.py::test_forward"),
+        (1.10e-3, ["--process-sd", "0.08"], 3, "INCONCLUSIVE  test_speed.py::test_forward"),
     ],
 )
 def test_a_pair_is_judged_by_its_process_to_process_interval(
@@ -86,12 +86,12 @@ def test_one_benchmark_alone_does_not_tell_a_change_from_the_machine(tmp_path: P
     a = save(tmp_path / "a.json", benchmark(1e-3))
     b = save(tmp_path / "b.json", benchmark(2e-3))
     code, output = call(a, b)
-    assert code == 3 and "UNDECIDED" in output and "it can be the machine's" in output
-    assert "took 2.00 times as long" in output and "one run a side does not tell" in output
+    assert code == 3 and "INCONCLUSIVE" in output and "the machine may be the cause" in output
+    assert "took 2.00 times as long" in output and "one run a side cannot separate" in output
     more = (save(tmp_path / f"{s}.json", benchmark(s * 1e-3)) for s in (1.01, 2.02))
     sides = zip(("--base", "--candidate"), (a, b), more, strict=True)
     code, output = call(*(word for name, *files in sides for f in files for word in (name, f)))
-    assert code == 1 and "can be the machine's, which is not all of it" in output
+    assert code == 1 and "the machine alone can cause" in output and "not all of it" in output
 
 
 def test_the_interval_is_that_of_the_processes():
@@ -139,9 +139,9 @@ def test_what_is_in_one_file_only_is_named(tmp_path: Path):
     a = save(tmp_path / "a.json", benchmark(1e-3), benchmark(1e-3, other))
     b = save(tmp_path / "b.json", benchmark(1.001e-3))
     code, output = call(a, b, "--smallest-effect", "10%")
-    assert code == 3 and f"VANISHED    {other}" in output and str(tmp_path / "b.json") in output
+    assert code == 3 and f"VANISHED      {other}" in output and str(tmp_path / "b.json") in output
     code, output = call(b, a, "--smallest-effect", "10%")
-    assert code == 0 and f"NEW         {other}" in output, "what is new fails nothing"
+    assert code == 0 and f"NEW           {other}" in output, "what is new fails nothing"
 
 
 def test_a_regression_outweighs_what_is_missing(tmp_path: Path):
@@ -156,7 +156,7 @@ def test_parameters_tell_benchmarks_apart(tmp_path: Path):
     a, b = save(tmp_path / "a.json", *entries), save(tmp_path / "b.json", entries[1])
     assert list(load(Path(a)).timings) == [f'{NAME}[{{"n": {n}}}]' for n in (1, 2)]
     code, output = call(a, b)
-    assert code == 3 and 'VANISHED    test_speed.py::test_forward[{"n": 1}]' in output
+    assert code == 3 and 'VANISHED      test_speed.py::test_forward[{"n": 1}]' in output
 
 
 @pytest.mark.parametrize(
@@ -178,22 +178,22 @@ def test_a_figure_that_is_no_time_is_3_and_never_slower(tmp_path: Path, stats: d
         assert code == 3 and "INVALID" in output and says in output and "SLOWER" not in output
 
 
-def test_too_few_rounds_leave_it_undecided_in_either_file(tmp_path: Path):
+def test_too_few_rounds_leave_it_inconclusive_in_either_file(tmp_path: Path):
     a = save(tmp_path / "a.json", benchmark(1e-3))
     b = save(tmp_path / "b.json", benchmark(9.0, stats={"median": 9.0, "rounds": 4}))
     for pair in ((a, b), (b, a)):
         code, output = call(*pair)
-        assert code == 3 and "UNDECIDED" in output and "INVALID" not in output
+        assert code == 3 and "INCONCLUSIVE" in output and "INVALID" not in output
         assert f"{b}: too few rounds: expected at least 5; got 4" in output
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "a file that is no JSON"),
-        ('{"machine_info": {}, "bench', "a file that is no JSON"),
+        ("", "a file that is not JSON"),
+        ('{"machine_info": {}, "bench', "a file that is not JSON"),
         ("[1, 2]", "JSON without machine_info and benchmarks"),
-        ('{"machine_info": {}, "benchmarks": []}', "it holds none"),
+        ('{"machine_info": {}, "benchmarks": []}', "it has none"),
         ('{"machine_info": 1, "benchmarks": [1]}', "expected an object machine_info"),
         ('{"machine_info": {}, "benchmarks": [1]}', "expected a fullname"),
         (json.dumps({"machine_info": {}, "benchmarks": [benchmark(), benchmark()]}), "twice"),
@@ -243,7 +243,7 @@ def test_a_machine_that_neither_file_tells_is_3(tmp_path: Path):
     files = [save(tmp_path / f"{name}.json", *others, benchmark(median), machine_info=nameless)
              for name, median in (("a", 1e-3), ("b", 1.001e-3))]  # fmt: skip
     code, output = call(*files)
-    assert code == 3 and "cpu: told in none of the files" in output
+    assert code == 3 and "cpu: missing from every file" in output
     assert call(*files, "--across-machines", "--smallest-effect", "40%")[0] == 0
 
 

@@ -1,4 +1,4 @@
-"""``marginbench compare`` where a side has too little: undecided, vanished, unknown; never fine."""
+"""``marginbench compare`` where a side lacks figures: inconclusive, vanished, unknown, not fine."""
 
 from __future__ import annotations
 
@@ -43,12 +43,13 @@ def test_what_neither_side_timed_often_enough_is_not_judged(tmp_path: Path):
     """A slow rival gets two or three rounds of a default run; that is nothing the code did."""
     sides_ = [write(tmp_path / name, in_rounds(3, lines(seed))) for seed, name in enumerate("ab")]
     _, _, page = call(tmp_path / "page", *sides_)
-    assert page is not None and "invalid" not in page.seen and "in too few rounds" in page.seen
-    assert "undecided" in page.seen and "too few rounds: " not in page.seen
+    assert page is not None and "invalid" not in page.seen
+    assert "too few rounds to compare" in page.seen
+    assert "inconclusive" in page.seen and "too few rounds: " not in page.seen
 
 
 @pytest.mark.parametrize("few_first", [False, True])
-def test_too_few_rounds_on_one_side_are_undecided(tmp_path: Path, few_first: bool):
+def test_too_few_rounds_on_one_side_are_inconclusive(tmp_path: Path, few_first: bool):
     """It was run on both: nothing vanished, nothing is new, and nothing is wrong with it."""
     sides_ = [write(tmp_path / "full", in_rounds(5, lines())),
               write(tmp_path / "few", in_rounds(4, lines(1)))]  # fmt: skip
@@ -58,16 +59,16 @@ def test_too_few_rounds_on_one_side_are_undecided(tmp_path: Path, few_first: boo
         assert word not in output.split("times: ")[1].split(";")[0] and word not in page.seen
     rows = [line for line in (tmp_path / "page/report.md").read_text().splitlines()
             if "too few rounds: expected at least 5; got 4" in line]  # fmt: skip
-    assert rows and all("| compiled |" in row and "undecided" in row for row in rows)
+    assert rows and all("| compiled |" in row and "inconclusive" in row for row in rows)
     assert f"{tmp_path / 'few'}: too few rounds" in page.seen
 
 
-def test_a_contender_with_too_few_rounds_inside_a_run_is_undecided(tmp_path: Path):
+def test_a_contender_with_too_few_rounds_inside_a_run_is_inconclusive(tmp_path: Path):
     run = write(tmp_path / "run", in_rounds(4, lines()))
     _, output, page = call(tmp_path / "page", run, "--contender", "eager", "--contender",
                            "compiled")  # fmt: skip
     assert page is not None and "got 4 of both" in page.seen
-    assert "undecided" in output and "invalid" not in output + page.seen
+    assert "inconclusive" in output and "invalid" not in output + page.seen
 
 
 def trained(one: Line) -> bool:
@@ -84,7 +85,7 @@ def trained(one: Line) -> bool:
          "seed 0 in the candidate: not run: no such data"),
         (lambda one: [changed(one, metrics={**one.metrics, "recall_at_1": None})],
          "not in the candidate"),
-        (lambda one: [changed(one, seed=7)], "no seed of it is in both"),
+        (lambda one: [changed(one, seed=7)], "no seed is in both"),
     ],
 )  # fmt: skip
 def test_training_that_the_candidate_lacks_has_vanished(base: Path, tmp_path: Path, change, says):
@@ -147,7 +148,7 @@ def test_two_machines_that_nothing_is_known_of_are_not_the_same(tmp_path: Path):
     a = write(tmp_path / "a", lines(identity=unknown))
     b = write(tmp_path / "b", lines(1, identity=unknown))
     code, output, _ = call(tmp_path / "page", a, b, "--smallest-effect", "40%")
-    assert code == 3 and "the machines differ: cpu: told in none of the files" in output
+    assert code == 3 and "the machines differ: cpu: missing from every file" in output
     c = write(tmp_path / "c", lines(2))
     for one, other in ((a, c), (c, a)):
         code, output, _ = call(tmp_path / "page", one, other, "--smallest-effect", "40%")

@@ -1,7 +1,7 @@
-"""Figures are drawn as they were pinned: the SHA-256 of each drawing, of data written out here.
+"""Figures are drawn as they were pinned: the SHA-256 of each SVG, of data written out here.
 
-Drawings repeat to the byte with one matplotlib and one FreeType, and differ with another, so the
-pins in figure_hashes.json are kept by both. Where a drawing was changed on purpose, or matplotlib
+Figures repeat to the byte with one matplotlib and one FreeType, and differ with another, so the
+pins in figure_hashes.json are kept by both. Where a figure was changed on purpose, or matplotlib
 was: look at it, then ``python -m tests.test_figure_hashes --pin``, which pins them for the versions
 that are installed and leaves the other versions' pins, and ``--draw FOLDER`` writes them as SVG.
 """
@@ -27,20 +27,20 @@ from reports.comparison import Comparison
 from reports.document import Figure
 from reports.matrices import Square
 from reports.quality import pictures
-from reports.quality.looks import LossLooks
 from reports.quality.reading import Group
+from reports.quality.styles import LossStyles
 from reports.reading import Measured
 from reports.scaling import Line, Panel
 from reports.site import roofline
 from reports.statistics import Growth, Interval
-from reports.style import Looks
+from reports.style import Styles
 from tests import synthetic_run
 
 ROOT = Path(__file__).resolve().parent.parent
 PINS = Path(__file__).with_name("figure_hashes.json")
 VERSIONS = f"matplotlib {matplotlib.__version__}, FreeType {ft2font.__freetype_version__}"
 MEND = "python -m tests.test_figure_hashes --pin"
-LOOKS = Looks(("reference", "eager", "compiled", "triton", "somebody's own"))
+STYLES = Styles(("reference", "eager", "compiled", "triton", "somebody's own"))
 NO_DATA = document.table(("n",), ())
 SIZES = (128, 256, 512, 1024)
 SPEED = {"eager": 1.0, "compiled": 2.0, "somebody's own": 0.5}
@@ -64,11 +64,11 @@ def panel(variant: str, metric: str = "both_time_s", unit: float = 2.0**-27) -> 
 
 def growth() -> Figure:
     panels = [panel("batch-all"), panel("batch-hard", unit=2.0**-30)]
-    return figures.scaling("growth", "Speed against batch", panels, LOOKS)
+    return figures.scaling("growth", "Speed against batch", panels, STYLES)
 
 
 def memory() -> Figure:
-    return figures.scaling("memory", "Memory", [panel("batch-all", "peak_bytes", 4.0)], LOOKS)
+    return figures.scaling("memory", "Memory", [panel("batch-all", "peak_bytes", 4.0)], STYLES)
 
 
 def growth_on_the_site() -> Figure:
@@ -80,15 +80,16 @@ def ratios() -> Figure:
         return [Comparison(name, interval(1 / speed), interval(speed * scale), wrong=scale > 1)
                 for name, speed in SPEED.items()]  # fmt: skip
 
-    return figures.ratios("ratios", "Speed", [("B=512", row(1.0)), ("B=1,024", row(4.0))], LOOKS)
+    return figures.ratios("ratios", "Speed", [("B=512", row(1.0)), ("B=1,024", row(4.0))], STYLES)
 
 
 def agreement() -> Figure:
     squares = {
-        (0, 0): Square("1.0", "fine", 1.0), (0, 3): Square("5×", "fine", 5.0),
-        (0, 4): Square("60×", "fine", 60.0), (1, 3): Square("847×", "fine", 847.0, True),
-        (1, 4): Square("3e3", "fine", 3000.0), (0, 1): Square("1.4", "fine", 1.4, interpreted=True),
-        (0, 2): Square("1.9", "fine", 1.9), (1, 0): Square("✗ 7.3", "worse", 7.3),
+        (0, 0): Square("1.0", "passed", 1.0), (0, 3): Square("5×", "passed", 5.0),
+        (0, 4): Square("60×", "passed", 60.0), (1, 3): Square("847×", "passed", 847.0, True),
+        (1, 4): Square("3e3", "passed", 3000.0),
+        (0, 1): Square("1.4", "passed", 1.4, interpreted=True),
+        (0, 2): Square("1.9", "passed", 1.9), (1, 0): Square("✗ 7.3", "failed", 7.3),
         (1, 1): Square("not run", "not_run"), (1, 2): Square("–", "absent"),
     }  # fmt: skip
     columns = [("eager", "float32"), ("triton", "float32"), ("triton", "bfloat16"),
@@ -108,7 +109,7 @@ def roof() -> Figure:
         for intensity in (0.5, 64.0)
     ]
     rates = {"bytes_per_s": 2.0**33, "flops_per_s_float32": 2.0**36}
-    return roofline.figure("triplet", points, rates, LOOKS)
+    return roofline.figure("triplet", points, rates, STYLES)
 
 
 def groups() -> list[Group]:
@@ -131,8 +132,8 @@ def groups() -> list[Group]:
     return found
 
 
-def losses() -> LossLooks:
-    return LossLooks([group.label for group in groups()])
+def losses() -> LossStyles:
+    return LossStyles([group.label for group in groups()])
 
 
 def roc() -> Figure | None:
@@ -171,7 +172,7 @@ def pins() -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("name", DRAWN)
 def test_it_is_drawn_as_pinned(name: str, tmp_path: Path):
     if VERSIONS not in pins():
-        pytest.skip(f"no drawings are pinned for {VERSIONS}, only for {', '.join(pins())}: {MEND}")
+        pytest.skip(f"no figures are pinned for {VERSIONS}, only for {', '.join(pins())}: {MEND}")
     drawn = svg(name)
     assert drawn == svg(name), "not even the same twice"
     (tmp_path / f"{name}.svg").write_text(drawn)
@@ -205,7 +206,7 @@ def test_every_axis_says_what_it_shows(name: str, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("count", [1, 2, 20])
 def test_names_over_a_matrix_stand_inside_it_however_few_rows_it_has(count: int):
-    squares = {(row, 0): Square("1.0", "fine", 1.0) for row in range(count)}
+    squares = {(row, 0): Square("1.0", "passed", 1.0) for row in range(count)}
     rows = [f"softmax/{row}" for row in range(count)]
     columns = [("pytorch-metric-learning", "float32")]
     made = matrices.matrix("agreement", "Agreement", "", rows, columns, squares, NO_DATA).svg
@@ -250,7 +251,7 @@ def test_shades_of_a_matrix_tell_apart_in_grey_and_their_text_reads():
 )
 def test_a_larger_multiple_of_eagers_error_is_a_darker_field(level: float, step: int):
     """By the figure as it is written: 1× is not darker for being 1.04."""
-    assert matrices._shade(Square("", "fine", level))[0] == matrices.SHADES[step][2]
+    assert matrices._shade(Square("", "passed", level))[0] == matrices.SHADES[step][2]
 
 
 def test_a_matrix_says_what_its_colours_stand_for():

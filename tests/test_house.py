@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
@@ -85,6 +86,17 @@ def test_commands_lie_in_commands_alone(folder: str):
     for path in sources(folder):
         names = {name for name, _ in imported(ast.parse(path.read_text()))}
         assert "click" not in names, f"{path.relative_to(ROOT)} imports click"
+
+
+def test_where_the_clone_is_is_worked_out_once():
+    """suites, which must find the library before it can import anything, works it out by itself."""
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("benchmarks", "reports", "commands")
+        for path in sources(folder)
+        if re.search(r"__file__\)(\.resolve\(\))?\.parent(s\[|\.parent)", path.read_text())
+    }
+    assert found == {"benchmarks/machine.py"}
 
 
 def _graph() -> dict[str, set[str]]:

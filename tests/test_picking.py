@@ -1,4 +1,4 @@
-"""What a page's script goes by: sort keys, columns to filter by, series and axes of drawings."""
+"""What a page's script goes by: sort keys, columns to filter by, series and axes of figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from page_reader import Page
 from reports import document, pages, picking, style
 from reports.document import Cell, Section
 from reports.sorting import attribute, key
-from reports.style import Looks
+from reports.style import Styles
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_what_says_itself_is_not_said_twice():
 
 def page(*tables: document.Table) -> Page:
     made = document.Document("t", "s", "l", [], [], [Section("x", "X", tables)])
-    return Page(pages.render(made, Looks([])))
+    return Page(pages.render(made, Styles([])))
 
 
 def rows(*values: str) -> list[tuple]:

@@ -153,7 +153,7 @@ def test_a_training_that_failed_goes_on_once_that_is_mended(seed: int, tmp_path:
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
-def test_a_checkpoint_is_cut_off_nowhere_without_being_told(seed: int, tmp_path: Path):
+def test_a_checkpoint_is_cut_off_nowhere_without_being_reported(seed: int, tmp_path: Path):
     checkpoint = Checkpoint(tmp_path, "x", {"job": 1})
     assert checkpoint.load() is None
     checkpoint.save({"step": 3})

@@ -66,7 +66,7 @@ def test_divisions_datasets_and_devices_are_families_of_their_own(seed: int):
     assert len(table([*results, *searched])) == 3
 
 
-def test_a_difference_is_told_only_where_it_is_found():
+def test_a_difference_is_reported_only_where_it_is_found():
     near = [0.1, -0.1, 0.2, -0.2, 0.05]
     results = [result("a/x", s, 0.5 + near[s] / 100) for s in range(5)]
     results += [result("b/y", s, 0.7 - near[s] / 100) for s in range(5)]

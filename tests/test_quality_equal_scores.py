@@ -140,7 +140,7 @@ def test_verification_accuracy_is_exact_whatever_is_equal(seed: int):
 
 @pytest.mark.parametrize("start", [1.0, 1.0 + 2**-52, 0.5 - 2**-54, 5e-324, -1.0, 1e308])
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])
-def test_scores_that_are_neighbours_are_told_apart(start: float, kind: torch.dtype):
+def test_scores_that_are_neighbours_are_distinguished(start: float, kind: torch.dtype):
     """Their middle is rounded to one of them, half of the time to the lower one."""
     if kind is torch.float32 and abs(start) in (5e-324, 1e308):
         start = 1e-45 if start < 1 else 3e38

@@ -199,7 +199,7 @@ def test_the_learning_rate_drops_and_weights_alone_decay(seed: int):
         ({"backbone": "vit"}, "backbone: expected one of mlp, lenet++, resnet; got 'vit'"),
     ],
 )
-def test_settings_that_do_not_exist_are_told(change: dict, message: str, seed: int):
+def test_settings_that_do_not_exist_are_reported(change: dict, message: str, seed: int):
     result = training.run(job(seed, **change))
     assert result.status == "not_run"
     assert message in result.reason
@@ -244,7 +244,7 @@ def test_given_pairs_win_over_drawn_ones_and_keep_their_images():
     assert split.pairs_given and not EvaluationSplit(data, "seen", 20).pairs_given
 
 
-def test_epochs_between_evaluations_are_told_and_not_measured(seed: int):
+def test_epochs_between_evaluations_are_reported_and_not_measured(seed: int):
     calls = []
     of = job(seed, epochs=5, evaluate_every=2)
     result = training.run(of, progress=lambda _, epoch, __: calls.append(epoch))

@@ -67,6 +67,6 @@ def test_only_takes_an_exact_name_before_a_part_of_one():
         (Asked(only="nothing of the kind"), "--only"),
     ],
 )
-def test_an_unknown_name_is_told(asked: Asked, says: str):
+def test_an_unknown_name_is_reported(asked: Asked, says: str):
     with pytest.raises((UnknownName, ValueError), match=says):
         plan(asked)

@@ -150,5 +150,5 @@ def test_the_time_left_is_what_trainings_took():
         ("the process that trained it was ended by signal 9", True),
     ],
 )
-def test_a_fault_is_told_from_what_the_machine_lacks(reason: str, ours: bool):
+def test_a_fault_is_reported_from_what_the_machine_lacks(reason: str, ours: bool):
     assert failed(not_run(fakes.job("a"), reason)) is ours

@@ -29,7 +29,7 @@ def test_every_setting_is_shown_with_its_source(name: str):
         assert limit in told.output
 
 
-def test_recipes_are_listed_and_a_wrong_name_is_told():
+def test_recipes_are_listed_and_a_wrong_name_is_reported():
     assert "sphereface-released: SphereFace-20 as released" in _call().output
     wrong = _call("arcface")
     assert wrong.exit_code == 2 and "expected one of centerloss2016" in wrong.output

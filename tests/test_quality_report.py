@@ -82,7 +82,7 @@ def test_the_answer_names_the_highest_mean_and_what_it_can_be_told_from(
     means = {arm: interval(list(_values(built, arm).values())).mean for arm in ARMS}
     assert made["highest_mean"] == max(means, key=means.__getitem__)
     # Planted: two arms alike, one far below.
-    assert made["told_apart_from"] == ["softmax/linear"]
+    assert made["significantly_different_from"] == ["softmax/linear"]
     assert f"{made['highest_mean']} has the highest MAP@R" in page.seen
     assert re.search(r"Claim \d+ \([^)]+\): reproduced, tried on digits \(MLP\)\.", page.seen)
     assert page.seen.count("digits (MLP)") >= 3, "and beside each verdict"
@@ -131,7 +131,7 @@ def test_a_lucky_seed_of_a_failing_arm_is_never_first(tmp_path: Path):
 def test_what_failed_stands_there_with_its_reason(page: Page, built: Path):
     assert f"✗ 1 diverged: {DIVERGED}" in page.seen
     assert f"✗ 1 not run: {MISSING}" in page.seen
-    assert "1 training diverged and count in no mean" in page.seen
+    assert "1 training diverged and are in no mean" in page.seen
     text = (built / "report.md").read_text()
     section = text[text.index("Not run, and diverged\n") :]
     assert DIVERGED in section and MISSING in section
@@ -182,7 +182,7 @@ def test_a_claim_that_breaks_takes_only_itself(tmp_path: Path, monkeypatch: pyte
     page = report(tmp_path, Maker(seeds=(0, 1)).lines())
     assert "it could not be judged: KeyError" in page.seen
     assert "its figures could not be made: KeyError" in page.seen
-    assert "nothing of it was trained in this run" in page.seen
+    assert "no network of it was trained in this run" in page.seen
 
 
 def test_published_tables_are_marked(page: Page):
@@ -205,9 +205,9 @@ def test_it_needs_nothing_else_and_stays_small(built: Path, page: Page):
 
 
 def test_figures_can_be_read_without_seeing_them(built: Path, page: Page):
-    drawings = page.named("svg")
+    svgs = page.named("svg")
     files = list((built / "figures").glob("*.svg"))
-    assert len(drawings) == len(page.named("figure")) == len(files) >= 10
+    assert len(svgs) == len(page.named("figure")) == len(files) >= 10
     assert page.seen.count("Data behind this figure") == len(files)
     for path in files:
         root = ElementTree.fromstring(path.read_text())

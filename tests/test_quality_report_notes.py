@@ -33,7 +33,7 @@ def lines(maker: Maker, first: float, last: float, *waits: float) -> list:
     return maker.lines(made)
 
 
-def test_a_schedule_is_told_with_what_it_left_of_the_margin(tmp_path: Path):
+def test_a_schedule_is_reported_with_what_it_left_of_the_margin(tmp_path: Path):
     page = report(tmp_path, lines(Maker(seeds=(0, 1)), 1000.0, 19.0))
     assert ("annealing from 1,000 at the first step to 19.0 at the last, so that even then psi, "
             "which holds the margin, has 5% of the target's weight." in page.seen)  # fmt: skip
@@ -41,7 +41,7 @@ def test_a_schedule_is_told_with_what_it_left_of_the_margin(tmp_path: Path):
     assert "changes on the way" not in page.seen
 
 
-def test_a_loss_that_is_not_there_any_more_still_has_its_schedule_told(tmp_path: Path):
+def test_a_loss_that_is_not_there_any_more_still_has_its_schedule_reported(tmp_path: Path):
     made = [
         one.model_copy(update={"settings": {**one.settings, "terms": [
             {**term, "loss": "gone"} for term in one.settings["terms"]
@@ -53,20 +53,20 @@ def test_a_loss_that_is_not_there_any_more_still_has_its_schedule_told(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "waits, told",
+    "waits, said",
     [
         ((0.001, 0.003), "Steps waited for images 0.2% of the time (0.3% in the worst epoch that "
-         "was recorded): the training, not the loader, is what takes it."),
+         "was recorded): the training, not the loader, takes the time."),
         ((0.2, 0.4), "Steps waited for images 30% of the time (40% in the worst epoch that was "
-         "recorded), so that the loader is a part of images/s."),
+         "recorded), so images/s includes the loader."),
         ((0.0, 0.0), "less than 0.01% of the time"),
         ((), ""),
     ],
 )  # fmt: skip
-def test_waiting_for_images_is_told_as_measured(tmp_path: Path, waits: tuple, told: str):
+def test_waiting_for_images_is_reported_as_measured(tmp_path: Path, waits: tuple, said: str):
     page = report(tmp_path, lines(Maker(seeds=(0, 1)), 5.0, 5.0, *waits))
-    assert told in page.seen
-    assert ("Steps waited" in page.seen) == bool(told)
+    assert said in page.seen
+    assert ("Steps waited" in page.seen) == bool(said)
     assert notes.COSTS in page.seen and "images/s ↑" not in page.seen
 
 
@@ -83,12 +83,12 @@ def test_a_published_page_says_how_mlflows_side_is_opened(tmp_path: Path):
 
     folder = tmp_path / "reports/published/quality/some-run"
     report(folder, lines(Maker(seeds=(0, 1)), 5.0, 5.0))
-    assert "opened with: make ui" in (folder / "index.html").read_text()
+    assert "open with: make ui" in (folder / "index.html").read_text()
     plain = folder / "records.jsonl"
     (folder / "records.jsonl.xz").write_bytes(lzma.compress(plain.read_bytes()))
     plain.unlink()
     build(folder)
     page = (folder / "index.html").read_text()
     assert "make ui" not in page
-    told = "marginbench quality import reports/published/quality/some-run/mlflow --store"
-    assert told in page
+    command = "marginbench quality import reports/published/quality/some-run/mlflow --store"
+    assert command in page

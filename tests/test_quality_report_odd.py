@@ -61,7 +61,7 @@ def test_a_dataset_without_new_identities_is_judged_on_seen_ones(tmp_path: Path)
             metrics = {"seen_map_at_r": one.metrics["map_at_r"]}
             lines.append(one.model_copy(update={"metrics": metrics}))
     page = report(tmp_path, maker.lines(lines))
-    assert "2 seeds (seen identities)" in page.seen and "no identities apart" in page.seen
+    assert "2 seeds (seen identities)" in page.seen and "holds out no identities" in page.seen
 
 
 def test_an_unfinished_dirty_run_says_so(tmp_path: Path):
@@ -77,7 +77,7 @@ def test_an_unfinished_dirty_run_says_so(tmp_path: Path):
 
 def test_nothing_trained_is_an_honest_page(tmp_path: Path):
     page = report(tmp_path, [session([])])
-    assert "No loss has been trained to its end yet" in page.seen
+    assert "No loss has completed its training yet" in page.seen
     assert not page.named("figure")
 
 
@@ -87,7 +87,7 @@ DAMAGE = {"none": (None, "found neither"), "empty": (b"", "holds no run"),
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_told_and_nothing_written(damage: str, tmp_path: Path):
+def test_damage_is_reported_and_nothing_written(damage: str, tmp_path: Path):
     content, says = DAMAGE[damage]
     if content is not None:
         (tmp_path / "records.jsonl").write_bytes(content)
@@ -96,7 +96,7 @@ def test_damage_is_told_and_nothing_written(damage: str, tmp_path: Path):
     assert not (tmp_path / "index.html").exists()
 
 
-def test_a_damaged_archive_is_told(tmp_path: Path):
+def test_a_damaged_archive_is_reported(tmp_path: Path):
     whole = lzma.compress(session([]).model_dump_json().encode() * 9)
     (tmp_path / "records.jsonl.xz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RecordError, match="whole archive"):
@@ -122,7 +122,7 @@ def test_a_plot_whose_lists_do_not_fit_is_refused():
         plots.draw(Plot("p", "P", "lines", "x", "y", (Panel("", (line,)),), "alt"), "p")
 
 
-def test_arms_with_two_contenders_are_told_apart():
+def test_arms_with_two_contenders_are_two_arms():
     maker = Maker(seeds=(0,))
     one = maker.training("closed", "softmax/linear", 0, 0.5)
     other = one.model_copy(update={"contender": "triton", "name": "other"})

@@ -60,7 +60,7 @@ def test_each_part_has_its_row_and_the_lead_names_them(tmp_path: Path, monkeypat
     number = str(CLAIM.number)
     (whole, a, b) = _rows(text)
     assert whole[:3] == [number, "**not reproduced as a whole**", CLAIM.title]
-    assert whole[3] == "Of its 2 parts 1 reproduced, 1 not reproduced, 0 undecided."
+    assert whole[3] == "Of its 2 parts: 1 reproduced, 1 not reproduced, 0 inconclusive."
     assert a == [f"{number} (a)", "reproduced", "the margin grows", "It grows by 1.0.", ""]
     assert (b[0], b[1], b[3]) == (f"{number} (b)", "**not reproduced**", "It falls by 0.1.")
     assert "| part (a) | ✓ reproduced: the margin grows |" in text
@@ -76,7 +76,7 @@ def test_each_part_has_its_row_and_the_lead_names_them(tmp_path: Path, monkeypat
 
 def test_several_claims_are_counted_as_wholes(tmp_path: Path, monkeypatch):
     text, _ = _built(tmp_path, monkeypatch, JUDGED, replace(CLAIM, name="other", number=5))
-    assert ("Of 2 of the papers' claims 1 reproduced, 1 not reproduced, 0 undecided, tried on "
+    assert ("Of 2 of the papers' claims: 1 reproduced, 1 not reproduced, 0 inconclusive, tried on "
             "digits (MLP).") in text  # fmt: skip
     assert [row[0] for row in _rows(text)] == ["4", "4 (a)", "4 (b)", "5"]
 

@@ -130,7 +130,7 @@ def test_what_diverges_counts_as_nothing_and_what_does_not_run_is_never_found(se
 
     search = Search("digits", "contrastive", 5, [0], seed=seed)
     jobs = finished(search, run)
-    assert [trial.value for trial in search.told] == [0.0, None, 0.1, None, None]
+    assert [trial.value for trial in search.finished] == [0.0, None, 0.1, None, None]
     assert search.jobs()[0].terms == jobs[2].terms
     nowhere = Search("digits", "contrastive", 2, [0], seed=seed)
     finished(nowhere, lambda job: result_of(job, None, "not_run"))

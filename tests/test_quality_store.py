@@ -65,7 +65,7 @@ def lock(out: Path) -> sqlite3.Connection:
     "how, when",
     [("locked", "before"), ("locked", "mid-run"), ("read-only", "before"), ("deleted", "mid-run")],
 )
-def test_a_store_that_fails_is_told_and_synced_later(out: Path, seed: int, how: str, when: str):
+def test_a_store_that_fails_is_reported_and_synced_later(out: Path, seed: int, how: str, when: str):
     one, uri = result(seed), None
     aside, held = out / "aside.db", None
     tells = mirror(out)

@@ -162,7 +162,7 @@ def test_a_training_that_diverges_is_worse_and_keeps_no_number(
     json.dumps(dataclasses.asdict(result), allow_nan=False)
 
 
-def test_what_the_very_last_step_ruins_is_told_too(planted, monkeypatch, seed: int):
+def test_what_the_very_last_step_ruins_is_reported_too(planted, monkeypatch, seed: int):
     instead(monkeypatch, planted("poisoning"))
     one_step = Settings(1, identities_per_batch=5, images_per_identity=144)
     result = training.run(dataclasses.replace(job("planted", seed), settings=one_step))

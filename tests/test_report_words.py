@@ -40,7 +40,7 @@ def test_an_incomplete_packed_run_is_unpacked_where_it_lies_before_it_goes_on(
     )
 
 
-def test_a_machine_is_told_in_words_and_units():
+def test_a_machine_is_reported_in_words_and_units():
     """Every key that `benchmarks.machine` may write of it: none is shown raw, or without a unit."""
     made = machine_words.identity(
         {"gpu": None, "memory_gib": 23.5, "gpu_memory_gib": 79, "versions": {"torch": "2.13.0"}}, ""

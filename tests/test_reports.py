@@ -101,12 +101,12 @@ def test_it_needs_nothing_else(built: Path, page: Page):
 def test_figures_can_be_read_without_seeing_them(built: Path, page: Page):
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids)), "each id once"
-    drawings = page.named("svg")
-    assert len(drawings) > 10
-    for drawing in drawings:
-        assert drawing["role"] == "img"
-        named = drawing.get("aria-label") or drawing["aria-labelledby"].split()[0]
-        assert drawing.get("aria-label") or named in ids
+    svgs = page.named("svg")
+    assert len(svgs) > 10
+    for one in svgs:
+        assert one["role"] == "img"
+        named = one.get("aria-label") or one["aria-labelledby"].split()[0]
+        assert one.get("aria-label") or named in ids
     assert len(page.named("figure")) == len(list((built / "figures").glob("*.svg")))
     assert page.seen.count("Data behind this figure") == len(page.named("figure"))
     for path in (built / "figures").glob("*.svg"):

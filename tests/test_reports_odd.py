@@ -66,7 +66,7 @@ def test_an_incomplete_run_in_the_clone_is_named_from_its_root(
     assert texts[0] == texts[1] and "run --resume reports/published/half" in texts[0]
 
 
-def test_two_machines_are_told_apart(tmp_path: Path):
+def test_two_machines_are_distinguished(tmp_path: Path):
     small = (("triplet", "batch-all", "batch", ((256, 64, 64),)),)
     big = (("triplet", "batch-all", "batch", ((512, 64, 128), (1024, 64, 256))),)
     lines = [*Maker(losses=small).lines(),

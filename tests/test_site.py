@@ -18,7 +18,7 @@ from commands.root import cli
 from reports import fitting
 from reports.document import Document, Figure, Link, Section, table
 from reports.site import building, loading, rendering, sources, verifying
-from reports.style import Looks
+from reports.style import Styles
 from tests.page_reader import Page
 from tests.synthetic_run import BATCH, HEAD, Maker
 
@@ -161,11 +161,11 @@ def test_tables_say_what_they_are_sorted_and_filtered_by(pages: dict[str, Page])
 
 
 def test_a_contender_looks_the_same_on_every_page(root: Path, pages: dict[str, Page]):
-    looks = Looks(())
+    styles = Styles(())
     for path in ("index.html", "losses/triplet.html", "machines/evil.html"):
         marks = {at["class"] for at in pages[path].named("i")}
-        assert {f"mark m{looks.place(name)}" for name in ("eager", "compiled")} <= marks, path
-        assert str(looks.styles()) in (root / "site" / path).read_text(), path
+        assert {f"mark m{styles.place(name)}" for name in ("eager", "compiled")} <= marks, path
+        assert str(styles.css()) in (root / "site" / path).read_text(), path
 
 
 def test_the_same_records_give_the_same_bytes_and_any_change_is_found(root: Path):
@@ -209,7 +209,7 @@ def run(*arguments: object):
     return CliRunner().invoke(cli, [str(a) for a in arguments])
 
 
-def test_an_empty_store_is_told_and_nothing_is_written(tmp_path: Path):
+def test_an_empty_store_is_reported_and_nothing_is_written(tmp_path: Path):
     done = run("publish", "--records", tmp_path)
     assert done.exit_code == 3 and "marginbench run --rigorous" in done.output
     assert list(tmp_path.iterdir()) == []
@@ -286,14 +286,14 @@ def test_a_machine_file_that_is_none_is_refused(tmp_path: Path, text: str, told:
         sources.machine_file(tmp_path)
 
 
-def test_a_missing_machine_file_is_told(tmp_path: Path):
+def test_a_missing_machine_file_is_reported(tmp_path: Path):
     assert sources.machine_file(tmp_path).missing
 
 
 def test_a_page_that_is_too_large_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch):
     rows = [(str(n), "x" * 50) for n in range(2000)]
     made = Document("t", "s", "l", [], [], [Section("a", "A", [table(("n", "x"), rows)])])
-    frame = rendering.Frame((), Looks(()))
+    frame = rendering.Frame((), Styles(()))
     monkeypatch.setattr(fitting, "MOST_BYTES", 60_000)
     text = rendering.page(made, "x.html", frame)
     assert len(text.encode()) <= 60_000 and "The first 400 of 2,000 rows" in text

@@ -74,7 +74,7 @@ def test_rates_of_another_machine_are_left_out():
         assert (bool(found.rates), found.foreign) == (kept, "" if kept else "another")
 
 
-def test_publishing_as_it_is_told_makes_a_folder_that_publish_finds(tmp_path: Path):
+def test_publishing_as_it_is_reported_makes_a_folder_that_publish_finds(tmp_path: Path):
     """The steps before `marginbench publish`, but for the minute of measuring rates."""
     (text,) = (command for title, _, command in others._STEPS if title == "Publish")
     lines = text.splitlines()

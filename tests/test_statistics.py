@@ -198,7 +198,7 @@ def test_eager_wins_over_the_next():
     assert one.margin.estimate == pytest.approx(2, rel=0.05)
 
 
-def test_no_clear_winner_where_the_interval_holds_1():
+def test_no_clear_winner_where_the_interval_contains_1():
     one = answer_of(times(eager=1, compiled=1.001))
     assert one.state == "unclear" and set(one.leaders) == {"eager", "compiled"}
     tied_ahead = answer_of(times(eager=1, compiled=3, triton=3.001))
@@ -209,9 +209,11 @@ def test_few_rounds_name_no_winner_nor_call_anyone_level():
     few = {name: rounds[:4] for name, rounds in times(eager=1, triton=9).items()}
     one = answer_of(few)
     assert (one.state, one.leaders, one.scarce) == ("unclear", ("triton",), ("eager",))
-    assert one.title == "too few rounds to tell" and one.by.endswith("; too few rounds of eager")
+    assert one.title == "too few rounds to rank" and one.by.endswith(
+        "; too few rounds to rank eager"
+    )
     records = records_of([Maker().start(), *timed(Maker(), CASE, few)])
-    assert "no clear winner in 1 (1 of them for want of rounds)" in overview.lead(records)
+    assert "no clear winner in 1 (1 of them with too few rounds)" in overview.lead(records)
     level = answer_of(times(eager=1, compiled=1.001) | {"triton": few["eager"][:3]})
     assert level.title == "no clear winner" and not level.is_short_of_rounds
     assert set(level.leaders) == {"eager", "compiled"} and level.scarce == ("triton",)

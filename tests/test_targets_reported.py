@@ -18,7 +18,7 @@ from reports.document import Details, Table, Text
 from reports.predicted import GPUS, bound
 from reports.sections import targets
 from reports.sections.context import Context
-from reports.style import Looks
+from reports.style import Styles
 from reports.targets import matrix_bytes, outcome
 from suites.targets import TARGETS, Target
 
@@ -165,7 +165,7 @@ def test_targets_that_were_not_measured_are_folded_by_reason(tmp_path: Path):
     target = target_of("speed", against="eager")
     made = lines(target, {"eager": rounds(2.0), "triton": rounds(1.0)})
     records = reading.load(write(tmp_path, made) / "records.jsonl")
-    context = Context(records, Looks(records.contenders()), "")
+    context = Context(records, Styles(records.contenders()), "")
     blocks = targets.section(context).blocks
     shown = [row for block in blocks if isinstance(block, Table) for row in block.rows]
     assert [row[4].text for row in shown] == ["✓ met"]

@@ -250,7 +250,7 @@ def _no_drawing(patch: Any) -> None:
 
         return document
 
-    def drawn(made: Any, looks: Any, beside: Mapping[str, str]) -> dict[str, str]:
+    def drawn(made: Any, styles: Any, beside: Mapping[str, str]) -> dict[str, str]:
         name = f"figures/{os.environ.get('DRAWN', 'drawn')}.svg"
         return {name: "<svg/>", **beside, "report.md": f"# {made.title}\n\n![One]({name})\n",
                 "index.html": f"<title>{made.title}</title>"}  # fmt: skip

@@ -1,7 +1,7 @@
 """A plain PyTorch loop: trains a small network on handwritten digits with a triplet loss, then
 finds the nearest neighbours of digits that it has not seen. Needs scikit-learn for the pictures.
 
-    python digits.py            # about ten seconds on two cores
+    python digits.py
 """
 
 import torch

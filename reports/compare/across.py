@@ -60,14 +60,16 @@ def inside(side: Side, asked: Asked) -> Compared:
     assert file is not None, "it was loaded"
     timed = contenders.timed(reading.load(file), first, second, asked.rule)
     found = contenders.exact(one, first, second)
-    how = ("Both ran in one process, round by round back to back: each ratio is the median over "
-           f"its rounds with its own 95% interval. Of {len(timed)} times some "
-           f"{math.ceil(0.05 * len(timed))} would leave 1 were both equally fast.")  # fmt: skip
+    how = (
+        "Both ran in one process, their rounds back to back. Each ratio is the median over the "
+        "rounds, with its own 95% interval. If both were equally fast, about "
+        f"{math.ceil(0.05 * len(timed))} of the {len(timed)} intervals would still exclude 1."
+    )
     part = Part(second, timed, found, runs=(one,), how=how)
     title = f"{second} against {first} in {side.label}"
     made = Comparison(title, first, (one,), (part,), asked.command)
     if not any(not math.isnan(verdict.ratio) for _, verdict in timed) and not found:
-        reason = f"{side.label} has no figure of both {first} and {second}"
+        reason = f"{side.label} has no case with a figure of both {first} and {second}"
         return Compared(made, NOT_COMPARED, reason)
     return Compared(made, FINE)
 
@@ -75,7 +77,7 @@ def inside(side: Side, asked: Asked) -> Compared:
 def _part(before: Sequence[Run], base: Side, side: Side, asked: Asked) -> Part:
     after = [load(path) for path in side.paths]
     _refuse_unknown(asked.contenders, [*before, *after])
-    # Contenders that were not asked for are not judged, but tell what the machine did.
+    # Contenders that were not asked for are not judged, but show what the machine did.
     times = [run.timed for run in before], [run.timed for run in after]
     keep = set(asked.contenders)
     before, after = ([_only(run, keep) for run in runs] for runs in (before, after))
@@ -92,11 +94,11 @@ def _part(before: Sequence[Run], base: Side, side: Side, asked: Asked) -> Part:
         notices.insert(0, f"{side.label}: {said}: {'; '.join(differ)}.")
         if asked.across or (versions_asked and not machine):
             what = "machines" if machine else "versions"
-            notices.insert(1, f"Times are compared because that was asked for: a ratio is one of "
-                              f"{what} as well as of code.")  # fmt: skip
+            notices.insert(1, "Times are compared all the same, as asked: a ratio reflects the "
+                              f"{what} as well as the code.")  # fmt: skip
         else:
-            barred = (f"{said}, so their times say nothing of the code; --across-machines compares "
-                      "them all the same")  # fmt: skip
+            barred = (f"{said}, so their times say nothing about the code; --across-machines "
+                      "compares them anyway")  # fmt: skip
     neither = set.intersection(*(run.untimed for run in (*before, *after)))
     part = Part(side.label, (), found, qualities, after, notices, barred, not_run=len(neither))
     if barred:
@@ -105,7 +107,7 @@ def _part(before: Sequence[Run], base: Side, side: Side, asked: Asked) -> Part:
     judged = compare(*times, asked.rule, only)
     keys = {name: key for run in (*before, *after) for name, key in run.keys.items()}
     timed = [(keys[v.name], _with_reason(v, before, after)) for v in judged.verdicts]
-    moved = shift.told(judged.shift, base.label, side.label)
+    moved = shift.sentence(judged.shift, base.label, side.label)
     how = _how(len(before), len(after), judged)
     return replace(part, timed=timed, how=how, shift=moved, log_shift=judged.shift.log_ratio)
 
@@ -118,18 +120,18 @@ def _refuse_unknown(asked: Sequence[str], runs: Sequence[Run]) -> None:
 
 
 def _how(base: int, candidate: int, judged: Found) -> str:
-    differ = "differ here" if judged.process_sd == judged.shift.spread else "are taken to differ"
-    told = (
-        f"{base} against {candidate} processes. Beyond what all times moved by together, two "
+    differ = "differ here" if judged.process_sd == judged.shift.spread else "are assumed to differ"
+    how = (
+        f"{base} against {candidate} processes. Apart from the shift that all times share, two "
         f"processes of identical code {differ} by {judged.process_sd:.1%} (standard deviation of "
-        "the log ratio), which no number of rounds averages away. The intervals know it, reach "
-        "from all of the common shift being the machine's to none of it, and hold together with "
-        f"{LEVEL:.0%}."
+        "the log ratio), and more rounds do not average that out. The intervals include it. They "
+        "allow for the machine having caused all of the shared shift or none of it, and hold "
+        f"jointly at {LEVEL:.0%}."
     )
     if base + candidate == 2:
-        told += (" Several runs a side, taken in turn, tell the machine's part and narrow the "
-                 "intervals.")  # fmt: skip
-    return told
+        how += (" Several runs a side, taken in turn, separate out the machine's part and narrow "
+                 "the intervals.")  # fmt: skip
+    return how
 
 
 def _only(run: Run, keep: set[str]) -> Run:
@@ -164,7 +166,7 @@ def exit_code(part: Part) -> int:
         return REGRESSION
     open_ones = [s for s in states if s not in ("FASTER", "EQUIVALENT", "NEW")]
     open_ones += [s for s in others if s in exact.OPEN]
-    open_ones += [q.state for q in part.qualities if q.state in ("UNDECIDED", "VANISHED")]
+    open_ones += [q.state for q in part.qualities if q.state in ("INCONCLUSIVE", "VANISHED")]
     compared = [s for s in states if s != "NEW"] + [s for s in others if s != "NEW"]
     if part.barred or open_ones or not (compared or part.qualities):
         return NOT_COMPARED

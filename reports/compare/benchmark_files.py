@@ -20,29 +20,29 @@ def run(
     rule: Rule,
     *,
     across_machines: bool,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> int:
-    """Compares and tells; 0 no regression, 1 a regression, 3 not compared or not decided."""
+    """Compares and reports; 0 no regression, 1 a regression, 3 not compared or not decided."""
     try:
         before, after = [load(path) for path in base], [load(path) for path in candidate]
         once_each([*before, *after])
     except NotComparable as error:
-        tell(f"not compared: {error}")
+        report(f"not compared: {error}")
         return NOT_COMPARED
     differ = differences([*before, *after])
     if differ:
-        tell("the machines differ: " + "; ".join(differ))
+        report("the machines differ: " + "; ".join(differ))
         if not across_machines:
-            tell("not compared: times of two machines say nothing of the code; "
-                 "--across-machines compares them all the same")  # fmt: skip
+            report("not compared: times from two machines say nothing about the code; "
+                 "--across-machines compares them anyway")  # fmt: skip
             return NOT_COMPARED
-        tell("so a ratio is one of machines as well as of code")
+        report("so a ratio reflects the machines as well as the code")
     found = compare(before, after, rule)
     for verdict in found.verdicts:
-        tell(line(verdict))
+        report(line(verdict))
     if found.shift.count:
-        tell(shift.told(found.shift, "the base", "the candidate"))
-    tell(summary(found.verdicts, len(before), len(after), found.process_sd))
+        report(shift.sentence(found.shift, "the base", "the candidate"))
+    report(summary(found.verdicts, len(before), len(after), found.process_sd))
     return exit_code(found.verdicts)
 
 
@@ -60,14 +60,14 @@ def line(verdict: Verdict) -> str:
     figures = ""
     if not math.isnan(verdict.ratio):
         figures = f"  {verdict.ratio:.3f} ({verdict.low:.3f} to {verdict.high:.3f})"
-    return f"{verdict.state:<10}  {verdict.name}{figures}  {verdict.reason}"
+    return f"{verdict.state:<12}  {verdict.name}{figures}  {verdict.reason}"
 
 
 def summary(verdicts: Sequence[Verdict], base: int, candidate: int, process_sd: float) -> str:
     states = Counter(verdict.state for verdict in verdicts)
-    told = ", ".join(f"{number} {state.lower()}" for state, number in sorted(states.items()))
+    said = ", ".join(f"{number} {state.lower()}" for state, number in sorted(states.items()))
     return (
-        f"{told}; {base} against {candidate} processes; ratios are the candidate's time over the "
-        f"base's, intervals hold together with {LEVEL:.0%}, two processes of identical code taken "
-        f"to differ by {process_sd:.1%} (sd)"
+        f"{said}; {base} against {candidate} processes; ratios are the candidate's time over the "
+        f"base's, intervals hold jointly at {LEVEL:.0%}, two processes of identical code are "
+        f"assumed to differ by {process_sd:.1%} (standard deviation)"
     )

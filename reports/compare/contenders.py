@@ -38,17 +38,17 @@ def _verdict(
     figures = [case.figure(contender, metric) for contender in (base, candidate)]
     for contender, figure in zip((base, candidate), figures, strict=True):
         if figure is None:
-            told = case.of_metric(metric, contender=contender)
-            reason = told[0].reason if told else "it has no such case"
+            results = case.of_metric(metric, contender=contender)
+            reason = results[0].reason if results else "it has no such case"
             missing: State = "NEW" if contender == base else "VANISHED"
             return Verdict(name, missing, f"{contender} was not timed: {reason}")
     assert figures[0] is not None and figures[1] is not None
     found = statistics.ratio_interval(figures[1].rounds, figures[0].rounds)
     if found is None:
-        return Verdict(name, "INVALID", "expected times in seconds above 0; got others")
+        return Verdict(name, "INVALID", "expected times in seconds above 0; got other values")
     if found.low is None or found.high is None:
         few = too_few(found.rounds)
-        return Verdict(name, "UNDECIDED", f"{few.problem} of both")
+        return Verdict(name, "INCONCLUSIVE", f"{few.problem} of both")
     most = math.log1p(rule.smallest_effect)
     if -most < math.log(found.low) and math.log(found.high) < most:
         return _of(name, "EQUIVALENT", f"within {rule.smallest_effect:.1%} either way", found)
@@ -56,12 +56,12 @@ def _verdict(
         return _of(name, "SLOWER", f"{candidate} takes longer than {base}", found)
     if found.high < 1:
         return _of(name, "FASTER", f"{candidate} takes less time than {base}", found)
-    return _of(name, "UNDECIDED", "the interval holds 1", found)
+    return _of(name, "INCONCLUSIVE", "the interval contains 1", found)
 
 
-def _of(name: str, told: State, reason: str, found: statistics.Interval) -> Verdict:
+def _of(name: str, state: State, reason: str, found: statistics.Interval) -> Verdict:
     assert found.low is not None and found.high is not None
-    return Verdict(name, told, reason, found.estimate, found.low, found.high)
+    return Verdict(name, state, reason, found.estimate, found.low, found.high)
 
 
 def exact(run: Run, base: str, candidate: str) -> list[Difference]:

@@ -44,7 +44,7 @@ class Quality:
 
     arm: str
     metric: str
-    state: Literal["SAME", "BETTER", "WORSE", "UNDECIDED", "VANISHED"]
+    state: Literal["SAME", "BETTER", "WORSE", "INCONCLUSIVE", "VANISHED"]
     base: float
     difference: Interval | None
     p: float | None
@@ -63,8 +63,8 @@ def _figure(key: Key, base: Sequence[Run], candidate: Sequence[Run]) -> Differen
         return Difference(key, "NEW", None, sides[1][0].value, "not in the base")
     if not sides[1]:
         reasons = [run.not_run.get(key.name) for run in candidate]
-        told = next((reason for reason in reasons if reason), "not in the candidate")
-        return Difference(key, "VANISHED", sides[0][0].value, None, told)
+        why = next((reason for reason in reasons if reason), "not in the candidate")
+        return Difference(key, "VANISHED", sides[0][0].value, None, why)
     before, after = sides[0][0], sides[1][0]
     if len({one.version for side in sides for one in side}) > 1:
         return Difference(key, "INVALID", before.value, after.value,
@@ -72,13 +72,13 @@ def _figure(key: Key, base: Sequence[Run], candidate: Sequence[Run]) -> Differen
     if after.status == "worse" and before.status != "worse":
         return Difference(key, "WRONG", before.value, after.value, after.reason)
     if after.value is None:
-        return Difference(key, "INVALID", before.value, None, after.reason or "it has no figure")
+        return Difference(key, "INVALID", before.value, None, after.reason or "it has no value")
     if before.value is None:
-        return Difference(key, "NEW", None, after.value, "the base has no figure of it")
+        return Difference(key, "NEW", None, after.value, "the base has no value for it")
     for side, name in ((sides[0], "base"), (sides[1], "candidate")):
         if METRICS[key.metric].kind == "exact" and len({one.value for one in side}) > 1:
             return Difference(key, "INVALID", before.value, after.value,
-                              f"runs of the {name} differ in a figure that is exact")  # fmt: skip
+                              f"runs of the {name} differ in an exact figure")  # fmt: skip
     return Difference(key, state(key, before.value, after.value), before.value, after.value)
 
 
@@ -87,7 +87,7 @@ def state(key: Key, before: float | None, after: float | None) -> State:
     if before == after:
         return "SAME"
     metric = METRICS[key.metric]
-    # An error has its own bound (at most twice eager's), which its status tells: within it, it is
+    # An error has its own bound (at most twice eager's), which its status reports: within it, it is
     # neither better nor worse.
     if before is None or after is None or metric.kind == "error" or metric.better == "neither":
         return "CHANGED"
@@ -121,7 +121,7 @@ def _lost(
         if seed in tried:
             return f"seed {seed} in the candidate: {tried[seed]}"
     if not a.keys() & b.keys():
-        return "not in the candidate" if not b else "no seed of it is in both"
+        return "not in the candidate" if not b else "no seed is in both"
     return ""
 
 
@@ -137,7 +137,7 @@ def _quality(
     middle = sum(a[seed] for seed in seeds) / len(seeds)
     if all(a[seed] == b[seed] for seed in seeds):
         return Quality(arm, metric, "SAME", middle, pair.difference, p)
-    state: Literal["SAME", "BETTER", "WORSE", "UNDECIDED"] = "UNDECIDED"
+    state: Literal["SAME", "BETTER", "WORSE", "INCONCLUSIVE"] = "INCONCLUSIVE"
     if p is not None and p <= ALPHA and METRICS[metric].better != "neither":
         better = (pair.difference.mean > 0) == (METRICS[metric].better == "higher")
         state = "BETTER" if better else "WORSE"

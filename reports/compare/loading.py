@@ -72,7 +72,7 @@ def kind_of(path: Path) -> str:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, ValueError, RecursionError):
-        return "a file that is no JSON (cut off, or of another kind)"
+        return "a file that is not JSON (truncated, or of another kind)"
     except OSError as error:
         return f"a file that can't be read ({error.strerror})"
     if isinstance(content, dict) and {"machine_info", "benchmarks"} <= content.keys():
@@ -90,9 +90,9 @@ def _pytest_benchmark(path: Path) -> Measured:
     if not isinstance(machine, dict) or not isinstance(entries, list):
         raise NotComparable(f"{path}: expected an object machine_info and a list benchmarks")
     if not entries:
-        raise NotComparable(f"{path}: expected benchmarks; it holds none: an empty selection?")
-    told = machine.get("cpu")
-    cpu = told if isinstance(told, dict) else {}
+        raise NotComparable(f"{path}: expected benchmarks; it has none: an empty selection?")
+    recorded = machine.get("cpu")
+    cpu = recorded if isinstance(recorded, dict) else {}
     identity = {name: machine.get(name) for name in _IDENTITY}
     identity |= {f"cpu {name}": cpu.get(name) for name in _CPU}
     identity["pytest-benchmark"] = content.get("version")
@@ -118,7 +118,7 @@ def _name(path: Path, entry: Any) -> str:
 def _timing(entry: Mapping[str, Any]) -> Timing:
     stats, options = entry.get("stats"), entry.get("options")
     if not isinstance(stats, dict):
-        return Timing(problem="it holds no figures (stats)")
+        return Timing(problem="it has no stats")
     figures: dict[str, Any] = {name: stats.get(name) for name in ("median", "iqr", "rounds")}
     for name, value in figures.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -14,8 +14,8 @@ from suites.quality.intervals import Interval
 
 from .. import document, output, units
 from ..document import Block, Cell, Document, Fact, Section, Text, Tone
-from ..style import Looks
-from . import drawing
+from ..style import Styles
+from . import plots
 from .exact import FAILS, OPEN, Difference, Quality
 from .ratios import Verdict
 from .runs import Key, Run
@@ -27,7 +27,7 @@ _TONES: dict[str, Tone] = {
 }  # fmt: skip
 _FOOTER = (
     "A ratio is the candidate's figure over the base's, so below 1 is faster or smaller. The same "
-    "tables are in report.md; the rounds are in the records that are named under Provenance."
+    "tables are in report.md; the rounds are in the records named under Provenance."
 )
 
 
@@ -60,20 +60,20 @@ class Comparison:
 
 
 def changed_most(timed: Sequence[tuple[Key, Verdict]]) -> list[tuple[Key, Verdict]]:
-    """First what surely changed, by how far its interval lies from 1; then the rest by its ratio;
-    what has no ratio comes last but for what is missing or void, which comes before all."""
+    """First what changed significantly, by how far its interval lies from 1; then the rest by its
+    ratio. What has no ratio comes last, except for what is missing or void, which comes first."""
 
     def place(one: tuple[Key, Verdict]) -> tuple[int, float, float]:
         verdict = one[1]
         if math.isnan(verdict.ratio):
             return (0 if verdict.state in ("VANISHED", "INVALID") else 2, 0.0, 0.0)
-        surely = max(math.log(verdict.low), -math.log(verdict.high), 0.0)
-        return (1, -surely, -abs(math.log(verdict.ratio)))
+        clear = max(math.log(verdict.low), -math.log(verdict.high), 0.0)
+        return (1, -clear, -abs(math.log(verdict.ratio)))
 
     return sorted(timed, key=place)
 
 
-def told(part: Part) -> str:
+def counted(part: Part) -> str:
     """How many of each state, in a sentence."""
     pieces = []
     for name, states in (
@@ -83,11 +83,11 @@ def told(part: Part) -> str:
         ("trained metrics", Counter(q.state for q in part.qualities)),
     ):
         if states:
-            counted = ", ".join(f"{n} {state.lower()}" for state, n in sorted(states.items()))
-            pieces.append(f"{name}: {counted}")
+            listed = ", ".join(f"{n} {state.lower()}" for state, n in sorted(states.items()))
+            pieces.append(f"{name}: {listed}")
     if part.barred:
         pieces.insert(0, "times: not compared")
-    return "; ".join(pieces) or "nothing that both have"
+    return "; ".join(pieces) or "nothing in common"
 
 
 def _exact(part: Part) -> list[Difference]:
@@ -102,19 +102,19 @@ def write(made: Comparison, out: Path) -> Path:
     """Writes the page, its Markdown twin and its figures; the page's path."""
     contenders = [key.contender for part in made.parts for key, _ in part.timed]
     contenders += [one.key.contender for part in made.parts for one in part.differences]
-    looks = Looks(contenders)
-    return output.write(out, kinds.COMPARISON, draw(made, looks), looks, {})
+    styles = Styles(contenders)
+    return output.write(out, kinds.COMPARISON, draw(made, styles), styles, {})
 
 
-def draw(made: Comparison, looks: Looks) -> Document:
+def draw(made: Comparison, styles: Styles) -> Document:
     several = len(made.parts) > 1
     sections = [
         section
         for number, part in enumerate(made.parts, start=1)
-        for section in _sections(part, number if several else 0, looks)
+        for section in _sections(part, number if several else 0, styles)
     ]
     sections.append(_provenance(made))
-    lead = " ".join(f"{part.label} against {made.base}: {told(part)}." for part in made.parts)
+    lead = " ".join(f"{part.label} against {made.base}: {counted(part)}." for part in made.parts)
     notices = [Text(notice, "warning") for part in made.parts for notice in part.notices]
     facts = [Fact("Base", made.base, units.plural(len(made.base_runs), "process"))] + [
         Fact("Candidate", part.label, units.plural(len(part.runs), "process"))
@@ -126,30 +126,31 @@ def draw(made: Comparison, looks: Looks) -> Document:
     )  # fmt: skip
 
 
-def _sections(part: Part, number: int, looks: Looks) -> list[Section]:
+def _sections(part: Part, number: int, styles: Styles) -> list[Section]:
     tail = f"-{number}" if number else ""
     of = f": {part.label}" if number else ""
     found = [Section("answer" if number < 2 else f"times{tail}", f"Times{of}",
-                     _times(part, tail, looks))]  # fmt: skip
+                     _times(part, tail, styles))]  # fmt: skip
     if _exact(part):
         found.append(Section(f"exact{tail}", f"Exact figures{of}", _differences(_exact(part), (
-            "Bytes, counts and what is compiled repeat to the last bit, so any difference is one "
-            "of the code, the versions or the machine."))))  # fmt: skip
+            "Bytes, counts and compiled code repeat exactly, so any difference comes from the "
+            "code, the versions or the machine."))))  # fmt: skip
     if _errors(part):
         found.append(Section(f"errors{tail}", f"Errors{of}", _differences(_errors(part), (
-            "Against the float64 reference. What fails is what was within its bound (at most "
-            "twice eager's error) and is no longer; a change within it is neither."))))  # fmt: skip
+            "Against the float64 reference. An error fails if it was within its bound (at most "
+            "twice eager's error) and no longer is; a change within the bound is neither better "
+            "nor worse."))))  # fmt: skip
     if part.qualities:
         found.append(Section(f"quality{tail}", f"Training quality{of}", _qualities(part)))
     return found
 
 
-def _times(part: Part, tail: str, looks: Looks) -> list[Block]:
+def _times(part: Part, tail: str, styles: Styles) -> list[Block]:
     if part.barred:
         return [Text(f"Times are not compared: {part.barred}", "warning")]
     rows = changed_most(part.timed)
     if not rows:
-        return [Text("There are no times that could be compared.")]
+        return [Text("There are no times to compare.")]
     body = [
         (Cell(key.case, code=True), Cell(key.contender, mark=key.contender),
          key.metric.removesuffix("_time_s").replace("_", " "),
@@ -158,24 +159,24 @@ def _times(part: Part, tail: str, looks: Looks) -> list[Block]:
         for key, verdict in rows[:MOST_ROWS]
     ]  # fmt: skip
     columns = ("case", "contender", "pass", "verdict", "ratio", "interval", "why")
-    data = document.table(columns, body, "Times, what changed most first", numeric=("ratio",))
+    data = document.table(columns, body, "Times, largest change first", numeric=("ratio",))
     blocks: list[Block] = [Text(part.how)]
     if part.shift:
         blocks.insert(0, Text(part.shift))
     if any(not math.isnan(verdict.ratio) for _, verdict in rows):
-        short = document.table(columns[:6], [row[:6] for row in body[: drawing.MOST]],
+        short = document.table(columns[:6], [row[:6] for row in body[: plots.MOST]],
                                numeric=("ratio",))  # fmt: skip
-        blocks.append(drawing.forest(f"times{tail}", "Ratios of times", rows, looks, short,
+        blocks.append(plots.forest(f"times{tail}", "Ratios of times", rows, styles, short,
                                      part.log_shift))  # fmt: skip
     blocks.append(data)
     if len(rows) > MOST_ROWS:
-        blocks.append(Text(f"{len(rows) - MOST_ROWS:,} that changed least are left out.", "note"))
+        blocks.append(Text(f"The {len(rows) - MOST_ROWS:,} smallest changes are left out.", "note"))
     blocks.append(
-        Text("What a first call took is measured once a process, and not compared.", "note")
+        Text("The time of a first call is measured once a process and not compared.", "note")
     )
     if part.not_run:
         left = units.plural(part.not_run, "figure")
-        text = f"{left}: run on neither side, or in too few rounds to be compared."
+        text = f"{left}: not run on either side, or too few rounds to compare."
         blocks.append(Text(text, "note"))
     return blocks
 
@@ -204,9 +205,11 @@ def _differences(found: Sequence[Difference], about: str) -> list[Block]:
     columns = ("case", "contender", "metric", "of", "verdict", "base", "candidate", "ratio", "why")
     if body:
         numeric = ("base", "candidate", "ratio")
-        blocks.append(document.table(columns, body, "What differs, most first", numeric=numeric))
+        blocks.append(document.table(columns, body, "Differences, largest first", numeric=numeric))
     if len(rows) > MOST_ROWS:
-        blocks.append(Text(f"{len(rows) - MOST_ROWS:,} that differ least are left out.", "note"))
+        blocks.append(
+            Text(f"The {len(rows) - MOST_ROWS:,} smallest differences are left out.", "note")
+        )
     return blocks
 
 
@@ -235,8 +238,9 @@ def _qualities(part: Part) -> list[Block]:
     columns = ("arm", "metric", "verdict", "base", "difference", "95% interval",
                "p, after Holm", "seeds", "why")  # fmt: skip
     about = (
-        "Differences by seed: equal seeds start from equal networks and see equal batches. "
-        "Better or worse is what Student's paired test finds after Holm's correction."
+        "Differences are paired by seed: equal seeds start from equal networks and see equal "
+        "batches. Better and worse mean significant by Student's paired test after Holm's "
+        "correction."
     )
     numeric = ("base", "difference", "p, after Holm", "seeds")
     return [Text(about), document.table(columns, body, numeric=numeric)]
@@ -267,5 +271,5 @@ def _provenance(made: Comparison) -> Section:
     columns = ("side", "records", "machine", "torch", "commit", "tree", "last session began")
     blocks: list[Block] = [document.table(columns, rows)]
     if made.command:
-        blocks += [Text("This page is written again by:"), Text(made.command, "code")]
+        blocks += [Text("Rebuild this page with:"), Text(made.command, "code")]
     return Section("provenance", "Provenance", blocks)

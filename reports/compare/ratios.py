@@ -41,7 +41,7 @@ _MOST_FILES = 200
 # What says which machine it was, in either kind of file.
 _WHICH = ("cpu", "cpu brand_raw")
 
-State = Literal["SLOWER", "FASTER", "EQUIVALENT", "UNDECIDED", "INVALID", "VANISHED", "NEW"]
+State = Literal["SLOWER", "FASTER", "EQUIVALENT", "INCONCLUSIVE", "INVALID", "VANISHED", "NEW"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def compare(
     only: Collection[str] | None = None,
 ) -> Found:
     """A verdict for every benchmark of any file, in the order of the files. ``only``: judges these
-    alone; the others still tell what the machine did."""
+    alone; the others still show what the machine did."""
     names = list(dict.fromkeys(name for one in (*base, *candidate) for name in one.timings))
     found = {name: _unusable(name, base, candidate) for name in names}
     usable = [name for name in names if found[name] is None]
@@ -102,7 +102,7 @@ def compare(
 
 def differences(files: Sequence[Measured]) -> list[str]:
     """What of the machines' identity is not the same in all files, in words; so too where no file
-    tells which machine it was."""
+    says which machine it was."""
     first = files[0]
     names = dict.fromkeys(name for one in files for name in one.identity)
     found = [
@@ -113,7 +113,9 @@ def differences(files: Sequence[Measured]) -> list[str]:
         if first.identity.get(name) != other.identity.get(name)
     ]
     if not any(one.identity.get(name) for one in files for name in _WHICH):
-        found.append("cpu: told in none of the files, so that none is known to be another's")
+        found.append(
+            "cpu: missing from every file, so it is unknown whether the machines are the same"
+        )
     return found
 
 
@@ -124,8 +126,8 @@ def once_each(files: Sequence[Measured]) -> None:
         key = tuple(item for item in one.timings.items() if not item[1].problem)
         if key and key in seen:
             raise NotComparable(
-                f"{one.path}: expected another process than that of {seen[key].path}; "
-                "got the same figures"
+                f"{one.path}: expected another process than in {seen[key].path}; got the same "
+                "figures"
             )
         seen[key] = one
 
@@ -144,12 +146,12 @@ def _unusable(name: str, base: Sequence[Measured], candidate: Sequence[Measured]
     # What is void comes before what a longer run would decide.
     for one in sorted(bad, key=lambda one: one.timings[name].too_few):
         timing = one.timings[name]
-        state: State = "UNDECIDED" if timing.too_few else "INVALID"
+        state: State = "INCONCLUSIVE" if timing.too_few else "INVALID"
         return Verdict(name, state, f"{one.path}: {timing.problem}")
     options = {timing.options for timing in _of(name, [*base, *candidate])}
     if len(options) > 1:
-        told = " and ".join(sorted(str(dict(option)) for option in options))
-        return Verdict(name, "INVALID", f"measured in different ways: {told}")
+        said = " and ".join(sorted(str(dict(option)) for option in options))
+        return Verdict(name, "INVALID", f"measured in different ways: {said}")
     return None
 
 
@@ -167,9 +169,9 @@ def _judge(
     half = quantile * math.sqrt(sum(_variance(side, rule) for side in (base, candidate)))
     low, high = estimate - machine[1] - half, estimate - machine[0] + half
     state, reason = _state(low, high, half, rule, quantile)
-    if state == "UNDECIDED" and abs(estimate) > half:
+    if state == "INCONCLUSIVE" and abs(estimate) > half:
         way = "slower" if estimate > 0 else "faster"
-        reason = f"it is {way}, but so is what it is compared beside: it can be the machine's"
+        reason = f"it is {way}, but so is what was measured beside it: the machine may be the cause"
     return Verdict(name, state, reason, math.exp(estimate), math.exp(low), math.exp(high))
 
 
@@ -188,8 +190,9 @@ def _state(low: float, high: float, half: float, rule: Rule, quantile: float) ->
         return "FASTER", f"by at least {-math.expm1(high):.1%}: the whole interval lies below 1"
     # Of the process-to-process part alone, at an interval half as wide as what matters.
     files = max(2, math.ceil((2 * quantile * rule.process_sd / most) ** 2))
-    remedy = (f"about {files} processes a side would decide it" if files <= _MOST_FILES else
-              "it takes a quieter machine to decide it")  # fmt: skip
-    return "UNDECIDED", (
-        f"the interval holds 1 and goes beyond {rule.smallest_effect:.1%}, at ±{half:.1%}; {remedy}"
+    remedy = (f"about {files} processes a side would settle it" if files <= _MOST_FILES else
+              "a quieter machine would settle it")  # fmt: skip
+    return "INCONCLUSIVE", (
+        f"the interval contains 1 and reaches beyond {rule.smallest_effect:.1%}, at ±{half:.1%}; "
+        f"{remedy}"
     )

@@ -21,7 +21,7 @@ from .loading import Measured, NotComparable, Timing, too_few
 # How a time was taken; rounds and warm-up may differ.
 _WAYS = ("clock", "cache", "order", "synchronised")
 _QUANTILE = 1.959964
-# Taken once a process, a compilation included: no interval, so nothing to tell two runs apart by.
+# Taken once a process, a compilation included: no interval, so nothing to test two runs by.
 ONCE = ("first_call_s",)
 
 
@@ -97,7 +97,7 @@ def load(path: Path) -> Run:
     if len(records.machines) > 1:
         raise NotComparable(
             f"{path}: expected one machine and one set of versions; its sessions ran on "
-            f"{len(records.machines)}: compare runs that were not resumed elsewhere"
+            f"{len(records.machines)}: compare runs that were not resumed on another machine"
         )
     keys: dict[str, Key] = {}
     timings: dict[str, Timing] = {}
@@ -149,7 +149,7 @@ def _timing(case: MeasuredCase, result: Result) -> Timing:
         return too_few(len(result.rounds))
     middle = statistics.median_interval(result.rounds)
     if middle is None or middle.low is None or middle.high is None:
-        return Timing(problem="expected times in seconds above 0; got others")
+        return Timing(problem="expected times in seconds above 0; got other values")
     error = math.log(middle.high / middle.low) / (2 * _QUANTILE)
     ways = tuple((name, str(result.protocol.get(name))) for name in _WAYS)
     version = ("version of the variant", result.case.variant_version)

@@ -2,7 +2,7 @@
 
 A machine that is loaded, throttled or replaced by a faster one between two runs moves most times
 alike, those of unchanged code too; so does a change to everything. With one run a side nothing
-tells the two apart. Runs of one side can: they have the machine's moves and no change.
+separates the two. Runs of one side can: they have the machine's moves and no change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Shift:
     """``log_ratio``: the median over ``count`` benchmarks. ``most``: the largest log ratio that
     the machine alone explains with 95%; infinite with one run a side. ``spread``: the standard
     deviation of the log ratio of two processes beyond what they moved by together, from
-    ``freedom`` degrees of freedom; 0.0 where nothing tells it. ``beside``: for each benchmark the
+    ``freedom`` degrees of freedom; 0.0 where nothing shows it. ``beside``: for each benchmark the
     median log ratio of the other contenders of its case, which shared its minutes."""
 
     log_ratio: float = 0.0
@@ -72,13 +72,13 @@ def find(names: Sequence[str], base: Sequence[Measured], candidate: Sequence[Mea
 
 
 def quantile(tail: float, freedom: float) -> float:
-    """Student's, so that a spread that few figures tell counts for what it is worth."""
+    """Student's, so that a spread known from few figures counts for what it is worth."""
     from scipy.stats import t
 
     return float(t.isf(tail, freedom))
 
 
-def told(found: Shift, base: str, candidate: str) -> str:
+def sentence(found: Shift, base: str, candidate: str) -> str:
     """The shift in a sentence, and what it means for the verdicts."""
     if not found.count:
         return ""
@@ -90,14 +90,14 @@ def told(found: Shift, base: str, candidate: str) -> str:
         return f"{of}: the median did not move."
     if math.isinf(found.most):
         return (
-            f"{of}. That is the machine's doing or a change to everything; one run a side does not "
-            "tell which. So slower or faster is what is so both as measured and beyond what the "
-            "others moved by."
+            f"{of}. Either the machine caused that or a change affects everything; one run a side "
+            "cannot separate the two. So slower or faster means so both as measured and relative "
+            "to the others."
         )
     able = "all of it" if abs(found.log_ratio) <= found.most else "not all of it"
     return (
-        f"{of}. Runs of one side differ together too: a factor of up to "
-        f"{math.exp(found.most):.2f} can be the machine's, which is {able}."
+        f"{of}. Runs of one side shift together too: the machine alone can cause a factor of up "
+        f"to {math.exp(found.most):.2f}, which is {able}."
     )
 
 

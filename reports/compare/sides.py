@@ -57,8 +57,8 @@ def _fits(first: dict[str, Any], kind: str, value: str) -> bool:
     identity = first["identity"]
     if kind == "torch":
         return str(identity.get("versions", {}).get("torch", "")).split("+")[0] == value
-    told = f"{identity.get('cpu', '')} {identity.get('gpu', '')}".lower()
-    return value.lower() in told
+    names = f"{identity.get('cpu', '')} {identity.get('gpu', '')}".lower()
+    return value.lower() in names
 
 
 def _commit(value: str, root: Path) -> str:

@@ -91,18 +91,18 @@ def _add(gathered: Gathered, run: Run, path: Path) -> None:
     for session in run.sessions:
         identity = json.dumps(session.identity, sort_keys=True, default=str)
         number = len(gathered.machines) + 1
-        told = f"machine {number}: {session.identity.get('cpu')}, GPU {session.identity.get('gpu')}"
-        machine_of[session.session] = gathered.machines.setdefault(identity, told)
+        said = f"machine {number}: {session.identity.get('cpu')}, GPU {session.identity.get('gpu')}"
+        machine_of[session.session] = gathered.machines.setdefault(identity, said)
     worst: dict[tuple[str, str, Key], float] = {}
     for commit, at, name, key, value in (*_results(run), *_trainings(run)):
         if commit == "unknown":
             continue
         gathered.measured_at[commit] = min(at, gathered.measured_at.get(commit, at))
         if METRICS[key.metric].kind == "timed":
-            # A session that tells of no machine is on one of its own.
+            # A session that names no machine is on one of its own.
             machine = machine_of.get(name, f"unknown machine of session {name}")
             key = Key(machine, key.family, key.metric, key.case, key.contender)
-        # Errors are told for each reduction and gradient: the history is that of the largest.
+        # Errors are recorded for each reduction and gradient: the history is that of the largest.
         at_once = (commit, name, key)
         worst[at_once] = max(value, worst.get(at_once, value))
     for (commit, _, key), value in worst.items():

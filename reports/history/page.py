@@ -12,19 +12,20 @@ from benchmarks import kinds
 from .. import document, output, units
 from ..document import Cell, Document, Fact, Section, Text
 from ..sections.context import slug
-from ..style import Looks
-from . import commits, drawing
+from ..style import Styles
+from . import commits, plots
 from .changes import Change, changes
 from .gathering import Gathered, Series, gather
 
 COLUMNS = ("metric", "case", "contender", "before", "after", "from", "to", "ratio")
 _ABOUT = (
-    "Runs of different days are compared here, so a change can be the machine's as well as the "
-    "code's. It informs; what a change costs is measured by base against candidate in one session."
+    "Runs from different days are compared here, so a change may come from the machine as well as "
+    "from the code. This page is for orientation; what a change costs is measured by base against "
+    "candidate in one session."
 )
 _FOOTER = (
-    "A point is the median where a commit was measured more than once. Bytes are in binary units "
-    "(1 MiB = 1,048,576 bytes). Series of two commits or more are drawn."
+    "Where a commit was measured more than once, its point is the median. Bytes are in binary "
+    "units (1 MiB = 1,048,576 bytes). Series of two commits or more are drawn."
 )
 
 
@@ -61,7 +62,7 @@ class History:
 
     @property
     def order(self) -> str:
-        """What is to be said of the commits' order; empty where git tells it."""
+        """What is to be said of the commits' order; empty where git knows it."""
         return _guessed(self.strangers)
 
 
@@ -70,8 +71,8 @@ def _guessed(strangers: int) -> str:
         return ""
     return (
         f"{units.plural(strangers, 'commit')} not in this clone's history (a shallow clone: git "
-        "fetch --unshallow; or no git): placed by when they were measured, which may be another "
-        "order."
+        "fetch --unshallow; or no git): ordered by when they were measured, which may not be "
+        "their order in git."
     )
 
 
@@ -90,10 +91,10 @@ def build(paths: Sequence[Path], out_dir: Path, root: Path) -> History:
     rows = sorted(
         (Row(one, change) for one in series for change in found[one]), key=_size, reverse=True
     )
-    looks = Looks([one.key.contender for one in series])
-    sections = list(_sections(series, found, order, looks, rows))
+    styles = Styles([one.key.contender for one in series])
+    sections = list(_sections(series, found, order, styles, rows))
     made = _document(gathered, order, sections, len(rows), strangers)
-    page = output.write(out_dir, kinds.HISTORY, made, looks, {})
+    page = output.write(out_dir, kinds.HISTORY, made, styles, {})
     alone = len(everything) - len(series)
     return History(page, gathered, len(series), alone, tuple(rows), strangers)
 
@@ -107,13 +108,13 @@ def _sections(
     series: Sequence[Series],
     found: Mapping[Series, Sequence[Change]],
     order: Sequence[str],
-    looks: Looks,
+    styles: Styles,
     rows: Sequence[Row],
 ) -> Iterator[Section]:
     if rows:
-        told = [(*(Cell(c, code=i in (3, 4)) for i, c in enumerate(row.cells)),) for row in rows]
+        cells = [(*(Cell(c, code=i in (3, 4)) for i, c in enumerate(row.cells)),) for row in rows]
         numeric = ("from", "to", "ratio")
-        table = document.table(COLUMNS, told, "What changed, largest first", numeric=numeric)
+        table = document.table(COLUMNS, cells, "Changes, largest first", numeric=numeric)
         yield Section("changes", "Changes", [Text(_ABOUT), table])
     names: set[str] = set()
     for metric, of_metric in groupby(sorted(series, key=_place), lambda one: one.key.metric):
@@ -125,7 +126,7 @@ def _sections(
             while name in names:
                 name += "-x"
             names.add(name)
-            blocks.append(drawing.figure(name, together, found, order, looks))
+            blocks.append(plots.figure(name, together, found, order, styles))
         yield Section(slug(metric), metric, blocks)
 
 

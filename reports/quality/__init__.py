@@ -1,1 +1,1 @@
-"""What the losses buy: the page of a training-quality run, read from its records alone."""
+"""Which loss trains the better network: the page of a training-quality run, from its records."""

@@ -25,11 +25,11 @@ def section(quality: Quality, judged: list[Judged]) -> Section:
                                               numeric=columns[3:6])]  # fmt: skip
     tried = [one for one in judged if one.trainings]
     if not rows and not tried:
-        blocks.append(Text("No loss was trained to its end in the closed or the open division, so "
-                           "there is nothing to compare yet."))  # fmt: skip
+        blocks.append(Text("No loss has completed its training in the closed or the open "
+                           "division, so there is nothing to compare yet."))  # fmt: skip
     verdicts = [row for one in tried for row in _verdicts(one)]
     if verdicts:
-        caption = "What the papers say, and what came out"
+        caption = "The papers' claims and their verdicts"
         made = table(("", "verdict", "claim", "why", "tried on"), verdicts, caption)
         blocks += [made, Text(SCOPE, "note")]
     left = ", ".join(str(one.claim.number) for one in judged if one not in tried)
@@ -39,18 +39,17 @@ def section(quality: Quality, judged: list[Judged]) -> Section:
 
 
 SCOPE = (
-    "A verdict holds for the data and the networks that it was tried on, and for no others: what "
-    "is or is not reproduced on digits, clothes or characters may be otherwise on faces."
+    "A verdict holds for the data and the networks that it was tried on, and for no others: the "
+    "outcome on faces may differ from that on digits, clothes or characters."
 )
 _READ = (
     "Mean average precision at R on identities never trained on, as mean ± half of its 95% "
-    "interval over seeds; where a dataset keeps none apart, on other images of those trained on. A "
-    "loss differs significantly from another where their paired difference over equal seeds "
-    "survives Holm's "
-    "correction over all pairs of its table. The highest mean alone proves nothing. What training "
-    "gained is the paired difference from the same networks before their first step. All intervals "
-    "are over seeds alone: other identities would differ too, and another recipe might order the "
-    "losses otherwise."
+    "interval over seeds; where a dataset holds out no identities, on other images of the trained "
+    "ones. A loss differs significantly from another where their paired difference over equal "
+    "seeds is significant after Holm's correction over all pairs of its table. The highest mean "
+    "alone proves nothing. What training gained is the paired difference from the same networks "
+    "before their first step. All intervals are over seeds alone: other identities would add "
+    "variation, and another recipe might rank the losses differently."
 )
 
 
@@ -85,7 +84,7 @@ def best(quality: Quality, division: str, dataset: str) -> Best | None:
         return None
     leader, mean = ranks[0]
     pairs = [p for p in numbers.compare(found, metric) if leader.label in (p.a, p.b)]
-    apart = [p.b if p.a == leader.label else p.a for p in pairs if p.told_apart]
+    apart = [p.b if p.a == leader.label else p.a for p in pairs if p.significant]
     rest = [group.label for group, _ in ranks[1:]]
     apart = [label for label in rest if label in apart]
     others = [label for label in rest if label not in apart]
@@ -129,7 +128,7 @@ def _verdicts(one: Judged) -> list[tuple[Cell | str, ...]]:
     if one.parts:
         said += " as a whole"
         came_to = counted([part.outcome for part in one.parts])
-        reason = f"Of its {len(one.parts)} parts {came_to}."
+        reason = f"Of its {len(one.parts)} parts: {came_to}."
     rows: list[tuple[Cell | str, ...]] = [
         (number, Cell(said, tone=TONES[outcome]), Cell(one.claim.title, link=one.anchor),
          reason, scope(one.trainings))
@@ -148,10 +147,10 @@ def lead(quality: Quality, judged: list[Judged]) -> str:
         one = best(quality, division, dataset)
         if one is None:
             continue
-        parts.append(f"{dataset} ({division}): {_told(one)}.")
+        parts.append(f"{dataset} ({division}): {_sentence(one)}.")
     tried = [one for one in judged if one.trainings]
     if not parts and not tried:
-        return "No loss has been trained to its end yet."
+        return "No loss has completed its training yet."
     if tried:
         parts.append(_of_claims(tried))
     return " ".join(parts)
@@ -161,7 +160,7 @@ def _of_claims(tried: list[Judged]) -> str:
     on = scope(training for one in tried for training in one.trainings)
     if len(tried) > 1:
         words = counted([one.verdict.outcome for one in tried])
-        return f"Of {len(tried)} of the papers' claims {words}, tried on {on}."
+        return f"Of {len(tried)} of the papers' claims: {words}, tried on {on}."
     (one,) = tried
     said = f"Claim {one.claim.number} ({one.claim.title}): {one.verdict.outcome}"
     if not one.parts:
@@ -170,16 +169,16 @@ def _of_claims(tried: list[Judged]) -> str:
     return "; ".join([f"{said} as a whole", *of_parts, f"tried on {on}."])
 
 
-def _told(one: Best) -> str:
+def _sentence(one: Best) -> str:
     """A loss is first only where training gained something: on new identities it may not."""
     metric, label, gained = one.metric, one.leader.label, one.gained
     name = numbers.title(metric, arrow=False)
-    told = numbers.estimate(metric, one.mean)
+    mean = numbers.estimate(metric, one.mean)
     before = numbers.estimate(metric, one.untrained)
     if gained is not None and gained.mean <= 0:
         return (f"no loss has a higher {name} than the untrained network, {before}; the highest "
-                f"after training is {label}'s, {told}")  # fmt: skip
-    text = f"{label} has the highest {name}, {told}"
+                f"after training is {label}'s, {mean}")  # fmt: skip
+    text = f"{label} has the highest {name}, {mean}"
     if not one.rivals:
         text += ", with nothing to compare it with"
     elif not one.others:

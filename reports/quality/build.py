@@ -16,9 +16,9 @@ from benchmarks import kinds
 
 from .. import output
 from . import judging, reading
-from .looks import LossLooks
 from .overview import document
 from .reading import Quality
+from .styles import LossStyles
 from .summary import summary
 
 SUMMARY = "summary.json"
@@ -37,9 +37,9 @@ def build(run_dir: Path, out: Path | None = None, *, option: str = "folder") -> 
 def drawn(quality: Quality) -> dict[str, str]:
     """The text of every file of the page, by its path."""
     judged = judging.judge(quality)
-    looks = LossLooks(quality.labels())
-    told = json.dumps(summary(quality, judged), indent=1, allow_nan=False) + "\n"
-    return output.drawn(document(quality, judged, looks), looks, {SUMMARY: told})
+    styles = LossStyles(quality.labels())
+    figures = json.dumps(summary(quality, judged), indent=1, allow_nan=False) + "\n"
+    return output.drawn(document(quality, judged, styles), styles, {SUMMARY: figures})
 
 
 if __name__ == "__main__":

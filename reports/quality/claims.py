@@ -9,7 +9,7 @@ from suites.claims.claim import Outcome
 from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, table
 from ..sections.context import slug
-from ..style import Looks
+from ..style import Styles
 from . import numbers, plots
 from .answer import SCOPE
 from .divisions import outcome
@@ -17,39 +17,39 @@ from .judging import TONES, Judged, scope
 from .reading import CLAIMS, Quality, groups
 
 TITLE = "Claims of the papers"
-_MARKS: dict[Outcome, str] = {"reproduced": "✓", "not reproduced": "✗", "undecided": "?"}
+_SYMBOLS: dict[Outcome, str] = {"reproduced": "✓", "not reproduced": "✗", "inconclusive": "?"}
 
 
 def section(
-    quality: Quality, judged: Sequence[Judged], unknown: Sequence[str], looks: Looks
+    quality: Quality, judged: Sequence[Judged], unknown: Sequence[str], styles: Styles
 ) -> Section:  # fmt: skip
     blocks: list[Block] = [Text(_READ)]
     if not judged:
         blocks.append(Text("The catalogue has no claims."))
     for one in judged:
-        blocks += _claim(quality, one, looks)
+        blocks += _claim(quality, one, styles)
     for name in unknown:
         blocks += [
             Text(f"Unknown claim: {name}", "heading"),
-            Text(f"Trainings of this run say that they belong to a claim named {name}, which the "
-                 "catalogue does not have: there is no criterion to judge them by.", "warning"),
+            Text(f"Trainings of this run name a claim {name} that the catalogue does not have, so "
+                 "there is no criterion to judge them by.", "warning"),
             _trainings(quality, quality.of_study(f"{CLAIMS}{name}")),
         ]  # fmt: skip
     return Section("claims", TITLE, blocks)
 
 
 _READ = (
-    "Each criterion was written before the trainings that it judges here; what trial runs changed "
-    "until then is told in the README. The verdict is worked out from "
-    "the records by the code that states it. 'Undecided' is also what a missing, a diverged or a "
-    "single seed leaves. The fewer the seeds, the wider the intervals: a 95% interval over three "
-    "reaches 2.5 standard deviations to each side, over five 1.2; so few can show that a large "
-    "effect is there, or that none as large as asked for is, and leave the rest undecided. "
-    f"{SCOPE}"
+    "Each criterion was written before the trainings that it judges here; "
+    "docs/training-quality.md lists what trial runs changed before that. The code that states a "
+    "criterion computes its verdict from the records. A claim is also inconclusive if a seed is "
+    "missing or diverged, or if there is only one. Few seeds give wide intervals: a 95% interval "
+    "over three seeds reaches 2.5 standard deviations to each side, over five 1.2. So few seeds "
+    "can show a large effect, or that there is none as large as the criterion asks; anything else "
+    f"is inconclusive. {SCOPE}"
 )
 
 
-def _claim(quality: Quality, one: Judged, looks: Looks) -> list[Block]:
+def _claim(quality: Quality, one: Judged, styles: Styles) -> list[Block]:
     claim, verdict = one.claim, one.verdict
     parts = [(f"part ({part.label})", _said(part.outcome, f": {part.title}")) for part in one.parts]
     whole = _said(verdict.outcome, " as a whole" if parts else "")
@@ -66,7 +66,7 @@ def _claim(quality: Quality, one: Judged, looks: Looks) -> list[Block]:
     for place, plot in enumerate(one.plots):
         name = slug(one.anchor, plot.name, str(place + 1))
         try:
-            blocks.append(plots.draw(plot, name, looks))
+            blocks.append(plots.draw(plot, name, styles))
         except Exception as error:  # one figure's failure is its own
             text = f"The figure '{plot.title}' could not be drawn: {error}"
             blocks.append(Text(text, "warning"))
@@ -76,7 +76,7 @@ def _claim(quality: Quality, one: Judged, looks: Looks) -> list[Block]:
 
 
 def _said(outcome: Outcome, of: str) -> Cell:
-    return Cell(f"{_MARKS[outcome]} {outcome}{of}", tone=TONES[outcome])
+    return Cell(f"{_SYMBOLS[outcome]} {outcome}{of}", tone=TONES[outcome])
 
 
 def _estimates(one: Judged) -> Table:
@@ -86,7 +86,7 @@ def _estimates(one: Judged) -> Table:
         if found.low is not None and found.high is not None:
             between = f"[{_value(found.low, found.unit)}, {_value(found.high, found.unit)}]"
         rows.append((found.label, _value(found.value, found.unit), between, str(found.count)))
-    columns = ("what the verdict rests on", "mean", "95% interval", "seeds")
+    columns = ("estimate behind the verdict", "mean", "95% interval", "seeds")
     return table(columns, rows, numeric=columns[1:])
 
 

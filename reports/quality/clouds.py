@@ -1,4 +1,4 @@
-"""Many points in few bytes: each is a stroke or two of one path, told apart by colour and shape."""
+"""Many points in few bytes: each is a stroke or two of one path, in its own colour and shape."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Strokes
 
 from .. import style
-from .looks import look
+from .styles import style_at
 
 # Points drawn in a figure; beyond, each panel shows an even part of its own.
 MOST = 3000
@@ -65,7 +65,7 @@ def cloud(axis: Any, xs: Sequence[float], ys: Sequence[float], place: int | None
     """Points of one kind on axes that are settled; ``place`` chooses colour and shape, None is
     the rest, in grey."""
     cap, strokes = SHAPES[0] if place is None else SHAPES[place % len(SHAPES)]
-    colour = _GREY if place is None else look(place % 8).colour
+    colour = _GREY if place is None else style_at(place % 8).colour
     inches = axis.figure.dpi_scale_trans
     centres = axis.transData.transform(np.column_stack([xs, ys]))
     centres = inches.inverted().transform(centres)
@@ -82,7 +82,7 @@ def cloud(axis: Any, xs: Sequence[float], ys: Sequence[float], place: int | None
 
 
 def by_identity(identities: Sequence[float]) -> list[tuple[int | None, np.ndarray]]:
-    """(place, indices) of each kind of point: the identities with most images in looks of their
+    """(place, indices) of each kind of point: the identities with most images in styles of their
     own, all others together in grey and first, so that they lie below."""
     labels = np.asarray(identities)
     counts = Counter(labels.tolist())
@@ -97,7 +97,7 @@ def by_identity(identities: Sequence[float]) -> list[tuple[int | None, np.ndarra
 
 def proxy(place: int, label: str) -> Line2D:
     """What stands in a legend for `cloud`'s points of a place."""
-    return Line2D([], [], color=look(place % 8).colour, marker=MARKERS[place % len(MARKERS)],
+    return Line2D([], [], color=style_at(place % 8).colour, marker=MARKERS[place % len(MARKERS)],
                   linestyle="none", markersize=5, label=label)  # fmt: skip
 
 

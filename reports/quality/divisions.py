@@ -13,10 +13,10 @@ from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, Tone, table
 from ..sections.context import slug
 from ..sections.flat import flat
-from ..style import Looks
-from . import drawings, notes, numbers, pictures
-from .looks import UNTRAINED
+from ..style import Styles
+from . import notes, numbers, pictures, table_figures
 from .reading import Group, Quality, groups
+from .styles import UNTRAINED
 
 MEANING = {
     "closed": "Closed division: one recipe (network, budget, optimiser, batch) for all losses.",
@@ -34,24 +34,24 @@ def anchor(division: str, dataset: str) -> str:
     return slug(division, dataset)
 
 
-def sections(quality: Quality, looks: Looks) -> list[Section]:
-    return [_section(quality, division, dataset, looks) for division, dataset in quality.tables()]
+def sections(quality: Quality, styles: Styles) -> list[Section]:
+    return [_section(quality, division, dataset, styles) for division, dataset in quality.tables()]
 
 
-def _section(quality: Quality, division: str, dataset: str, looks: Looks) -> Section:
+def _section(quality: Quality, division: str, dataset: str, styles: Styles) -> Section:
     trainings = quality.of_study(division, dataset)
     found = groups(trainings)
     name = anchor(division, dataset)
     blocks: list[Block] = [Text(MEANING[division]), *_table(quality, found)]
     blocks += [*_protocol(trainings), *_differences(found)]
-    blocks += _figures(name, found, looks)
+    blocks += _figures(name, found, styles)
     return Section(name, f"{dataset}, {division} division", blocks)
 
 
 def _table(quality: Quality, found: list[Group]) -> list[Block]:
     metrics = numbers.main_columns(found)
     if not metrics:
-        return [Text("No training of this table ran to its end, so there is no figure to give.",
+        return [Text("No training of this table completed, so there are no figures.",
                      "warning"), _outcomes(quality, found)]  # fmt: skip
     main = numbers.main_metric(found)
     rows = [_row(quality, group, metrics, main) for group in found]
@@ -65,20 +65,20 @@ def _table(quality: Quality, found: list[Group]) -> list[Block]:
     titles.insert(1, GAINED)
     caption = "Mean over seeds ± half the width of its 95% interval"
     columns = ("loss", "seeds", *titles, "outcome")
-    text = "The means are over all seeds that ran to their end; none is picked. "
+    text = "The means are over all seeds that completed; none is selected. "
     if "map_at_r" in metrics:
         text += "Unless a column says seen, its identities were never trained on."
     else:
-        text += "This dataset has no identities apart: other images of those trained on."
+        text += "This dataset holds out no identities: other images of the trained ones are tested."
     if before is not None:
         text += (f" The untrained network is that of {before.label} before its first step; what "
                  "training gained is the paired difference from it.")  # fmt: skip
     if any(len(group.ran) == 1 for group in found):
-        text += " A single seed tells no interval."
+        text += " A single seed gives no interval."
     made = table(columns, rows, caption, numeric=("seeds", *titles))
     every = numbers.columns(found)
-    told = [Text(one, "note") for one in notes.schedules(found)]
-    return [Text(text, "note"), made, *told, *_more(found, before), _seeds(quality, found, every),
+    moved = [Text(one, "note") for one in notes.schedules(found)]
+    return [Text(text, "note"), made, *moved, *_more(found, before), _seeds(quality, found, every),
             *_others(found, every)]  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def _row(
 
 
 def _gained(group: Group, metric: str) -> Cell:
-    """Red where training surely lost, green where it surely gained."""
+    """Red where training lost significantly, green where it gained."""
     found = numbers.gained(group, metric)
     if found is None:
         return Cell(units.NOTHING)
@@ -150,8 +150,8 @@ def _seeds(quality: Quality, found: list[Group], metrics: Sequence[str]) -> Deta
     rows = []
     for group in found:
         for one in group.trainings:
-            told = one.status == "ok"
-            values = (numbers.figure(m, one.metrics.get(m)) if told else units.NOTHING
+            ran = one.status == "ok"
+            values = (numbers.figure(m, one.metrics.get(m)) if ran else units.NOTHING
                       for m in metrics)  # fmt: skip
             seed = Cell(str(one.seed), link=quality.anchor(one))
             label = Cell(group.label, mark=group.label)
@@ -199,7 +199,7 @@ def _differences(found: list[Group]) -> list[Block]:
     pairs = numbers.compare(found, metric)
     title = numbers.title(metric, arrow=False)
     if not pairs:
-        text = "No two arms share a seed, so no difference between them can be told."
+        text = "No two arms share a seed, so none can be compared."
         return [Text(text, "note")]
     rows = []
     for one in sorted(pairs, key=lambda p: (p.adjusted is None, p.adjusted)):
@@ -207,20 +207,19 @@ def _differences(found: list[Group]) -> list[Block]:
         ends = units.NOTHING
         if middle.low is not None and middle.high is not None:
             ends = f"[{numbers.signed(middle.low)}, {numbers.signed(middle.high)}]"
-        verdict = Cell("yes", tone="strong") if one.told_apart else Cell("no", tone="quiet")
+        verdict = Cell("yes", tone="strong") if one.significant else Cell("no", tone="quiet")
         p_values = numbers.p_text(one.p_value), numbers.p_text(one.adjusted)
         rows.append((Cell(one.a, mark=one.a), Cell(one.b, mark=one.b),
                      numbers.signed(middle.mean), ends, str(middle.count), *p_values,
                      verdict))  # fmt: skip
-    survive = sum(one.told_apart for one in pairs)
+    survive = sum(one.significant for one in pairs)
     columns = ("loss", "against", f"difference of {title}", "95% interval", "seeds in both", "p",
                "p after Holm", "significant")  # fmt: skip
     text = (
-        f"Differences of {title} by pairs of runs from equal seeds (Student's paired test); p is "
-        f"corrected by Holm over the {max(one.family for one in pairs)} pairs that share two seeds "
-        "or more; the intervals are not corrected. A seed that only one of the two has counts in "
-        "neither. "
-        f"{survive} of {len(pairs)} differ significantly at 5%. {_power(pairs)}"
+        f"Differences of {title} between runs paired by seed (Student's paired test). p is "
+        f"corrected by Holm over the {max(one.family for one in pairs)} pairs that share two "
+        "seeds or more; the intervals are not corrected. A seed that only one of the two has is "
+        f"left out. {survive} of {len(pairs)} differ significantly at 5%. {_power(pairs)}"
     )
     made = table(columns, rows, numeric=columns[2:7])
     return [Text("Differences between losses", "heading"), Text(text), _folded(made, len(rows))]
@@ -232,20 +231,20 @@ def _power(pairs: Sequence[Comparison]) -> str:
     seeds = max((one.difference.count for one in pairs), default=0)
     family = max((one.family for one in pairs), default=0)
     if seeds < 2 or not family:
-        return "One seed tells no difference from chance."
+        return "With one seed no difference can be tested."
     from scipy.stats import t
 
     ratio = float(t.ppf(1 - (1 - CONFIDENCE) / (2 * family), seeds - 1)) / math.sqrt(seeds)
-    return (f"With {seeds} seeds the largest difference survives only if it is at least "
-            f"{ratio:.1f} times as large as its standard deviation from seed to seed: 'no' is no "
-            "proof that two losses are alike.")  # fmt: skip
+    return (f"With {seeds} seeds even the largest difference is significant only if it is at "
+            f"least {ratio:.1f} times its standard deviation over seeds: 'no' does not prove that "
+            "two losses are equal.")  # fmt: skip
 
 
 def _folded(made: Table, rows: int) -> Block:
     return made if rows <= 12 else Details(f"All {rows} differences", [made])
 
 
-def _figures(name: str, found: list[Group], looks: Looks) -> list[Block]:
+def _figures(name: str, found: list[Group], styles: Styles) -> list[Block]:
     seen = numbers.main_metric(found) != numbers.MAIN
     prefix = numbers.SEEN if seen else ""
     logged = set(numbers.columns(found))
@@ -253,11 +252,11 @@ def _figures(name: str, found: list[Group], looks: Looks) -> list[Block]:
     curves = [m for m in ([f"{prefix}{one}" for one in _CURVES[:2]] if seen else _CURVES)
               if m in logged]  # fmt: skip
     made = [
-        drawings.dots(f"{name}-seeds", found, metrics, looks),
-        pictures.embeddings(f"{name}-embeddings", found, prefix, looks),
-        None if seen else pictures.embeddings(f"{name}-embeddings-seen", found, "seen_", looks),
-        drawings.curves(f"{name}-curves", found, curves, looks),
-        pictures.roc(f"{name}-roc", found, prefix, looks),
+        table_figures.dots(f"{name}-seeds", found, metrics, styles),
+        pictures.embeddings(f"{name}-embeddings", found, prefix, styles),
+        None if seen else pictures.embeddings(f"{name}-embeddings-seen", found, "seen_", styles),
+        table_figures.curves(f"{name}-curves", found, curves, styles),
+        pictures.roc(f"{name}-roc", found, prefix, styles),
         pictures.distances(f"{name}-distances", found, prefix),
     ]
     shown: list[Block] = [figure for figure in made if figure is not None]

@@ -1,4 +1,4 @@
-"""Judges the claims anew from the records, each claim's failure its own."""
+"""Judges the claims from the records, each claim's failure its own."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from ..document import Tone
 from ..sections.context import slug, unique
 from .reading import CLAIMS, Quality
 
-TONES: dict[Outcome, Tone] = {"reproduced": "good", "not reproduced": "bad", "undecided": "quiet"}
+TONES: dict[Outcome, Tone] = {
+    "reproduced": "good",
+    "not reproduced": "bad",
+    "inconclusive": "quiet",
+}
 
 
 @dataclass(frozen=True)
 class Judged:
-    """``failed`` says where judging or drawing itself went wrong."""
+    """``failed`` says where judging or plotting itself went wrong."""
 
     claim: Claim
     anchor: str
@@ -34,7 +38,7 @@ class Judged:
 
 
 def counted(outcomes: Sequence[Outcome]) -> str:
-    """'1 reproduced, 2 not reproduced, 0 undecided'."""
+    """'1 reproduced, 2 not reproduced, 0 inconclusive'."""
     return ", ".join(f"{outcomes.count(word)} {word}" for word in TONES)
 
 
@@ -63,7 +67,7 @@ def known() -> list[Claim]:
 
 
 def judge(quality: Quality, claims: list[Claim] | None = None) -> list[Judged]:
-    """Every claim, also those of which nothing was trained: they are undecided."""
+    """Every claim, also those of which nothing was trained: they are inconclusive."""
     found = known() if claims is None else claims
     anchors = unique([slug("claim", claim.name) for claim in found])
     return [_judged(quality, claim, anchor)
@@ -73,14 +77,14 @@ def judge(quality: Quality, claims: list[Claim] | None = None) -> list[Judged]:
 def _judged(quality: Quality, claim: Claim, anchor: str) -> Judged:
     trainings = tuple(quality.of_study(claim.study))
     if not trainings:
-        reason = "nothing of it was trained in this run"
-        return Judged(claim, anchor, (), Verdict("undecided", reason), ())
+        reason = "no network of it was trained in this run"
+        return Judged(claim, anchor, (), Verdict("inconclusive", reason), ())
     # Records may hold what the claim's code never expected: the page says so and goes on.
     try:
         verdict = claim.judge(trainings)
     except Exception as error:
         reason = f"it could not be judged: {type(error).__name__}: {error}"
-        return Judged(claim, anchor, trainings, Verdict("undecided", reason), (), reason)
+        return Judged(claim, anchor, trainings, Verdict("inconclusive", reason), (), reason)
     try:
         return Judged(claim, anchor, trainings, verdict, tuple(claim.plots(trainings)))
     except Exception as error:

@@ -19,7 +19,7 @@ _SELDOM = 0.05
 def schedules(found: Sequence[Group]) -> list[str]:
     """Of each arm whose options change while it is trained: from what to what, and what that
     amounts to. An arm is named after its margin, however little of it the schedule left."""
-    told = []
+    said = []
     for group in found:
         run = group.first
         for term in _terms(run.settings) if run else ():
@@ -32,11 +32,11 @@ def schedules(found: Sequence[Group]) -> list[str]:
             ]
             if moved:
                 came_to = _came_to(str(term.get("loss")), last)
-                told.append(
-                    f"{group.label} changes on the way: {', '.join(moved)}"
+                said.append(
+                    f"{group.label} changes during training: {', '.join(moved)}"
                     + (f", so that even then {came_to}." if came_to else ".")
                 )
-    return told
+    return said
 
 
 def _terms(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -65,11 +65,11 @@ def waiting(found: Sequence[Group]) -> str:
     if not shares:
         return ""
     mean, worst = fmean(shares), max(shares)
-    told = f"Steps waited for images {_percent(mean)} of the time ({_percent(worst)} in the worst "
-    told += "epoch that was recorded)"
+    said = f"Steps waited for images {_percent(mean)} of the time ({_percent(worst)} in the worst "
+    said += "epoch that was recorded)"
     if mean < _SELDOM:
-        return f"{told}: the training, not the loader, is what takes it."
-    return f"{told}, so that the loader is a part of images/s."
+        return f"{said}: the training, not the loader, takes the time."
+    return f"{said}, so images/s includes the loader."
 
 
 def _percent(share: float) -> str:
@@ -79,7 +79,7 @@ def _percent(share: float) -> str:
 
 
 COSTS = (
-    "Images/s and peak memory are a process's own: others may have trained beside it, and it may "
-    "have trained other networks before. They tell what this run took, and rank no loss: "
-    "the benchmarks of the suite do."
+    "Images/s and peak memory are per process: others may have trained at the same time, and the "
+    "process may have trained other networks before. They say what this run took and do not rank "
+    "losses; the suite's benchmarks do."
 )

@@ -54,7 +54,7 @@ def columns(found: Sequence[Group]) -> list[str]:
 
 
 def main_columns(found: Sequence[Group]) -> list[str]:
-    """What the losses are told apart by: as many as fit on a page."""
+    """The metrics that losses are compared by: as many as fit on a page."""
     logged = _logged(found)
     wanted = (*TABLE, SEEN + MAIN) if MAIN in logged else [SEEN + name for name in TABLE]
     return [name for name in wanted if name in logged]
@@ -100,7 +100,7 @@ def figure(metric: str, value: float | None) -> str:
 
 
 def estimate(metric: str, found: Interval | None) -> str:
-    """'0.912 ± 0.011': the mean and the half-width of its 95% interval; of one seed, which tells
+    """'0.912 ± 0.011': the mean and the half-width of its 95% interval; of one seed, which gives
     no spread, the figure alone."""
     if found is None:
         return units.NOTHING

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 from .. import units
 from ..document import Document, Fact, Text
-from ..style import Looks
+from ..style import Styles
 from . import answer, claims, divisions, judging, numbers, published, runs, searching
 from .judging import Judged
 from .reading import Quality
 
 _FOOTER = (
-    "Intervals are 95% (Student's, over seeds). Angles are in degrees, bytes in binary units "
-    "(1 MiB = 1,048,576 bytes). The same tables are in report.md, the figures in summary.json, "
-    "every training with its epochs and what its pictures are drawn from in the record file."
+    "Intervals are 95% (Student's, over seeds). Angles are in degrees, bytes in binary units (1 "
+    "MiB = 1,048,576 bytes). The same tables are in report.md, the figures in summary.json, every "
+    "training with its epochs and the data behind its figures in the record file."
 )
 
 
-def document(quality: Quality, judged: Sequence[Judged], looks: Looks) -> Document:
+def document(quality: Quality, judged: Sequence[Judged], styles: Styles) -> Document:
     """The whole page as data."""
     unknown = judging.unknown(quality, [one.claim for one in judged])
     return Document(
@@ -29,9 +29,9 @@ def document(quality: Quality, judged: Sequence[Judged], looks: Looks) -> Docume
         notices=_notices(quality, judged, unknown),
         sections=(
             answer.section(quality, list(judged)),
-            *divisions.sections(quality, looks),
-            searching.section(quality, looks),
-            claims.section(quality, judged, unknown, looks),
+            *divisions.sections(quality, styles),
+            searching.section(quality, styles),
+            claims.section(quality, judged, unknown, styles),
             published.section(published.known()),
             runs.missing(quality),
             runs.provenance(quality),
@@ -43,7 +43,7 @@ def document(quality: Quality, judged: Sequence[Judged], looks: Looks) -> Docume
 
 def _subtitle(quality: Quality) -> str:
     datasets = list(dict.fromkeys(one.dataset for one in quality.trainings))
-    text = f"What the losses buy in the trained network, on {', '.join(datasets)}"
+    text = f"Quality of the networks that each loss trains, on {', '.join(datasets)}"
     return text if datasets else "Nothing trained yet"
 
 
@@ -75,21 +75,21 @@ def _notices(
     if not records.finished:
         left = len(records.missing)
         found.append(f"Incomplete run: {left:,} of {len(records.planned):,} planned trainings are "
-                     "missing. Start the same command again to go on.")  # fmt: skip
+                     "missing. Repeat the command to resume.")  # fmt: skip
     if any(session.dirty for session in records.sessions):
-        found.append("Trained with uncommitted changes in the tree: the commit does not say what "
-                     "was trained, and nobody else can train it again.")  # fmt: skip
+        found.append("Trained with uncommitted changes in the tree: the commit does not identify "
+                     "what was trained, so nobody else can reproduce it.")  # fmt: skip
     if len(records.machines) > 1:
         found.append(f"Trained on {len(records.machines)} machines, or with that many sets of "
-                     "versions: figures may differ in their last digits, speeds can't be "
+                     "versions: figures may differ in their last digits, and speeds can't be "
                      "compared.")  # fmt: skip
     commits = dict.fromkeys(session.commit for session in records.sessions)
     if len(commits) > 1:
         found.append(f"Trained at {len(commits)} commits: {', '.join(commits)}.")
     diverged = sum(one.status == "worse" for one in quality.trainings)
     if diverged:
-        found.append(f"{units.plural(diverged, 'training')} diverged and count in no mean: see "
-                     "Not run, and diverged.")  # fmt: skip
+        found.append(f"{units.plural(diverged, 'training')} diverged and are in no mean: see Not "
+                     "run, and diverged.")  # fmt: skip
     found += [f"Claim {one.claim.number}: {one.failed}" for one in judged if one.failed]
     found += [f"The catalogue has no claim named {name}." for name in unknown]
     return [Text(text, "warning") for text in found]

@@ -14,12 +14,12 @@ from suites.quality.intervals import Interval, interval
 
 from .. import document, picking, style, units
 from ..document import Cell, table
-from ..style import Look, Looks
+from ..style import Style, Styles
 from . import clouds, numbers
-from .drawings import Drawn
-from .looks import name as short
-from .looks import ticks
 from .reading import Group, series
+from .styles import name as short
+from .styles import ticks
+from .table_figures import Drawn
 
 COLUMNS = 4
 _AXES = ("first axis (embedding's own units)", "second axis (the same)")
@@ -50,7 +50,7 @@ def _panels(
     return drawn, width
 
 
-def embeddings(name: str, found: Sequence[Group], prefix: str, looks: Looks) -> Drawn:
+def embeddings(name: str, found: Sequence[Group], prefix: str, styles: Styles) -> Drawn:
     """Small multiples of the lowest seed's embeddings, a colour and a shape for each identity."""
     names = tuple(f"{prefix}embedding_{part}" for part in ("1", "2", "identity"))
     panels = [(g, s) for g in found if g.first and (s := series(g.first, *names))]
@@ -73,14 +73,14 @@ def embeddings(name: str, found: Sequence[Group], prefix: str, looks: Looks) -> 
             for place, at in clouds.by_identity(kinds):
                 clouds.cloud(axis, x[at], y[at], place)
         body = [_cloud_row(group, values) for group, values in panels]
-        told = [f"{row[0].text}: {row[2]} images of {row[3]} identities, {row[4]} of the spread "
+        said = [f"{row[0].text}: {row[2]} images of {row[3]} identities, {row[4]} of the spread "
                 "lies between identities" for row in body]  # fmt: skip
-        alt = f"Scatter plots, one a loss. {'; '.join(told)}."
+        alt = f"Scatter plots, one a loss. {'; '.join(said)}."
         svg = clouds.to_svg(drawn, name, title, alt)
     most = clouds.chosen(10**6, len(panels)).size
     caption = (
-        "The network of the lowest seed, not the best. Two dimensions as they are where the "
-        "embedding has two, else the two principal axes, which show only a part of it. Colour and "
+        "The network of the lowest seed, not the best. Two-dimensional embeddings are shown as "
+        "they are, others by their two principal axes, which show only a part of them. Colour and "
         f"shape: the identity; beyond {clouds.NAMED} identities the others are grey. At most "
         f"{most:,} images a panel; each panel has a scale of its own, equal on both axes."
     )
@@ -102,7 +102,7 @@ def _cloud_row(group: Group, values: Sequence[Sequence[float]]) -> tuple[Any, ..
             f"{len(identities):,}", share)  # fmt: skip
 
 
-def roc(name: str, found: Sequence[Group], prefix: str, looks: Looks) -> Drawn:
+def roc(name: str, found: Sequence[Group], prefix: str, styles: Styles) -> Drawn:
     """Share of same pairs accepted against false accepts, on a logarithmic axis: the mean over
     seeds at each rate, with its interval as a band."""
     rates = np.logspace(-4, 0, MOST_RATES)
@@ -119,7 +119,7 @@ def roc(name: str, found: Sequence[Group], prefix: str, looks: Looks) -> Drawn:
         drawn = style.figure(6.4, 4.0)
         axis = drawn.subplots()
         for group, middles in panels:
-            _roc_curve(axis, rates, middles, group.label, looks[group.label])
+            _roc_curve(axis, rates, middles, group.label, styles[group.label])
         axis.set_xscale("log")
         ticks(axis.xaxis)
         axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
@@ -128,8 +128,8 @@ def roc(name: str, found: Sequence[Group], prefix: str, looks: Looks) -> Drawn:
         made = drawn.legend(loc="outside right upper")
         picking.legend(made, [group.label for group, _ in panels])
         title = "ROC curves"
-        told = [f"{g.label}: {m[20].mean:.2f} at 1%, {m[10].mean:.2f} at 0.1%" for g, m in panels]
-        alt = f"ROC curves, true accepts at false accepts, means over seeds. {'; '.join(told)}."
+        said = [f"{g.label}: {m[20].mean:.2f} at 1%, {m[10].mean:.2f} at 0.1%" for g, m in panels]
+        alt = f"ROC curves, true accepts at false accepts, means over seeds. {'; '.join(said)}."
         svg = clouds.to_svg(drawn, name, title, alt)
     body = [(Cell(g.label, mark=g.label), str(m[0].count),
              *(numbers.estimate("roc_tar", m[at]) for at in (0, 10, 20, 30)))
@@ -137,24 +137,24 @@ def roc(name: str, found: Sequence[Group], prefix: str, looks: Looks) -> Drawn:
     columns = ("loss", "seeds", "at 0.01%", "at 0.1%", "at 1%", "at 10%")
     caption = (
         f"Verification over pairs of {'seen' if prefix else 'new'} identities; means over seeds, "
-        "bands are 95% intervals at each rate. The left end is only as fine as the number of "
-        "different pairs allows."
+        "bands are 95% intervals at each rate. The number of pairs of different identities limits "
+        "the resolution at the left end."
     )
     data = table(columns, body, "True accepts at false accepts", numeric=columns[1:])
     return document.Figure(name, title, caption, alt, svg, 6.4, data)
 
 
 def _roc_curve(
-    axis: Any, rates: np.ndarray, middles: Sequence[Interval], label: str, look: Look
+    axis: Any, rates: np.ndarray, middles: Sequence[Interval], label: str, own: Style
 ) -> None:
-    drawn = axis.plot(rates, [m.mean for m in middles], color=look.colour, linestyle=look.line,
-                      marker=look.marker, markersize=3.2, markevery=5, linewidth=1.2,
+    drawn = axis.plot(rates, [m.mean for m in middles], color=own.colour, linestyle=own.line,
+                      marker=own.marker, markersize=3.2, markevery=5, linewidth=1.2,
                       label=short(label))  # fmt: skip
     low, high = ([getattr(m, end) for m in middles] for end in ("low", "high"))
     if None not in low:
         # Not by fill_between, whose outline the page's script can't move to a linear axis.
         drawn += axis.fill([*rates, *rates[::-1]], np.clip([*low, *high[::-1]], 0, 1),
-                           color=look.colour, alpha=0.12, linewidth=0)  # fmt: skip
+                           color=own.colour, alpha=0.12, linewidth=0)  # fmt: skip
     picking.series(drawn, label)
 
 

@@ -12,9 +12,9 @@ from suites.claims.claim import Line, Panel, Plot
 
 from .. import document, style, units
 from ..document import table
-from ..style import Look, Looks
-from . import clouds, marks
-from .looks import name, ticks, within
+from ..style import Style, Styles
+from . import clouds
+from .styles import by_label, legend, legend_columns, name, name_places, places, ticks, within
 
 COLUMNS = 3
 _PANEL = (3.2, 2.6)
@@ -26,9 +26,9 @@ FLAT = 5
 _SHARES = ("MAP@R", "MAP@R, seen", "accuracy", "share", "share of the seeds")
 
 
-def draw(plot: Plot, figure_name: str, looks: Looks | None = None) -> document.Figure:
-    """Small multiples with shared axes, one panel each; a label looks the same in all of them, and
-    a loss as it does on the whole page (``looks``).
+def draw(plot: Plot, figure_name: str, styles: Styles | None = None) -> document.Figure:
+    """Small multiples with shared axes, one panel each; a label has the same style in all of them,
+    and a loss the one that it has on the whole page (``styles``).
 
     Raises ValueError where a line's lists do not fit together or there is nothing to draw.
     """
@@ -42,9 +42,9 @@ def draw(plot: Plot, figure_name: str, looks: Looks | None = None) -> document.F
     rows = math.ceil(len(panels) / columns)
     labels = list(dict.fromkeys(line.label for panel in panels for line in panel.lines))
     width = max(4.6, _PANEL[0] * columns + 0.2)
-    styles = marks.looks_of(labels, looks)
-    named = marks.places(panels) if plot.kind == "points" else {}
-    below = 0.8 if named else 0.2 * math.ceil(len(labels) / marks.columns(labels, width))
+    known = by_label(labels, styles)
+    named = places(panels) if plot.kind == "points" else {}
+    below = 0.8 if named else 0.2 * math.ceil(len(labels) / legend_columns(labels, width))
     with style.drawing():
         drawn = style.figure(width, _PANEL[1] * rows + 0.3 + below)
         shared = _one_scale(plot)
@@ -58,16 +58,16 @@ def draw(plot: Plot, figure_name: str, looks: Looks | None = None) -> document.F
                 axis.set_ylabel(name(plot.y_label, 44))
             if plot.kind != "scatter":
                 for line in panels[index].lines:
-                    _line(axis, plot.kind, line, styles[line.label])
+                    _line(axis, plot.kind, line, known[line.label])
         if plot.kind == "scatter":
             _scatter(drawn, panels, labels)
         else:
-            marks.legend(drawn, width, [name(label) for label in named.values()])
+            legend(drawn, width, [name(label) for label in named.values()])
         for axis in drawn.axes:
             ticks(axis.xaxis)
             ticks(axis.yaxis)
             if named:
-                marks.name_places(axis, named)
+                name_places(axis, named)
             if plot.y_label in _SHARES:
                 within(axis, "y", "")
         svg = clouds.to_svg(drawn, figure_name, plot.title, plot.alt)
@@ -109,7 +109,7 @@ def _frame(axis: Any, plot: Plot, panel: Panel, last_row: bool) -> None:
         axis.xaxis.set_tick_params(labelbottom=True)
 
 
-def _line(axis: Any, kind: str, line: Line, one: Look) -> None:
+def _line(axis: Any, kind: str, line: Line, one: Style) -> None:
     if not line.y:
         return
     label = name(line.label)

@@ -23,9 +23,8 @@ def known() -> list[Table]:
 
 def section(found: Sequence[Table]) -> Section:
     blocks: list[Block] = [Text(
-        "The papers' own tables, on the data that they had (CASIA-WebFace, LFW and the like), "
-        "which is not what was trained on here. None of their figures can be compared with one of "
-        "ours.", "note",
+        "The papers' own tables, on their own data (CASIA-WebFace, LFW and others). Networks here "
+        "were trained on other data, so none of these figures can be compared with ours.", "note",
     )]  # fmt: skip
     for one in found:
         rows = [[Cell(str(value)) for value in row] for row in one.rows]

@@ -14,11 +14,11 @@ import benchmarks.records
 from benchmarks import record_files
 from benchmarks.records import RecordError, Training
 
+from ..paths import IN_CLONE, ROOT
 from ..reading import Records, arrange
 from ..sections.context import slug, unique
 
-ROOT = Path(__file__).resolve().parents[2]
-PUBLISHED, ROOM = "reports/published", "quality"
+ROOM = "quality"
 DIVISIONS = ("closed", "open")
 CLAIMS = "claims/"
 SEARCH = "search"
@@ -77,7 +77,7 @@ class Quality:
         return [study.removeprefix(CLAIMS) for study in studies]
 
     def labels(self) -> list[str]:
-        """Of all rows of the divisions' tables: what has a look of its own."""
+        """Of all rows of the divisions' tables: what has a style of its own."""
         found = (group.label for key in self.tables() for group in groups(self.of_study(*key)))
         return list(dict.fromkeys(found))
 
@@ -134,5 +134,5 @@ def typed(path: Path) -> str:
     """
     absolute = path.resolve()
     if path.name == record_files.PACKED and absolute.parent.parent.name == ROOM:
-        return f"{PUBLISHED}/{ROOM}/{absolute.parent.name}/{path.name}"
+        return f"{IN_CLONE.as_posix()}/{ROOM}/{absolute.parent.name}/{path.name}"
     return str(absolute.relative_to(ROOT)) if absolute.is_relative_to(ROOT) else path.name

@@ -17,7 +17,7 @@ from .divisions import outcome
 from .reading import Quality
 
 FEW = 12
-# Settings whose names begin so tell what the data are, the same for all trainings of a dataset.
+# Settings whose names begin so describe the data, the same for all trainings of a dataset.
 _FACTS = ("dataset", "manifest", "data", "images", "preprocess", "split")
 
 
@@ -33,13 +33,13 @@ def section(quality: Quality) -> Section:
                      Cell(command(quality, one), code=True)))  # fmt: skip
         anchors.append(quality.anchor(one))
     text = (
-        "The record has for each training all that it takes to train it again: the command does "
-        "so, and prints the new figures beside the old. On the same machine and versions a CPU "
-        "gives the same numbers bit for bit. It is installed by make, and found once . "
-        ".venv/bin/activate was typed. Paths are from the root of the clone; where the record file "
-        f"stands without a folder, from the folder of this page. {_mlflow(quality)}"
+        "The record has everything needed to repeat each training. The command does so and prints "
+        "the new figures beside the old. On the same machine and versions a CPU gives the same "
+        "numbers bit for bit. make installs the command; . .venv/bin/activate puts it on the "
+        "path. Paths are relative to the root of the clone, or to the folder of this page where "
+        f"the record file is named without a folder. {_mlflow(quality)}"
     )
-    columns = ("training", "outcome", "MLflow", "command that trains it again")
+    columns = ("training", "outcome", "MLflow", "command to train it again")
     return Section("runs", "Runs", [Text(text), table(columns, rows, anchors=anchors)])
 
 
@@ -47,9 +47,9 @@ def _mlflow(quality: Quality) -> str:
     """How MLflow's side is opened; what is published has it as files."""
     where = Path(quality.where)
     if where.name != PACKED:
-        return "MLflow's runs are opened with: make ui."
+        return "MLflow's runs open with: make ui."
     words = ["marginbench", "quality", "import", str(where.parent / "mlflow"), "--store"]
-    return ("MLflow's side lies beside the record as files; a store is made of them with: "
+    return ("MLflow's runs are beside the record as files; import them into a store with: "
             f"{shlex.join(words)} sqlite:////path/mlflow.db")  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def missing(quality: Quality) -> Section:
     failed = [one for one in quality.trainings if one.status != "ok"]
     left = quality.records.missing
     if not failed and not left:
-        text = "Every training that was planned ran to its end."
+        text = "Every planned training completed."
         return Section("missing", "Not run, and diverged", [Text(text)])
     blocks: list[Block] = []
     if failed:
@@ -102,7 +102,7 @@ def _circumstances(quality: Quality) -> list[Block]:
     for session in quality.records.sessions:
         if session.information:
             made = machine_words.circumstances(session.information)
-            blocks.append(Details(f"Circumstances of the session of {session.started_at}", [made]))
+            blocks.append(Details(f"State of the machine, session of {session.started_at}", [made]))
     made_by: dict[tuple, int] = {}
     for one in quality.trainings:
         p = one.provenance
@@ -113,7 +113,14 @@ def _circumstances(quality: Quality) -> list[Block]:
             for key, count in made_by.items()]  # fmt: skip
     columns = ("machine", "commit", "tree", "versions", "trainings")
     if rows:
-        blocks.append(table(columns, rows, "What trainings were made with", numeric=("trainings",)))
+        blocks.append(
+            table(
+                columns,
+                rows,
+                "Machine, commit and versions of the trainings",
+                numeric=("trainings",),
+            )
+        )
     return blocks
 
 

@@ -15,18 +15,18 @@ from .. import document, style
 from ..document import Block, Cell, Details, Section, Text, table
 from ..sections.context import slug, unique
 from ..sections.flat import flat
-from ..style import Looks
+from ..style import Styles
 from . import clouds, numbers
-from .looks import look, ticks
-from .looks import name as short
 from .reading import SEARCH, Quality
+from .styles import name as short
+from .styles import style_at, ticks
 
 TITLE = "Search"
 _TRIAL = re.compile(r"t(rial-?)?\d+")
 MOST_ROWS = 30
 
 
-def section(quality: Quality, looks: Looks) -> Section:
+def section(quality: Quality, styles: Styles) -> Section:
     trials = quality.of_study(SEARCH)
     if not trials:
         text = "No search was part of this run, so no loss was tuned: see the closed division."
@@ -37,7 +37,7 @@ def section(quality: Quality, looks: Looks) -> Section:
     for dataset, name in zip(datasets, names, strict=True):
         found = by_loss([one for one in trials if one.dataset == dataset])
         blocks += [Text(f"On {dataset}", "heading"), _best(quality, found)]
-        drawn = history(name, found, looks)
+        drawn = history(name, found, styles)
         blocks += [drawn] if drawn else []
         blocks += [_trials(quality, loss, one) for loss, one in found.items()]
     return Section("search", TITLE, blocks)
@@ -45,9 +45,9 @@ def section(quality: Quality, looks: Looks) -> Section:
 
 _READ = (
     "Each loss has the same number of trials. A trial trains on a part of the training identities "
-    "and is scored on the others (validation): test identities are never seen. Scores of the best "
-    "trial are the highest of many and flatter; they are shown to say what was taken, and the "
-    "open division's table has what that gives on test identities, over seeds of its own."
+    "and is scored on the others (validation): test identities are never seen. The best trial's "
+    "score is the highest of many and so is optimistic; it only shows what was chosen. The open "
+    "division's table has the result on test identities, over its own seeds."
 )
 
 
@@ -87,14 +87,14 @@ def _tried(choices: Mapping[str, Mapping[str, str]]) -> list[str]:
     for row in choices.values():
         for key, value in row.items():
             values.setdefault(key, []).append(value)
-    told = []
+    said = []
     for key, found in values.items():
         try:
             ends = sorted(dict.fromkeys(found), key=lambda text: float(text.replace(",", "")))
-            told.append(f"{key} {ends[0]} to {ends[-1]}")
+            said.append(f"{key} {ends[0]} to {ends[-1]}")
         except ValueError:
-            told.append(f"{key} {', '.join(dict.fromkeys(found))}")
-    return told
+            said.append(f"{key} {', '.join(dict.fromkeys(found))}")
+    return said
 
 
 def _tuned(trial: Training) -> Mapping[str, Any]:
@@ -117,7 +117,7 @@ def _best(quality: Quality, found: Mapping[str, Sequence[Training]]) -> document
         rows.append(
             (loss, f"{ended} of {len(trials)}", "; ".join(space) or "nothing", value, taken)
         )
-    columns = ("loss", "trials that ended", "space, as far as tried", "best on validation", "with")
+    columns = ("loss", "trials that ended", "space, as tried", "best on validation", "with")
     return table(columns, rows, "Budget, space and the best trial",
                  numeric=("trials that ended", "best on validation"))  # fmt: skip
 
@@ -128,17 +128,17 @@ def _trials(quality: Quality, loss: str, trials: Sequence[Training]) -> Details:
     for number, one in enumerate(trials):
         value = score(one)
         text = "; ".join(f"{k} {v}" for k, v in choices[one.name].items())
-        told = (
+        said = (
             numbers.figure(numbers.MAIN, value) if value is not None else one.reason or "no score"
         )
-        rows.append((Cell(str(number), link=quality.anchor(one)), told, text))
+        rows.append((Cell(str(number), link=quality.anchor(one)), said, text))
     columns = ("trial", "MAP@R on validation", "with")
     made = table(columns, rows, numeric=columns[:2])
     return Details(f"Trials of {loss} ({len(rows)})", [made])
 
 
 def history(
-    name: str, found: Mapping[str, Sequence[Training]], looks: Looks
+    name: str, found: Mapping[str, Sequence[Training]], styles: Styles
 ) -> document.Figure | None:
     """Each trial's score, and the best so far, by loss."""
     shown = {loss: trials for loss, trials in found.items() if best_of(trials)}
@@ -149,7 +149,7 @@ def history(
         drawn = style.figure(7.6, 3.6)
         axis = drawn.subplots()
         for place, (loss, trials) in enumerate(shown.items()):
-            one = looks[loss] if loss in looks else look(place)
+            one = styles[loss] if loss in styles else style_at(place)
             points = [(n, v) for n, t in enumerate(trials) if (v := score(t)) is not None]
             x, y = [n for n, _ in points], [v for _, v in points]
             top = [max(y[: i + 1]) for i in range(len(y))]

@@ -10,7 +10,8 @@ from .judging import Judged
 from .reading import Quality, groups
 from .searching import best_of, by_loss
 
-VERSION = 1
+# 2: told_apart_from is significantly_different_from, undecided is inconclusive.
+VERSION = 2
 
 
 def summary(quality: Quality, judged: Sequence[Judged]) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def _table(quality: Quality, division: str, dataset: str) -> dict[str, Any]:
         "dataset": dataset,
         "main_metric": metric,
         "highest_mean": best.leader.label if best else None,
-        "told_apart_from": best.apart if best else [],
+        "significantly_different_from": best.apart if best else [],
         "rows": rows,
         "untrained": _row(before, metrics) if before else None,
         "differences": [

@@ -15,28 +15,28 @@ from .context import Context, mark
 
 TITLE = "Agreement with the reference"
 ALLOWED = (
-    "Eager's error counts as at least the rounding step of the accumulation (1.2e-7 in float32), "
-    "as it may come out exact by chance, and where it is made of few numbers as the largest of "
-    "several orders of summation. Allowed is twice that, or twice what rounding the exact "
-    "result into its dtype costs where that is more. Eager itself, what torch.compile makes of it "
-    "and the functions of other libraries are held to a bound derived from dtype and size instead, "
-    "so that a large multiple of theirs need not be a failure. Where a loss selects, a tie that "
-    "rounding can turn may be decided either way: which one was, and how near it is, is shown, and "
-    "the error counts against the reference with that decision."
+    "Eager's error is taken as at least the rounding step of the accumulation (1.2e-7 in "
+    "float32), because it may be exact by chance; where few numbers are summed, it is the largest "
+    "over several orders of summation. The bound is twice that, or twice the cost of rounding the "
+    "exact result to its dtype where that is more. Eager itself, its compiled form and the "
+    "functions of other libraries are held to a bound derived from dtype and size instead, so a "
+    "large multiple need not be a failure for them. Where a loss selects, a tie within rounding "
+    "may be decided either way: the tables show which ties were and how near they are, and the "
+    "error is taken against the reference with the same decision."
 )
 _INTRO = (
     "Error against the float64 reference of the same definition, ||out - ref|| / ||ref||, in the "
     "worst case over shapes, reductions and (for gradients) inputs, under a non-uniform upstream "
-    "gradient. Eager's column shows its own relative error in that dtype; the other columns how "
-    f"many times eager's error on the same inputs a contender makes. {ALLOWED} Where the "
+    "gradient. Eager's column shows its own relative error in that dtype; the other columns show "
+    f"the contender's error as a multiple of eager's on the same inputs. {ALLOWED} Where the "
     "reference would be too large to compute, eager in float64 stands in for it; the tables say "
     "where."
 )
 _STRESSED = (
-    "The same on data where losses go wrong, a row a kind: each holds all variants that it can "
-    "concern, their terms and their gradients, at one small size. Numbers that a dtype can't hold "
-    "have to come as ones that are not finite. Functions of other libraries are held to ordinary "
-    "data alone; who does not run on any of these has no column."
+    "The same on data where losses go wrong, one row per kind of data. A row covers all variants "
+    "that it applies to, with their terms and gradients, at one small size. Numbers beyond a "
+    "dtype's range must come out as not finite. Functions of other libraries are judged on "
+    "ordinary data alone; a contender that runs on none of these kinds has no column."
 )
 _CAPTION = (
     "Eager: its relative error. Others: worst multiple of eager's error, darker the larger it is. "
@@ -70,14 +70,14 @@ def _failed(context: Context) -> list[Block]:
     found = failures(context.records)
     if not found:
         ran = sum(r.status == "ok" for _, r in context.records.results())
-        return [Text(f"Nothing failed: none of {ran:,} results that ran is worse than allowed.")]
+        return [Text(f"Nothing failed: all {ran:,} results that ran are within their bounds.")]
     rows = [
         (Cell(f"✗ {context.label(measured)}", tone="bad", link=context.anchor(measured)),
          mark(result.contender), _what(result), _value(result), result.reason)
         for measured, result in found
     ]  # fmt: skip
     columns = ("failed", "contender", "of", "figure", "why")
-    return [table(columns, rows, f"What failed ({len(rows)})", numeric=("figure",))]
+    return [table(columns, rows, f"Failures ({len(rows)})", numeric=("figure",))]
 
 
 def _flipped(context: Context) -> list[Block]:
@@ -104,7 +104,7 @@ def _value(result: Result) -> str:
 
 def _figure(context: Context, title: str, found: list[Verdict]) -> Figure:
     rows = list(dict.fromkeys(_row(v) for v in found))
-    contenders = [name for name in context.looks.order if any(v.contender == name for v in found)]
+    contenders = [name for name in context.styles.order if any(v.contender == name for v in found)]
     dtypes = list(dict.fromkeys(v.dtype for v in found))
     columns = [
         (name, dtype)
@@ -139,7 +139,7 @@ def _square(verdict: Verdict) -> Square:
         text, level = _power(verdict.worst_error), None
     else:
         text, level = _multiple(verdict.worst_multiple), verdict.worst_multiple
-    if verdict.state == "worse":
+    if verdict.state == "failed":
         text = f"✗ {text}".strip(f" {units.NOTHING}")
     return Square(text, verdict.state, level, verdict.interpreted)
 
@@ -163,8 +163,10 @@ def _multiple(multiple: float) -> str:
 def _data(found: list[Verdict]) -> Table:
     rows = []
     for v in found:
-        tone: Tone = "bad" if v.state == "worse" else "good" if v.state == "fine" else "quiet"
-        state = {"worse": "✗ failed", "fine": "✓ fine", "not_run": f"not run: {v.reason}"}[v.state]
+        tone: Tone = "bad" if v.state == "failed" else "good" if v.state == "passed" else "quiet"
+        state = {"failed": "✗ failed", "passed": "✓ passed", "not_run": f"not run: {v.reason}"}[
+            v.state
+        ]
         if v.interpreted:
             state += " (interpreter)"
         rows.append(

@@ -27,8 +27,8 @@ def timed_cases(context: Context) -> list[Measured]:
 def section(context: Context) -> Section:
     cases = timed_cases(context)
     if not cases:
-        text = "Nothing was timed in this run, so there is no winner to name."
-        return Section("answer", "Who is fastest", [Text(text)])
+        text = "Nothing was timed in this run, so there is no winner."
+        return Section("answer", "Which is fastest", [Text(text)])
     blocks: list[Block] = [Text(_how_to_read(cases)), _tally(cases)]
     for loss in context.losses():
         of_loss = [measured for measured in cases if measured.case.loss == loss]
@@ -37,25 +37,30 @@ def section(context: Context) -> Section:
             blocks.append(_winners(context, of_loss))
             blocks += _dots(context, loss, of_loss)
             blocks.append(_every_ratio(context, of_loss))
-    return Section("answer", "Who is fastest", blocks)
+    return Section("answer", "Which is fastest", blocks)
 
 
 def _how_to_read(cases: list[Measured]) -> str:
-    told = [answer(measured) for measured in cases]
-    rivals = sum(one.state in ("winner", "unclear") for one in told)
-    short = sum(one.is_short_of_rounds for one in told)
+    answers = [answer(measured) for measured in cases]
+    rivals = sum(one.state in ("winner", "unclear") for one in answers)
+    short = sum(one.is_short_of_rounds for one in answers)
     most = max(1, round(rivals / 20))
-    chance = f"; of the {rivals} here with a rival that is at most about {most}" if rivals else ""
+    chance = (
+        (f"; that is at most about {most} of the {rivals} cases here with a rival")
+        if rivals
+        else ""
+    )
     return (
-        "A case is won by the contender that is faster than each other one, with every 95% "
-        "interval clear of 1; otherwise there is no clear winner. Of five rounds the interval is "
-        "their whole range, which holds the median 94% of the time; fewer have none, so that a "
-        "slow contender of few rounds leaves a case undecided however far behind it is: "
+        "A contender wins a case if it is faster than every other one, with every 95% interval "
+        "clear of 1; otherwise there is no clear winner. With five rounds the interval is their "
+        "whole range, which contains the median 94% of the time. Fewer rounds give no interval, "
+        "so a slow contender with few rounds leaves a case without a winner, however slow it is: "
         f"{short} here. Figures are ratios of times within the same round, forward and backward "
-        "together unless said otherwise (a mining rule and an update have no backward). Each "
-        "interval stands for itself: were all contenders equally fast, a case of two would still "
-        f"name one its winner about once in 20, and a case of more less often{chance}. "
-        "The float64 reference, and whoever disagrees with it in a case, cannot win it."
+        "together unless stated otherwise (a mining rule and an update have no backward). "
+        "Intervals are not corrected for the number of cases: if all contenders were equally "
+        "fast, a case of two would still have a winner about once in 20, and a case of more less "
+        f"often{chance}. The float64 reference, and a contender that disagrees with it in a case, "
+        "cannot win that case."
     )
 
 
@@ -98,7 +103,7 @@ def _winners(context: Context, cases: list[Measured]) -> Table:
     more = ["dtype"] if several else []
     if context.several_machines:
         more.append("machine")
-    columns = ("variant", "B", "D", "C", *more, "fastest", "by how much", "than",
+    columns = ("variant", "B", "D", "C", *more, "fastest", "margin", "than",
                "eager takes", "forward alone", "backward alone")  # fmt: skip
     caption = "" if several else f"dtype {cases[0].case.dtype}"
     return table(columns, rows, caption, numeric=("B", "D", "C", "eager takes"))
@@ -108,7 +113,7 @@ def winner_cell(one: Answer) -> Cell:
     if one.state == "winner":
         return Cell(one.title, tone="strong", mark=one.leaders[0])
     if one.state == "nothing":
-        return Cell("✗ none was right", tone="bad")
+        return Cell("✗ none agreed with the reference", tone="bad")
     return Cell(one.title, tone="quiet")
 
 
@@ -117,9 +122,9 @@ def _by(one: Answer) -> Cell:
     if one.state == "unclear":
         text = f"{' or '.join(one.leaders)}: {text}"
     if one.scarce:
-        text += f"; too few rounds of {', '.join(one.scarce)}"
+        text += f"; too few rounds to rank {', '.join(one.scarce)}"
     if one.excluded and one.state != "nothing":
-        text += f" (wrong, so out of the running: {', '.join(one.excluded)})"
+        text += f" (excluded, disagreed with the reference: {', '.join(one.excluded)})"
     return Cell(text, tone="" if one.state == "winner" else "quiet")
 
 
@@ -131,7 +136,7 @@ def _eager(measured: Measured, one: Answer) -> str:
 def _short(measured: Measured, main: Answer, metric: str) -> Cell:
     """Who wins the pass alone, and by how much."""
     if metric == main.metric:
-        return Cell("as on the left", tone="quiet")
+        return Cell("same as on the left", tone="quiet")
     one = answer(measured, metric)
     if one.state == "nothing":
         return Cell(units.NOTHING, tone="quiet")
@@ -158,7 +163,7 @@ def _dots(context: Context, loss: str, cases: list[Measured]) -> list[Figure]:
         title = f"{loss}: speed relative to eager"
         if len(rows) > ROWS_PER_FIGURE:
             title += f", part {number}"
-        figures.append(ratios(name, title, part, context.looks, passes))
+        figures.append(ratios(name, title, part, context.styles, passes))
     return figures
 
 

@@ -1,4 +1,4 @@
-"""What every section is given: the records, the look of each contender, names for cases."""
+"""What every section is given: the records, the style of each contender, names for cases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cached_property
 
 from ..document import Cell
 from ..reading import PASSES, Measured, Records
-from ..style import Looks
+from ..style import Styles
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Context:
     """``resume`` is the command that completes the run."""
 
     records: Records
-    looks: Looks
+    styles: Styles
     resume: str
 
     @cached_property

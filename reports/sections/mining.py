@@ -13,9 +13,9 @@ from .speeds import speeds, timed
 METRICS = ("index_mismatches", "index_regret")
 TITLE = "Mining rules"
 _INTRO = (
-    "The selection alone, timed apart from the loss that uses it. Indices are compared with the "
-    "reference's; where some differ, the regret says how much distance the other choice loses, "
-    "relative to the right one: near 0 it was a tie that rounding decided."
+    "The selection alone, timed separately from the loss that uses it. Indices are compared with "
+    "the reference's. Where some differ, the regret is the distance that the other choice loses, "
+    "relative to the right one; near 0 it was a tie that rounding decided."
 )
 
 
@@ -42,7 +42,7 @@ def _indices(context: Context, cases: list[Measured]) -> Table:
             results = measured.of_metric(*METRICS, contender=name)
             if results:
                 by_name.setdefault(name, []).append(results)
-    names = [n for n in context.looks.order if any(n in by_name for by_name in found.values())]
+    names = [n for n in context.styles.order if any(n in by_name for by_name in found.values())]
     rows = [
         (*key, *(_verdict(by_name.get(name, [])) for name in names))
         for key, by_name in found.items()

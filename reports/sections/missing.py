@@ -63,7 +63,7 @@ def _summary(groups: list[list[Missing]]) -> Block:
 
 def _reason(group: list[Missing]) -> str:
     reasons = list(dict.fromkeys(one.reason for one in group))
-    more = f" (and {len(reasons) - 1} alike)" if len(reasons) > 1 else ""
+    more = f" (and {len(reasons) - 1} similar)" if len(reasons) > 1 else ""
     return reasons[0] + more
 
 

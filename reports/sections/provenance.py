@@ -50,7 +50,7 @@ def _sessions(context: Context) -> Table:
 
 
 def _machine(index: int, identity: Mapping[str, object]) -> Table:
-    caption = f"{machine_name(index).capitalize()}: what a timed comparison rests on"
+    caption = f"{machine_name(index).capitalize()}: facts that timed comparisons depend on"
     return machine_words.identity(identity, caption)
 
 
@@ -59,7 +59,7 @@ def _information(context: Context) -> list[Block]:
     for session in context.records.sessions:
         if session.information:
             made = machine_words.circumstances(session.information)
-            found.append(Details(f"Circumstances of the session of {session.started_at}", [made]))
+            found.append(Details(f"State of the machine, session of {session.started_at}", [made]))
     versions = {json.dumps(r.provenance.versions, sort_keys=True)
                 for _, r in context.records.results()}  # fmt: skip
     for text in sorted(versions):
@@ -98,7 +98,7 @@ def _protocol(found: list[Result]) -> str:
         settings["rounds"] = list(rounds)
     parts = [f"{name.replace('_', ' ')}: {_merged(values)}" for name, values in settings.items()]
     if not is_interleaved(found[0]):
-        parts.append("not interleaved, so shown in results.csv and compared nowhere")
+        parts.append("not interleaved: in results.csv, and never compared")
     return "; ".join(parts) or "not recorded"
 
 
@@ -124,12 +124,12 @@ def _first_calls(context: Context) -> list[Block]:
                 )  # fmt: skip
     if not rows:
         return []
-    columns = ("case", "contender", "first call", "then, forward and backward")
+    columns = ("case", "contender", "first call", "later, forward and backward")
     made = table(columns, rows, numeric=columns[2:])
     text = (
-        "The first call is not part of any time above. For a compiled contender it holds the "
-        "compilation, tens of seconds on a CPU; for a fused one that of its kernels, "
-        "and the timing of tiles where that was asked for."
+        "The first call is not part of any time above. For a compiled contender it includes the "
+        "compilation, tens of seconds on a CPU; for a fused one the compilation of its kernels "
+        "and, if requested, the timing of tiles."
     )
     blocks: list[Block] = [Text("First calls", kind="heading"), Text(text)]
     if len(rows) <= FEW:
@@ -161,7 +161,7 @@ def _commands(context: Context) -> Details:
             anchors.append(anchor)
             rows.append((", ".join(names), Cell(command, code=True)))
             anchor = ""
-    columns = ("contenders", "command that measures them again")
+    columns = ("contenders", "command to measure them again")
     made = table(columns, rows, anchors=anchors)
     cases = units.plural(len(context.records.cases), "case")
     return Details(f"Commands: each row can be measured again ({cases})", [made])

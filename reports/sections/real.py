@@ -9,8 +9,8 @@ from .speeds import DRAWN, speeds, timed
 
 TITLE = "Real embeddings"
 _INTRO = (
-    "Each loss on embeddings of a small trained network and, below it, the drawn case nearest in "
-    "size. Sizes differ, so compare the ratios to eager and not the times."
+    "Each loss on embeddings of a small trained network and, below it, the nearest case by size "
+    "with drawn (random) inputs. Sizes differ, so compare ratios to eager, not times."
 )
 
 

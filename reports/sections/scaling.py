@@ -19,9 +19,9 @@ FAMILIES = {
 }
 _GROWTH = (
     "The exponent is the least-squares slope on logarithmic axes; its interval resamples the "
-    "rounds of each size and so holds for these sizes; there is none where a size has fewer than "
-    "five rounds. Where the steps between neighbouring sizes lie far apart, a single power does "
-    "not describe the growth (fixed costs dominate small sizes, a cache ends)."
+    "rounds of each size, so it holds for these sizes only; a size with fewer than five rounds "
+    "gives none. Where the steps between neighbouring sizes differ widely, a single power does "
+    "not describe the growth (fixed costs dominate small sizes, large ones outgrow a cache)."
 )
 
 
@@ -87,7 +87,9 @@ def _figures(context: Context, found: list[Panel], memory: bool) -> list[Figure]
     ]
     names = unique([name for name, _, _ in pages])
     return [
-        figures.scaling(name, f"{what} against {WORDS[part[0].axis]}: {title}", part, context.looks)
+        figures.scaling(
+            name, f"{what} against {WORDS[part[0].axis]}: {title}", part, context.styles
+        )
         for name, (_, title, part) in zip(names, pages, strict=True)
     ]
 
@@ -97,7 +99,7 @@ def _fits(context: Context, found: list[Panel], memory: bool) -> Table:
     axis = found[0].axis
     contenders = [
         name
-        for name in context.looks.order
+        for name in context.styles.order
         if any(line.contender == name and line.growth for panel in found for line in panel.lines)
     ]
     several = len({panel.dtype for panel in found}) > 1

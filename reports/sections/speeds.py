@@ -23,7 +23,7 @@ def timed(measured: Measured) -> list[str]:
 def speeds(context: Context, cases: Sequence[Measured], caption: str) -> Table:
     rivals = [
         name
-        for name in context.looks.order
+        for name in context.styles.order
         if name not in (BASE, REFERENCE) and any(name in timed(one) for one in cases)
     ]
     rows = []

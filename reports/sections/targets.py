@@ -14,7 +14,11 @@ from .context import Context, mark, slug
 
 TITLE = "Targets"
 _TONES: dict[str, Tone] = {"met": "good", "missed": "bad"}
-_SIGNS = {"met": "✓ met", "missed": "✗ missed", "unclear": "unclear: the interval holds the bound"}
+_SIGNS = {
+    "met": "✓ met",
+    "missed": "✗ missed",
+    "unclear": ("unclear: the interval contains the bound"),
+}
 
 
 def section(context: Context) -> Section:
@@ -61,8 +65,8 @@ def _summary(found: list[Outcome]) -> str:
         counts[one.state] += 1
     listed = ", ".join(f"{number} {state}" for state, number in counts.items())
     return (
-        f"Of {units.plural(len(found), 'target')}: {listed}. A target on time is met where the "
-        "whole 95% interval lies beyond its bound, and missed where all of it falls short."
+        f"Of {units.plural(len(found), 'target')}: {listed}. A time target is met if the whole "
+        "95% interval lies beyond its bound, and missed if all of it falls short."
     )
 
 
@@ -74,11 +78,11 @@ def _predicted() -> str:
         for gpu in GPUS
     )
     return (
-        "Predicted from data-sheet rates, not measured: forward and backward take at least as long "
-        "as their bytes at the bandwidth and as their operations at the rate, whichever is longer; "
-        "what they need at least is the loss's cost model. A kernel that keeps no logits makes "
-        "four products, not three. Predicted memory is what forward and backward allocate beside "
-        f"the gradients on 132 processors. {sheets}."
+        "Predicted from data-sheet rates, not measured. The least time of forward and backward is "
+        "their bytes over the bandwidth or their operations over the rate, whichever is longer; "
+        "the loss's cost model has the least bytes and operations. A kernel that keeps no logits "
+        "computes four products, not three. Predicted memory is what forward and backward "
+        f"allocate besides the gradients on 132 processors. {sheets}."
     )
 
 

@@ -97,7 +97,7 @@ def _figures(context: Context, ran: list[Training]) -> list[Figure]:
     made = []
     if by_metric:
         data = _epochs(ran, list(by_metric))
-        made.append(curves("training-curves", "Training curves", by_metric, context.looks, data))
+        made.append(curves("training-curves", "Training curves", by_metric, context.styles, data))
     return [*made, *_finals(context, ran)]
 
 
@@ -120,7 +120,7 @@ def _finals(context: Context, ran: list[Training]) -> list[Figure]:
         ],
     )
     title = "Quality at the end of training"
-    return [finals("training-final", title, metrics, rows, context.looks, data)]
+    return [finals("training-final", title, metrics, rows, context.styles, data)]
 
 
 def _first_logged(names: tuple[str, ...], ran: list[Training]) -> str | None:
@@ -167,7 +167,7 @@ def _where(trainings: list[Training]) -> Table:
              Cell(one.provenance.command, code=True))
         )  # fmt: skip
     columns = ("loss", "contender", "seed", "MLflow", "command")
-    return table(columns, rows, "Where each network's log lies, and how it is trained again")
+    return table(columns, rows, "Each network's log, and the command to train it again")
 
 
 def _settings(trainings: list[Training]) -> Details:

@@ -113,7 +113,7 @@ def _use(one: Found, sized: bool) -> str:
         text += (f" ({units.digits3(best.margin.estimate)} times as fast as {best.against} "
                  f"{units.bounds(best.margin)})")  # fmt: skip
     if best.scarce:
-        text += f", with too few rounds of {', '.join(best.scarce)} to be sure"
+        text += f"; too few rounds to rank {', '.join(best.scarce)}"
     return text
 
 
@@ -130,7 +130,7 @@ def _table(found: list[Found]) -> Block:
              Cell(answer.title, tone="strong", mark=name), Cell(by, href=_record(one)),
              Cell(units.time(best.time_s), href=_record(one)), one.where)
         )  # fmt: skip
-    columns = ("variant", "B", "D", "C", "dtype", "fastest", "by how much", "it takes",
+    columns = ("variant", "B", "D", "C", "dtype", "fastest", "margin", "it takes",
                "machine, date")  # fmt: skip
     return table(columns, rows, numeric=("B", "D", "C", "it takes"))
 
@@ -171,7 +171,7 @@ def _memory(made: Sequence[Made]) -> Section:
         blocks.append(table(columns, rows, numeric=("B", "D", "C", "peak memory")))
     counted = sorted(_counted())
     if counted:
-        text = "Counted without a GPU, what the Triton kernels allocate there, gradients included: "
+        text = "Counted without a GPU, the Triton kernels allocate there, gradients included: "
         blocks.append(Text(text + "; ".join(counted) + ".", "note"))
     return Section("a-softmax-memory", title, blocks)
 
@@ -190,7 +190,7 @@ def _right(made: Sequence[Made]) -> Section:
     if not ran:
         command = "marginbench run --suite agreement"
         blocks: list[Block] = [
-            Text("No committed record says: none compared it with the reference.", "answer"),
+            Text("Not known yet: no committed record compares it with the reference.", "answer"),
             Text(command, "code"),
         ]
         return Section("triton-right", title, blocks)
@@ -232,9 +232,10 @@ def _rightness(one: Made, found: Rightness) -> tuple[Cell | str, ...]:
 
 def _check() -> Section:
     commands = (
-        "marginbench verify reports/published     # is this site what its records say?\n"
-        "marginbench run --suite agreement        # every implementation against its definition\n"
-        "marginbench run --case CASE              # one figure again; CASE stands in its record"
+        "marginbench verify reports/published     # does this site match its "
+        "records?\nmarginbench run --suite agreement        # every implementation against its "
+        "definition\nmarginbench run --case CASE              # one figure again; CASE stands in "
+        "its record"
     )
     return Section("check", "How do I check that myself?", [
         Text(commands, "code"),
@@ -244,13 +245,13 @@ def _check() -> Section:
 
 def _open(what: str, case: str) -> list[Block]:
     return [
-        Text(f"Open: no committed record has {what}. It is measured by:", "answer"),
+        Text(f"Not answered yet: no committed record has {what}. Measure it with:", "answer"),
         Text(f"marginbench run --case {case}", "code"),
     ]
 
 
 def _no_such(wanted: str, nearest: str, case: str) -> str:
     return (
-        f"No committed record has {wanted}: the nearest is {nearest}, below. What was asked is "
-        f"measured by: marginbench run --case {case}"
+        f"No committed record has {wanted}; the nearest, {nearest}, is below. Measure what was "
+        f"asked with: marginbench run --case {case}"
     )

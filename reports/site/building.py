@@ -30,7 +30,7 @@ from .writing import Output, digest
 
 MANIFEST = kinds.SITE_FILE
 SCHEMA_VERSION = 1
-# Which versions the drawings and pages come from: the one thing that is not the records'.
+# Which versions the figures and pages come from: the one thing that is not the records'.
 DECLARED = ("built_with",)
 _PACKAGES = ("jinja2", "matplotlib", "numpy")
 PROCESSES = 2
@@ -80,8 +80,8 @@ def _replace(made: Path, out: Path) -> None:
 
 def _write(published: Published, root: Path) -> dict[str, str]:
     declared = {c.name for one in catalogue.losses() for v in one.variants for c in v.contenders}
-    looks = machines.looks([folder.records for folder in published.machines], declared)
-    frame = Frame(_nav(published), looks)
+    styles = machines.styles([folder.records for folder in published.machines], declared)
+    frame = Frame(_nav(published), styles)
     output = Output(root)
     for path, text in rendering.assets().items():
         output.write(path, text)

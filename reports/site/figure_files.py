@@ -1,4 +1,4 @@
-"""Beside each figure: the drawing itself, and the data behind it as JSON with all raw rounds."""
+"""Beside each figure: its SVG, and the data behind it as JSON with all raw rounds."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..reading import Measured
 
 SCHEMA_VERSION = 1
 READ_ME = (
-    "columns and rows are the table behind the figure, as the page shows it; cases are the records "
-    "that it was drawn from: each result with its value and its raw rounds in the order taken, in "
-    "the metric's unit. Round k of two contenders of a case was taken back to back."
+    "columns and rows are the table behind the figure, as the page shows it; cases are the "
+    "records that it was drawn from: each result with its value and its raw rounds in the order "
+    "taken, in the metric's unit. Round k of two contenders of a case ran back to back."
 )
 
 
@@ -37,7 +37,7 @@ def with_files(
             stem = f"{folder}/{block.name}"
             outputs[f"{stem}.json"] = _json(block, cases, records)
             outputs[f"{stem}.svg"] = block.svg + "\n"
-            links = (Link("data (JSON)", f"{stem}.json"), Link("drawing (SVG)", f"{stem}.svg"))
+            links = (Link("data (JSON)", f"{stem}.json"), Link("figure (SVG)", f"{stem}.svg"))
             block = replace(block, files=links)
         made.append(block)
     return made, outputs

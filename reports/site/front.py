@@ -34,8 +34,8 @@ def document(
     ]
     return Document(
         title="MarginBench",
-        subtitle="losses of face recognition and deep metric learning: how fast, how large, how "
-        "right, and what they buy",
+        subtitle="losses of face recognition and deep metric learning: speed, memory, correctness "
+        "and training quality",
         lead=_lead(made, trained),
         facts=_facts(made, trained),
         notices=_notices(made),
@@ -48,11 +48,11 @@ def _lead(made: Sequence[Made], trained: Sequence[Trained]) -> str:
     cases = sum(one.summary.cases for one in made)
     if not cases:
         return "No run of the suites is published yet, so there is no implementation to recommend."
-    fine = sum(one.summary.results[0] for one in made)
-    worse = sum(one.summary.results[1] for one in made)
+    passed = sum(one.summary.results[0] for one in made)
+    failed = sum(one.summary.results[1] for one in made)
     text = _fastest(made) + (
-        f"{units.plural(cases, 'case')} on {units.plural(len(made), 'machine')}: {fine:,} results "
-        f"fine, {worse:,} more wrong than allowed."
+        f"{units.plural(cases, 'case')} on {units.plural(len(made), 'machine')}: {passed:,} "
+        f"results passed, {failed:,} failed."
     )
     if trained:
         # Of runs that compare losses the last; what claims came to stands further down.
@@ -160,8 +160,8 @@ def _machine(one: Made) -> Cell:
 def _losses(trained: Sequence[Trained]) -> list[Block]:
     if not trained:
         return [Text(
-            "Which loss gives the best embeddings takes trained networks, and no committed record "
-            "of training quality is there yet: marginbench quality run --full"
+            "Which loss gives the best embeddings can't be answered yet, for want of a committed "
+            "record of training quality: marginbench quality run --full"
         )]  # fmt: skip
     blocks: list[Block] = []
     for one in trained:
@@ -178,8 +178,8 @@ def _machines(published: Published, made: Sequence[Made]) -> list[Block]:
          Cell(one.summary.commit[:12] or "unknown", code=True))
         for one in made
     ]  # fmt: skip
-    columns = ("machine", "what it is", "timed on", "preset", "cases", "fine", "worse", "not run",
-               "commit")  # fmt: skip
+    columns = ("machine", "what it is", "timed on", "preset", "cases", "passed", "failed",
+               "not run", "commit")  # fmt: skip
     if not rows:
         return [Text("No run of the suites is published yet: marginbench run --rigorous")]
     return [table(columns, rows, numeric=columns[4:8])]
@@ -215,7 +215,7 @@ def losses_document(names: Sequence[str]) -> Document:
     blocks: list[Block] = [table(("loss", "title", "variants", "source"), rows)]
     return Document(
         title="The losses", subtitle="each with its definition, figures and code",
-        lead=f"{len(names)} losses, each with its equation, its source, who computes it, how fast "
-        "and how right, and code to use it.",
+        lead=f"{len(names)} losses, each with its equation, source, implementations, speed, "
+             "errors and example code.",
         facts=[], notices=failed, sections=[Section("all", "All losses", blocks)], footer=FOOTER,
     )  # fmt: skip

@@ -31,7 +31,7 @@ def names(made: Sequence[Made]) -> list[str]:
 
 
 def documents(loss: str, made: Sequence[Made]) -> dict[str, Document]:
-    """By path. Machines stand on the loss's page as long as their drawings fit; each of the others
+    """By path. Machines stand on the loss's page as long as their figures fit; each of the others
     has a page of its own."""
     declared = catalogue.get(loss) if loss in catalogue.names() else None
     measured = [one for one in made if loss in one.losses]
@@ -123,7 +123,7 @@ def _lead(loss: str, made: Sequence[Made]) -> str:
             parts.append(said)
     if not parts:
         return "No committed run timed this loss, so there is no recommendation to give yet."
-    return f"{'; '.join(parts)}. By case it differs: see below."
+    return f"{'; '.join(parts)}. It varies by case: see below."
 
 
 def _facts(loss: str, declared: Loss | None, made: Sequence[Made]) -> list[Fact]:
@@ -172,9 +172,9 @@ def _ranks(loss: str, made: Sequence[Made]) -> list[Block]:
 def _code(loss: Loss) -> list[Block]:
     found: Mapping[str, str] = snippets.chosen(loss)
     blocks: list[Block] = [Text(
-        "With the library installed (pip install ./kernels), as it stands; a test runs each of "
-        "these. implementation=\"eager\", \"tiled\", \"triton\" or \"reference\" names one "
-        "implementation; without it the fastest is taken."
+        "This runs as it stands once the library is installed (pip install ./kernels); a test "
+        "runs each example. implementation=\"eager\", \"tiled\", \"triton\" or \"reference\" "
+        "names one implementation; without it the fastest is taken."
     )]  # fmt: skip
     for number, (name, text) in enumerate(found.items()):
         code: list[Block] = [Text(text, "code")]

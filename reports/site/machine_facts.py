@@ -36,8 +36,8 @@ def blocks(context: SiteContext, folder: Folder, facts: MachineFile) -> list[Blo
         found.append(Text(facts.description))
     if facts.missing:
         found.append(Text(
-            "There is no machine.json beside these records: the machine is named by its folder, "
-            f"and the rates that it reaches were not measured. {roofline.NO_RATES}", "note",
+            "There is no machine.json beside these records: the machine is named after its "
+            f"folder, and its peak rates were not measured. {roofline.NO_RATES}", "note",
         ))  # fmt: skip
     if facts.foreign:
         found.append(Text(
@@ -46,7 +46,7 @@ def blocks(context: SiteContext, folder: Folder, facts: MachineFile) -> list[Blo
         ))  # fmt: skip
     for number, identity in enumerate(context.records.machines, start=1):
         several = f" {number}" if len(context.records.machines) > 1 else ""
-        caption = f"Machine{several}: what a timed comparison rests on"
+        caption = f"Machine{several}: facts that timed comparisons depend on"
         found.append(machine_words.identity(identity, caption))
     if facts.rates:
         found += _rates(folder, facts)
@@ -55,12 +55,12 @@ def blocks(context: SiteContext, folder: Folder, facts: MachineFile) -> list[Blo
 
 def _rates(folder: Folder, facts: MachineFile) -> Iterator[Block]:
     rows = [_rate(name, rate) for name, rate in facts.rates.items()]
-    yield table(("measured", "rate"), rows, "What it reaches at most", numeric=("rate",))
+    yield table(("measured", "rate"), rows, "Measured peak rates", numeric=("rate",))
     when, how = (str(facts.measured.get(name, "")) for name in ("at", "how"))
     if when:
-        yield Text(f"Measured {when}{how and ': ' + how}. Measured again by:", "note")
+        yield Text(f"Measured {when}{how and ': ' + how}. Measure again with:", "note")
     else:
-        yield Text("Measured again by:", "note")
+        yield Text("Measure again with:", "note")
     yield Text(f"python -m benchmarks.rates reports/published/{folder.shown}", "code")
     if facts.measured.get("rounds"):
         yield Links((Link(MACHINE_FILE, place(folder)),), "All raw rounds:")

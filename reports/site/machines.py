@@ -21,7 +21,7 @@ from ..sections import provenance, targets
 from ..sections.agreement import ALLOWED
 from ..sections.answer import timed_cases, winner_cell
 from ..sections.context import mark, numbered, slug
-from ..style import Looks
+from ..style import Styles
 from . import figure_files, loading, machine_facts, record_pages, rendering, topics
 from .context import SiteContext, loss_page, machine_page
 from .ranking import CRITERION, ranking
@@ -52,7 +52,7 @@ def contenders(path: Path) -> set[str]:
             for line in file:
                 found.update(_CONTENDER.findall(line))
     except (lzma.LZMAError, EOFError):
-        pass  # told when it is read in earnest
+        pass  # reported when it is read in earnest
     return {str(json.loads(text)) for text in found}
 
 
@@ -67,7 +67,7 @@ def build(folder: Folder, frame: Frame, out: Path) -> Made:
     facts = machine_facts.of_this(machine_file(folder.path), records)
     # Where it is published, wherever this copy lies: a site says the same after it was moved.
     resume = record_files.resumption(Path("reports/published", folder.shown, folder.records.name))
-    context = SiteContext(records, frame.looks, resume, numbered(records))
+    context = SiteContext(records, frame.styles, resume, numbered(records))
     output = Output(out)
     whole = f"data/{folder.name}/{folder.records.name}"
     output.copy(whole, folder.records)
@@ -139,12 +139,12 @@ def _document(
 
 
 def _facts(found: Summary) -> list[Fact]:
-    fine, worse, missing = found.results
+    passed, failed, missing = found.results
     state = "dirty" if found.dirty else "clean"
     return [
         Fact("Cases", f"{found.cases:,}"),
-        Fact("Results fine", f"{fine:,}"),
-        Fact("Results worse", f"{worse:,}", "more wrong than allowed"),
+        Fact("Results passed", f"{passed:,}"),
+        Fact("Results failed", f"{failed:,}", "outside the error bound"),
         Fact("Not run", f"{missing:,}", "each with its reason"),
         Fact("Measured", found.measured),
         Fact("Commit", found.commit[:12] or "unknown", state),
@@ -190,18 +190,18 @@ def _cases(context: SiteContext, places: Mapping[str, str]) -> list[Block]:
     for measured in context.records.cases:
         case = measured.case
         states = [result.status for result in measured.results]
-        state = f"{states.count('worse')} worse" if "worse" in states else "fine"
+        state = f"{states.count('worse')} failed" if "worse" in states else "passed"
         if states and set(states) == {"not_run"}:
             state = "not run"
         winner = winner_cell(answer(measured)) if case.id in timed else Cell("not timed", "quiet")
         rows.append(
             (case.suite, case.loss, Cell(case.variant, href=places.get(case.id, "")),
              f"{case.batch:,}", f"{case.dim:,}", f"{case.classes:,}", case.dtype, case.device,
-             case.data, winner, f"{len(states):,}", Cell(state, "bad" if "worse" in state else ""))
+             case.data, winner, f"{len(states):,}", Cell(state, "bad" if "failed" in state else ""))
         )  # fmt: skip
     columns = ("suite", "loss", "variant", "B", "D", "C", "dtype", "device", "data", "fastest",
                "results", "status")  # fmt: skip
-    return [_table(columns, rows)] if rows else [Text("No case was measured to its end.")]
+    return [_table(columns, rows)] if rows else [Text("No case was completed.")]
 
 
 def _table(columns: tuple[str, ...], rows: list) -> Table:
@@ -210,7 +210,7 @@ def _table(columns: tuple[str, ...], rows: list) -> Table:
 
 def _files(whole: str) -> list[Block]:
     links = (Link(whole.rpartition("/")[2], whole),)
-    return [Links(links, "The record file as it was committed, every line of it:")]
+    return [Links(links, "The record file, complete, as committed:")]
 
 
 def _provenance(context: SiteContext, places: Mapping[str, str]) -> Section:
@@ -218,9 +218,9 @@ def _provenance(context: SiteContext, places: Mapping[str, str]) -> Section:
     return Section(made.name, made.title, topics.resolved(made.blocks, context, places))
 
 
-def looks(paths: list[Path], declared: set[str]) -> Looks:
-    """One look a contender over the whole site."""
+def styles(paths: list[Path], declared: set[str]) -> Styles:
+    """One style a contender over the whole site."""
     found = set(declared)
     for path in paths:
         found |= contenders(path)
-    return Looks(sorted(found))
+    return Styles(sorted(found))

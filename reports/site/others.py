@@ -26,7 +26,7 @@ from ..document import (
 )
 from ..gate.trust import SUMMARY
 from ..quality import answer, judging, overview, reading
-from ..quality.looks import LossLooks
+from ..quality.styles import LossStyles
 from ..units import NOTHING
 from . import figure_files, rendering
 from .context import quality_page
@@ -76,8 +76,8 @@ def quality(folder: Folder, frame: Frame, output: Output) -> Trained:
     """The page of a quality run, drawn from its records; raises RecordError as reading does."""
     found = reading.read(folder.path)
     judged = judging.judge(found)
-    looks = LossLooks(found.labels())
-    made = overview.document(found, judged, looks)
+    styles = LossStyles(found.labels())
+    made = overview.document(found, judged, styles)
     whole = f"data/quality/{folder.name}/{folder.records.name}"
     output.copy(whole, folder.records)
     sections = []
@@ -92,13 +92,13 @@ def quality(folder: Folder, frame: Frame, output: Output) -> Trained:
         (Link(folder.records.name, whole),), "Every training, with its epochs and series:"
     )
     again: list[Block] = [
-        links, Text("One row is trained again, and compared with what was recorded, by:"),
+        links, Text("Train one row again and compare it with its record:"),
         Text(f"marginbench quality again {found.where} NAME", "code"),
     ]  # fmt: skip
-    sections.append(Section("files", "Files, and one row again", again))
+    sections.append(Section("files", "Files, and how to train one row again", again))
     document = replace(made, title=f"Training quality: {folder.shown}", sections=sections)
     path = quality_page(folder.name)
-    output.write(path, rendering.page(document, path, replace(frame, looks=looks)))
+    output.write(path, rendering.page(document, path, replace(frame, styles=styles)))
     blocks = _elsewhere(answer.section(found, list(judged)).blocks, path)
     session = found.records.sessions[-1]
     machines = dict.fromkeys(t.provenance.machine for t in found.trainings)
@@ -176,17 +176,17 @@ def gate_document(trials: Sequence[Trial]) -> Document:
         text = f"The whole trial, {one.trials:,} verdicts with every leg, measured {one.measured}:"
         blocks: list[Block] = [
             table(columns, rows), Links((Link("the trial's page", one.page),), text),
-            Text("That page, but for its line that leads back here, is worked out again from its "
-                 "record, and compared, by:"),
+            Text("Rebuild that page from its record and compare it, except for its link back "
+                 "here, with:"),
             Text(f"marginbench verify reports/published/gate-trust/{one.title}", "code"),
         ]  # fmt: skip
         sections.append(Section(f"gate-{one.name}", f"On {one.title}", blocks))
     met = sum(t["state"] == "met" for one in trials for t in one.targets)
     whole = sum(len(one.targets) for one in trials)
     lead = (
-        f"Of {whole} targets that the gate set itself, {met} are met. The gate says whether a "
-        "change made a loss slower, larger or wrong; its own false alarms and misses were measured "
-        "by running unchanged code against itself and by planting slow-downs."
+        f"Of the {whole} targets set for the gate, {met} are met. The gate says whether a change "
+        "made a loss slower, larger or wrong; its own false alarms and misses were measured by "
+        "running unchanged code against itself and by planting slow-downs."
     )
     if not trials:
         lead = "The gate's own trial was not published yet: marginbench gate-trust"
@@ -198,16 +198,16 @@ def gate_document(trials: Sequence[Trial]) -> Document:
 
 _STEPS = (
     ("Install", "From the root of a clone; make installs into .venv what requirements.lock pins. "
-     "The other commands are typed there too.",
+                "Type the other commands there too.",
      "make .venv/.bench\n. .venv/bin/activate"),
-    ("Look at what is committed", "Nothing is measured: works this site out again from the "
-     "committed records and says whether it is what you read.",
+    ("Look at what is committed", "Measures nothing: rebuilds this site from the committed "
+                                  "records and checks that it equals what you read.",
      "marginbench verify reports/published"),
     ("Is it right?", "Every kernel against its float64 reference: values and gradients, in "
      "Triton's interpreter where there is no GPU, compiled where there is one.",
      "marginbench run --suite agreement\nmake test\nmake sanitize"),
-    ("Measure one figure again", "Each linked figure leads to its record, where its command "
-     "stands; it names the one case, such as:",
+    ("Measure one figure again", "Each linked figure leads to its record, which has the command "
+                                 "for that one case, such as:",
      "marginbench run --case speed/triplet/batch-hard/B512-D128-C128/float32/cpu/drawn/s0"),
     ("Measure all of it", "A rigorous run takes up to two hours on two cores; a fast one a minute.",
      "make bench ARGS=--rigorous"),
@@ -237,18 +237,18 @@ def reproduce_document(published: Published, trials: Sequence[Trial]) -> Documen
     blocks: list[Block] = [
         table(("kind", "folder", "file", "bytes"), rows, "What this site is made of",
               numeric=("bytes",)),
-        Text("manifest.json names each of these with its SHA-256, and each file of the site with "
-             "its own; what was built with which versions is its declared field, all else comes "
-             "from the records alone."),
+        Text("manifest.json lists the SHA-256 of each of these and of each file of the site. Its "
+             "declared field holds the versions that the site was built with; all else comes from "
+             "the records alone."),
     ]  # fmt: skip
     if published.left_out:
         said = ", ".join(published.left_out)
         blocks.append(Text(f"Folders without records, which are left out: {said}.", "note"))
     sections.append(Section("sources", "What it is made of", blocks))
     lead = (
-        "Every figure here comes from a committed record with all its raw rounds. A time measured "
-        "again differs by what machines differ by: compare ratios inside one session, never times "
-        "across machines. Exact figures (bytes, counts, what kernels compile to) repeat exactly."
+        "Every figure here comes from a committed record with all its raw rounds. Times differ "
+        "between machines: compare ratios within one session, never times across machines. Exact "
+        "figures (bytes, counts, what kernels compile to) repeat exactly."
     )
     return Document(
         title="How do I check that myself?", subtitle="commands, from a clone", lead=lead,

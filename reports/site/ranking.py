@@ -11,12 +11,12 @@ from .summaries import Rank
 
 CRITERION = (
     "Ranked by the geometric mean of the speed relative to eager PyTorch over all timed cases of "
-    "the loss that the contender got right, forward and backward together (a mining rule and an "
-    "update have no backward); paired round by round, inside one session on one machine. First by "
-    "the mean is not fastest in every case. A case is won with every 95% interval clear of 1; a "
-    "case without a rival can't be won, and isn't counted among those. Memory "
-    "does not enter. Contenders that were timed in fewer cases are ranked over those; in less "
-    "than half of a loss's cases, they have no place and come last."
+    "the loss in which the contender agrees with the reference, forward and backward together (a "
+    "mining rule and an update have no backward); paired round by round, inside one session on "
+    "one machine. The first by the mean is not the fastest in every case. A case is won if every "
+    "95% interval is clear of 1; a case without a rival can't be won and isn't counted. Memory is "
+    "not part of the ranking. Contenders timed in fewer cases are ranked over those; contenders "
+    "timed in less than half of a loss's cases are not ranked and come last."
 )
 
 

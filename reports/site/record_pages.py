@@ -66,8 +66,8 @@ def _pages(
         )  # fmt: skip
         intro = (
             "<p>Every result of these cases as it was recorded: status, value and all raw rounds "
-            "in the order taken. Round k of two contenders of a case was taken back to back. The "
-            f'file itself: <a href="{_text(whole)}">{_text(whole.rpartition("/")[2])}</a>.</p>'
+            "in the order taken. Round k of two contenders of a case ran back to back. The file "
+            f'itself: <a href="{_text(whole)}">{_text(whole.rpartition("/")[2])}</a>.</p>'
         )
         if len(parts) > 1:
             intro += f"<p>Pages: {links}</p>"
@@ -95,7 +95,7 @@ def _case(anchor: str, measured: Measured) -> str:
         f"<p>{_text(measured.size)}, {_text(measured.case.dtype)}, definition version "
         f"{measured.case.variant_version}. {_text(first.measured_at)}, commit "
         f"<code>{_text(first.commit)}</code> ({state}), {_text(first.machine)}.</p>",
-        "<p>Measured again by:</p>",
+        "<p>Measure again with:</p>",
     ]
     for command, names in commands(measured.results):
         text = f"# {_text(', '.join(names))}\n{_text(command)}"

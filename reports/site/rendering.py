@@ -12,7 +12,7 @@ from markupsafe import Markup
 from .. import fitting, pages, theme
 from ..document import Block, Cell, Document, Figure, Link, Links, Table, changed
 from ..overview import FIGURES
-from ..style import Looks
+from ..style import Styles
 from .context import relative
 
 FOOTER = (
@@ -24,10 +24,10 @@ STYLE, SCRIPT = "assets/style.css", "assets/interactive.js"
 
 @dataclass(frozen=True)
 class Frame:
-    """What all pages share: their navigation, and how contenders look."""
+    """What all pages share: their navigation, and the style of each contender."""
 
     nav: tuple[Link, ...]
-    looks: Looks
+    styles: Styles
 
 
 def page(document: Document, path: str, frame: Frame) -> str:
@@ -36,7 +36,7 @@ def page(document: Document, path: str, frame: Frame) -> str:
 
     def render(made: Document) -> str:
         return _template("page.html").render(
-            document=made, looks=frame.looks, nav=_nav(frame.nav, path),
+            document=made, styles=frame.styles, nav=_nav(frame.nav, path),
             root="../" * path.count("/"),
         ) + "\n"  # fmt: skip
 

@@ -22,7 +22,7 @@ from ..predicted import ITEMSIZE
 from ..reading import REFERENCE, Measured
 from ..sections.context import mark, slug
 from ..statistics import Interval
-from ..style import Looks, short
+from ..style import Styles, short
 
 WIDTH, HEIGHT = 8.6, 4.4
 NO_RATES = (
@@ -97,15 +97,15 @@ def _roof(measured: Measured, rates: Mapping[str, float], intensity: float) -> f
 
 
 def figure(
-    loss: str, found: Sequence[Point], rates: Mapping[str, float], looks: Looks
+    loss: str, found: Sequence[Point], rates: Mapping[str, float], styles: Styles
 ) -> document.Figure:
     title = f"{loss}: roofline"
     name = slug("roofline", loss)
     with style.drawing():
         drawn = style.figure(WIDTH, HEIGHT)
         axis = drawn.subplots()
-        for contender in looks.order:
-            _dots(axis, [p for p in found if p.contender == contender], looks, contender)
+        for contender in styles.order:
+            _dots(axis, [p for p in found if p.contender == contender], styles, contender)
         _roofs(axis, found, rates)
         axis.set_xscale("log")
         axis.set_yscale("log")
@@ -117,8 +117,8 @@ def figure(
         alt = _alt(loss, found)
         svg = style.to_svg(drawn, name, title, alt)
     caption = (
-        "Operations that a case takes at least, over the measured median time, with its 95% "
-        "interval; both axes logarithmic. What a contender computes beyond the least lowers it."
+        "The least operations of a case over its measured median time, with the 95% interval; "
+        "both axes logarithmic. Operations beyond the least lower the rate."
     )
     if not rates:
         caption = f"{caption} {NO_RATES}"
@@ -129,16 +129,16 @@ def figure(
     )
 
 
-def _dots(axis: Any, found: Sequence[Point], looks: Looks, contender: str) -> None:
+def _dots(axis: Any, found: Sequence[Point], styles: Styles, contender: str) -> None:
     if not found:
         return
-    look = looks[contender]
+    own = styles[contender]
     for one in found:
         ends = (one.rate.low or one.rate.estimate, one.rate.high or one.rate.estimate)
-        axis.plot([one.intensity] * 2, ends, color=look.colour, linewidth=0.9)
+        axis.plot([one.intensity] * 2, ends, color=own.colour, linewidth=0.9)
     axis.plot(
         [p.intensity for p in found], [p.rate.estimate for p in found], linestyle="none",
-        marker=look.marker, color=look.colour, label=short(contender, 28),
+        marker=own.marker, color=own.colour, label=short(contender, 28),
     )  # fmt: skip
 
 

@@ -18,14 +18,15 @@ from marginbench.loss import Loss
 
 from .. import units
 from ..document import Block, Cell, Details, Table, Text, table
+from ..paths import ROOT
 
-KERNELS = Path(pins.__file__).resolve().parent.parent / "kernels" / "marginbench"
+KERNELS = ROOT / "kernels" / "marginbench"
 _INTRO = (
     "Every Triton kernel is compiled ahead of time with the very arguments that its launcher "
     "passes, for four targets, without a GPU; the facts are pinned in benchmarks/pinned and a "
     "change of any of them fails. Ranges are over the dtypes and tiles that are compiled. "
     "Spilled: bytes a thread keeps outside its registers. Programs: how many a processor holds at "
-    "once. Measured again by: marginbench static"
+    "once. Measure again with: marginbench static"
 )
 
 

@@ -64,11 +64,11 @@ def _dimension(section: Section) -> list[Block]:
 def _roofline(part: SiteContext, loss: str, rates: Rates) -> list[Block]:
     found = roofline.points(part.records.cases, rates)
     if not found:
-        return [Text("No timed case of this loss multiplies anything that its cost model counts.")]
+        return [Text("The cost model counts no operations in any timed case of this loss.")]
     machines = {point.measured.machine for point in found}
     # Roofs of two machines in one figure would say nothing of either.
     known = rates.get(machines.pop(), {}) if len(machines) == 1 else {}
-    return [roofline.figure(loss, found, known, part.looks)]
+    return [roofline.figure(loss, found, known, part.styles)]
 
 
 def _records(part: SiteContext, records: Mapping[str, str]) -> list[Block]:
@@ -125,7 +125,7 @@ def placed(blocks: Sequence[Block], prefix: str) -> list[Block]:
 
 
 def figures(blocks: Sequence[Block]) -> int:
-    """How many bytes the drawings take."""
+    """How many bytes the figures take."""
     total = 0
     for block in blocks:
         if isinstance(block, Figure):

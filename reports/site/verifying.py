@@ -35,8 +35,10 @@ class Checked:
     reason: str = ""
 
 
-def verify(paths: Sequence[Path], tell: Callable[[str], None] = lambda text: None) -> list[Checked]:
-    """Each folder, and what is published under it. ``tell`` hears what is being worked out."""
+def verify(
+    paths: Sequence[Path], report: Callable[[str], None] = lambda text: None
+) -> list[Checked]:
+    """Each folder, and what is published under it. ``report`` hears what is being rebuilt."""
     found = []
     for path in paths:
         folders = list(_published(path))
@@ -44,7 +46,7 @@ def verify(paths: Sequence[Path], tell: Callable[[str], None] = lambda text: Non
             reason = "expected a site, a run, a quality run or a gate's trial; there is none in it"
             found.append(Checked("nothing", path, "not checked", reason=reason))
         for kind, folder in folders:
-            tell(f"{folder}: {kind}, worked out again")
+            report(f"{folder}: {kind}, rebuilt and compared")
             found.append(_check(kind, folder))
     return found
 
@@ -194,7 +196,7 @@ def _difference(committed: Path, made: Path, name: str) -> list[str]:
 
 
 def _manifests(then: bytes, now: bytes, name: str) -> list[str]:
-    """But for the declared fields; those are told where anything else differs."""
+    """But for the declared fields; those are named where anything else differs."""
     old, new = json.loads(then), json.loads(now)
     differ = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     if not [key for key in differ if key not in building.DECLARED]:

@@ -10,7 +10,7 @@ from suites.quality.jobs import Job, Term
 
 from . import conditions, judging
 from .claim import Claim, Outcome, Panel, Part, Plot, Trained, Verdict
-from .judging import Arms, Unusable, estimate, told
+from .judging import Arms, Unusable, estimate, with_interval
 from .pictures import embeddings
 
 # The paper's sweeps go over lambda from 0 to 0.1 and alpha from 0.01 to 1; lambda = 1 is beyond.
@@ -82,10 +82,12 @@ def _compare(arms: Arms, base: str, arm: str):
 def _outcome(narrower, accuracy, adjusted: float) -> Outcome:
     effect = judging.larger(narrower, NARROWER)
     if effect == "reproduced" and adjusted > LEVEL:
-        effect = "undecided"
+        effect = "inconclusive"
     equal = judging.within(accuracy, ACCURACY_BAND)
     if equal == "not reproduced" and accuracy.mean > 0:
-        equal = "undecided"  # More accurate and narrower is not "at equal accuracy", nor against.
+        equal = (
+            "inconclusive"  # More accurate and narrower is not "at equal accuracy", nor against.
+        )
     return judging.all_of((effect, equal))
 
 
@@ -94,7 +96,7 @@ def _percent(log_ratio: float) -> str:
     return f"{100 * (1 - math.exp(-log_ratio)) + 0.0:.0f}%".replace("-0%", "0%")
 
 
-def _told(outcomes: Sequence[Outcome], narrower: Sequence[Interval]) -> str:
+def _reason(outcomes: Sequence[Outcome], narrower: Sequence[Interval]) -> str:
     """What each lambda narrows the classes by, and what each came to."""
     by_lambda = [
         f"{_percent(found.mean)} at lambda = {weight:g}"
@@ -114,7 +116,7 @@ def _told(outcomes: Sequence[Outcome], narrower: Sequence[Interval]) -> str:
     )
 
 
-@judging.undecided
+@judging.inconclusive
 def judge(trainings: Sequence[Trained]) -> Verdict:
     arms = Arms(trainings)
     names = [arm_of(weight) for weight in JUDGED]
@@ -124,12 +126,12 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
         _outcome(narrower, accuracy, p)
         for (narrower, _, accuracy), p in zip(found, adjusted, strict=True)
     ]
-    outcome: Outcome = "undecided"
+    outcome: Outcome = "inconclusive"
     if "reproduced" in outcomes:
         outcome = "reproduced"
     elif set(outcomes) == {"not reproduced"}:
         outcome = "not reproduced"
-    reason = _told(outcomes, [narrower for narrower, _, _ in found])
+    reason = _reason(outcomes, [narrower for narrower, _, _ in found])
     estimates = [
         estimate(f"log width ratio, softmax - {name}", narrower)
         for name, (narrower, _, _) in zip(names, found, strict=True)
@@ -146,7 +148,7 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
         beside = (
             f"with LeNet++ (one epoch, {reached.count} seeds, softmax's accuracy "
             f"{reached.mean:.2f}) classes are {_percent(narrower.mean)} narrower at lambda = "
-            f"0.003 and accuracy changes by {told(accuracy)}: {big}"
+            f"0.003 and accuracy changes by {with_interval(accuracy)}: {big}"
         )
         parts = (
             Part("MLP", "classes get narrower in the MLP", outcome, f"{reason}."),
@@ -155,7 +157,7 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
         reason += f"; {beside}"
         estimates.append(estimate("log width ratio with LeNet++, softmax - center", narrower))
         if {big, outcome} == {"reproduced", "not reproduced"}:
-            outcome = "undecided"
+            outcome = "inconclusive"
             reason += ", so that the two networks disagree"
     return Verdict(outcome, reason + ".", tuple(estimates), parts)
 
@@ -224,9 +226,9 @@ CLAIM = Claim(
     number=1,
     name="center-spread",
     title="Softmax leaves classes wide, center loss narrows them",
-    statement="Features trained by softmax alone can be told apart but each class stays wide; a "
-    "pull towards the class's center makes classes compact while they stay apart, over a wide "
-    "range of its weight lambda and of the centers' step alpha.",
+    statement="Features trained by softmax alone are separable but each class stays wide; a pull "
+    "towards the class's center makes classes compact while they stay apart, over a wide range of "
+    "its weight lambda and of the centers' step alpha.",
     source="Wen, Zhang, Li, Qiao 2016 (center loss), sections 3.1 and 3.2, figures 2, 3 and 5",
     criterion="2-D features, all identities trained, images not trained on. Width is the distance "
     "of embeddings to their class's mean over the distance between class means (a network that "
@@ -237,10 +239,9 @@ CLAIM = Claim(
     "accuracy differs by less than 2 points either way (95% interval inside; about twice what one "
     "seed differs from the next by chance on a few hundred images). Not reproduced: for every one "
     "of them the interval lies below a quarter, or more than 2 points of accuracy are lost (95% "
-    "interval below -0.02). "
-    "Otherwise undecided, so too where accuracy rises by more, and where LeNet++ (full form, at "
-    "lambda = 0.003) says the opposite. lambda = 1, the sweep of alpha and the "
-    "open-set runs (64 dimensions) are drawn, not judged.",
+    "interval below -0.02). Otherwise inconclusive, also where accuracy rises by more, and where "
+    "LeNet++ (full form, at lambda = 0.003) says the opposite. lambda = 1, the sweep of alpha and "
+    "the open-set runs (64 dimensions) are drawn, not judged.",
     jobs=jobs,
     judge=judge,
     plots=plots,

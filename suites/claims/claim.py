@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 from suites.quality.jobs import Job
 
 FORMS = ("small", "full")
-Outcome = Literal["reproduced", "not reproduced", "undecided"]
+Outcome = Literal["reproduced", "not reproduced", "inconclusive"]
 
 
 class Trained(Protocol):
@@ -69,7 +69,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``reason`` says in a sentence why; ``undecided`` is also what a missing, failed or
+    """``reason`` says in a sentence why; ``inconclusive`` is also what a missing, failed or
     single-seed arm gives. ``parts`` are those that the criterion has, each with a whole sentence:
     a whole that is not reproduced may have parts that are."""
 

@@ -9,7 +9,7 @@ from suites.quality.jobs import Job, Term
 
 from . import conditions, judging
 from .claim import Claim, Line, Outcome, Panel, Plot, Trained, Verdict
-from .judging import Arms, estimate, told
+from .judging import Arms, estimate, with_interval
 from .pictures import distances
 
 MARGINS = (0.5, 1.0, 2.0, 4.0)
@@ -35,7 +35,7 @@ def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
     ]  # fmt: skip
 
 
-@judging.undecided
+@judging.inconclusive
 def judge(trainings: Sequence[Trained]) -> Verdict:
     arms = Arms(trainings)
     outcomes: list[Outcome] = []
@@ -47,8 +47,8 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
         if low >= REACHED:
             outcomes.append("reproduced")
         else:
-            outcomes.append("not reproduced" if high < REACHED else "undecided")
-        reasons.append(f"{told(found)} at m = {margin:g}")
+            outcomes.append("not reproduced" if high < REACHED else "inconclusive")
+        reasons.append(f"{with_interval(found)} at m = {margin:g}")
         estimates.append(
             estimate(f"5% quantile of negative distances / m at m = {margin:g}", found)
         )
@@ -96,7 +96,7 @@ CLAIM = Claim(
     "m, 95% of the pairs of different identities are at least 0.9 m apart (the 5% quantile over m, "
     "its 95% interval over seeds at or above 0.9; at 0.9 the push has faded to a tenth, so 'about "
     "m' can't mean closer; the nearest 5% are left to images that the network gets wrong). Not "
-    "reproduced: for some m the interval lies below 0.9. Otherwise undecided.",
+    "reproduced: for some m the interval lies below 0.9. Otherwise inconclusive.",
     jobs=jobs,
     judge=judge,
     plots=plots,

@@ -1,7 +1,7 @@
 """What the claims share: arms, what several seeds say of them, and how parts make a verdict.
 
 A training that is missing, failed, diverged or alone in its arm raises `Unusable`, which
-`undecided` turns into the verdict of that name: an arm of which some seeds fail says nothing by
+`inconclusive` turns into the verdict of that name: an arm of which some seeds fail says nothing by
 those that did not.
 """
 
@@ -59,7 +59,7 @@ class Arms:
                 why = training.reason or training.status
                 raise Unusable(f"the arm {arm} failed at seed {training.seed}: {why}")
         if len({training.seed for training in found}) < 2:
-            raise Unusable(f"the arm {arm} has a single seed, which tells no spread")
+            raise Unusable(f"the arm {arm} has a single seed, which gives no spread")
         return found
 
     def values(self, arm: str, metric: str) -> dict[int, float]:
@@ -88,10 +88,10 @@ class Arms:
         return interval(found) if found else None
 
     def learnt(self, arm: str) -> bool:
-        """Whether every network of it tells at least half of its own training images: what one
-        that does not would be worth once trained can't be read off it."""
-        told = [one.metrics.get("train_accuracy") for one in self._arms.get(arm, [])]
-        return all(accuracy is None or accuracy >= LEARNT for accuracy in told)
+        """Whether every network of it classifies at least half of its own training images. One that
+        does not says nothing about what it would be worth once trained."""
+        found = [one.metrics.get("train_accuracy") for one in self._arms.get(arm, [])]
+        return all(accuracy is None or accuracy >= LEARNT for accuracy in found)
 
     def first(self, arm: str) -> Trained | None:
         """The arm's training of the lowest seed that went well, for pictures of one network."""
@@ -113,17 +113,17 @@ def difference(
 def bounds(found: Interval) -> tuple[float, float]:
     """Both ends; Unusable where there are none."""
     if found.low is None or found.high is None:
-        raise Unusable("a single seed tells no spread")
+        raise Unusable("a single seed gives no spread")
     return found.low, found.high
 
 
 def larger(found: Interval, matters: float) -> Outcome:
     """Whether an effect is there: reproduced if it is ``matters`` or more and its interval lies
-    above zero; not reproduced if the interval excludes ``matters``; else undecided."""
+    above zero; not reproduced if the interval excludes ``matters``; else inconclusive."""
     low, high = bounds(found)
     if low > 0 and found.mean >= matters:
         return "reproduced"
-    return "not reproduced" if high < matters else "undecided"
+    return "not reproduced" if high < matters else "inconclusive"
 
 
 def not_worse(found: Interval, band: float) -> Outcome:
@@ -131,7 +131,7 @@ def not_worse(found: Interval, band: float) -> Outcome:
     low, high = bounds(found)
     if low > -band:
         return "reproduced"
-    return "not reproduced" if high < -band else "undecided"
+    return "not reproduced" if high < -band else "inconclusive"
 
 
 def within(found: Interval, band: float) -> Outcome:
@@ -139,22 +139,22 @@ def within(found: Interval, band: float) -> Outcome:
     low, high = bounds(found)
     if low > -band and high < band:
         return "reproduced"
-    return "not reproduced" if high < -band or low > band else "undecided"
+    return "not reproduced" if high < -band or low > band else "inconclusive"
 
 
 def all_of(outcomes: Sequence[Outcome]) -> Outcome:
-    """Reproduced if all are; not reproduced if one is not; undecided else, and without any."""
+    """Reproduced if all are; not reproduced if one is not; inconclusive else, and without any."""
     if "not reproduced" in outcomes:
         return "not reproduced"
-    return "reproduced" if set(outcomes) == {"reproduced"} else "undecided"
+    return "reproduced" if set(outcomes) == {"reproduced"} else "inconclusive"
 
 
 def attempt(label: str, title: str, find: Callable[[Arms], Finding], arms: Arms) -> Part:
-    """The part of that label and title, undecided where its arms can't be used."""
+    """The part of that label and title, inconclusive where its arms can't be used."""
     try:
         return Part(label, title, *find(arms))
     except Unusable as why:
-        return Part(label, title, "undecided", f"undecided, as {why}")
+        return Part(label, title, "inconclusive", f"inconclusive, as {why}")
 
 
 def sentence(clause: str) -> str:
@@ -171,17 +171,17 @@ def joined(parts: Sequence[Part]) -> Verdict:
     )
 
 
-def undecided(
+def inconclusive(
     judge: Callable[[Sequence[Trained]], Verdict],
 ) -> Callable[[Sequence[Trained]], Verdict]:
-    """A judge that answers ``undecided`` where it would raise Unusable."""
+    """A judge that answers ``inconclusive`` where it would raise Unusable."""
 
     @functools.wraps(judge)
     def judged(trainings: Sequence[Trained]) -> Verdict:
         try:
             return judge(trainings)
         except Unusable as why:
-            return Verdict("undecided", f"Undecided: {why}.")
+            return Verdict("inconclusive", f"Inconclusive: {why}.")
 
     return judged
 
@@ -190,7 +190,7 @@ def estimate(label: str, found: Interval, unit: str = "1") -> Estimate:
     return Estimate(label, found.mean, found.low, found.high, found.count, unit)
 
 
-def told(found: Interval, digits: int = 3) -> str:
+def with_interval(found: Interval, digits: int = 3) -> str:
     """'0.123 (95% 0.1 to 0.14)' in a sentence."""
     if found.low is None or found.high is None:
         return f"{found.mean:.{digits}f}"

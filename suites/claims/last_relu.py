@@ -10,7 +10,7 @@ from suites.quality.jobs import Job, Term
 
 from . import conditions, judging
 from .claim import Claim, Line, Panel, Plot, Trained, Verdict
-from .judging import Arms, Unusable, estimate, told
+from .judging import Arms, Unusable, estimate, with_interval
 from .pictures import embeddings
 
 WITH, WITHOUT = "with ReLU", "without ReLU"
@@ -55,7 +55,7 @@ def _dead(arms: Arms) -> str:
             "as one direction, which widens these intervals.")  # fmt: skip
 
 
-@judging.undecided
+@judging.inconclusive
 def judge(trainings: Sequence[Trained]) -> Verdict:
     arms = Arms(trainings)
     before, after = _covered(arms, WITH), _covered(arms, WITHOUT)
@@ -64,9 +64,9 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
     won, _ = judging.difference(after, before, "both arms")
     accuracy, _ = arms.difference(WITHOUT, WITH, "seen_classifier_accuracy")
     reason = (
-        f"Features fill {told(interval(list(before.values())), 2)} of the circle's directions with "
-        f"the ReLU and {told(interval(list(after.values())), 2)} without; accuracy changes by "
-        f"{told(accuracy)}.{_dead(arms)}"
+        f"Features fill {with_interval(interval(list(before.values())), 2)} of the circle's "
+        f"directions with the ReLU and {with_interval(interval(list(after.values())), 2)} "
+        f"without; accuracy changes by {with_interval(accuracy)}.{_dead(arms)}"
     )
     estimates = (
         estimate("share of the directions, without - with ReLU", won),
@@ -104,12 +104,13 @@ CLAIM = Claim(
     statement="A ReLU on the layer of the features confines them to the non-negative orthant; "
     "without it they spread over the whole space.",
     source="Liu, Wen, Yu, Li, Raj, Song 2017 (SphereFace), appendix A",
-    criterion="2-D features by softmax, all identities trained, images not trained on. A bin of 10 "
-    "degrees is covered if it holds at least 0.1% of the images. Reproduced: without the ReLU the "
-    "share of the 36 bins covered is larger by at least 0.25 (the ReLU leaves a quarter of the "
-    "circle, so at least as much again), its paired 95% interval above zero. Not reproduced: the "
-    "interval lies below 0.25. Otherwise undecided, so too if features behind the ReLU lie outside "
-    "the quarter. The difference in accuracy, of which the paper promises nothing, stands beside.",
+    criterion="2-D features by softmax, all identities trained, images not trained on. A bin of "
+    "10 degrees is covered if it holds at least 0.1% of the images. Reproduced: without the ReLU "
+    "the share of the 36 bins covered is larger by at least 0.25 (the ReLU leaves a quarter of "
+    "the circle, so at least as much again), its paired 95% interval above zero. Not reproduced: "
+    "the interval lies below 0.25. Otherwise inconclusive, also if features behind the ReLU lie "
+    "outside the quarter. The difference in accuracy, for which the paper promises nothing, is "
+    "reported beside it.",
     jobs=jobs,
     judge=judge,
     plots=plots,

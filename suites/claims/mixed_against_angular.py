@@ -11,7 +11,7 @@ from suites.quality.jobs import Job, Settings, Term
 
 from . import conditions, judging
 from .claim import Claim, Outcome, Panel, Plot, Trained, Verdict
-from .judging import Arms, Finding, estimate, told
+from .judging import Arms, Finding, estimate, with_interval
 from .margins import share_of_psi
 
 ARMS: dict[str, tuple[Term, ...]] = {
@@ -64,8 +64,10 @@ def _on(dataset: str, arms: Arms) -> Finding:
     for (gain, _), p_value in zip(found, adjusted, strict=True):
         outcome = judging.larger(gain, BETTER)
         unsure = outcome == "reproduced" and p_value > LEVEL
-        outcomes.append("undecided" if unsure else outcome)
-    words = [f"{told(gain)} over {name}" for name, (gain, _) in zip(MIXED, found, strict=True)]
+        outcomes.append("inconclusive" if unsure else outcome)
+    words = [
+        f"{with_interval(gain)} over {name}" for name, (gain, _) in zip(MIXED, found, strict=True)
+    ]
     estimates = [
         estimate(f"MAP@R on {dataset}, a-softmax - {name}", gain)
         for name, (gain, _) in zip(MIXED, found, strict=True)
@@ -108,7 +110,7 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
         if any(arm_of(name, dataset) in arms for name in ARMS)
     ]
     if not parts:
-        return Verdict("undecided", "Undecided: no arm of it was trained.")
+        return Verdict("inconclusive", "Inconclusive: no arm of it was trained.")
     return judging.joined(parts)
 
 
@@ -154,8 +156,8 @@ CLAIM = Claim(
     "dataset, on identities never trained on, A-Softmax's MAP@R is at least 0.01 above that of "
     "each mixture (a point is the least that would decide which loss to take), its paired 95% "
     "interval above zero, p by Holm over the three at most 5%. Not reproduced: on some dataset an "
-    "interval over some mixture lies below 0.01. Otherwise undecided. Verification "
-    "accuracy and plain softmax stand beside it.",
+    "interval over some mixture lies below 0.01. Otherwise inconclusive. Verification accuracy "
+    "and plain softmax are reported beside it.",
     jobs=jobs,
     judge=judge,
     plots=plots,

@@ -11,7 +11,7 @@ from suites.quality.jobs import Job, Settings, Term
 
 from . import conditions, judging
 from .claim import Claim, Estimate, Line, Outcome, Panel, Plot, Trained, Verdict
-from .judging import Arms, Finding, Unusable, estimate, told
+from .judging import Arms, Finding, Unusable, estimate, with_interval
 
 MARGIN = 0.2
 SPACES = {"free": 0, "sphere": 1}
@@ -20,7 +20,7 @@ RULES = ("batch-hard", "semi-hard")
 # A rate over 3 seeds says next to nothing (0 of 3 allows 56%): the arms whose rate is judged are
 # trained from three seeds for each that is given.
 SEEDS_EACH, SEED_STEP = 3, 1_000
-# Of the untrained network's mean distance between two images: a network that still tells them
+# Of the untrained network's mean distance between two images: a network that still separates them
 # apart keeps or enlarges it, a collapsed one brings it to about 0.
 COLLAPSED = 0.1
 RATE = 1 / 3
@@ -107,8 +107,8 @@ def _collapse(arms: Arms) -> Finding:
         elif high < RATE or (semi_hard[0] and semi_hard[2].value >= hardest[2].value):
             outcomes.append("not reproduced")
         else:
-            outcomes.append("undecided")
-    outcome: Outcome = "undecided"
+            outcomes.append("inconclusive")
+    outcome: Outcome = "inconclusive"
     if "reproduced" in outcomes:
         outcome = "reproduced"
     elif set(outcomes) == {"not reproduced"}:
@@ -127,7 +127,7 @@ def _warmed(arms: Arms) -> Finding:
     return Finding(
         outcome,
         f"warmed up, {collapsed} of {count} collapse with the hardest, and R@1 minus semi-hard's "
-        f"is {told(recall)}",
+        f"is {with_interval(recall)}",
         (rate, estimate("R@1, warmed batch-hard - semi-hard", recall)),
     )
 
@@ -189,7 +189,7 @@ def plots(trainings: Sequence[Trained]) -> list[Plot]:
     for name, title, y_label, lines in (
         ("triplet-collapse", "How often the network collapses", "share of the seeds", rates),
         ("triplet-diameter", "Mean distance after training", "of the untrained network's", sizes),
-        ("triplet-quality", "What the mining buys at equal steps", "MAP@R, seen", quality),
+        ("triplet-quality", "Effect of the mining at equal steps", "MAP@R, seen", quality),
     ):
         if lines:
             drawn.append(
@@ -219,11 +219,11 @@ CLAIM = Claim(
     "(Fisher's exact test, one-sided, Holm over the two, at most 5%) and semi-hard never does; "
     "and (b) batch-hard after a third of the steps with semi-hard never collapses and its R@1 is "
     "less than 2 points below semi-hard's (95% interval of paired differences). Not reproduced: "
-    "(a) fails in both spaces, as Wilson's 95% interval puts batch-hard's rate below a third (what "
-    "happens less often is no reason for another rule) or as semi-hard collapses "
-    "too and no less often; or (b) a warmed network collapses, or that interval lies below -0.02. "
-    "Otherwise undecided. Offline mining with the latest weights against online at "
-    "equal steps stands beside the verdict: the papers name no winner.",
+    "(a) fails in both spaces, as Wilson's 95% interval puts batch-hard's rate below a third "
+    "(what happens less often is no reason for another rule) or as semi-hard collapses too and no "
+    "less often; or (b) a warmed network collapses, or that interval lies below -0.02. Otherwise "
+    "inconclusive. Offline mining with the latest weights against online at equal steps is "
+    "reported beside the verdict: the papers name no winner.",
     jobs=jobs,
     judge=judge,
     plots=plots,

@@ -1,1 +1,1 @@
-"""Training quality: what a loss buys in the network that is trained with it."""
+"""Training quality: how good a network each loss trains."""

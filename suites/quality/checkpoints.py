@@ -1,7 +1,7 @@
 """The state of a training, kept after each epoch, so that a killed one goes on where it was.
 
 A file is a SHA-256 over the rest, a line end, and the state as torch.save writes it. It appears
-whole or not at all; one that is damaged, or of another training, is told and left unused.
+whole or not at all; one that is damaged, or of another training, is reported and left unused.
 """
 
 from __future__ import annotations

@@ -98,14 +98,14 @@ class Comparison:
     alone: int
 
     @property
-    def told_apart(self) -> bool:
+    def significant(self) -> bool:
         """Whether the adjusted p-value is below 5%."""
         return self.adjusted is not None and self.adjusted < 1 - CONFIDENCE
 
     @property
     def higher(self) -> str | None:
-        """The arm with the higher mean, where the two are told apart."""
-        if not self.told_apart:
+        """The arm with the higher mean, where the difference is significant."""
+        if not self.significant:
             return None
         return self.a if self.difference.mean > 0 else self.b
 

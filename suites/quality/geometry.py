@@ -34,7 +34,7 @@ def class_means(x_ND: Tensor, classes_N: Tensor) -> Tensor:
 
 def _over_classes(values_N: Tensor, classes_N: Tensor) -> float:
     """The mean over the classes of the mean inside each; without classes of a single image, which
-    is its own mean and would tell a width of 0. NaN where there is no other."""
+    is its own mean and would give a width of 0. NaN where there is no other."""
     means_C = class_means(values_N[:, None], classes_N)
     return float(means_C[torch.bincount(classes_N) > 1].mean())
 
@@ -63,7 +63,7 @@ def angles(u_ND: Tensor, classes_N: Tensor) -> tuple[float, float]:
 
 def distances(x_SD: Tensor) -> Tensor:
     """Euclidean distances (S x S). By differences, not through a product: equal rows are 0 apart,
-    which tells collapse."""
+    which shows collapse."""
     return torch.cdist(x_SD, x_SD, compute_mode="donot_use_mm_for_euclid_dist")
 
 

@@ -15,7 +15,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over ``count`` seeds; ``low`` and ``high`` are None where one seed tells no spread."""
+    """A mean over ``count`` seeds; ``low`` and ``high`` are None where one seed gives no spread."""
 
     mean: float
     low: float | None

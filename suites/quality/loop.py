@@ -184,7 +184,7 @@ class Run:
         self, rows: tuple[Tensor, ...], images: Tensor, counted: bool
     ) -> tuple[float, Tensor | int]:
         """One step of the optimiser; the loss before it, and how many of the batch the class
-        weights told right, where that is counted."""
+        weights predicted right, where that is counted."""
         progress = self.step / self.steps
         drops = sum(progress >= share for share in self.settings.decay_at)
         for group in self.optimiser.param_groups:
@@ -266,15 +266,15 @@ class Run:
 
     def _protocol(self) -> dict[str, str]:
         used = replace(self.job, settings=self.settings)
-        told = self.evaluation.protocol(used, self.dataset.facts, self.steps)
+        text = self.evaluation.protocol(used, self.dataset.facts, self.steps)
         asked = self.job.settings
         if self.settings != asked:
             p_by_k = f"{asked.identities_per_batch} x {asked.images_per_identity}"
-            told["batch"] += (
+            text["batch"] += (
                 f"; P x K = {p_by_k} was asked for, and fitted to the {len(self.labels):,} images "
                 f"of {int(self.labels.max()) + 1:,} identities that there are to train on"
             )
-        return told
+        return text
 
 
 _TIMED = ("train_time_s", "samples_per_second", "data_wait_share", "peak_memory_bytes")

@@ -12,7 +12,7 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def start(device: str) -> None:
-    """Begins a new peak, where the system can: without it a process that trains twice tells the
+    """Begins a new peak, where the system can: without it a process that trains twice reports the
     larger of both."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()

@@ -1,4 +1,4 @@
-"""Warnings of what a training met. A process tells each once: datasets are loaded for each anew.
+"""Warnings of what a training met. A process logs each once: datasets are loaded for each anew.
 
 They go to the logger ``suites.quality``: to standard error, or where a handler takes them.
 """

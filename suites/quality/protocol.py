@@ -101,7 +101,7 @@ def protocol_text(
     drops = ", ".join(f"{share:.0%}" for share in settings.decay_at)
     made = (
         "given with the data" if pairs_given
-        else "drawn once by a seed of their own, the same for every network, as many of one "
+        else "drawn once from a separate seed, the same for every network, as many of one "
         "identity as of two; the folds share identities"
     )  # fmt: skip
     return {
@@ -114,9 +114,9 @@ def protocol_text(
         if settings.flip
         else "none: an image is tested as it is",
         "embedding": f"{settings.backbone}, {settings.dim} dimensions, the network after the last "
-        "step: none is chosen among the epochs",
-        "retrieval": "each image asks all others of its split by cosine, those without another "
-        "of their identity ask nothing",
+        "step: no epoch is selected",
+        "retrieval": "each image is a query against all others of its split, by cosine; an image "
+        "without another of its identity is no query",
         "verification": f"cosine, {pairs:,} pairs {made}",
         "threshold": f"of each of the {folds} folds, the one most accurate on the other folds; "
         "accuracy is the mean over the folds. Error rates (EER, TAR at FAR) take all pairs at once",
@@ -133,8 +133,8 @@ def _disjointness(facts: Mapping[str, Any], tested: Mapping[str, int]) -> str:
     if "test" not in tested:
         return text + "none is tested unseen"
     text += "no identity of test is in train"
-    if "identities are told apart" in facts:
-        text += f" ({facts['identities are told apart']})"
+    if "identities are distinguished" in facts:
+        text += f" ({facts['identities are distinguished']})"
     if "also checked" in facts:
         text += f"; {facts['also checked']}"
     return text

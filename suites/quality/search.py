@@ -49,7 +49,7 @@ class Search:
     """A search for one loss on one dataset.
 
     ``ask()`` gives the next trial's job, and the same one until ``tell`` has its result; None
-    when ``trials`` of them are told. ``jobs()`` are then the open division's trainings with what
+    when ``trials`` of them are done. ``jobs()`` are then the open division's trainings with what
     was found. Trial 0 is the declared recipe, so that what is found is at least as good on
     validation; of equal ones the first is taken. Every trial starts from the network and the
     batches of ``seed``, which should be none of ``seeds``.
@@ -76,16 +76,16 @@ class Search:
         self.search_settings = settings or found.search_settings
         self.variant = standing_variant(loss)
         self.space = space(loss, self.settings)
-        self.told: list[Trial] = []
+        self.finished: list[Trial] = []
         self._pending: tuple[Any, Job, Mapping[str, float]] | None = None
         self._study = _study(seed)
         self._study.enqueue_trial(declared(loss, self.settings))
 
     def ask(self) -> Job | None:
-        if self._pending is None and len(self.told) < self.trials:
+        if self._pending is None and len(self.finished) < self.trials:
             trial = self._study.ask(_distributions(self.space))
-            drawn = dict(trial.params) if self.told else {}
-            self._pending = (trial, self._job(len(self.told), drawn), drawn)
+            drawn = dict(trial.params) if self.finished else {}
+            self._pending = (trial, self._job(len(self.finished), drawn), drawn)
         return self._pending[1] if self._pending else None
 
     def tell(self, result: Finished) -> None:
@@ -102,13 +102,13 @@ class Search:
             self._study.tell(trial, state=TrialState.FAIL)
         else:
             self._study.tell(trial, value)
-        self.told.append(Trial(drawn, value))
+        self.finished.append(Trial(drawn, value))
         self._pending = None
 
     @property
     def best(self) -> Trial:
-        """The best so far; the declared recipe where nothing has been told or has run."""
-        ran = [trial for trial in self.told if trial.value is not None]
+        """The best so far; the declared recipe where nothing has finished or has run."""
+        ran = [trial for trial in self.finished if trial.value is not None]
         return max(ran, key=lambda trial: trial.value or 0.0, default=Trial({}, None))
 
     def jobs(self) -> list[Job]:
@@ -138,7 +138,7 @@ class Search:
             },
             "declared": declared(self.loss, self.settings),
             "found": dict(self.best.drawn),
-            "values": [trial.value for trial in self.told],
+            "values": [trial.value for trial in self.finished],
         }
 
 

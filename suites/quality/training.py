@@ -85,7 +85,7 @@ def run(
     progress: Progress | None = None,
     resume: bool = True,
 ) -> TrainingResult:
-    """One training, whatever happens in it: see `TrainingResult` for how failures are told.
+    """One training, whatever happens in it: see `TrainingResult` for how failures are recorded.
 
     With ``out_dir`` its state is kept there after each epoch until it has ended (in
     ``checkpoints``), and with ``resume`` one that was killed or has failed goes on from it, to bit

@@ -83,7 +83,7 @@ def _draw(first: Tensor, partners: Tensor, count: int, drawn: random.Random) -> 
 
 def counted(scores_M: Tensor, same_M: Tensor) -> Counts | None:
     """How often each score occurs; None where a score is not finite, or a kind of pair is
-    missing: there is nothing to tell apart then."""
+    missing: there is nothing to separate then."""
     if not bool(scores_M.isfinite().all()) or not bool(same_M.any()) or bool(same_M.all()):
         return None
     scores_T, index_M = torch.unique(scores_M.double(), return_inverse=True)
@@ -145,7 +145,7 @@ def accepts(counts: Counts) -> tuple[Tensor, Tensor]:
 def receiver_operating(
     scores_M: Tensor, same_M: Tensor, *, corners_only: bool = False
 ) -> tuple[Tensor, Tensor] | None:
-    """False and true accept rates (float64, rising from 0 to 1) at every threshold that tells
+    """False and true accept rates (float64, rising from 0 to 1) at every threshold that separates
     pairs apart, or only where their curve bends; None where a kind of pair is missing or a score
     is not finite.
 

@@ -20,7 +20,7 @@ from suites.quality.jobs import Anneal, Job, Option, Settings, Term
 FOLDER = Path(__file__).parent
 NOT_STATED = "not stated"
 STATUSES = ("V", "V2", "REPO")
-# Settings that a job has a place for; all others are told by `limits`.
+# Settings that a job has a place for; all others are reported by `limits`.
 _OPTIONS = {"margin": "margin", "lambda": "weight", "alpha": "alpha", "m": "m"}
 _FIELDS = {
     "embedding_dim": "dim",
@@ -34,9 +34,9 @@ _DECLARED = ("loss", "variant")
 _SIZES = ("batch", "identities_per_batch", "images_per_identity", "iterations",
           "decay_at_iterations", "optimiser", "annealing", "unit_embeddings",
           "flip_test")  # fmt: skip
-_TOLD = ("network", "preprocessing", "image_size", "data", "test", "distance", "decay", "gradient",
-         "bias")  # fmt: skip
-KNOWN = (*_OPTIONS, *_FIELDS, *_DECLARED, *_SIZES, *_TOLD)
+_REPORTED = ("network", "preprocessing", "image_size", "data", "test", "distance", "decay",
+             "gradient", "bias")  # fmt: skip
+KNOWN = (*_OPTIONS, *_FIELDS, *_DECLARED, *_SIZES, *_REPORTED)
 OPTIMISERS = ("sgd", "adam")
 IMAGES_PER_IDENTITY = 4
 
@@ -186,7 +186,7 @@ def limits(recipe: Recipe) -> list[str]:
                 else ("a tenth of the rate after two thirds of the steps stands in")
             )
             found.append(f"decay: {setting.value}; a job has no place for it, {stands_in}")
-        elif name in _TOLD:
+        elif name in _REPORTED:
             found.append(f"{name}: {setting.value}; a job has no place for it")
         elif name in _OPTIONS and not _numeric(setting.value):
             found.append(f"{name}: {setting.value}; the variant's own margin stands in")

@@ -10,7 +10,7 @@ from matplotlib import ticker
 
 from ... import document, style
 from ...document import table
-from ...style import Look
+from ...style import Style
 from . import others
 from .coverage import TARGET, Coverage
 from .findings import FOUND, Findings, short
@@ -19,13 +19,13 @@ from .replay import legs_of
 from .shares import Share, percent
 
 LOOKS = {
-    "quiet": Look("#0072B2", "^", "-", "▲"),
-    "loaded": Look("#D55E00", "s", (0, (5, 2)), "■"),
+    "quiet": Style("#0072B2", "^", "-", "▲"),
+    "loaded": Style("#D55E00", "s", (0, (5, 2)), "■"),
 }
 _RULE_LOOKS = (
-    Look("#000000", "o", "-", "●"), Look("#E69F00", "s", (0, (6, 2)), "■"),
-    Look("#009E73", "D", (0, (2, 1.2)), "◆"), Look("#CC79A7", "p", (0, (4, 1, 1, 1)), "⬟"),
-    Look("#0072B2", "v", (0, (1, 1)), "▼"),
+    Style("#000000", "o", "-", "●"), Style("#E69F00", "s", (0, (6, 2)), "■"),
+    Style("#009E73", "D", (0, (2, 1.2)), "◆"), Style("#CC79A7", "p", (0, (4, 1, 1, 1)), "⬟"),
+    Style("#0072B2", "v", (0, (1, 1)), "▼"),
 )  # fmt: skip
 _WIDTH = 9.9
 _POINTS = 120
@@ -241,7 +241,7 @@ def _put_in(fraction: float) -> str:
     return f"{fraction:.3g}" if 0 < fraction < 0.001 else f"{fraction:.0%}" if fraction else "none"
 
 
-def _errorbars(axis: Any, x: list, shares: list[Share], look: Look, label: str) -> None:
+def _errorbars(axis: Any, x: list, shares: list[Share], look: Style, label: str) -> None:
     kept = [(a, s) for a, s in zip(x, shares, strict=True) if s.of]
     if kept:
         values = [s.value for _, s in kept]

@@ -19,7 +19,7 @@ from benchmarks import kinds
 
 from ... import output, units
 from ...document import Document, Fact, Text
-from ...style import Looks
+from ...style import Styles
 from . import SUMMARY, reading, sections
 from . import false_alarms as alarming
 from .findings import INTERVALS, REPLAYS, WANTED, Findings, Target, findings, targets
@@ -46,7 +46,7 @@ def build(
     found = findings(trust, replays=replays, intervals=intervals)
     made, reached = document(found), targets(found)
     figures = json.dumps(summary(found, reached), indent=1, allow_nan=False) + "\n"
-    return output.write(out or folder, kinds.TRIAL, made, Looks(()), {SUMMARY: figures})
+    return output.write(out or folder, kinds.TRIAL, made, Styles(()), {SUMMARY: figures})
 
 
 def document(found: Findings) -> Document:

@@ -19,11 +19,11 @@ from .images import DataError, Images, fingerprint
 
 SEEN = "seen"
 VALIDATION = "validation: of the training identities in order, the 2nd, 5th, 8th ... are tested"
-# Longer texts and lists are told in a record by their length and hash.
+# Longer texts and lists are recorded as their length and hash.
 _LONG = 1_000
-# Facts of how identities are told apart, and what else of train and test was held against another.
-TOLD_APART, ALSO_CHECKED = "identities are told apart", "also checked"
-_QUOTED = ("split", "preprocessing", TOLD_APART, ALSO_CHECKED)
+# Facts: how identities are distinguished, and what else of train and test was checked for overlap.
+DISTINGUISHED, ALSO_CHECKED = "identities are distinguished", "also checked"
+_QUOTED = ("split", "preprocessing", DISTINGUISHED, ALSO_CHECKED)
 
 
 class Missing(Exception):

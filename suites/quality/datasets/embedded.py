@@ -25,7 +25,7 @@ def digits() -> Dataset:
 
 @functools.cache
 def digits_closed() -> Dataset:
-    """All ten digits trained, every fifth image kept out as ``seen``; no ``test``. What it tells
+    """All ten digits trained, every fifth image kept out as ``seen``; no ``test``. What it shows
     is about the identities trained, nothing about new ones."""
     return _digits("digits-closed", trained=10)
 

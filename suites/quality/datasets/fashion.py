@@ -20,7 +20,7 @@ FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-# Each side has two tops that are hard to tell apart and some footwear. The halves 0 to 4 and 5 to
+# Each side has two tops that are hard to distinguish and some footwear. The halves 0 to 4 and 5 to
 # 9, or even and odd, would put (nearly) all clothing on one side and all shoes on the other, and
 # so test on the easiest difference there is.
 TRAINED = (0, 3, 4, 5, 9)  # T-shirt, dress, coat, sandal, ankle boot

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import torch
 
-from .dataset import TOLD_APART, Dataset, Missing
+from .dataset import DISTINGUISHED, Dataset, Missing
 from .images import DataError, File, FileImages
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
@@ -153,7 +153,7 @@ def folder(address: str) -> Dataset:
             "skipped": skips.plain(),
             "preprocessing": preprocessing(images),
             "split": "identities in order of SHA-256 of their names, the first half trained",
-            TOLD_APART: BY_FOLDER,
+            DISTINGUISHED: BY_FOLDER,
             "manifest covers": "names and sizes of the files, not their content",
         },
     )

@@ -76,7 +76,7 @@ def faces(
     A character drawn by the same outline as another, or as .notdef, is not had: a placeholder for
     one that was never drawn. It is counted, as are the faces left out.
     """
-    logging.getLogger("fontTools").setLevel(logging.ERROR)  # it tells every oddity of a font
+    logging.getLogger("fontTools").setLevel(logging.ERROR)  # it logs every oddity of a font
     found = []
     for path in files:
         try:

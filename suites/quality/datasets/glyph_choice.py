@@ -28,7 +28,7 @@ class Chooser:
     of one large family are not all that an identity gets. A picture is left out, and counted, if
     it is blank or .notdef, if its glyph raises, or if it equals one that is there: of the same
     character (a face that borrows it from another) or of another (a placeholder, or two
-    characters that a face does not tell apart).
+    characters that a face does not distinguish).
     """
 
     def __init__(

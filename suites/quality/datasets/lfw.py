@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from ..metrics import Pairs
-from .dataset import ALSO_CHECKED, TOLD_APART, Dataset, Missing
+from .dataset import ALSO_CHECKED, DISTINGUISHED, Dataset, Missing
 from .folder import BY_FOLDER, Address, Skips, directory, preprocessing, scan
 from .images import DataError, File
 
@@ -31,7 +31,7 @@ def lfw(address: str) -> Dataset:
 
     ``lfw:/lfw`` trains on LFW's identities that no pair names and that have two pictures or more;
     ``lfw:/lfw?train=/faces`` on a folder with one directory per identity, without those that are
-    called as one in the pairs. Names tell nothing where the folder's are numbers: so no file is
+    called as one in the pairs. Names say nothing where the folder's are numbers: so no file is
     trained on that is, byte for byte, one of those tested.
     ``pairs=/elsewhere/pairs.txt`` if it is not in the folder. ``test`` are the pictures that the
     pairs name. A pair of which a picture is missing or no image is left out and counted. Raises
@@ -77,7 +77,7 @@ def _enough(name: str, files: list[File], skips: Skips) -> list[File]:
 
 class _Known:
     """The files tested, to be known again by their content. Of a file of equal size only the end
-    is read, which tells nearly all apart: to read all of a large folder takes as long as an
+    is read, which separates nearly all: to read all of a large folder takes as long as an
     epoch."""
 
     def __init__(self, tested: list[File]) -> None:
@@ -169,7 +169,7 @@ def _assembled(
             "preprocessing": preprocessing(images),
             "split": "tested on the given pairs; trained on "
             + ("the folder given" if "train" in where.options else "identities that no pair names"),
-            TOLD_APART: BY_FOLDER,
+            DISTINGUISHED: BY_FOLDER,
             ALSO_CHECKED: "no file of train is, byte for byte, one of test",
             "manifest covers": "names and sizes of the files, not their content",
         },

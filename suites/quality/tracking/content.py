@@ -1,4 +1,4 @@
-"""What MLflow is told of a training: texts, numbers and files, from the training's own result.
+"""What is sent to MLflow of a training: texts, numbers and files, from the training's own result.
 
 Works on anything with `TrainingResult`'s fields.
 """
@@ -43,7 +43,7 @@ def ending(result: Any) -> dict[str, str]:
 
 
 def not_numbers(rows: list[Row], status: str = "ok") -> dict[str, str]:
-    """The tags ``not_finite`` and ``not_defined``: the names of metrics that MLflow is not told.
+    """The tags ``not_finite`` and ``not_defined``: the names of metrics that MLflow is not sent.
 
     None stands for both in a row. A metric that was a number before was not finite; so was every
     one that is None when a training diverges. What was never a number is not defined here.
@@ -62,15 +62,15 @@ def not_numbers(rows: list[Row], status: str = "ok") -> dict[str, str]:
                 bad.add(name)
     if status == "worse" and rows:
         bad |= {name for name, value in rows[-1].items() if value is None}
-    told = {"not_finite": bad, "not_defined": names - numbers - bad}
-    return {tag: _cut(", ".join(sorted(of)), _TAG) for tag, of in told.items() if of}
+    names_of = {"not_finite": bad, "not_defined": names - numbers - bad}
+    return {tag: _cut(", ".join(sorted(of)), _TAG) for tag, of in names_of.items() if of}
 
 
 def points(rows: Iterable[Row], time_ms: int, end_s: float | None = None) -> list[Point]:
     """The finite metrics of each row, at its epoch.
 
     ``time_ms`` is the time of all of them; or, where ``end_s`` is given (the last row's
-    ``train_time_s``), the end of the training, from which each row's own time is told.
+    ``train_time_s``), the end of the training, from which each row's own time is counted back.
     """
     found = []
     for row in rows:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# Eight colours that the colour-blind can tell apart (Okabe and Ito 2008), and a marker for each.
+# Eight colours that the colour-blind can distinguish (Okabe and Ito 2008), and a marker for each.
 COLOURS = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000",
 )  # fmt: skip

@@ -21,7 +21,7 @@ _LATER = "its own record is safe; `marginbench quality sync` sends it to MLflow 
 
 
 class Mirror:
-    """Tells one MLflow store of one training at a time, with one request an epoch.
+    """Sends one training at a time to an MLflow store, with one request an epoch.
 
     ``tags`` (commit, dirty, versions, machine; ``run``: the id of our own record) go to every run.
     Nothing here raises for what the store does. A store that fails is left alone for ten minutes,
@@ -46,7 +46,7 @@ class Mirror:
     def _forget(self) -> None:
         self._run_id, self._began = "", False
         self._rows: list[Row] = []
-        self._told: dict[str, str] = {}
+        self._sent: dict[str, str] = {}
         self._manifest: dict[str, Any] = {}
         self._not_now = ""
 
@@ -60,7 +60,7 @@ class Mirror:
         """A training begins; ``description`` is its result's ``settings``.
 
         ``parent`` names the run that it is nested under; a trial of a search is under the one of
-        its dataset and loss without being told. ``facts`` are the dataset's.
+        its dataset and loss by itself. ``facts`` are the dataset's.
         """
         self._forget()
         self._began = True
@@ -101,7 +101,7 @@ class Mirror:
         self._run_id = run_id
 
     def epoch(self, row: Row) -> None:
-        """The metrics of an epoch; None and what is not finite is told by a tag."""
+        """The metrics of an epoch; None and what is not finite is named in a tag."""
         self._rows.append(row)
         if not self._run_id or self._store is None:
             return
@@ -111,9 +111,9 @@ class Mirror:
             points = content.points([row], now) + self._sample(now)
             labels = content.not_numbers(self._rows)
             labels.pop("not_defined", None)  # only the end knows
-            new = {k: v for k, v in labels.items() if self._told.get(k) != v}
+            new = {k: v for k, v in labels.items() if self._sent.get(k) != v}
             self._store.log(self._run_id, points=points, tags=new)
-            self._told |= new
+            self._sent |= new
         except Exception as error:
             self._fail(error)
 

@@ -136,7 +136,7 @@ def _read(folder: Path) -> list[dict[str, Any]]:
 def import_(folder: Path, uri: str, progress: Progress | None = None) -> Outcome:
     """Makes the runs of an export in the store at ``uri``, but for those that it has.
 
-    Raises ValueError for a folder that is no export; what the store does is told in the outcome.
+    Raises ValueError for a folder that is no export; what the store does is in the outcome.
     """
     lines = _read(folder)
     sent = present = 0

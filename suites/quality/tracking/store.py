@@ -1,7 +1,7 @@
 """One MLflow store: opened under a lock, asked before each use, given up after seconds.
 
 mlflow itself waits 20 s for a SQLite file that is locked, 100 s for a database that is gone and
-minutes for a server that does not answer; a training can't. What is raised here is told as a
+minutes for a server that does not answer; a training can't. What is raised here is reported as a
 reason, without the user and password that an address may hold.
 """
 
@@ -85,7 +85,7 @@ class Store:
             self.experiment = self._experiment(_artifacts(self.uri, self._database, out_dir))
 
     def lock(self, timeout: float | None = None) -> Any:
-        """Held by one process of this machine at a time; waited for `WAIT_S` unless told else."""
+        """Held by one process of this machine at a time; waited for `WAIT_S` by default."""
         from filelock import FileLock
 
         timeout = WAIT_S if timeout is None else timeout
@@ -117,7 +117,7 @@ class Store:
         engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": WAIT_S})
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            # SQLite grants that lock on a file that can only be read: only a write tells.
+            # SQLite grants that lock on a file that can only be read: only a write shows it.
             version = int(connection.exec_driver_sql("PRAGMA user_version").scalar() or 0)
             connection.exec_driver_sql(f"PRAGMA user_version = {version}")
             connection.rollback()
@@ -205,8 +205,8 @@ class Store:
             except Exception as error:
                 # MLflow looks for the dataset and then adds it: another training that is new to
                 # the store's dataset may have added it in between. Now it is found.
-                told = str(error).lower()  # each database has words of its own
-                if last or not ("unique" in told or "duplicate" in told):
+                said = str(error).lower()  # each database has words of its own
+                if last or not ("unique" in said or "duplicate" in said):
                     raise
 
 

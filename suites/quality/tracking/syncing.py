@@ -27,7 +27,7 @@ def sync(
     ``records`` is a record file or results with `TrainingResult`'s fields (those of
     a record bring their ``run`` and ``provenance``). Models are taken from ``out_dir``.
     ``progress(name, done, all)`` is called after each. Raises OSError or ValueError for a record
-    file that can't be read; what the store does is told in the outcome.
+    file that can't be read; what the store does is in the outcome.
     """
     found = _read(Path(records)) if isinstance(records, (str, Path)) else list(records)
     todo = [each for each in found if each.status != "not_run" or each.epochs]

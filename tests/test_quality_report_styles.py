@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from synthetic_quality import ARMS, Maker, one_claim, report
 
-from reports.quality import judging, marks, plots
+from reports.quality import judging, plots, styles
 from reports.quality.build import build
-from reports.quality.looks import LossLooks
 from suites.claims import catalogue
 from suites.claims.claim import Line, Panel, Plot
 from suites.quality.intervals import interval, paired
@@ -51,7 +50,7 @@ def test_no_loss_is_first_where_training_gained_nothing(tmp_path: Path, untraine
     assert f"{gained.mean:+.3f} ± {gained.high - gained.mean:.3f}" in page.seen
 
 
-def test_a_gain_that_is_not_sure_is_told(tmp_path: Path):
+def test_a_gain_that_is_not_sure_is_reported(tmp_path: Path):
     maker = Maker(seeds=(0, 1))
     lines = []
     for seed in maker.seeds:
@@ -76,7 +75,7 @@ def test_a_single_seed_is_said_once(tmp_path: Path):
     maker = Maker(seeds=(0,))
     page = report(tmp_path, maker.lines([maker.training("closed", arm, 0, 0.5) for arm in ARMS]))
     assert "(1 seed)" not in page.seen
-    assert page.seen.count("A single seed tells no interval.") == 1
+    assert page.seen.count("A single seed gives no interval.") == 1
 
 
 def test_what_that_many_seeds_can_show_stands_beside_the_differences(tmp_path: Path):
@@ -84,7 +83,7 @@ def test_what_that_many_seeds_can_show_stands_beside_the_differences(tmp_path: P
     maker = Maker(seeds=(0, 1, 2))
     lines = [maker.training("closed", arm, s, ARMS[arm]) for arm in ARMS for s in maker.seeds]
     page = report(tmp_path, maker.lines(lines))
-    assert f"at least {7.6488 / math.sqrt(3):.1f} times as large" in page.seen
+    assert f"at least {7.6488 / math.sqrt(3):.1f} times its standard deviation" in page.seen
 
 
 def test_a_verdict_names_its_data_and_networks():
@@ -109,12 +108,12 @@ def test_marks_are_named_at_their_places_and_no_name_is_cut_off():
     svg = plots.draw(_points(labels), "p").svg
     for label in labels:
         assert len(re.findall(f"<!-- {label} -->", svg)) + svg.count(f">{label}<") == 1
-    assert marks.places([Panel("", (Line("a", (0.0,), (1.0,)), Line("b", (0.0,), (1.0,))))]) == {}
+    assert styles.places([Panel("", (Line("a", (0.0,), (1.0,)), Line("b", (0.0,), (1.0,))))]) == {}
 
 
 def test_the_legend_has_room_for_its_names():
-    assert marks.columns(["a", "b", "c", "d", "e"], 6) == 4
-    assert marks.columns(["annealed to 0, a thousand identities", "b", "c"], 4.6) == 1
+    assert styles.legend_columns(["a", "b", "c", "d", "e"], 6) == 4
+    assert styles.legend_columns(["annealed to 0, a thousand identities", "b", "c"], 4.6) == 1
 
 
 def test_an_axis_of_shares_ends_where_shares_do():
@@ -125,11 +124,11 @@ def test_an_axis_of_shares_ends_where_shares_do():
 
 
 def test_a_loss_looks_the_same_in_the_claims_figures():
-    looks = LossLooks(["a-softmax/m4", "center/joint", "softmax/linear"])
-    found = marks.looks_of(["center", "softmax", "other"], looks)
-    assert found["center"] == looks["center/joint"]
-    assert found["softmax"] == looks["softmax/linear"]
-    assert found["other"].colour not in {looks[key].colour for key in looks.order[1:]}
+    known = styles.LossStyles(["a-softmax/m4", "center/joint", "softmax/linear"])
+    found = styles.by_label(["center", "softmax", "other"], known)
+    assert found["center"] == known["center/joint"]
+    assert found["softmax"] == known["softmax/linear"]
+    assert found["other"].colour not in {known[key].colour for key in known.order[1:]}
 
 
 def test_second_hand_tables_say_so_in_their_caption(tmp_path: Path, monkeypatch):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib import ticker
 
 from .. import document, picking, style
-from ..style import Looks, short
+from ..style import Styles, short
 from .ratios import Verdict
 from .runs import Key
 
@@ -21,22 +21,22 @@ def forest(
     name: str,
     title: str,
     rows: Sequence[tuple[Key, Verdict]],
-    looks: Looks,
+    styles: Styles,
     data: document.Table,
     log_shift: float | None = None,
 ) -> document.Figure:
-    """One row a figure: the candidate's time over the base's; filled where it surely changed, and
-    a line at what all moved by together."""
+    """One row a figure: the candidate's time over the base's; filled if significant,
+    and a line at what all moved by together."""
     shown = [(key, verdict) for key, verdict in rows if not math.isnan(verdict.ratio)][:MOST]
     with style.drawing():
         drawn = style.figure(WIDTH, 0.9 + 0.2 * len(shown))
         axis = drawn.subplots()
         for row, (key, verdict) in enumerate(shown):
-            look = looks[key.contender]
+            own = styles[key.contender]
             ends = (verdict.low, verdict.high)
-            found = axis.plot(ends, (row, row), color=look.colour, linewidth=1.6)
+            found = axis.plot(ends, (row, row), color=own.colour, linewidth=1.6)
             found += axis.plot(
-                [verdict.ratio], [row], marker=look.marker, color=look.colour, linestyle="none",
+                [verdict.ratio], [row], marker=own.marker, color=own.colour, linestyle="none",
                 fillstyle=_FILL.get(verdict.state, "none"), label=short(key.contender, 28),
             )  # fmt: skip
             picking.series(found, key.contender)
@@ -52,18 +52,18 @@ def forest(
         handles = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
         made = drawn.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=6)
         picking.legend(made, list(dict.fromkeys(key.contender for key, _ in shown)))
-        told = [f"{label(key)}, {key.contender}: {verdict.ratio:.3g} ({verdict.low:.3g} to "
+        said = [f"{label(key)}, {key.contender}: {verdict.ratio:.3g} ({verdict.low:.3g} to "
                 f"{verdict.high:.3g})" for key, verdict in shown]  # fmt: skip
-        alt = f"Ratios of times with their intervals, by what changed most. {'; '.join(told)}."
+        alt = f"Ratios of times with their intervals, by what changed most. {'; '.join(said)}."
         svg = style.to_svg(drawn, name, title, alt)
     caption = (
-        "Right of the line is slower than the base. Hollow: the interval holds 1, or all of it "
-        "lies within what matters."
+        "Right of the line is slower than the base. Hollow: the interval contains 1, or the "
+        "difference is too small to matter."
     )
     if log_shift is not None:
-        caption += " Dashed: what all times moved by in the median."
+        caption += " Dashed: the median shift of all times."
     if len(rows) > len(shown):
-        caption += f" The {len(shown)} that changed most; the table has all."
+        caption += f" The {len(shown)} largest changes; the table has all."
     return document.Figure(name, title, caption, alt, svg, WIDTH, data)
 
 

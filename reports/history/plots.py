@@ -10,7 +10,7 @@ from benchmarks.metrics import METRICS
 
 from .. import document, style, units
 from ..document import Cell
-from ..style import Looks, short
+from ..style import Styles, short
 from .changes import Change
 from .gathering import ANY, Series
 
@@ -26,7 +26,7 @@ def figure(
     series: Sequence[Series],
     found: Mapping[Series, Sequence[Change]],
     order: Sequence[str],
-    looks: Looks,
+    styles: Styles,
 ) -> document.Figure:
     """All series of one family and metric over the commits in ``order`` that any of them has."""
     key = series[0].key
@@ -46,11 +46,11 @@ def figure(
                 axis.set_axis_off()
                 continue
             here = [one for one in series if one.key.case == cases[index]]
-            _panel(axis, cases[index], here, found, shown, looks)
+            _panel(axis, cases[index], here, found, shown, styles)
         svg = style.to_svg(drawn, name, title, alt)
     caption = (
-        f"{METRICS[key.metric].summary.capitalize()}, a point a commit, oldest left. A dashed line "
-        "stands before the first commit of a new level."
+        f"{METRICS[key.metric].summary.capitalize()}, one point per commit, oldest left. A dashed "
+        "line marks the start of a new level."
     )
     return document.Figure(name, title, caption, alt, svg, width, _table(series))
 
@@ -61,16 +61,16 @@ def _panel(
     series: Sequence[Series],
     found: Mapping[Series, Sequence[Change]],
     shown: Sequence[str],
-    looks: Looks,
+    styles: Styles,
 ) -> None:
     place = {commit: number for number, commit in enumerate(shown)}
     for one in series:
-        look = looks[one.key.contender]
+        own = styles[one.key.contender]
         x = [place[commit] for commit in one.commits]
-        axis.plot(x, one.values, color=look.colour, marker=look.marker, linestyle=look.line,
+        axis.plot(x, one.values, color=own.colour, marker=own.marker, linestyle=own.line,
                   label=short(one.key.contender, 28), linewidth=1.0, markersize=3.5)  # fmt: skip
         for change in found[one]:
-            axis.axvline((x[change.at - 1] + x[change.at]) / 2, color=look.colour, linewidth=1.0,
+            axis.axvline((x[change.at - 1] + x[change.at]) / 2, color=own.colour, linewidth=1.0,
                          linestyle="--")  # fmt: skip
     figures = [figure for one in series for figure in one.values]
     if min(figures) > 0 and max(figures) > _WIDE * min(figures):

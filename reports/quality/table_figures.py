@@ -10,11 +10,11 @@ from matplotlib import ticker
 
 from .. import document, picking, style
 from ..document import Cell, table
-from ..style import Looks
+from ..style import Styles
 from . import clouds, numbers
-from .looks import name as short
-from .looks import ticks, within
 from .reading import Group
+from .styles import name as short
+from .styles import ticks, within
 
 WIDTH = 9.6
 # Points of a curve, and rows of the table behind it.
@@ -22,7 +22,7 @@ MOST_EPOCHS = 16
 Drawn = document.Figure | None
 
 
-def dots(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Looks) -> Drawn:
+def dots(name: str, found: Sequence[Group], metrics: Sequence[str], styles: Styles) -> Drawn:
     """A panel a metric, a row an arm: every seed hollow, the mean with its interval filled."""
     rows = [group for group in found if any(numbers.by_seed(group, m) for m in metrics)]
     if not rows or not metrics:
@@ -37,10 +37,10 @@ def dots(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Looks
                 middle = numbers.over_seeds(values)
                 if middle is None:
                     continue
-                _dot(axis, row, list(values.values()), middle, group.label, looks)
-                told = numbers.estimate(metric, middle)
-                parts.append(f"{group.label} {numbers.title(metric, False)} {told}")
-                body.append((Cell(group.label, mark=group.label), numbers.title(metric), told,
+                _dot(axis, row, list(values.values()), middle, group.label, styles)
+                said = numbers.estimate(metric, middle)
+                parts.append(f"{group.label} {numbers.title(metric, False)} {said}")
+                body.append((Cell(group.label, mark=group.label), numbers.title(metric), said,
                              _listed(metric, values)))  # fmt: skip
             axis.set_xlabel(short(numbers.title(metric), 40))
             ticks(axis.xaxis, 5)
@@ -56,16 +56,16 @@ def dots(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Looks
     return document.Figure(name, title, caption, alt, svg, WIDTH, table(columns, body))
 
 
-def _dot(axis: Any, row: int, values: list[float], middle: Any, label: str, looks: Looks) -> None:
-    look = looks[label]
-    drawn = axis.plot(values, [row - 0.17] * len(values), linestyle="none", marker=look.marker,
-              color=look.colour, markerfacecolor="none", markersize=3.6,
+def _dot(axis: Any, row: int, values: list[float], middle: Any, label: str, styles: Styles) -> None:
+    own = styles[label]
+    drawn = axis.plot(values, [row - 0.17] * len(values), linestyle="none", marker=own.marker,
+              color=own.colour, markerfacecolor="none", markersize=3.6,
               markeredgewidth=0.7)  # fmt: skip
     if middle.low is not None:
-        drawn += axis.plot([middle.low, middle.high], [row + 0.12] * 2, color=look.colour,
+        drawn += axis.plot([middle.low, middle.high], [row + 0.12] * 2, color=own.colour,
                            linewidth=1.6, solid_capstyle="butt")  # fmt: skip
-    drawn += axis.plot([middle.mean], [row + 0.12], linestyle="none", marker=look.marker,
-                       color=look.colour, markersize=5)  # fmt: skip
+    drawn += axis.plot([middle.mean], [row + 0.12], linestyle="none", marker=own.marker,
+                       color=own.colour, markersize=5)  # fmt: skip
     picking.series(drawn, label)
 
 
@@ -73,7 +73,7 @@ def _listed(metric: str, values: dict[int, float]) -> str:
     return ", ".join(f"s{seed}: {numbers.figure(metric, v)}" for seed, v in values.items())
 
 
-def curves(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Looks) -> Drawn:
+def curves(name: str, found: Sequence[Group], metrics: Sequence[str], styles: Styles) -> Drawn:
     """The mean over seeds by epoch, with its interval as a band; epoch 0 is untrained."""
     drawn_rows: list[tuple[str, str, list[tuple[float, Any]]]] = []
     for metric in metrics:
@@ -88,7 +88,7 @@ def curves(name: str, found: Sequence[Group], metrics: Sequence[str], looks: Loo
         drawn = style.figure(WIDTH if len(shown) > 1 else 5.6, 3.4)
         axes = drawn.subplots(1, len(shown), squeeze=False)[0]
         for metric, label, points in drawn_rows:
-            _curve(axes[shown.index(metric)], label, points, looks)
+            _curve(axes[shown.index(metric)], label, points, styles)
         for axis, metric in zip(axes, shown, strict=True):
             axis.set_title(numbers.title(metric, False), loc="left")
             axis.set_xlabel("epoch")
@@ -133,13 +133,13 @@ def _by_epoch(group: Group, metric: str) -> list[tuple[float, Any]]:
     return [(epoch, numbers.over_seeds(by_epoch[epoch])) for epoch in epochs]
 
 
-def _curve(axis: Any, label: str, points: list[tuple[float, Any]], looks: Looks) -> None:
-    look = looks[label]
+def _curve(axis: Any, label: str, points: list[tuple[float, Any]], styles: Styles) -> None:
+    own = styles[label]
     x, middles = [epoch for epoch, _ in points], [middle for _, middle in points]
-    drawn = axis.plot(x, [m.mean for m in middles], color=look.colour, marker=look.marker,
-                      markersize=3, linestyle=look.line, linewidth=1.1,
+    drawn = axis.plot(x, [m.mean for m in middles], color=own.colour, marker=own.marker,
+                      markersize=3, linestyle=own.line, linewidth=1.1,
                       label=short(label))  # fmt: skip
     if all(m.low is not None for m in middles):
         drawn += [axis.fill_between(x, [m.low for m in middles], [m.high for m in middles],
-                                    color=look.colour, alpha=0.12, linewidth=0)]  # fmt: skip
+                                    color=own.colour, alpha=0.12, linewidth=0)]  # fmt: skip
     picking.series(drawn, label)
