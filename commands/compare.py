@@ -14,6 +14,7 @@ from rich.text import Text
 from benchmarks import folders, kinds
 
 from .messages import NOT_POSSIBLE, console
+from .parameters import Share
 from .paths import ROOT, RUNS, STORES, Folder
 from .recorded import command_line
 
@@ -24,23 +25,6 @@ if TYPE_CHECKING:
 
 # How wide tables are in a log.
 _WIDTH = 160
-
-
-class Share(click.ParamType):
-    """A share of a time: 3% or 0.03."""
-
-    name = "share"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, float):
-            return value
-        try:
-            found = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
-        except ValueError:
-            found = -1.0
-        if not 0 < found < 1:
-            self.fail(f"expected a share between 0 and 1, such as 3% or 0.03; got {value}")
-        return found
 
 
 @click.command()

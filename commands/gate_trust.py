@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,14 +11,16 @@ import click
 
 from benchmarks import folders, kinds
 
+from . import progress
 from .messages import NOT_POSSIBLE, os_reason
+from .parameters import Whole
 from .paths import RUNS, Folder
 
 
 @click.command("gate-trust")
 @click.option("--smoke", is_flag=True, help="A handful of trials: does it run (some minutes).")
 @click.option("--quiet-only", is_flag=True, help="Leave out the trials under load.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
+@click.option("--seed", type=Whole(0, 2**31 - 1), default=0, show_default=True,
               help="Of inputs and orders.")  # fmt: skip
 @click.option("--out", type=Folder(), default=RUNS / "gate-trust",
               show_default="reports/out/gate-trust",
@@ -52,16 +55,21 @@ def gate_trust(smoke: bool, quiet_only: bool, seed: int, out: Path, page_only: b
             )
         loads = ("quiet",) if quiet_only else ("quiet", "loaded")
         try:
-            with trees.alone(), trees.checked_out("HEAD") as both:
+            with (
+                trees.alone(), trees.checked_out("HEAD") as both,
+                progress.shown("preparing") as report,
+            ):  # fmt: skip
                 trust.run(
                     trust.SMOKE if smoke else trust.FULL, both, out, seed=seed, loads=loads,
-                    command=f"marginbench gate-trust --seed {seed}", tell=_tell_trial,
+                    command=f"marginbench gate-trust --seed {seed}", tell=_trial(report),
                 )  # fmt: skip
         except OSError as error:
             _not_measured(os_reason(error, out))
         except (trees.NoTree, trees.Busy, trust.Mixed) as error:
             _not_measured(str(error))
-    click.echo(f"page: {page.build(out)}")
+    with progress.shown("reading the trials") as report:
+        made = page.build(out, report=report)
+    click.echo(f"page: {made}")
 
 
 def _not_measured(reason: str) -> NoReturn:
@@ -69,8 +77,10 @@ def _not_measured(reason: str) -> NoReturn:
     sys.exit(NOT_POSSIBLE)
 
 
-def _tell_trial(trial: Any, done: int, total: int, line: dict[str, Any]) -> None:
-    verdicts = ", ".join(sorted({one["verdict"] for one in line["verdicts"]}))
-    planted = f"{trial.fraction:.0%} slower" if trial.fraction else "unchanged"
-    click.echo(f"{done}/{total} {trial.load}, {planted}: {verdicts} ({line['seconds']:.0f} s)",
-               err=True)  # fmt: skip
+def _trial(report: progress.Report) -> Callable[[Any, int, int, dict[str, Any]], None]:
+    def ended(trial: Any, done: int, total: int, line: dict[str, Any]) -> None:
+        verdicts = ", ".join(sorted({one["verdict"] for one in line["verdicts"]}))
+        planted = f"{trial.fraction:.0%} slower" if trial.fraction else "unchanged"
+        report(done, total, f"{trial.load}, {planted}: {verdicts}")
+
+    return ended

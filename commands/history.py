@@ -12,6 +12,7 @@ from rich.table import Table
 from benchmarks import folders as places
 from benchmarks import kinds
 
+from . import progress
 from .messages import NOT_POSSIBLE, console, fail
 from .paths import ROOT, RUNS, STORES, Folder
 
@@ -53,7 +54,8 @@ def history(folders: tuple[Path, ...], out: Path | None) -> None:
     if not found:
         where = ", ".join(map(str, folders)) or f"{RUNS} or reports/published"
         fail(f"expected records.jsonl under {where}; there is none: marginbench run", NOT_POSSIBLE)
-    made = build(found, out, ROOT)
+    with progress.shown() as report:
+        made = build(found, out, ROOT, report)
     for reason in made.gathered.refused:
         click.echo(f"not read: {reason}", err=True)
     if not made.gathered.files:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from . import progress
 from .messages import NOT_POSSIBLE, fail
 from .paths import PUBLISHED, Folder
 
@@ -37,7 +38,8 @@ def publish(records: Path, out: Path | None) -> None:
     from reports.site.sources import SITE, NothingPublished
 
     try:
-        site = build(records, out or records / SITE)
+        with progress.shown() as report:
+            site = build(records, out or records / SITE, report)
     except NothingPublished as error:
         fail(str(error), NOT_POSSIBLE)
     for name in site.left_out:

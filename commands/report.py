@@ -8,6 +8,7 @@ import click
 
 from benchmarks import folders
 
+from . import progress
 from .messages import NOT_POSSIBLE, fail
 from .paths import RUNS, Folder, newest
 
@@ -37,12 +38,14 @@ def report(run_dir: Path | None, as_pdf: bool) -> None:
     if run_dir is None:
         fail(f"RUN_DIR: expected a run under {RUNS}; there is none yet: marginbench run")
     also = (pdf.FILE,) if as_pdf else ()
-    page = build(run_dir, option="RUN_DIR", also=also)
+    with progress.shown("reading the records") as shown:
+        page = build(run_dir, option="RUN_DIR", also=also, report=shown)
     click.echo(f"report: {page}")
     if not as_pdf:
         return
     try:
-        content = pdf.printed(page)
+        with progress.shown("printing the PDF"):
+            content = pdf.printed(page)
     except pdf.NoPdf as error:
         fail(str(error), NOT_POSSIBLE)
     folders.make(run_dir, kind_of(run_dir), "RUN_DIR").write({pdf.FILE: content})

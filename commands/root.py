@@ -26,6 +26,7 @@ from .report import report
 from .run import run
 from .sanitize import sanitize
 from .static import static
+from .usage import OneLineUsage
 from .verify import verify
 
 _EPILOG = """\b
@@ -34,7 +35,7 @@ Complete commands and options by the tab key, in this shell (zsh and fish likewi
 """
 
 
-class _OneLineErrors(click.Group):
+class _OneLineErrors(OneLineUsage):
     """Damaged files and failed writes are reported in one line, with exit code 1; a folder that is
     not the command's to write into with 2."""
 

@@ -10,8 +10,9 @@ import click
 
 from benchmarks import folders, kinds, record_files
 
-from . import devices
+from . import devices, progress
 from .messages import console, fail
+from .parameters import Choice, Whole
 from .paths import Folder, new_folder
 from .recorded import command_line, options_of_run, refuse_options_beside_resume
 
@@ -30,9 +31,9 @@ _WIDTH = 120
 @click.option("--loss", "losses", multiple=True, help="Only this loss; may be repeated.")
 @click.option("--contender", "contenders", help="Only these, by comma; eager is kept, and trains.")
 @click.option("--case", "case_ids", multiple=True, help="Only the case of this id; repeatable.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
+@click.option("--device", type=Choice(["auto", "cpu", "cuda"]), default="auto",
               show_default=True, help="Where to measure.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
+@click.option("--seed", type=Whole(0, 2**31 - 1), default=0, show_default=True,
               help="Seed of every input.")  # fmt: skip
 @click.option("--out", type=Folder(),
               help="A new or empty folder for the run.  [default: reports/out/<time>]")  # fmt: skip
@@ -83,17 +84,15 @@ def _measure(
     from benchmarks import session
     from reports.build import build, summary_table
 
-    from . import progress
-
     only = options["contenders"].split(",") if options["contenders"] else None
     shown_on = console(_WIDTH)
-    with progress.session(shown_on) as tell:
+    with progress.shown("starting") as report:
         outcome = session.run(
             cases, preset, out_dir, seed=options["seed"], device=_device(options),
             command=command_line("marginbench run", run, options), contenders=only,
-            training=training or None, progress=tell,
+            training=training or None, progress=progress.steps(report),
         )  # fmt: skip
-    page = build(out_dir)
+        page = build(out_dir, report=report)
     progress.summary(shown_on, summary_table(out_dir))
     click.echo(f"records: {outcome.records}\nreport:  {page}")
     if outcome.exit_code == session.INTERRUPTED:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import click
 from rich.table import Table
 
+from . import progress
 from .messages import console
 
 # How wide tables are in a log.
@@ -32,12 +32,8 @@ def sanitize(only: str) -> None:
     from benchmarks import sanitize as checking
 
     shown_on = console(_WIDTH)
-    begun = time.monotonic()
-
-    def tell(done: int, total: int, job: str) -> None:
-        shown_on.print(f"{done}/{total} {time.monotonic() - begun:.0f} s  {job}", highlight=False)
-
-    tally, table, code = checking.check(tell, only=only)
+    with progress.shown("starting") as report:
+        tally, table, code = checking.check(report, only=only)
     shown = Table("function", "launches", "far", "lanes", "accesses", "past 2^31", "verdict",
                   title="Loads, stores and atomics inside their tensors")  # fmt: skip
     for row in table:

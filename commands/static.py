@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from . import progress
 from .messages import console
+from .parameters import Choice
 
 if TYPE_CHECKING:
     from benchmarks import pins
@@ -21,7 +23,7 @@ _WIDTH = 160
 @click.command()
 @click.option("--pin", is_flag=True, help="Pin what is compiled now; shows what changes.")
 @click.option("--target", "targets", multiple=True,
-              type=click.Choice(["sm_80", "sm_90", "sm_100", "gfx942"]),
+              type=Choice(["sm_80", "sm_90", "sm_100", "gfx942"]),
               help="Only this target; may be repeated.")  # fmt: skip
 @click.option("--kernel", "kernels", multiple=True,
               help="Only kernels whose name contains this; may be repeated.")  # fmt: skip
@@ -53,11 +55,9 @@ def check(
     """
     from benchmarks import static_check
 
-    from . import progress
-
-    with progress.counted() as tell:
+    with progress.shown() as report:
         found = static_check.examine(
-            pin=pin, targets=targets, kernels=kernels, tell=tell, **options
+            pin=pin, targets=targets, kernels=kernels, tell=report, **options
         )
     if found.problem or found.path is None:
         click.echo(found.problem, err=True)

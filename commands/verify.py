@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from . import progress
 from .paths import PUBLISHED
 
 # So many differences of a folder are shown; how many there are is always told.
@@ -36,7 +37,8 @@ def verify(folders: tuple[Path, ...]) -> None:
     """
     from reports.site.verifying import exit_code, verify
 
-    found = verify(folders or (PUBLISHED,), lambda text: click.echo(text, err=True))
+    with progress.shown() as report:
+        found = verify(folders or (PUBLISHED,), report)
     for one in found:
         said = {"same": "as the records say", "differs": "DIFFERS", "not checked": "NOT CHECKED"}
         counted = f" ({one.files} files)" if one.files else ""

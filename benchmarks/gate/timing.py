@@ -102,6 +102,7 @@ def _run(ask: Sitting, tell: Tell) -> list[CaseRun]:
     """All cases of a sitting; where its process ends early, another goes on with the rest."""
     found: list[CaseRun] = []
     left = list(ask.cases)
+    tell("stage", {"stage": ask.stage, "steps": len(left)})
     while left:
         runs = _sit(replace(ask, cases=tuple(left)), tell)
         found += runs

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from .. import progress
 from ..messages import console
 
 # How wide the table is in a log.
@@ -40,7 +41,10 @@ def again(records: Path, name: str) -> None:
         recorded = comparing.find(comparing.read(records), name)
     except comparing.NotThere as error:
         raise click.BadParameter(str(error), param_hint="NAME") from None
-    found = comparing.again(recorded)
+    with progress.shown(name) as report:
+        found = comparing.again(
+            recorded, progress=lambda training, epoch, epochs: report(epoch, epochs, training)
+        )
     table = Table("metric", "recorded", "again", "", title=name)
     for metric, then, now in found.metrics:
         timed = metric in comparing.TIMED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..usage import OneLineUsage
 from .again import again
 from .export import export_command
 from .import_ import import_command
@@ -16,7 +17,7 @@ from .sync import sync
 from .ui import ui
 
 
-@click.group()
+@click.group(cls=OneLineUsage)
 def quality() -> None:
     """Train with the losses, and test what the papers claim.
 

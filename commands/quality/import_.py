@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from .. import progress
 from ..paths import Folder
 from . import stores
 
@@ -29,7 +30,10 @@ def import_command(source: Path, store: str) -> None:
     if not store:
         raise click.BadParameter("expected MLflow's address; got nothing", param_hint="--store")
     try:
-        outcome = tracking.import_(source, store)
+        with progress.shown() as report:
+            outcome = tracking.import_(
+                source, store, lambda name, done, total: report(done, total, name)
+            )
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="SOURCE") from None
     stores.tell(outcome, f"{source} to MLflow")

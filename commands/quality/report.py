@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from .. import progress
 from ..paths import Folder, newest_quality_run
 
 
@@ -27,4 +28,7 @@ def report(run_dir: Path | None) -> None:
     """
     from reports.quality.build import build
 
-    click.echo(f"report: {build(run_dir or newest_quality_run(), option='RUN_DIR')}")
+    folder = run_dir or newest_quality_run()
+    with progress.shown("drawing the report"):
+        page = build(folder, option="RUN_DIR")
+    click.echo(f"report: {page}")

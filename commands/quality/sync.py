@@ -8,6 +8,7 @@ import click
 
 from benchmarks import folders, kinds
 
+from .. import progress
 from ..paths import Folder, newest_quality_run
 from . import stores
 
@@ -34,4 +35,8 @@ def sync(run_dir: Path | None, store: str | None) -> None:
     folder = run_dir or newest_quality_run()
     records = stores.records(folder)
     folders.expect(folder, kinds.QUALITY, "RUN_DIR")
-    stores.tell(tracking.sync(records, folder, store), f"{folder} to MLflow")
+    with progress.shown() as report:
+        outcome = tracking.sync(
+            records, folder, store, lambda name, done, total: report(done, total, name)
+        )
+    stores.tell(outcome, f"{folder} to MLflow")

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from ..messages import FAILED, NOT_POSSIBLE, fail
+from ..parameters import Whole
 from ..paths import newest_quality_run
 
 _HOST = "127.0.0.1"
@@ -25,7 +26,7 @@ _UP_S = 300.0
 @click.command()
 @click.argument("run_dir", required=False, type=click.Path(path_type=Path, file_okay=False,
                                                            exists=True))  # fmt: skip
-@click.option("--port", type=click.IntRange(1, 65535), default=None,
+@click.option("--port", type=Whole(1, 65535), default=None,
               help="Where to listen.  [default: 5000, or the next that is free]")  # fmt: skip
 def ui(run_dir: Path | None, port: int | None) -> None:
     """Open MLflow's pages on a run's own store; Ctrl-C ends them.
