@@ -21,6 +21,8 @@ def doctor(as_json: bool) -> None:
       marginbench doctor
       marginbench doctor --json
 
+    Nothing is timed.
+
     Exit codes: 0 whatever it finds, 2 bad usage.
     """
     from benchmarks.machine import doctor as examine

@@ -24,48 +24,48 @@ _SECONDS = 14.0
 @click.command()
 @click.option(
     "--base",
-    help="Revision to compare with.  [default: where this branch left main; on "
-    "main HEAD for what is uncommitted in kernels/, else the commit before]",
+    help="Revision to compare with.  [default: where this branch left main; on main: "
+    "HEAD if kernels/ has uncommitted changes, else the commit before]",
 )
 @click.option("--suite", type=Choice(["smoke", "default", "thorough"]), default="default",
               show_default=True, help="Which cases are timed.")  # fmt: skip
-@click.option("--case", "only", default="", help="Only timed cases whose id holds this.")
-@click.option("--exact", "half", flag_value="exact", help="Only the exact half: no timing.")
-@click.option("--timed", "half", flag_value="timed", help="Only the timed half.")
-@click.option("--pin", is_flag=True, help="Pin exact figures and timed cases as they are.")
+@click.option("--case", "only", default="", help="Only timed cases whose id contains this.")
+@click.option("--exact", "half", flag_value="exact", help="Only the exact figures: no timing.")
+@click.option("--timed", "half", flag_value="timed", help="Only the times.")
+@click.option("--pin", is_flag=True, help="Accept exact figures and timed cases as they are.")
 @click.option("--device", type=Choice(["auto", "cpu", "cuda"]), default="auto",
               show_default=True, help="Where to time.")  # fmt: skip
 @click.option("--threads", type=Whole(1, 1024), default=1, show_default=True,
-              help="torch's threads while timing on a CPU.")  # fmt: skip
+              help="Threads of torch while timing on a CPU.")  # fmt: skip
 @click.option("--smallest-effect", type=Number(0.006, 0.5), default=0.03,
-              show_default=True, help="Within this fraction two versions are equal.")  # fmt: skip
+              show_default=True, help="Versions closer than this fraction are equal.")  # fmt: skip
 @click.option("--seconds", type=Number(0.2, 3600), default=_SECONDS, show_default=True,
-              help="Timed work a case may take, in each of two stages.")  # fmt: skip
-@click.option("--apart", is_flag=True, help="Each side in processes of its own: slower, coarser.")
+              help="Timed seconds per case, in each of two stages.")  # fmt: skip
+@click.option("--apart", is_flag=True, help="Each side in its own processes: slower, less precise.")
 @click.option("--seed", type=Whole(0, 2**31 - 1), default=None,
-              help="Of inputs and orders.  [default: drawn and recorded]")  # fmt: skip
+              help="Seed of inputs and orders.  [default: random, and recorded]")  # fmt: skip
 @click.option("--out", type=Folder(), help="A new or empty folder for the records.  "
               "[default: reports/out/gate-<time>]")  # fmt: skip
 @click.option("--show", type=click.Path(path_type=Path, file_okay=False, exists=True),
-              help="Check and show an earlier gate; its exit code.")  # fmt: skip
+              help="Show an earlier gate, recomputed from its records; its exit code.")  # fmt: skip
 def gate(**options: Any) -> None:
     """Is the working tree slower, larger or less exact than a base?
 
-    Exact figures (bytes, counts, registers, machine code) are held against the pinned ones. Times
-    are compared with the base's, both versions loaded in one process, until each case is SLOWER,
-    FASTER, EQUIVALENT or its time is spent (UNDECIDED).
+    Exact figures (bytes, counts, registers, machine code) are compared with the pinned ones. Times
+    are compared with the base's, with both versions loaded in one process, until each case is
+    SLOWER, FASTER or EQUIVALENT, or its time is spent (UNDECIDED).
 
     \b
     Examples:
-      marginbench gate                    both halves, against where the branch left main
+      marginbench gate                    exact figures and times, against the branch point
       marginbench gate --base HEAD~1 --timed --case triplet
       marginbench gate --exact            no timing
-      marginbench gate --exact --pin      the exact figures are meant as they are
+      marginbench gate --exact --pin      accept the exact figures as they are
 
     \b
     Exit codes:
       0  no regression          2  bad usage
-      1  a regression           3  it could not be measured, or is undecided
+      1  a regression           3  could not be measured, or undecided
       130  interrupted
     """
     sys.exit(_gate(options))

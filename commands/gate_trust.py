@@ -18,21 +18,21 @@ from .paths import RUNS, Folder
 
 
 @click.command("gate-trust")
-@click.option("--smoke", is_flag=True, help="A handful of trials: does it run (some minutes).")
-@click.option("--quiet-only", is_flag=True, help="Leave out the trials under load.")
+@click.option("--smoke", is_flag=True, help="A handful of trials, as a check (some minutes).")
+@click.option("--quiet-only", is_flag=True, help="No trials under load.")
 @click.option("--seed", type=Whole(0, 2**31 - 1), default=0, show_default=True,
-              help="Of inputs and orders.")  # fmt: skip
+              help="Seed of inputs and orders.")  # fmt: skip
 @click.option("--out", type=Folder(), default=RUNS / "gate-trust",
-              show_default="reports/out/gate-trust",
-              help="A new folder, or one of trials, which are not run again.")  # fmt: skip
-@click.option("--page-only", is_flag=True, help="Only draw the page from what is there.")
+              help="A new folder, or one with trials, which are not run again.  "
+              "[default: reports/out/gate-trust]")  # fmt: skip
+@click.option("--page-only", is_flag=True, help="Only draw the page of the trials there are.")
 def gate_trust(smoke: bool, quiet_only: bool, seed: int, out: Path, page_only: bool) -> None:
     """Measure the gate itself: false alarms, power, intervals.
 
-    Writes a page on how far this machine's gate can be trusted. Verdicts of the commit against
-    itself and against copies with real extra work, half of them while every core is busy with
-    something else. About an hour on two cores; a run that is killed goes on where it was. Leave the
-    machine alone meanwhile.
+    Writes a page on how far the gate can be trusted on this machine. It compares the commit with
+    itself and with copies that do real extra work, half of the time while every core is busy with
+    something else. Takes about an hour on two cores, in which the machine should do nothing else. A
+    run that was killed continues where it stopped.
 
     \b
     Examples:

@@ -25,11 +25,11 @@ _WIDTH = 200
 @click.option("--out", type=Folder(), help="A new folder, or one of an earlier history.  "
               "[default: reports/out/history]")  # fmt: skip
 def history(folders: tuple[Path, ...], out: Path | None) -> None:
-    """Draw each metric over the commits, and mark where it changes.
+    """Plot each metric over the commits, and mark changes.
 
-    Reads every records.jsonl, also compressed (.xz), under FOLDERS: by default the stored runs' and
-    the published ones'. Times stand in one series only if one machine with one torch and triton
-    took them.
+    Reads every records.jsonl and records.jsonl.xz under FOLDERS, by default of all stored and
+    published runs. Times form one series only if the machine and the versions of torch and triton
+    are the same.
 
     \b
     Examples:
@@ -38,8 +38,8 @@ def history(folders: tuple[Path, ...], out: Path | None) -> None:
 
     \b
     Exit codes:
-      0  drawn, whatever it finds: it informs and gates nothing
-      2  bad usage, or --out holds anything else than an earlier history (it is left as it is)
+      0  drawn, whatever it finds: it informs, and is no gate
+      2  bad usage, or --out holds something other than an earlier history (left untouched)
       3  there is nothing to read
     """
     out = out or RUNS / "history"

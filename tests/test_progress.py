@@ -118,6 +118,17 @@ def test_a_terminal_has_a_bar_with_the_time_left(clock: Clock, capsys: pytest.Ca
     assert capsys.readouterr() == ("", "")
 
 
+def test_the_bar_is_drawn_on_the_error_stream(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.shown("reading"):
+        pass
+    out, err = capsys.readouterr()
+    assert out == "" and "reading" in err
+
+
 def test_a_terminal_shows_the_time_spent_where_nothing_can_be_told(clock: Clock):
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
     with progress.shown("reading", on=terminal, clock=clock):

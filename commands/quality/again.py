@@ -19,10 +19,11 @@ _WIDTH = 120
 @click.argument("records", type=click.Path(path_type=Path, exists=True))
 @click.argument("name")
 def again(records: Path, name: str) -> None:
-    """Train NAME of RECORDS again: is every figure the same?
+    """Repeat a recorded training: is every figure the same?
 
-    RECORDS is a record file (.jsonl or .jsonl.xz), a run's own or a published one, or its folder;
-    NAME is the name that the report prints. Times and memory are shown, not compared.
+    RECORDS is the record file (.jsonl or .jsonl.xz) of a run or of what is published, or its
+    folder. NAME is the training's name, as the report prints it. Times and memory are shown, not
+    compared.
 
     \b
     Example:
@@ -31,9 +32,10 @@ def again(records: Path, name: str) -> None:
     \b
     Exit codes:
       0  equal bit for bit
-      1  not equal, on the same machine and versions
+      1  not equal, though machine and versions are the same
       2  bad usage
-      3  not compared: it can't be trained here, machine or versions differ, or there is no figure
+      3  not compared: it can't be trained here, nothing was recorded, or figures differ on another
+         machine or with other versions
     """
     from benchmarks.quality import again as comparing
 

@@ -19,17 +19,18 @@ from .ui import ui
 
 @click.group(cls=OneLineUsage)
 def quality() -> None:
-    """Train with the losses, and test what the papers claim.
+    """Train with the losses, and test the papers' claims.
 
     \b
-    marginbench quality run                       digits, every loss, every claim (minutes)
-    marginbench quality run --full                glyphs and fashion, claims in full (long)
-    marginbench quality run --claim triplet-mining
-    marginbench quality run --resume reports/out/quality/RUN
-    marginbench quality again RECORDS NAME        train one row again, and compare
-    marginbench quality ui                        MLflow's pages on the newest run
+    Examples:
+      marginbench quality run                       digits, every loss, every claim (minutes)
+      marginbench quality run --full                glyphs and fashion, claims in full (long)
+      marginbench quality run --claim triplet-mining
+      marginbench quality run --resume reports/out/quality/RUN
+      marginbench quality again RECORDS NAME        repeat one training, and compare
+      marginbench quality ui                        MLflow's pages of the newest run
 
-    Exit codes: those of each command, in its --help; 2 is bad usage everywhere.
+    Exit codes: see each command's --help; 2 is always bad usage.
     """
 
 

@@ -13,17 +13,17 @@ from . import stores
 
 @click.command("import")
 @click.argument("source", type=Folder(exists=True))
-@click.option("--store", required=True, help="MLflow's address, as sqlite:////path/mlflow.db.")
+@click.option("--store", required=True, help="MLflow's address, such as sqlite:////path/mlflow.db.")
 def import_command(source: Path, store: str) -> None:
-    """Put an export back into MLflow's store: the runs that it lacks.
+    """Import an export into MLflow's store.
 
-    SOURCE is the export's folder.
+    SOURCE is the export's folder. Runs that the store already has are left out.
 
     \b
     Example:
       marginbench quality import EXPORT --store sqlite:////path/mlflow.db
 
-    Exit codes: 0 all is there, 2 bad usage or SOURCE is no export, 3 the store refused.
+    Exit codes: 0 the store has all, 2 bad usage, or SOURCE is no export, 3 the store refused.
     """
     from suites.quality import tracking
 

@@ -20,23 +20,24 @@ from .names import known_dataset
 
 @click.command("recipe")
 @click.argument("name", required=False)
-@click.option("--dataset", default="", help="Train it on this: folder:/path, lfw:/path, or any.")
+@click.option("--dataset", default="", help="Train on this: folder:/path, lfw:/path, or a name.")
 @click.option("--backbone", default="resnet", show_default=True,
-              help="Ours, in place of the paper's network.")  # fmt: skip
+              help="Our network, in place of the paper's.")  # fmt: skip
 @click.option("--epochs", type=Whole(1), default=None,
-              help="So many.  [default: the paper's iterations; 10 if not stated]")  # fmt: skip
+              help="Number of epochs.  [default: the paper's iterations, or 10]")  # fmt: skip
 @click.option("--seed", type=Whole(0, 2**31 - 1), default=0, show_default=True,
               help="Seed of the training.")  # fmt: skip
 @click.option("--device", type=Choice(["cpu", "cuda"]), default="cpu", show_default=True,
               help="Where to train.")  # fmt: skip
-@click.option("--out", type=Folder(), help="A new or empty folder; that of the same command, cut "
-              "off, goes on.  [default: a new one]")  # fmt: skip
-@click.option("--no-mlflow", is_flag=True, help="Keep our own records only.")
+@click.option("--out", type=Folder(), help="A new or empty folder, or that of the same command "
+              "interrupted, which continues.  [default: a new one]")  # fmt: skip
+@click.option("--no-mlflow", is_flag=True, help="Write our own records only.")
 def recipe_command(name: str | None, **options: Any) -> None:
-    """Show what a paper states of its training, and train it.
+    """Show what a paper states about its training, and repeat it.
 
-    NAME is the recipe; without it the recipes are listed. Each setting has its value and where it
-    was read; then comes what a training here can't say or the paper does not state.
+    NAME is the recipe; without it, all are listed. Each setting is shown with its source; then
+    follows what the paper does not state, or a training here can't reproduce. Trains only with
+    --dataset.
 
     \b
     Examples:
@@ -44,7 +45,7 @@ def recipe_command(name: str | None, **options: Any) -> None:
       marginbench quality recipe facenet2015
       marginbench quality recipe facenet2015 --dataset folder:/path --epochs 2
 
-    Exit codes: 0 shown; where it trains, those of marginbench quality run.
+    Exit codes: 0 shown, 2 bad usage; with --dataset those of marginbench quality run.
     """
     from marginbench.catalogue import UnknownName
     from suites import recipes, selection

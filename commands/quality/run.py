@@ -24,32 +24,32 @@ _NOT_OF_THE_PLAN = ("resume", "workers", "out")
 
 
 @click.command()
-@click.option("--full", is_flag=True, help="Glyphs and fashion, 5 seeds, claims in full form.")
+@click.option("--full", is_flag=True, help="Glyphs and fashion, 5 seeds, claims in full.")
 @click.option("--division", type=Choice(["closed", "open", "both"]),
-              help="One recipe for all losses, or each tuned.  [default: closed]")  # fmt: skip
-@click.option("--dataset", "datasets", multiple=True, help="Train on this; may be repeated.")
-@click.option("--loss", "losses", multiple=True, help="Only this loss; may be repeated.")
-@click.option("--claim", "claims", multiple=True, help="Test this claim; may be repeated.")
+              help="One recipe for all losses, or each loss tuned.  [default: closed]")  # fmt: skip
+@click.option("--dataset", "datasets", multiple=True, help="Train on this; repeatable.")
+@click.option("--loss", "losses", multiple=True, help="Only this loss; repeatable.")
+@click.option("--claim", "claims", multiple=True, help="Test this claim; repeatable.")
 @click.option("--seeds", type=Whole(1, 1000), default=None,
-              help="How many seeds.  [default: 3, with --full 5]")  # fmt: skip
+              help="Number of seeds.  [default: 3, with --full 5]")  # fmt: skip
 @click.option("--seed", type=Whole(0, 2**31 - 1), default=0, show_default=True,
               help="The first seed.")  # fmt: skip
 @click.option("--device", type=Choice(["cpu", "cuda"]), default="cpu", show_default=True,
               help="Where to train.")  # fmt: skip
 @click.option("--contender", default="eager", show_default=True, help="Who computes the losses.")
 @click.option("--workers", type=Whole(1, 256), default=None,
-              help="Trainings side by side.  [default: one a core, 1 on a GPU]")  # fmt: skip
-@click.option("--only", default="", help="Only trainings whose name holds this.")
+              help="Trainings in parallel.  [default: one per core, 1 on a GPU]")  # fmt: skip
+@click.option("--only", default="", help="Only trainings whose name contains this.")
 @click.option("--out", type=Folder(), help="A new or empty folder for the run.  "
               "[default: reports/out/quality/<time>]")  # fmt: skip
-@click.option("--resume", type=Folder(), help="Go on with the run in this folder.")
-@click.option("--no-mlflow", is_flag=True, help="Keep our own records only.")
+@click.option("--resume", type=Folder(), help="Continue the run in this folder.")
+@click.option("--no-mlflow", is_flag=True, help="Write our own records only.")
 def run(**options: Any) -> None:
-    """Train networks in parallel, record each, then write the report.
+    """Train networks in parallel, and write records and a report.
 
-    What is named is run: --division, --dataset and --loss ask for the tables of results, --claim
-    for claims; without any of them it is both. A run that is interrupted or killed goes on by
-    --resume: what has ended is not trained again, what was under way goes on from its checkpoint.
+    --division, --dataset and --loss choose trainings of the tables of results, --claim those of
+    claims; without any of them, all are trained. An interrupted or killed run continues with
+    --resume: finished trainings are kept, unfinished ones continue from their checkpoint.
 
     \b
     Examples:
@@ -61,10 +61,10 @@ def run(**options: Any) -> None:
     \b
     Exit codes:
       0  all trained; a network that diverged is a result too
-      1  a training failed by a fault of the suite
+      1  a training failed because of a fault in the suite
       2  bad usage
-      3  something can't be run here (a dataset that is missing or damaged), and is recorded as
-         such; or MLflow's store did not take what was trained, which `sync` sends later
+      3  something can't run here (a dataset is missing or damaged), and is recorded as such; or
+         MLflow's store did not take what was trained: `sync` sends it later
       130  interrupted
     """
     given = click.get_current_context()

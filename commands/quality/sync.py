@@ -20,15 +20,15 @@ from . import stores
 def sync(run_dir: Path | None, store: str | None) -> None:
     """Send to MLflow what it lacks of a run.
 
-    RUN_DIR is the run's folder, by default the newest. For a store that was locked, gone or
-    read-only while the run trained, or for another one. Sending twice is sending once.
+    RUN_DIR is the run's folder, by default the newest run. For a store that was locked, absent or
+    read-only while the run trained, or for another store. What MLflow has is not sent again.
 
     \b
     Examples:
       marginbench quality sync
       marginbench quality sync reports/out/quality/RUN --store sqlite:////path/mlflow.db
 
-    Exit codes: 0 all is there, 1 the record is damaged, 2 bad usage, 3 the store refused.
+    Exit codes: 0 MLflow has all, 1 the record is damaged, 2 bad usage, 3 the store refused.
     """
     from suites.quality import tracking
 
