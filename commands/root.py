@@ -33,7 +33,7 @@ _EPILOG = """\b
 Complete commands and options with the Tab key (bash; for zsh it is zsh_source):
   eval "$(_MARGINBENCH_COMPLETE=bash_source marginbench)"
 In fish:
-  _MARGINBENCH_COMPLETE=fish_source marginbench | source
+  env _MARGINBENCH_COMPLETE=fish_source marginbench | source
 """
 
 
