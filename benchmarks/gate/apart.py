@@ -115,7 +115,7 @@ def compare(
             asked = [run for run in runs if not run.reason and not run.sample.settled]
             if not asked:
                 break
-            tell("start", {"stage": name, "case": f"{len(asked)} cases left"})
+            tell("start", {"stage": name, "case": f"cases left: {len(asked)}"})
             _pair(trees, asked, number, coin, threads, plant, tell)
             tell("end", {"stage": name})
         return runs
