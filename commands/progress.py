@@ -127,6 +127,11 @@ def shown(
         yield report
 
 
+def named(report: Report) -> Callable[[str, int, int], None]:
+    """For what says first what it is at, as a training does of its epochs."""
+    return lambda what, done, total: report(done, total, what)
+
+
 def steps(report: Report) -> Progress:
     """For a session, which knows the time that is left by what it expects of each case."""
     return lambda step: report(

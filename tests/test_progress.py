@@ -145,6 +145,12 @@ def test_a_session_brings_its_own_time_left():
     assert heard == [(1, 4, "now", 12.0), (2, 4, "before", 8.0)]
 
 
+def test_a_training_says_first_what_it_is_at():
+    heard: list[Any] = []
+    progress.named(lambda *step, **_: heard.append(step))("a", 1, 4)
+    assert heard == [(1, 4, "a")]
+
+
 def test_a_gates_stages_are_steps():
     heard: list[Any] = []
     stages = _Stages(lambda *step, **_: heard.append(step))

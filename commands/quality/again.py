@@ -44,9 +44,7 @@ def again(records: Path, name: str) -> None:
     except comparing.NotThere as error:
         raise click.BadParameter(str(error), param_hint="NAME") from None
     with progress.shown(name) as report:
-        found = comparing.again(
-            recorded, progress=lambda training, epoch, epochs: report(epoch, epochs, training)
-        )
+        found = comparing.again(recorded, progress=progress.named(report))
     table = Table("metric", "recorded", "again", "", title=name)
     for metric, then, now in found.metrics:
         timed = metric in comparing.TIMED

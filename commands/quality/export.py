@@ -8,6 +8,7 @@ import click
 
 from benchmarks import folders, kinds
 
+from .. import progress
 from ..messages import NOT_POSSIBLE, fail
 from ..paths import Folder
 from . import stores
@@ -35,7 +36,13 @@ def export_command(run_dir: Path, target: Path, store: str | None, models: bool)
 
     folders.check(target, kinds.EXPORT, "TARGET")
     try:
-        with publishing.exported(run_dir, store, models, record=stores.run_of(run_dir)) as made:
+        record = stores.run_of(run_dir)
+        with (
+            progress.shown() as report,
+            publishing.exported(
+                run_dir, store, models, record=record, progress=progress.named(report)
+            ) as made,
+        ):
             publishing.put(made.files, target)
     except folders.Refused:
         raise

@@ -31,9 +31,7 @@ def import_command(source: Path, store: str) -> None:
         raise click.BadParameter("expected MLflow's address; got nothing", param_hint="--store")
     try:
         with progress.shown() as report:
-            outcome = tracking.import_(
-                source, store, lambda name, done, total: report(done, total, name)
-            )
+            outcome = tracking.import_(source, store, progress.named(report))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="SOURCE") from None
     stores.tell(outcome, f"{source} to MLflow")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from .. import progress
 from ..messages import NOT_POSSIBLE, fail
 from ..paths import Folder
 
@@ -37,7 +38,8 @@ def publish(run_dir: Path, target: Path, store: str | None) -> None:
     from reports.quality import publishing
 
     try:
-        sizes = publishing.publish(run_dir, target, store)
+        with progress.shown("packing the records, drawing the page") as report:
+            sizes = publishing.publish(run_dir, target, store, progress.named(report))
     except publishing.NotThere as error:
         raise click.BadParameter(str(error), param_hint="TARGET") from None
     except publishing.Refused as error:

@@ -36,7 +36,5 @@ def sync(run_dir: Path | None, store: str | None) -> None:
     records = stores.records(folder)
     folders.expect(folder, kinds.QUALITY, "RUN_DIR")
     with progress.shown() as report:
-        outcome = tracking.sync(
-            records, folder, store, lambda name, done, total: report(done, total, name)
-        )
+        outcome = tracking.sync(records, folder, store, progress.named(report))
     stores.tell(outcome, f"{folder} to MLflow")
