@@ -13,6 +13,7 @@ from rich.text import Text
 
 from benchmarks import folders, kinds
 
+from . import progress
 from .messages import NOT_POSSIBLE, console
 from .parameters import Share
 from .paths import ROOT, RUNS, STORES, Folder
@@ -116,7 +117,8 @@ def _records(options: dict[str, Any], sides: dict[str, Side], rule: Any) -> int:
                      leave_out=("smallest_effect", "process_sd", "out")),
     )  # fmt: skip
     try:
-        found = _compared(options, sides, asked)
+        with progress.shown("comparing the runs"):
+            found = _compared(options, sides, asked)
     except NotComparable as error:
         click.echo(f"not compared: {error}")
         return NOT_POSSIBLE
