@@ -124,6 +124,7 @@ def check(report: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Ro
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
         waiting = {pool.submit(work, job): job for job in plan}
+        report(0, len(plan), "")
         for done, future in enumerate(as_completed(waiting), 1):
             job = waiting[future]
             try:

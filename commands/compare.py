@@ -13,7 +13,9 @@ from rich.text import Text
 
 from benchmarks import folders, kinds
 
+from . import progress
 from .messages import NOT_POSSIBLE, console
+from .parameters import Share
 from .paths import ROOT, RUNS, STORES, Folder
 from .recorded import command_line
 
@@ -26,51 +28,35 @@ if TYPE_CHECKING:
 _WIDTH = 160
 
 
-class Share(click.ParamType):
-    """A share of a time: 3% or 0.03."""
-
-    name = "share"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, float):
-            return value
-        try:
-            found = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
-        except ValueError:
-            found = -1.0
-        if not 0 < found < 1:
-            self.fail(f"expected a share between 0 and 1, such as 3% or 0.03; got {value}")
-        return found
-
-
 @click.command()
 @click.argument("files", nargs=-1)
-@click.option("--base", multiple=True, help="A run or file of the base; repeat it for more.")
+@click.option("--base", multiple=True, help="A run or file of the base; repeatable.")
 @click.option("--candidate", multiple=True,
-              help="A run or file of the candidate; repeat it for more processes.")  # fmt: skip
+              help="A run or file of the candidate; repeatable.")  # fmt: skip
 @click.option("--contender", "contenders", multiple=True,
-              help="Only this one; two inside one run compare them.")  # fmt: skip
-@click.option("--smallest-effect", type=Share(), default=0.03, show_default="3%",
-              help="The least difference that matters.")  # fmt: skip
-@click.option("--process-sd", type=Share(), default=0.031, show_default="3.1%",
-              help="How far two processes of identical code differ.")  # fmt: skip
-@click.option("--across-machines", is_flag=True, help="Compare even if machine or versions differ.")
+              help="Only this one; repeatable. With one run: the two to compare.")  # fmt: skip
+@click.option("--smallest-effect", type=Share(), default=0.03,
+              help="The smallest difference that matters.  [default: 3%]")  # fmt: skip
+@click.option("--process-sd", type=Share(), default=0.031,
+              help="How much two processes of identical code differ.  [default: 3.1%]")  # fmt: skip
+@click.option("--across-machines", is_flag=True,
+              help="Compare times even if machines or versions differ.")  # fmt: skip
 @click.option("--out", type=Folder(), help="A new folder, or one of an earlier comparison.  "
               "[default: reports/out/compare]")  # fmt: skip
 def compare(**options: Any) -> None:
-    """Compare runs: which figures changed, and is anything slower?
+    """Compare runs: what changed, and is anything slower?
 
-    FILES are the base, then what is compared with it: runs of two commits, machines, torch versions
-    or contenders. Each is a run's folder or records.jsonl; or stored runs: a revision,
-    commit:REVISION, torch:VERSION, machine:WORDS; or a JSON file of pytest-benchmark. With two
-    --contender and one run, the second is compared with the first inside it.
+    FILES are the base, followed by the runs to compare with it: of other commits, machines, torch
+    versions or contenders. Each is a run's folder, its records.jsonl, or a JSON file of
+    pytest-benchmark; or it selects stored runs: a git revision, commit:REVISION, torch:VERSION or
+    machine:WORDS. One run with two --contender compares the second contender with the first.
 
-    Each run is one process, and two processes of identical code differ by 3.1%, however many rounds
-    they take; by more where their times are seen to scatter more. What all times moved by together
-    can be the machine's: with one run a side, slower is what is so beyond that too, and a change to
-    everything is not decided. More runs a side (--base, --candidate) tell the machine's part and
-    narrow the interval. Exact figures (bytes, counts) are compared exactly. Times of two machines
-    are not compared unless asked.
+    A run is one process, and two processes of identical code differ by about 3.1%, no matter how
+    many rounds they take. If all times shift together, the machine may be the cause: with one run
+    per side, only what is slower than that common shift counts as slower, and a change of
+    everything is undecided. More runs per side (--base, --candidate) separate the two and narrow
+    the interval. Exact figures (bytes, counts) are compared exactly. Times of different machines
+    are compared only with --across-machines.
 
     \b
     Examples:
@@ -79,7 +65,7 @@ def compare(**options: Any) -> None:
       marginbench compare reports/out/RUN --contender eager --contender triton
       marginbench compare --base A.json --base B.json --candidate C.json --candidate D.json
 
-    Exit codes: 0 no regression, 1 a regression, 2 bad usage, 3 not compared or not decided.
+    Exit codes: 0 no regression, 1 a regression, 2 bad usage, 3 not compared, or undecided.
     """
     from reports.compare.ratios import Rule
     from reports.compare.runs import file_of
@@ -131,7 +117,8 @@ def _records(options: dict[str, Any], sides: dict[str, Side], rule: Any) -> int:
                      leave_out=("smallest_effect", "process_sd", "out")),
     )  # fmt: skip
     try:
-        found = _compared(options, sides, asked)
+        with progress.shown("comparing the runs"):
+            found = _compared(options, sides, asked)
     except NotComparable as error:
         click.echo(f"not compared: {error}")
         return NOT_POSSIBLE

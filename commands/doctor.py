@@ -7,6 +7,7 @@ import json
 import click
 from rich.table import Table
 
+from . import progress
 from .messages import console
 
 
@@ -20,14 +21,17 @@ def doctor(as_json: bool) -> None:
       marginbench doctor
       marginbench doctor --json
 
+    Nothing is timed.
+
     Exit codes: 0 whatever it finds, 2 bad usage.
     """
     from benchmarks.machine import doctor as examine
 
-    facts = examine()
     if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(examine(), indent=2, ensure_ascii=False))
         return
+    with progress.shown("looking at the machine"):
+        facts = examine()
     shown_on = console()
     for title, entries in facts.items():
         table = Table("", "", title=title.replace("_", " "), show_header=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
+from . import progress
 from .messages import console
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ def checked(pin: bool, folder: Path | None = None) -> int:
     from benchmarks import pins
     from benchmarks.exact.check import check
 
-    from . import progress
-
-    with progress.counted() as report:
+    with progress.shown() as report:
         found = check(pin=pin, folder=folder or pins.FOLDER, report=report)
     show(found, pin=pin)
     return found.code

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from benchmarks import folders, kinds
 
-from . import devices
+from . import devices, progress
 from .messages import INTERRUPTED, NOT_POSSIBLE, console, fail, os_reason
+from .parameters import Choice, Number, Whole
 from .paths import Folder, new_folder
 from .recorded import command_line
 
@@ -23,30 +24,30 @@ _SECONDS = 14.0
 @click.command()
 @click.option(
     "--base",
-    help="Revision to compare with.  [default: where this branch left main; on "
-    "main HEAD for what is uncommitted in kernels/, else the commit before]",
+    help="Revision to compare with.  [default: where this branch left main; on main: "
+    "HEAD if kernels/ has uncommitted changes, else the commit before]",
 )
-@click.option("--suite", type=click.Choice(["smoke", "default", "thorough"]), default="default",
+@click.option("--suite", type=Choice(["smoke", "default", "thorough"]), default="default",
               show_default=True, help="Which cases are timed.")  # fmt: skip
-@click.option("--case", "only", default="", help="Only timed cases whose id holds this.")
-@click.option("--exact", "half", flag_value="exact", help="Only the exact half: no timing.")
-@click.option("--timed", "half", flag_value="timed", help="Only the timed half.")
-@click.option("--pin", is_flag=True, help="Pin exact figures and timed cases as they are.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
+@click.option("--case", "only", default="", help="Only timed cases whose id contains this.")
+@click.option("--exact", "half", flag_value="exact", help="Only the exact figures: no timing.")
+@click.option("--timed", "half", flag_value="timed", help="Only the times.")
+@click.option("--pin", is_flag=True, help="Accept exact figures and timed cases as they are.")
+@click.option("--device", type=Choice(["auto", "cpu", "cuda"]), default="auto",
               show_default=True, help="Where to time.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True,
-              help="torch's threads while timing on a CPU.")  # fmt: skip
-@click.option("--smallest-effect", type=click.FloatRange(0.006, 0.5), default=0.03,
-              show_default=True, help="Within this fraction two versions are equal.")  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(0.2, 3600), default=_SECONDS, show_default=True,
-              help="Timed work a case may take, in each of two stages.")  # fmt: skip
-@click.option("--apart", is_flag=True, help="Each side in processes of its own: slower, coarser.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=None,
-              help="Of inputs and orders.  [default: drawn and recorded]")  # fmt: skip
+@click.option("--threads", type=Whole(1, 1024), default=1, show_default=True,
+              help="Threads of torch while timing on a CPU.")  # fmt: skip
+@click.option("--smallest-effect", type=Number(0.006, 0.5), default=0.03,
+              show_default=True, help="Versions closer than this fraction are equal.")  # fmt: skip
+@click.option("--seconds", type=Number(0.2, 3600), default=_SECONDS, show_default=True,
+              help="Timed seconds per case, in each of two stages.")  # fmt: skip
+@click.option("--apart", is_flag=True, help="Each side in its own processes: slower, less precise.")
+@click.option("--seed", type=Whole(0, 2**31 - 1), default=None,
+              help="Seed of inputs and orders.  [default: random, and recorded]")  # fmt: skip
 @click.option("--out", type=Folder(), help="A new or empty folder for the records.  "
               "[default: reports/out/gate-<time>]")  # fmt: skip
 @click.option("--show", type=click.Path(path_type=Path, file_okay=False, exists=True),
-              help="Check and show an earlier gate; its exit code.")  # fmt: skip
+              help="Show an earlier gate, recomputed from its records; its exit code.")  # fmt: skip
 def gate(**options: Any) -> None:
     """Is the working tree slower, larger or less exact than a base?
 
@@ -56,10 +57,10 @@ def gate(**options: Any) -> None:
 
     \b
     Examples:
-      marginbench gate                    both halves, against where the branch left main
+      marginbench gate                    exact figures and times, against the branch point
       marginbench gate --base HEAD~1 --timed --case triplet
       marginbench gate --exact            no timing
-      marginbench gate --exact --pin      the exact figures are meant as they are
+      marginbench gate --exact --pin      accept the exact figures as they are
 
     \b
     Exit codes:
@@ -123,6 +124,8 @@ def _itself(base: str) -> str:
 
 
 def _compare(options: dict[str, Any], both: Any, out_dir: Path) -> int:
+    from dataclasses import replace
+
     from benchmarks.gate.decision import Rule
     from benchmarks.gate.session import Asked, run
     from reports.gate import reading, terminal, write
@@ -133,10 +136,12 @@ def _compare(options: dict[str, Any], both: Any, out_dir: Path) -> int:
         seed=options["seed"], threads=options["threads"],
         rule=Rule(smallest_effect=smallest, stage_s=stage_s),
         command=_command(options, both.base_commit), timed=options["half"] != "exact",
-        exact=None if options["half"] == "timed" else _exact, only=options["only"],
-        apart=options["apart"],
+        only=options["only"], apart=options["apart"],
     )  # fmt: skip
-    outcome = run(asked, both, out_dir, _Progress(console(stderr=True)).report)
+    with progress.shown("preparing") as report:
+        if options["half"] != "timed":
+            asked = replace(asked, exact=partial(_exact, report))
+        outcome = run(asked, both, out_dir, _Stages(report).hear)
     written = write.write_all(out_dir)
     terminal.show(reading.load(outcome.records), console())
     click.echo(f"records: {outcome.records}")
@@ -155,13 +160,10 @@ def _show(folder: Path) -> int:
     return found.exit_code
 
 
-def _exact(base_pins: Path) -> Any:
+def _exact(report: progress.Report, base_pins: Path) -> Any:
     from benchmarks.exact.check import check
 
-    from . import progress
-
-    with progress.counted() as report:
-        return check(pin=False, base_pins=base_pins, report=report)
+    return check(pin=False, base_pins=base_pins, report=report)
 
 
 def _pin() -> int:
@@ -199,23 +201,18 @@ def _command(options: dict[str, Any], base_commit: str) -> str:
     return f"{line} --{options['half']}" if options["half"] else line
 
 
-class _Progress:
-    """Progress on the error stream: a line a case, and in a terminal how many groups it has."""
+class _Stages:
+    """What the timed half says, as steps: a stage's cases one after the other; apart, its pairs of
+    processes, of which it seldom takes all."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.groups = 0
+    def __init__(self, report: progress.Report) -> None:
+        self.report = report
+        self.stage, self.done, self.total = "", 0, 0
 
-    def report(self, kind: str, what: dict[str, Any]) -> None:
-        if kind == "exact":
-            self._say("exact figures")
+    def hear(self, kind: str, what: dict[str, Any]) -> None:
+        if kind == "stage":
+            self.stage, self.done, self.total = what["stage"], 0, what["steps"]
         elif kind == "start":
-            self.groups = 0
-            self._say(f"{what['stage']}: {what['case']}")
-        elif kind == "group":
-            self.groups += 1
-            if self.console.is_terminal and self.groups % 8 == 0:
-                self.console.print(f"  {self.groups} groups", end="\r")
-
-    def _say(self, text: str) -> None:
-        self.console.print(text, style="dim", highlight=False)
+            self.report(self.done, self.total, f"{self.stage}: {what['case']}")
+        elif kind == "end":
+            self.done += 1

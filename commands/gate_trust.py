@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,26 +11,28 @@ import click
 
 from benchmarks import folders, kinds
 
+from . import progress
 from .messages import NOT_POSSIBLE, os_reason
+from .parameters import Whole
 from .paths import RUNS, Folder
 
 
 @click.command("gate-trust")
-@click.option("--smoke", is_flag=True, help="A handful of trials: does it run (some minutes).")
-@click.option("--quiet-only", is_flag=True, help="Leave out the trials under load.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
-              help="Of inputs and orders.")  # fmt: skip
+@click.option("--smoke", is_flag=True, help="A handful of trials, as a check (some minutes).")
+@click.option("--quiet-only", is_flag=True, help="No trials under load.")
+@click.option("--seed", type=Whole(0, 2**31 - 1), default=0, show_default=True,
+              help="Seed of inputs and orders.")  # fmt: skip
 @click.option("--out", type=Folder(), default=RUNS / "gate-trust",
-              show_default="reports/out/gate-trust",
-              help="A new folder, or one of trials, which are not run again.")  # fmt: skip
-@click.option("--page-only", is_flag=True, help="Only draw the page from what is there.")
+              help="A new folder, or one with trials, which are not run again.  "
+              "[default: reports/out/gate-trust]")  # fmt: skip
+@click.option("--page-only", is_flag=True, help="Only draw the page of the trials there are.")
 def gate_trust(smoke: bool, quiet_only: bool, seed: int, out: Path, page_only: bool) -> None:
     """Measure the gate itself: false alarms, power, intervals.
 
-    Writes a page on how far this machine's gate can be trusted. Verdicts of the commit against
-    itself and against copies with real extra work, half of them while every core is busy with
-    something else. About an hour on two cores; a run that is killed goes on where it was. Leave the
-    machine alone meanwhile.
+    Writes a page on how far the gate can be trusted on this machine. It compares the commit with
+    itself and with copies that do real extra work, half of the time while every core is busy with
+    something else. Takes about an hour on two cores, in which the machine should do nothing else. A
+    run that was killed continues where it stopped.
 
     \b
     Examples:
@@ -52,16 +55,21 @@ def gate_trust(smoke: bool, quiet_only: bool, seed: int, out: Path, page_only: b
             )
         loads = ("quiet",) if quiet_only else ("quiet", "loaded")
         try:
-            with trees.alone(), trees.checked_out("HEAD") as both:
+            with (
+                trees.alone(), trees.checked_out("HEAD") as both,
+                progress.shown("preparing") as report,
+            ):  # fmt: skip
                 trust.run(
                     trust.SMOKE if smoke else trust.FULL, both, out, seed=seed, loads=loads,
-                    command=f"marginbench gate-trust --seed {seed}", report=_report_trial,
+                    command=f"marginbench gate-trust --seed {seed}", report=_trial(report),
                 )  # fmt: skip
         except OSError as error:
             _not_measured(os_reason(error, out))
         except (trees.NoTree, trees.Busy, trust.Mixed) as error:
             _not_measured(str(error))
-    click.echo(f"page: {page.build(out)}")
+    with progress.shown("reading the trials") as report:
+        made = page.build(out, report=report)
+    click.echo(f"page: {made}")
 
 
 def _not_measured(reason: str) -> NoReturn:
@@ -69,8 +77,10 @@ def _not_measured(reason: str) -> NoReturn:
     sys.exit(NOT_POSSIBLE)
 
 
-def _report_trial(trial: Any, done: int, total: int, line: dict[str, Any]) -> None:
-    verdicts = ", ".join(sorted({one["verdict"] for one in line["verdicts"]}))
-    planted = f"{trial.fraction:.0%} slower" if trial.fraction else "unchanged"
-    click.echo(f"{done}/{total} {trial.load}, {planted}: {verdicts} ({line['seconds']:.0f} s)",
-               err=True)  # fmt: skip
+def _trial(report: progress.Report) -> Callable[[Any, int, int, dict[str, Any]], None]:
+    def ended(trial: Any, done: int, total: int, line: dict[str, Any]) -> None:
+        verdicts = ", ".join(sorted({one["verdict"] for one in line["verdicts"]}))
+        planted = f"{trial.fraction:.0%} slower" if trial.fraction else "unchanged"
+        report(done, total, f"{trial.load}, {planted}: {verdicts}")
+
+    return ended

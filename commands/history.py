@@ -12,6 +12,7 @@ from rich.table import Table
 from benchmarks import folders as places
 from benchmarks import kinds
 
+from . import progress
 from .messages import NOT_POSSIBLE, console, fail
 from .paths import ROOT, RUNS, STORES, Folder
 
@@ -24,11 +25,11 @@ _WIDTH = 200
 @click.option("--out", type=Folder(), help="A new folder, or one of an earlier history.  "
               "[default: reports/out/history]")  # fmt: skip
 def history(folders: tuple[Path, ...], out: Path | None) -> None:
-    """Draw each metric over the commits, and mark where it changes.
+    """Plot each metric over the commits, and mark changes.
 
-    Reads every records.jsonl, also compressed (.xz), under FOLDERS: by default the stored runs' and
-    the published ones'. Times stand in one series only if one machine with one torch and triton
-    took them.
+    Reads every records.jsonl and records.jsonl.xz under FOLDERS, by default of all stored and
+    published runs. Times form one series only if the machine and the versions of torch and triton
+    are the same.
 
     \b
     Examples:
@@ -37,8 +38,8 @@ def history(folders: tuple[Path, ...], out: Path | None) -> None:
 
     \b
     Exit codes:
-      0  drawn, whatever it finds: it informs and gates nothing
-      2  bad usage, or --out holds anything else than an earlier history (it is left as it is)
+      0  drawn, whatever it finds: it informs, and is no gate
+      2  bad usage, or --out holds something other than an earlier history (left untouched)
       3  there is nothing to read
     """
     out = out or RUNS / "history"
@@ -53,7 +54,8 @@ def history(folders: tuple[Path, ...], out: Path | None) -> None:
     if not found:
         where = ", ".join(map(str, folders)) or f"{RUNS} or reports/published"
         fail(f"expected records.jsonl under {where}; there is none: marginbench run", NOT_POSSIBLE)
-    made = build(found, out, ROOT)
+    with progress.shown() as report:
+        made = build(found, out, ROOT, report)
     for reason in made.gathered.refused:
         click.echo(f"not read: {reason}", err=True)
     if not made.gathered.files:

@@ -14,9 +14,10 @@ from .messages import console
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def list_command(as_json: bool) -> None:
-    """List the losses, their variants and contenders, and the suites.
+    """List losses, variants, contenders and suites.
 
-    Reads declarations only: neither torch nor triton is imported.
+    A contender is an implementation of a loss. Reads declarations only: neither torch nor triton is
+    imported.
 
     \b
     Examples:

@@ -17,7 +17,7 @@ FAILED, NOT_POSSIBLE, INTERRUPTED = 1, 3, 130
 
 def fail(message: str, code: int = FAILED) -> NoReturn:
     """Ends the command with the error in one line."""
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {' '.join(message.splitlines())}", err=True)
     sys.exit(code)
 
 

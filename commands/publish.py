@@ -6,20 +6,22 @@ from pathlib import Path
 
 import click
 
+from . import progress
 from .messages import NOT_POSSIBLE, fail
 from .paths import PUBLISHED, Folder
 
 
 @click.command()
-@click.option("--records", type=Folder(), default=PUBLISHED, show_default="reports/published",
-              help="The folder of published folders.")  # fmt: skip
+@click.option("--records", type=Folder(), default=PUBLISHED,
+              help="The folder of what is published.  [default: reports/published]")  # fmt: skip
 @click.option("--out", type=Folder(), help="A new or empty folder, or an earlier site, which is "
-              "replaced whole.  [default: site, beside the records]")  # fmt: skip
+              "replaced as a whole.  [default: site, beside the records]")  # fmt: skip
 def publish(records: Path, out: Path | None) -> None:
-    """Turn the committed records into a site of static pages.
+    """Build a site of static pages from the committed records.
 
-    Each folder of --records is a run (records.jsonl.xz, and machine.json beside it), quality/NAME a
-    run of training quality, gate-trust/NAME a gate's trial. The same records give the same bytes.
+    In the folder --records, NAME is a run (records.jsonl.xz, with machine.json beside it),
+    quality/NAME a quality run, and gate-trust/NAME a trial of the gate. The same records give the
+    same bytes.
 
     \b
     Examples:
@@ -30,14 +32,15 @@ def publish(records: Path, out: Path | None) -> None:
     Exit codes:
       0  built
       1  a record is refused
-      2  bad usage, or --out holds anything else than a site (it is left as it is)
+      2  bad usage, or --out holds something other than a site (left untouched)
       3  there is nothing to publish
     """
     from reports.site.building import build
     from reports.site.sources import SITE, NothingPublished
 
     try:
-        site = build(records, out or records / SITE)
+        with progress.shown() as report:
+            site = build(records, out or records / SITE, report)
     except NothingPublished as error:
         fail(str(error), NOT_POSSIBLE)
     for name in site.left_out:

@@ -26,15 +26,18 @@ from .report import report
 from .run import run
 from .sanitize import sanitize
 from .static import static
+from .usage import OneLineUsage
 from .verify import verify
 
 _EPILOG = """\b
-Complete commands and options by the tab key, in this shell (zsh and fish likewise):
+Complete commands and options with the Tab key (bash; for zsh it is zsh_source):
   eval "$(_MARGINBENCH_COMPLETE=bash_source marginbench)"
+In fish:
+  env _MARGINBENCH_COMPLETE=fish_source marginbench | source
 """
 
 
-class _OneLineErrors(click.Group):
+class _OneLineErrors(OneLineUsage):
     """Damaged files and failed writes are reported in one line, with exit code 1; a folder that is
     not the command's to write into with 2."""
 
@@ -61,26 +64,26 @@ def cli() -> None:
 
     \b
     Start here:
-      marginbench doctor            what this machine can measure, and why not
-      marginbench list              the losses, who computes them, the suites
+      marginbench doctor            what this machine can and can't measure
+      marginbench list              the losses, their implementations, the suites
       marginbench run               measure everything (about six minutes), write the report
       marginbench run --fast        the same on small sizes (about a minute)
       marginbench run --loss triplet --suite speed
-      marginbench run --resume reports/out/RUN     go on after an interruption
-      marginbench report            draw the newest run's report again
+      marginbench run --resume reports/out/RUN     continue an interrupted run
+      marginbench report            redraw the newest run's report
       marginbench quality run       train with every loss, test the papers' claims (minutes)
-      marginbench gate              slower, larger or wrong? against where the branch left main
-      marginbench compare A.json B.json            pytest-benchmark's files, base and candidate
-      marginbench publish           the site of reports/published, from its records
-      marginbench verify            is every published page what its records say
-      marginbench history           every metric over the commits, with what changed
-      marginbench static            are the kernels compiled as pinned; needs no GPU
-      marginbench sanitize          does no kernel leave its tensors; needs no GPU
+      marginbench gate              is the working tree slower, larger or wrong?
+      marginbench compare A.json B.json            two files of pytest-benchmark
+      marginbench publish           build the site of reports/published
+      marginbench verify            does every published page match its records?
+      marginbench history           every metric over the commits
+      marginbench static            do the kernels compile to what is pinned? (no GPU needed)
+      marginbench sanitize          does any kernel access memory out of bounds? (no GPU needed)
 
     \b
     Exit codes, unless a command's help says otherwise:
-      0  fine            2  bad usage                     130  interrupted (run, gate,
-      1  it failed       3  it could not be checked            quality run)
+      0  fine            2  bad usage                        130  interrupted (run, gate,
+      1  failed          3  could not be measured or checked      quality run)
     """
 
 

@@ -10,8 +10,9 @@ import click
 
 from benchmarks import folders, kinds, record_files
 
-from . import devices
+from . import devices, progress
 from .messages import console, fail
+from .parameters import Choice, Whole
 from .paths import Folder, new_folder
 from .recorded import command_line, options_of_run, refuse_options_beside_resume
 
@@ -24,25 +25,25 @@ _WIDTH = 120
 
 
 @click.command()
-@click.option("--fast", is_flag=True, help="Small sizes, every variant once: about a minute.")
-@click.option("--rigorous", is_flag=True, help="More shapes and rounds: what is published.")
-@click.option("--suite", "suites", multiple=True, help="Only this suite; may be repeated.")
-@click.option("--loss", "losses", multiple=True, help="Only this loss; may be repeated.")
-@click.option("--contender", "contenders", help="Only these, by comma; eager is kept, and trains.")
-@click.option("--case", "case_ids", multiple=True, help="Only the case of this id; repeatable.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
+@click.option("--fast", is_flag=True, help="Small sizes, each variant once: about a minute.")
+@click.option("--rigorous", is_flag=True, help="More shapes and rounds: up to two hours.")
+@click.option("--suite", "suites", multiple=True, help="Only this suite; repeatable.")
+@click.option("--loss", "losses", multiple=True, help="Only this loss; repeatable.")
+@click.option("--contender", "contenders", help="Only these, comma-separated; eager always runs.")
+@click.option("--case", "case_ids", multiple=True, help="Only the case with this id; repeatable.")
+@click.option("--device", type=Choice(["auto", "cpu", "cuda"]), default="auto",
               show_default=True, help="Where to measure.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
-              help="Seed of every input.")  # fmt: skip
+@click.option("--seed", type=Whole(0, 2**31 - 1), default=0, show_default=True,
+              help="Seed of all inputs.")  # fmt: skip
 @click.option("--out", type=Folder(),
               help="A new or empty folder for the run.  [default: reports/out/<time>]")  # fmt: skip
 @click.option("--resume", type=Folder(),
-              help="Go on with the run in this folder; nothing is measured twice.")  # fmt: skip
+              help="Continue the run in this folder; nothing is measured twice.")  # fmt: skip
 def run(resume: Path | None, out: Path | None, **_: Any) -> None:
-    """Measure, write the records as they are made, then the report.
+    """Measure the losses, and write records and a report.
 
-    Records go to OUT/records.jsonl, one line a result. A run that is interrupted or killed loses at
-    most the case it was in.
+    Each result is written to OUT/records.jsonl as soon as it is there, so a run that is interrupted
+    or killed loses at most the case it was in.
 
     \b
     Examples:
@@ -52,8 +53,8 @@ def run(resume: Path | None, out: Path | None, **_: Any) -> None:
 
     \b
     Exit codes:
-      0  measured; what can't run here is in the report with its reason
-      1  a contender was found wrong, or a file can't be read or written
+      0  measured; the report says what can't run here, and why
+      1  a contender gave wrong results, or a file can't be read or written
       2  bad usage
       3  nothing was measured
       130  interrupted
@@ -83,17 +84,15 @@ def _measure(
     from benchmarks import session
     from reports.build import build, summary_table
 
-    from . import progress
-
     only = options["contenders"].split(",") if options["contenders"] else None
     shown_on = console(_WIDTH)
-    with progress.session(shown_on) as tell:
+    with progress.shown("starting") as report:
         outcome = session.run(
             cases, preset, out_dir, seed=options["seed"], device=_device(options),
             command=command_line("marginbench run", run, options), contenders=only,
-            training=training or None, progress=tell,
+            training=training or None, progress=progress.steps(report),
         )  # fmt: skip
-    page = build(out_dir)
+        page = build(out_dir, report=report)
     progress.summary(shown_on, summary_table(out_dir))
     click.echo(f"records: {outcome.records}\nreport:  {page}")
     if outcome.exit_code == session.INTERRUPTED:

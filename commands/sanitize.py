@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import click
 from rich.table import Table
 
+from . import progress
 from .messages import console
 
 # How wide tables are in a log.
@@ -15,29 +15,29 @@ _WIDTH = 160
 
 
 @click.command()
-@click.option("--only", default="", help="Only jobs whose name holds this; others count as missed.")
+@click.option(
+    "--only",
+    default="",
+    help="Only jobs whose name contains this.",
+)
 def sanitize(only: str) -> None:
-    """Run every kernel where each load and store is checked.
+    """Check every kernel's loads and stores for out-of-bounds access.
 
-    In an interpreter, so that it needs no GPU: no lane of a Triton kernel may leave its tensors.
+    The kernels run in an interpreter, so no GPU is needed. It takes several minutes.
 
     \b
     Examples:
       marginbench sanitize
       marginbench sanitize --only triplet
 
-    Exit codes: 0 none does, 1 one does or something was missed, 2 bad usage, 3 it could not run: a
-    worker died, or there was nothing to run.
+    Exit codes: 0 all accesses are in bounds, 1 one is not, or some code was not reached, 2 bad
+    usage, 3 it could not run: a worker died, or there was nothing to run.
     """
     from benchmarks import sanitize as checking
 
     shown_on = console(_WIDTH)
-    begun = time.monotonic()
-
-    def report(done: int, total: int, job: str) -> None:
-        shown_on.print(f"{done}/{total} {time.monotonic() - begun:.0f} s  {job}", highlight=False)
-
-    tally, table, code = checking.check(report, only=only)
+    with progress.shown("starting") as report:
+        tally, table, code = checking.check(report, only=only)
     shown = Table("function", "launches", "far", "lanes", "accesses", "past 2^31", "verdict",
                   title="Loads, stores and atomics inside their tensors")  # fmt: skip
     for row in table:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from . import progress
 from .messages import console
+from .parameters import Choice
 
 if TYPE_CHECKING:
     from benchmarks import pins
@@ -19,26 +21,26 @@ _WIDTH = 160
 
 
 @click.command()
-@click.option("--pin", is_flag=True, help="Pin what is compiled now; shows what changes.")
+@click.option("--pin", is_flag=True, help="Pin what is compiled now, and show what changes.")
 @click.option("--target", "targets", multiple=True,
-              type=click.Choice(["sm_80", "sm_90", "sm_100", "gfx942"]),
-              help="Only this target; may be repeated.")  # fmt: skip
+              type=Choice(["sm_80", "sm_90", "sm_100", "gfx942"]),
+              help="Only this target; repeatable.")  # fmt: skip
 @click.option("--kernel", "kernels", multiple=True,
-              help="Only kernels whose name contains this; may be repeated.")  # fmt: skip
+              help="Only kernels whose name contains this; repeatable.")  # fmt: skip
 def static(pin: bool, targets: tuple[str, ...], kernels: tuple[str, ...]) -> None:
-    """Compile every kernel for four GPUs, and compare with the pins.
+    """Compile every kernel for four GPUs and compare with the pins.
 
-    Needs Triton and no GPU. The pins are the registers, shared memory, spills and code of each
-    kernel, as committed.
+    Needs Triton, but no GPU. The pins are each kernel's registers, shared memory, spills and
+    machine code, as committed. Takes minutes, but for what was compiled before.
 
     \b
     Examples:
       marginbench static
       marginbench static --target sm_90 --kernel triplet
-      marginbench static --pin                          what is compiled now is meant
+      marginbench static --pin                          accept what is compiled now
 
-    Exit codes: 0 as pinned, 1 not so or a rule is broken, 2 bad usage, 3 nothing is pinned to
-    compare with, or no kernel was selected.
+    Exit codes: 0 as pinned, 1 something differs or breaks a rule, 2 bad usage, 3 there are no pins
+    to compare with, or no kernel was selected.
     """
     sys.exit(check(pin=pin, targets=targets, kernels=kernels))
 
@@ -53,9 +55,7 @@ def check(
     """
     from benchmarks import static_check
 
-    from . import progress
-
-    with progress.counted() as report:
+    with progress.shown() as report:
         found = static_check.examine(
             pin=pin, targets=targets, kernels=kernels, report=report, **options
         )

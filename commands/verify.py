@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from . import progress
 from .paths import PUBLISHED
 
 # So many differences of a folder are shown; how many there are is always told.
@@ -18,9 +19,9 @@ _SHOWN = 20
 def verify(folders: tuple[Path, ...]) -> None:
     """Check every published table and figure against the records.
 
-    FOLDERS are published folders (by default reports/published, all of it): a site, a run, a
-    quality run or a gate's trial. Pages are built anew and compared byte by byte, but for the
-    fields that the site's manifest declares.
+    FOLDERS are published folders, by default all of reports/published: a site, a run, a quality run
+    or a trial of the gate. Their pages are built anew and compared byte by byte, except for the
+    fields that the site's manifest declares to vary.
 
     \b
     Examples:
@@ -29,14 +30,15 @@ def verify(folders: tuple[Path, ...]) -> None:
 
     \b
     Exit codes:
-      0  all is as the records say
-      1  something differs: what, and where
+      0  everything matches the records
+      1  something differs; it says what and where
       2  bad usage
       3  something could not be checked: a record is missing or refused, or no page shows it
     """
     from reports.site.verifying import exit_code, verify
 
-    found = verify(folders or (PUBLISHED,), lambda text: click.echo(text, err=True))
+    with progress.shown() as report:
+        found = verify(folders or (PUBLISHED,), report)
     for one in found:
         said = {"same": "as the records say", "differs": "DIFFERS", "not checked": "NOT CHECKED"}
         counted = f" ({one.files} files)" if one.files else ""

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from benchmarks import folders, kinds, record_files
@@ -21,22 +21,23 @@ from .style import Styles
 
 
 def build(
-    run_dir: Path, out: Path | None = None, *, option: str = "folder", also: Collection[str] = ()
-) -> Path:
+    run_dir: Path, out: Path | None = None, *, option: str = "folder", also: Collection[str] = (),
+    report: Callable[[float, float, str], None] = lambda *_: None,
+) -> Path:  # fmt: skip
     """Writes the report into ``out``, by default ``run_dir``, and returns the page's path.
 
     Raises `benchmarks.records.RecordError` where the record file is missing, cut off, or not one
     of ours, and `benchmarks.folders.Refused` where the folder is another command's or holds a file
     of somebody else's where one is to be written (``also``: what the caller will write); nothing is
     written then. ``option`` is how the command line names the folder. Each file is replaced as a
-    whole or not at all.
+    whole or not at all. ``report(share, 1, what)`` is called at each step.
     """
     path, out = _file(run_dir), out or run_dir
     records = reading.load(path)
     styles = Styles(records.contenders())
     context = Context(records, styles, record_files.resumption(_shown(run_dir) / path.name))
     beside = {"results.csv": tables.results_csv(records)}
-    made = output.drawn(document(context), styles, beside)
+    made = output.drawn(document(context, report), styles, beside)
     return output.put(out, kind_of(out), made, option, also)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from . import units
 from .agreement import failures
@@ -24,15 +25,17 @@ _FOOTER = (
 )
 
 
-def document(context: Context) -> Document:
-    """The whole report as data."""
+def document(
+    context: Context, report: Callable[[float, float, str], None] = lambda *_: None
+) -> Document:
+    """The whole report as data; ``report`` as of `all_sections`."""
     return Document(
         title=TITLE,
         subtitle=_subtitle(context.records),
         lead=lead(context.records),
         facts=_facts(context.records),
         notices=notices(context),
-        sections=all_sections(context),
+        sections=all_sections(context, report),
         footer=_FOOTER,
     )
 

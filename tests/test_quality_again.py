@@ -22,7 +22,9 @@ from commands.root import cli
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
     """A record of one fake training, and its name; `again` trains with the same fake."""
     real = again.again
-    monkeypatch.setattr(again, "again", lambda one: real(one, "quality_fakes:train"))
+    monkeypatch.setattr(
+        again, "again", lambda one, **given: real(one, "quality_fakes:train", **given)
+    )
     journal = Journal(tmp_path / "run")
     journal.begin("marginbench quality run", "quality", 0, [])
     folder = tmp_path / "made"

@@ -255,7 +255,7 @@ def _no_drawing(patch: Any) -> None:
         return {name: "<svg/>", **beside, "report.md": f"# {made.title}\n\n![One]({name})\n",
                 "index.html": f"<title>{made.title}</title>"}  # fmt: skip
 
-    def site(published: Any, root: Path) -> dict[str, str]:
+    def site(published: Any, root: Path, report: Any) -> dict[str, str]:
         WORK.append("built")
         made = Output(root)
         made.write("index.html", "<title>MarginBench</title>")

@@ -110,11 +110,14 @@ def compare(
 
     def stage(of: Sequence[TimedCase], name: Stage) -> list[CaseRun]:
         runs = [CaseRun(case, Sample(rule, name, len(cases)), shared=False) for case in of]
+        report("stage", {"stage": name, "steps": MOST_PAIRS})
         for number in range(MOST_PAIRS):
             asked = [run for run in runs if not run.reason and not run.sample.settled]
             if not asked:
                 break
+            report("start", {"stage": name, "case": f"cases left: {len(asked)}"})
             _pair(trees, asked, number, coin, threads, plant, report)
+            report("end", {"stage": name})
         return runs
 
     screens = stage(cases, "screen")

@@ -103,6 +103,7 @@ def _run(ask: WorkerRequest, report: Report) -> list[CaseRun]:
     """All cases that were asked for; if a process ends early, another continues with the rest."""
     found: list[CaseRun] = []
     left = list(ask.cases)
+    report("stage", {"stage": ask.stage, "steps": len(left)})
     while left:
         runs = _one_process(replace(ask, cases=tuple(left)), report)
         found += runs

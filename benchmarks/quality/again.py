@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,11 +61,18 @@ def find(run: Run, name: str) -> Training:
     return known[name]
 
 
-def again(recorded: Training, train: str = workers.TRAIN) -> Compared:
-    """Trains it in this process, from the beginning, and compares."""
+def again(
+    recorded: Training,
+    train: str = workers.TRAIN,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> Compared:
+    """Trains it in this process, from the beginning, and compares.
+
+    ``progress(name, epoch, epochs)`` is called after each epoch.
+    """
     job = Job.from_plain(recorded.job)
     with tempfile.TemporaryDirectory(prefix="marginbench-") as folder:
-        result = workers.resolve(train)(job, Path(folder), None, lambda *_: None)
+        result = workers.resolve(train)(job, Path(folder), None, progress)
     return compare(recorded, result)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from .. import progress
 from ..messages import console
 
 # How wide the table is in a log.
@@ -18,10 +19,11 @@ _WIDTH = 120
 @click.argument("records", type=click.Path(path_type=Path, exists=True))
 @click.argument("name")
 def again(records: Path, name: str) -> None:
-    """Train NAME of RECORDS again: is every figure the same?
+    """Repeat a recorded training: is every figure the same?
 
-    RECORDS is a record file (.jsonl or .jsonl.xz), a run's own or a published one, or its folder;
-    NAME is the name that the report prints. Times and memory are shown, not compared.
+    RECORDS is the record file (.jsonl or .jsonl.xz) of a run or of what is published, or its
+    folder. NAME is the training's name, as the report prints it. Times and memory are shown, not
+    compared.
 
     \b
     Example:
@@ -30,9 +32,10 @@ def again(records: Path, name: str) -> None:
     \b
     Exit codes:
       0  equal bit for bit
-      1  not equal, on the same machine and versions
+      1  not equal, though machine and versions are the same
       2  bad usage
-      3  not compared: it can't be trained here, machine or versions differ, or there is no figure
+      3  not compared: it can't be trained here, nothing was recorded, or figures differ on another
+         machine or with other versions
     """
     from benchmarks.quality import again as comparing
 
@@ -40,7 +43,8 @@ def again(records: Path, name: str) -> None:
         recorded = comparing.find(comparing.read(records), name)
     except comparing.NotThere as error:
         raise click.BadParameter(str(error), param_hint="NAME") from None
-    found = comparing.again(recorded)
+    with progress.shown(name) as report:
+        found = comparing.again(recorded, progress=progress.named(report))
     table = Table("metric", "recorded", "again", "", title=name)
     for metric, then, now in found.metrics:
         timed = metric in comparing.TIMED

@@ -8,6 +8,7 @@ import click
 
 from benchmarks import folders, kinds
 
+from .. import progress
 from ..messages import NOT_POSSIBLE, fail
 from ..paths import Folder
 from . import stores
@@ -16,25 +17,32 @@ from . import stores
 @click.command("export")
 @click.argument("run_dir", type=Folder(exists=True))
 @click.argument("target", type=Folder())
-@click.option("--store", help="MLflow's address.  [default: as of sync]")
-@click.option("--models", is_flag=True, help="The networks too.")
+@click.option("--store", help="MLflow's address.  [default: as for sync]")
+@click.option("--models", is_flag=True, help="Export the networks too.")
 def export_command(run_dir: Path, target: Path, store: str | None, models: bool) -> None:
-    """Write what MLflow holds of a run into a folder that can be moved.
+    """Export what MLflow holds of a run, as files that can be moved.
 
-    The run is in RUN_DIR. TARGET is new or empty, or an earlier export, whose files are replaced.
-    MLflow's own files name absolute places; these do not. `import` makes a store of them again.
+    RUN_DIR is the run's folder. TARGET is new or empty, or an earlier export, which is replaced.
+    Unlike MLflow's own files, an export holds no absolute paths; `import` puts it into a store.
 
     \b
     Example:
       marginbench quality export reports/out/quality/RUN EXPORT --models
 
-    Exit codes: 0 exported, 2 bad usage or TARGET holds anything else, 3 the store refused.
+    Exit codes: 0 exported, 2 bad usage, or TARGET holds something else, 3 the store
+    refused.
     """
     from reports.quality import publishing
 
     folders.check(target, kinds.EXPORT, "TARGET")
     try:
-        with publishing.exported(run_dir, store, models, record=stores.run_of(run_dir)) as made:
+        record = stores.run_of(run_dir)
+        with (
+            progress.shown() as report,
+            publishing.exported(
+                run_dir, store, models, record=record, progress=progress.named(report)
+            ) as made,
+        ):
             publishing.put(made.files, target)
     except folders.Refused:
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..usage import OneLineUsage
 from .again import again
 from .export import export_command
 from .import_ import import_command
@@ -16,19 +17,20 @@ from .sync import sync
 from .ui import ui
 
 
-@click.group()
+@click.group(cls=OneLineUsage)
 def quality() -> None:
-    """Train with the losses, and test what the papers claim.
+    """Train with the losses, and test the papers' claims.
 
     \b
-    marginbench quality run                       digits, every loss, every claim (minutes)
-    marginbench quality run --full                glyphs and fashion, claims in full (long)
-    marginbench quality run --claim triplet-mining
-    marginbench quality run --resume reports/out/quality/RUN
-    marginbench quality again RECORDS NAME        train one row again, and compare
-    marginbench quality ui                        MLflow's pages on the newest run
+    Examples:
+      marginbench quality run                       digits, every loss, every claim (minutes)
+      marginbench quality run --full                glyphs and fashion, claims in full (long)
+      marginbench quality run --claim triplet-mining
+      marginbench quality run --resume reports/out/quality/RUN
+      marginbench quality again RECORDS NAME        repeat one training, and compare
+      marginbench quality ui                        MLflow's pages of the newest run
 
-    Exit codes: those of each command, in its --help; 2 is bad usage everywhere.
+    Exit codes: see each command's --help; 2 is always bad usage.
     """
 
 

@@ -6,30 +6,32 @@ from pathlib import Path
 
 import click
 
+from .. import progress
 from ..paths import Folder
 from . import stores
 
 
 @click.command("import")
 @click.argument("source", type=Folder(exists=True))
-@click.option("--store", required=True, help="MLflow's address, as sqlite:////path/mlflow.db.")
+@click.option("--store", required=True, help="MLflow's address, such as sqlite:////path/mlflow.db.")
 def import_command(source: Path, store: str) -> None:
-    """Put an export back into MLflow's store: the runs that it lacks.
+    """Import an export into MLflow's store.
 
-    SOURCE is the export's folder.
+    SOURCE is the export's folder. Runs that the store already has are left out.
 
     \b
     Example:
       marginbench quality import EXPORT --store sqlite:////path/mlflow.db
 
-    Exit codes: 0 all is there, 2 bad usage or SOURCE is no export, 3 the store refused.
+    Exit codes: 0 the store has all, 2 bad usage, or SOURCE is no export, 3 the store refused.
     """
     from suites.quality import tracking
 
     if not store:
         raise click.BadParameter("expected MLflow's address; got nothing", param_hint="--store")
     try:
-        outcome = tracking.import_(source, store)
+        with progress.shown() as report:
+            outcome = tracking.import_(source, store, progress.named(report))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="SOURCE") from None
     stores.tell(outcome, f"{source} to MLflow")

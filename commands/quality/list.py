@@ -19,8 +19,8 @@ _WIDTH = 120
 def list_command(as_json: bool) -> None:
     """List datasets, losses, backbones, and claims with their criteria.
 
-    A dataset that is missing says why; one is listed as present once it has been read, so the first
-    time may take a minute.
+    For a missing dataset it says why. Each dataset is read once, so the first time may take a
+    minute.
 
     \b
     Examples:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from .. import progress
 from ..messages import NOT_POSSIBLE, fail
 from ..paths import Folder
 
@@ -13,16 +14,15 @@ from ..paths import Folder
 @click.command()
 @click.argument("run_dir", type=Folder(exists=True))
 @click.argument("target", type=Folder())
-@click.option("--store", help="MLflow's address.  [default: as of sync]")
+@click.option("--store", help="MLflow's address.  [default: as for sync]")
 def publish(run_dir: Path, target: Path, store: str | None) -> None:
     """Write a finished run into a folder small enough to commit.
 
-    The run is in RUN_DIR. TARGET, say reports/published/quality/NAME, then holds records.jsonl.xz
-    (every line as it was recorded), the page drawn from it, whose commands name TARGET, and
-    MLflow's side under mlflow: without networks, and without figures, which `sync TARGET --store
-    ADDRESS` draws again from the records. What MLflow lacks of the run is sent there first. TARGET
-    is new or empty, or published before; files that publishing did not write are never replaced or
-    removed.
+    RUN_DIR is the run's folder. TARGET, such as reports/published/quality/NAME, then holds
+    records.jsonl.xz (the records, line by line as they were written), the page drawn from them, and
+    MLflow's side in mlflow/: without networks, and without figures, which `sync TARGET --store
+    ADDRESS` draws again. What MLflow lacks of the run is sent to it first. TARGET is new or empty,
+    or published before; files of yours in it are never replaced or removed.
 
     \b
     Example:
@@ -38,7 +38,8 @@ def publish(run_dir: Path, target: Path, store: str | None) -> None:
     from reports.quality import publishing
 
     try:
-        sizes = publishing.publish(run_dir, target, store)
+        with progress.shown("packing the records, drawing the page") as report:
+            sizes = publishing.publish(run_dir, target, store, progress.named(report))
     except publishing.NotThere as error:
         raise click.BadParameter(str(error), param_hint="TARGET") from None
     except publishing.Refused as error:

@@ -11,30 +11,33 @@ import click
 
 from benchmarks import folders, kinds, record_files
 
-from .. import devices
+from .. import devices, progress
+from ..parameters import Choice, Whole
 from ..paths import QUALITY_RUNS, Folder, new_folder
 from ..recorded import command_line
+from .names import known_dataset
 
 
 @click.command("recipe")
 @click.argument("name", required=False)
-@click.option("--dataset", default="", help="Train it on this: folder:/path, lfw:/path, or any.")
+@click.option("--dataset", default="", help="Train on this: folder:/path, lfw:/path, or a name.")
 @click.option("--backbone", default="resnet", show_default=True,
-              help="Ours, in place of the paper's network.")  # fmt: skip
-@click.option("--epochs", type=click.IntRange(1), default=None,
-              help="So many.  [default: the paper's iterations; 10 if not stated]")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
+              help="Our network, in place of the paper's.")  # fmt: skip
+@click.option("--epochs", type=Whole(1), default=None,
+              help="Number of epochs.  [default: the paper's iterations, or 10]")  # fmt: skip
+@click.option("--seed", type=Whole(0, 2**31 - 1), default=0, show_default=True,
               help="Seed of the training.")  # fmt: skip
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
+@click.option("--device", type=Choice(["cpu", "cuda"]), default="cpu", show_default=True,
               help="Where to train.")  # fmt: skip
-@click.option("--out", type=Folder(), help="A new or empty folder; that of the same command, cut "
-              "off, goes on.  [default: a new one]")  # fmt: skip
-@click.option("--no-mlflow", is_flag=True, help="Keep our own records only.")
+@click.option("--out", type=Folder(), help="A new or empty folder, or that of the same command "
+              "interrupted, which continues.  [default: a new one]")  # fmt: skip
+@click.option("--no-mlflow", is_flag=True, help="Write our own records only.")
 def recipe_command(name: str | None, **options: Any) -> None:
-    """Show what a paper states of its training, and train it.
+    """Show what a paper states about its training, and repeat it.
 
-    NAME is the recipe; without it the recipes are listed. Each setting has its value and where it
-    was read; then comes what a training here can't say or the paper does not state.
+    NAME is the recipe; without it, all are listed. Each setting is shown with its source; then
+    follows what the paper does not state, or a training here can't reproduce. Trains only with
+    --dataset.
 
     \b
     Examples:
@@ -42,18 +45,22 @@ def recipe_command(name: str | None, **options: Any) -> None:
       marginbench quality recipe facenet2015
       marginbench quality recipe facenet2015 --dataset folder:/path --epochs 2
 
-    Exit codes: 0 shown; where it trains, those of marginbench quality run.
+    Exit codes: 0 shown, 2 bad usage; with --dataset those of marginbench quality run.
     """
-    from suites import recipes
+    from marginbench.catalogue import UnknownName
+    from suites import recipes, selection
 
     if name is None:
         for one in recipes.recipes():
             click.echo(f"{one.name}: {one.title} ({one.paper})")
         return
     try:
-        found = recipes.get(name)
-    except KeyError as error:
-        raise click.BadParameter(str(error.args[0]), param_hint="NAME") from None
+        selection.known("NAME", name, [one.name for one in recipes.recipes()])
+        if options["dataset"]:
+            known_dataset(options["dataset"])
+    except UnknownName as error:
+        raise click.UsageError(str(error)) from None
+    found = recipes.get(name)
     _show(found)
     if options["dataset"]:
         sys.exit(_train(found, options))
@@ -97,13 +104,16 @@ def _train(recipe: Any, options: dict[str, Any]) -> int:
     click.echo(f"\ntrains {job.name} for {job.settings.epochs} epochs, batches of "
                f"{job.settings.batch}, on the {job.settings.backbone} network")  # fmt: skip
     asked = planning.Asked(seed=options["seed"], device=options["device"])
-    outcome = running.run(
-        planning.Plan([job]), asked, out_dir, command=command, processes=1,
-        mlflow=not options["no_mlflow"],
-    )  # fmt: skip
+    with progress.shown("starting") as report:
+        outcome = running.run(
+            planning.Plan([job]), asked, out_dir, command=command, processes=1,
+            mlflow=not options["no_mlflow"], progress=progress.steps(report),
+        )  # fmt: skip
+        report(0, 0, "drawing the report")
+        page = build(out_dir)
     for reason in outcome.not_run:
         click.echo(f"not run: {running.first_line(reason)}", err=True)
-    click.echo(f"records: {outcome.records}\nreport:  {build(out_dir)}")
+    click.echo(f"records: {outcome.records}\nreport:  {page}")
     return outcome.exit_code
 
 

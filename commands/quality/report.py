@@ -6,25 +6,29 @@ from pathlib import Path
 
 import click
 
+from .. import progress
 from ..paths import Folder, newest_quality_run
 
 
 @click.command()
 @click.argument("run_dir", required=False, type=Folder())
 def report(run_dir: Path | None) -> None:
-    """Draw a quality run's page again from its records.
+    """Redraw a quality run's page from its records.
 
-    RUN_DIR is the run's folder, by default the newest. Replaces the page and figures that were
-    drawn there before, and nothing else; the folder of another command, and a file of yours under
-    one of their names, is refused (exit code 2).
+    RUN_DIR is the run's folder, by default the newest run. Only the page and figures drawn before
+    are replaced. A file of yours with one of their names, or a folder made by another command, is
+    refused (exit code 2) and left untouched.
 
     \b
     Examples:
       marginbench quality report
       marginbench quality report reports/out/quality/RUN
 
-    Exit codes: 0 drawn, 1 the record is missing or damaged, 2 bad usage or no run yet.
+    Exit codes: 0 drawn, 1 the record is missing or damaged, 2 bad usage, or no run yet.
     """
     from reports.quality.build import build
 
-    click.echo(f"report: {build(run_dir or newest_quality_run(), option='RUN_DIR')}")
+    folder = run_dir or newest_quality_run()
+    with progress.shown("drawing the report"):
+        page = build(folder, option="RUN_DIR")
+    click.echo(f"report: {page}")

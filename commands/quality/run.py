@@ -12,44 +12,44 @@ import click
 from benchmarks import folders, kinds
 from benchmarks.record_files import FILE, find, head
 
-from .. import devices
-from ..messages import INTERRUPTED, console
+from .. import devices, progress
+from ..messages import INTERRUPTED
+from ..parameters import Choice, Whole
 from ..paths import QUALITY_RUNS, Folder, new_folder
 from ..recorded import command_line, options_of_run, refuse_options_beside_resume
+from .names import known_dataset
 
-# How wide the progress is in a log.
-_WIDTH = 120
 # Not what is trained, but where and how: a record's command line leaves them out.
 _NOT_OF_THE_PLAN = ("resume", "workers", "out")
 
 
 @click.command()
-@click.option("--full", is_flag=True, help="Glyphs and fashion, 5 seeds, claims in full form.")
-@click.option("--division", type=click.Choice(["closed", "open", "both"]),
-              help="One recipe for all losses, or each tuned.  [default: closed]")  # fmt: skip
-@click.option("--dataset", "datasets", multiple=True, help="Train on this; may be repeated.")
-@click.option("--loss", "losses", multiple=True, help="Only this loss; may be repeated.")
-@click.option("--claim", "claims", multiple=True, help="Test this claim; may be repeated.")
-@click.option("--seeds", type=click.IntRange(1, 1000), default=None,
-              help="How many seeds.  [default: 3, with --full 5]")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
+@click.option("--full", is_flag=True, help="Glyphs and fashion, 5 seeds, claims in full.")
+@click.option("--division", type=Choice(["closed", "open", "both"]),
+              help="One recipe for all losses, or each loss tuned.  [default: closed]")  # fmt: skip
+@click.option("--dataset", "datasets", multiple=True, help="Train on this; repeatable.")
+@click.option("--loss", "losses", multiple=True, help="Only this loss; repeatable.")
+@click.option("--claim", "claims", multiple=True, help="Test this claim; repeatable.")
+@click.option("--seeds", type=Whole(1, 1000), default=None,
+              help="Number of seeds.  [default: 3, with --full 5]")  # fmt: skip
+@click.option("--seed", type=Whole(0, 2**31 - 1), default=0, show_default=True,
               help="The first seed.")  # fmt: skip
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
+@click.option("--device", type=Choice(["cpu", "cuda"]), default="cpu", show_default=True,
               help="Where to train.")  # fmt: skip
 @click.option("--contender", default="eager", show_default=True, help="Who computes the losses.")
-@click.option("--workers", type=click.IntRange(1, 256), default=None,
-              help="Trainings side by side.  [default: one a core, 1 on a GPU]")  # fmt: skip
-@click.option("--only", default="", help="Only trainings whose name holds this.")
+@click.option("--workers", type=Whole(1, 256), default=None,
+              help="Trainings in parallel.  [default: one per core, 1 on a GPU]")  # fmt: skip
+@click.option("--only", default="", help="Only trainings whose name contains this.")
 @click.option("--out", type=Folder(), help="A new or empty folder for the run.  "
               "[default: reports/out/quality/<time>]")  # fmt: skip
-@click.option("--resume", type=Folder(), help="Go on with the run in this folder.")
-@click.option("--no-mlflow", is_flag=True, help="Keep our own records only.")
+@click.option("--resume", type=Folder(), help="Continue the run in this folder.")
+@click.option("--no-mlflow", is_flag=True, help="Write our own records only.")
 def run(**options: Any) -> None:
-    """Train networks in parallel, record each, then write the report.
+    """Train networks in parallel, and write records and a report.
 
-    What is named is run: --division, --dataset and --loss ask for the tables of results, --claim
-    for claims; without any of them it is both. A run that is interrupted or killed goes on by
-    --resume: what has ended is not trained again, what was under way goes on from its checkpoint.
+    --division, --dataset and --loss choose trainings of the tables of results, --claim those of
+    claims; without any of them, all are trained. An interrupted or killed run continues with
+    --resume: finished trainings are kept, unfinished ones continue from their checkpoint.
 
     \b
     Examples:
@@ -61,10 +61,10 @@ def run(**options: Any) -> None:
     \b
     Exit codes:
       0  all trained; a network that diverged is a result too
-      1  a training failed by a fault of the suite
+      1  a training failed because of a fault in the suite
       2  bad usage
-      3  something can't be run here (a dataset that is missing or damaged), and is recorded as
-         such; or MLflow's store did not take what was trained, which `sync` sends later
+      3  something can't run here (a dataset is missing or damaged), and is recorded as such; or
+         MLflow's store did not take what was trained: `sync` sends it later
       130  interrupted
     """
     given = click.get_current_context()
@@ -85,8 +85,6 @@ def _run(options: dict[str, Any], out_dir: Path) -> int:
     from benchmarks.quality import planning, running
     from marginbench.catalogue import UnknownName
 
-    from .. import progress
-
     devices.chosen(options["device"], "train")
     asked = planning.Asked(
         full=options["full"], division=options["division"] or "", datasets=options["datasets"],
@@ -95,18 +93,21 @@ def _run(options: dict[str, Any], out_dir: Path) -> int:
         only=options["only"],
     )  # fmt: skip
     try:
+        _refuse_unknown(options)
         plan = planning.plan(asked)
     except (UnknownName, ValueError) as error:
         raise click.UsageError(str(error)) from None
     command = command_line("marginbench quality run", run, options, leave_out=_NOT_OF_THE_PLAN)
     if options["resume"] is None:
         _say_unfinished(command)
-    with progress.session(console(_WIDTH)) as tell:
+    with progress.shown("starting") as report:
         outcome = running.run(
             plan, asked, out_dir, command=command, processes=options["workers"] or 0,
-            mlflow=not options["no_mlflow"], progress=tell,
+            mlflow=not options["no_mlflow"], progress=progress.steps(report),
         )  # fmt: skip
-    click.echo(f"records: {outcome.records}\nreport:  {_page(out_dir)}")
+        report(0, 0, "drawing the report")
+        page = _page(out_dir)
+    click.echo(f"records: {outcome.records}\nreport:  {page}")
     if outcome.diverged:
         click.echo(f"{outcome.diverged} of {outcome.total} trainings diverged")
     for reason, count in outcome.not_run.items():
@@ -126,6 +127,18 @@ def _run(options: dict[str, Any], out_dir: Path) -> int:
         done = f"{outcome.done} of {outcome.total} trainings"
         click.echo(f"interrupted after {done}; go on with: {go_on}", err=True)
     return outcome.exit_code
+
+
+def _refuse_unknown(options: dict[str, Any]) -> None:
+    """Before anything is trained; raises UnknownName."""
+    from marginbench import catalogue
+    from suites import selection
+
+    for loss in options["losses"]:
+        selection.known("--loss", loss, catalogue.names())
+    for dataset in options["datasets"]:
+        known_dataset(dataset)
+    selection.known("--contender", options["contender"], selection.contenders())
 
 
 def _page(out_dir: Path) -> Path:

@@ -8,6 +8,7 @@ import click
 
 from benchmarks import folders, kinds
 
+from .. import progress
 from ..paths import Folder, newest_quality_run
 from . import stores
 
@@ -19,19 +20,21 @@ from . import stores
 def sync(run_dir: Path | None, store: str | None) -> None:
     """Send to MLflow what it lacks of a run.
 
-    RUN_DIR is the run's folder, by default the newest. For a store that was locked, gone or
-    read-only while the run trained, or for another one. Sending twice is sending once.
+    RUN_DIR is the run's folder, by default the newest run. For a store that was locked, absent or
+    read-only while the run trained, or for another store. What MLflow has is not sent again.
 
     \b
     Examples:
       marginbench quality sync
       marginbench quality sync reports/out/quality/RUN --store sqlite:////path/mlflow.db
 
-    Exit codes: 0 all is there, 1 the record is damaged, 2 bad usage, 3 the store refused.
+    Exit codes: 0 MLflow has all, 1 the record is damaged, 2 bad usage, 3 the store refused.
     """
     from suites.quality import tracking
 
     folder = run_dir or newest_quality_run()
     records = stores.records(folder)
     folders.expect(folder, kinds.QUALITY, "RUN_DIR")
-    stores.tell(tracking.sync(records, folder, store), f"{folder} to MLflow")
+    with progress.shown() as report:
+        outcome = tracking.sync(records, folder, store, progress.named(report))
+    stores.tell(outcome, f"{folder} to MLflow")

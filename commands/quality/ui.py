@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from ..messages import FAILED, NOT_POSSIBLE, fail
+from ..parameters import Whole
 from ..paths import newest_quality_run
 
 _HOST = "127.0.0.1"
@@ -25,14 +26,14 @@ _UP_S = 300.0
 @click.command()
 @click.argument("run_dir", required=False, type=click.Path(path_type=Path, file_okay=False,
                                                            exists=True))  # fmt: skip
-@click.option("--port", type=click.IntRange(1, 65535), default=None,
-              help="Where to listen.  [default: 5000, or the next that is free]")  # fmt: skip
+@click.option("--port", type=Whole(1, 65535), default=None,
+              help="Port to listen on.  [default: 5000, or the next free one]")  # fmt: skip
 def ui(run_dir: Path | None, port: int | None) -> None:
-    """Open MLflow's pages on a run's own store; Ctrl-C ends them.
+    """Serve MLflow's pages of a run; Ctrl-C ends them.
 
-    RUN_DIR is by default the newest run's. A run without a store of its own went to
-    MLFLOW_TRACKING_URI, so a database there is shown. The address is printed once the pages answer,
-    seconds later; they are served to this machine alone.
+    RUN_DIR is the run's folder, by default the newest run. A run without a store of its own was
+    sent to MLFLOW_TRACKING_URI: if that is a database, it is shown. The address is printed as soon
+    as the pages answer, some seconds later. Only this machine can reach them.
 
     \b
     Examples:
@@ -44,7 +45,7 @@ def ui(run_dir: Path | None, port: int | None) -> None:
       0  ended by Ctrl-C
       1  MLflow's server failed
       2  bad usage
-      3  there is no store, or it is a server's, which has pages of its own
+      3  there is no store, or it is a server with pages of its own
     """
     run_dir = run_dir or newest_quality_run()
     store = _store(run_dir)

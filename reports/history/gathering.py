@@ -8,7 +8,7 @@ measured with uncommitted changes belongs to no commit and is left out.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -69,10 +69,17 @@ class Gathered:
         return found
 
 
-def gather(paths: Iterable[Path]) -> Gathered:
-    """Reads each file; one that is damaged is named in ``refused`` and does not end it."""
+def gather(
+    paths: Sequence[Path], report: Callable[[float, float, str], None] = lambda *_: None
+) -> Gathered:
+    """Reads each file; one that is damaged is named in ``refused`` and does not end it.
+    ``report(share, 1, what)`` is called before each, with its share of the bytes."""
     gathered = Gathered()
-    for path in paths:
+    sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]
+    total, done = sum(sizes) or 1, 0
+    for path, size in zip(paths, sizes, strict=True):
+        report(done / total, 1, f"reading {path.parent.name}")
+        done += size
         try:
             run = benchmarks.records.load(path)
         except RecordError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -76,21 +76,27 @@ def _guessed(strangers: int) -> str:
     )
 
 
-def build(paths: Sequence[Path], out_dir: Path, root: Path) -> History:
+def build(
+    paths: Sequence[Path], out_dir: Path, root: Path,
+    report: Callable[[float, float, str], None] = lambda *_: None,
+) -> History:  # fmt: skip
     """Reads the record files, writes page, report.md and figures/*.svg into ``out_dir``.
 
-    ``root`` is the clone whose log orders the commits. Raises ImportError without ruptures.
+    ``root`` is the clone whose log orders the commits; ``report`` is called at each step. Raises
+    ImportError without ruptures.
     """
-    gathered = gather(paths)
+    gathered = gather(paths, report)
     known = commits.log(root)
     order = commits.ordered(gathered.measured_at, known)
     strangers = len(gathered.measured_at.keys() - set(known))
     everything = gathered.series(order)
+    report(0, 0, f"looking for changes in {len(everything)} series")
     series = [one for one in everything if len(one.commits) > 1]
     found = {one: changes(one.values, one.kind) for one in series}
     rows = sorted(
         (Row(one, change) for one in series for change in found[one]), key=_size, reverse=True
     )
+    report(0, 0, "drawing")
     styles = Styles([one.key.contender for one in series])
     sections = list(_sections(series, found, order, styles, rows))
     made = _document(gathered, order, sections, len(rows), strangers)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import lzma
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from ..reading import arrange
 from . import build, reading
 
 MLFLOW = "mlflow"
+Progress = Callable[[str, int, int], None]
 
 
 class NotThere(ValueError):
@@ -33,8 +34,11 @@ class Refused(Exception):
     """What kept MLflow's side from being written."""
 
 
-def publish(run_dir: Path, target: Path, store: str | None = None) -> dict[str, int]:
-    """The bytes of each file or folder that ``target`` then holds.
+def publish(
+    run_dir: Path, target: Path, store: str | None = None, progress: Progress = lambda *_: None
+) -> dict[str, int]:
+    """The bytes of each file or folder that ``target`` then holds. ``progress(what, done, all)`` is
+    called for each training sent to MLflow, and each of its runs.
 
     The same run published twice gives the same bytes. Raises RecordError for a record that is
     damaged or of a run that is not finished, NotThere for a target that holds a run,
@@ -57,8 +61,8 @@ def publish(run_dir: Path, target: Path, store: str | None = None) -> dict[str, 
     pages = build.drawn(quality)
     folders.check(target, kinds.QUALITY, "TARGET", {*packed, *pages})
     folders.check(target / MLFLOW, kinds.EXPORT, "TARGET")
-    _sync(run_dir, list(run.trainings), store)
-    with _small(run_dir, run.sessions[0].run, store) as made:
+    _sync(run_dir, list(run.trainings), store, progress)
+    with _small(run_dir, run.sessions[0].run, store, progress) as made:
         folders.make(target, kinds.QUALITY, "TARGET").write(packed)
         put(made.files, target / MLFLOW)
     output.put(target, kinds.QUALITY, pages, "TARGET")
@@ -75,15 +79,16 @@ class Exported:
 
 @contextmanager
 def exported(
-    run_dir: Path, store: str | None, models: bool = False, *, record: str = "", small: bool = False
-) -> Iterator[Exported]:
+    run_dir: Path, store: str | None, models: bool = False, *, record: str = "",
+    small: bool = False, progress: Progress = lambda *_: None,
+) -> Iterator[Exported]:  # fmt: skip
     """MLflow's side of a run, whole, in a folder that is thrown away; raises what the store does:
     an export that fails half-way leaves an earlier one as it was."""
     from suites.quality import tracking
 
     with tempfile.TemporaryDirectory(prefix="marginbench-") as name:
         folder = Path(name) / "export"
-        runs = tracking.export(run_dir, folder, store, models, record=record, small=small)
+        runs = tracking.export(run_dir, folder, store, models, progress, record=record, small=small)
         files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
         yield Exported(files, runs)
 
@@ -95,19 +100,21 @@ def put(files: Mapping[str, Path], target: Path) -> None:
     owned.drop(owned.files - set(files))
 
 
-def _sync(run_dir: Path, trainings: list, store: str | None) -> None:
+def _sync(run_dir: Path, trainings: list, store: str | None, progress: Progress) -> None:
     from suites.quality import tracking
 
-    outcome = tracking.sync(trainings, run_dir, store)
+    outcome = tracking.sync(trainings, run_dir, store, progress)
     if outcome.reason:
         raise Refused(f"{outcome.failed} trainings are not in MLflow: {outcome.reason}")
 
 
 @contextmanager
-def _small(run_dir: Path, run: str, store: str | None) -> Iterator[Exported]:
+def _small(run_dir: Path, run: str, store: str | None, progress: Progress) -> Iterator[Exported]:
     with ExitStack() as stack:
         try:
-            made = stack.enter_context(exported(run_dir, store, record=run, small=True))
+            made = stack.enter_context(
+                exported(run_dir, store, record=run, small=True, progress=progress)
+            )
         except Exception as error:  # a database driver's own, an HTTP client's
             raise Refused(f"{type(error).__name__}: {error}") from error
         yield made

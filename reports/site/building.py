@@ -12,7 +12,7 @@ import json
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +47,11 @@ class Site:
     left_out: tuple[str, ...]
 
 
-def build(root: Path, out: Path) -> Site:
-    """``root``: the folder of published folders; ``out``: the site's.
+def build(
+    root: Path, out: Path, report: Callable[[float, float, str], None] = lambda *_: None
+) -> Site:
+    """``root``: the folder of published folders; ``out``: the site's; ``report(done, total, what)``
+    is called before each part.
 
     Raises `benchmarks.records.RecordError` where a record file or what lies beside it is missing
     or refused, and `benchmarks.folders.Refused` where ``out`` holds a file that is no site's;
@@ -61,7 +64,7 @@ def build(root: Path, out: Path) -> Site:
     with tempfile.TemporaryDirectory(prefix=f".{real.name}-", dir=real.parent) as folder:
         made = Path(folder) / "site"
         made.mkdir()
-        written = _write(published, made)
+        written = _write(published, made, report)
         folders.check(out, kinds.SITE, "--out")  # what came into it meanwhile would be lost
         _replace(made, real)
     pages = [path for path in written if path.endswith(".html")]
@@ -78,17 +81,29 @@ def _replace(made: Path, out: Path) -> None:
     made.rename(out)
 
 
-def _write(published: Published, root: Path) -> dict[str, str]:
+def _write(
+    published: Published, root: Path, report: Callable[[float, float, str], None]
+) -> dict[str, str]:
+    # A machine's pages take about as long as those of two quality runs; the rest, of one.
+    runs = len(published.machines)
+    total = 2 * runs + len(published.quality) + 1
+    report(0, total, "pages of the machines")
     declared = {c.name for one in catalogue.losses() for v in one.variants for c in v.contenders}
     styles = machines.styles([folder.records for folder in published.machines], declared)
     frame = Frame(_nav(published), styles)
     output = Output(root)
     for path, text in rendering.assets().items():
         output.write(path, text)
-    made = _machines(published.machines, frame, root)
-    for one in made:
+    made = []
+    for number, one in enumerate(_machines(published.machines, frame, root), start=1):
+        report(2 * number, total, "pages of the machines")
+        made.append(one)
         output.written |= one.written
-    trained = [others.quality(folder, frame, output) for folder in published.quality]
+    trained = []
+    for number, folder in enumerate(published.quality):
+        report(2 * runs + number, total, f"training: {folder.shown}")
+        trained.append(others.quality(folder, frame, output))
+    report(total - 1, total, "pages of the losses")
     trials = [others.trial(folder, output) for folder in published.gate]
     names = losses.names(made)
     pages = {
@@ -115,14 +130,15 @@ def _nav(published: Published) -> tuple[Link, ...]:
     return (*links, Link("The gate", others.GATE_PAGE), Link("Reproduce", others.REPRODUCE))
 
 
-def _machines(folders: Sequence[Folder], frame: Frame, root: Path) -> list[Made]:
+def _machines(folders: Sequence[Folder], frame: Frame, root: Path) -> Iterator[Made]:
     """A process for each run, as many side by side as there are cores."""
     count = min(len(folders), PROCESSES, os.cpu_count() or 1)
     if count < 2:
-        return [machines.build(folder, frame, root) for folder in folders]
+        yield from (machines.build(folder, frame, root) for folder in folders)
+        return
     with _pool(count) as pool:
         waiting = [pool.submit(machines.build, folder, frame, root) for folder in folders]
-        return [one.result() for one in waiting]
+        yield from (one.result() for one in waiting)
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from benchmarks.records import RecordError
 from . import building, loading, sources
 
 SHOWN = 3
+# How long each takes against a run, for the time that is left.
+_WEIGHTS = {"site": 20, "gate's trial": 25, "quality run": 4, "run": 1}
 State = Literal["same", "differs", "not checked"]
 
 
@@ -36,18 +38,22 @@ class Checked:
 
 
 def verify(
-    paths: Sequence[Path], report: Callable[[str], None] = lambda text: None
+    paths: Sequence[Path], report: Callable[[float, float, str], None] = lambda *_: None
 ) -> list[Checked]:
-    """Each folder, and what is published under it. ``report`` hears what is being rebuilt."""
+    """Each folder, and what is published under it; ``report(share, 1, what)`` is called before
+    each."""
     found = []
-    for path in paths:
-        folders = list(_published(path))
-        if not folders:
+    every = [(path, list(_published(path))) for path in paths]
+    total = sum(_WEIGHTS[kind] for _, there in every for kind, _ in there)
+    done = 0
+    for path, there in every:
+        if not there:
             reason = "expected a site, a run, a quality run or a gate's trial; there is none in it"
             found.append(Checked("nothing", path, "not checked", reason=reason))
-        for kind, folder in folders:
-            report(f"{folder}: {kind}, rebuilt and compared")
+        for kind, folder in there:
+            report(done / total, 1, f"{folder}: {kind}, built anew")
             found.append(_check(kind, folder))
+            done += _WEIGHTS[kind]
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,13 +57,23 @@ class Target:
     share: Share | None = None
 
 
-def findings(trust: Trust, *, replays: int = REPLAYS, intervals: int = INTERVALS) -> Findings:
+def findings(
+    trust: Trust, *, replays: int = REPLAYS, intervals: int = INTERVALS,
+    report: Callable[[float, float, str], None] = lambda *_: None,
+) -> Findings:  # fmt: skip
     """``replays``: whole-suite verdicts to replay, in each of the two ways; ``intervals``: trials
-    of one case to replay for coverage."""
+    of one case to replay for coverage; ``report(share, 1, what)`` is called at each step, with the
+    share of the time that it usually begins at."""
+    report(0.0, 1, "replaying whole suites")
+    alarms = false_alarms.false_alarms(trust, replays)
+    report(0.4, 1, "power")
+    powers = power(trust)
+    report(0.5, 1, "replaying intervals")
+    coverages = coverage.coverages(trust, intervals)
+    report(0.95, 1, "other rules")
     return Findings(
-        trust, false_alarms.false_alarms(trust, replays), power(trust), detectable(trust),
-        coverage.coverages(trust, intervals), others.side_by_side(trust), others.halves(trust),
-        cheating.cheats(),
+        trust, alarms, powers, detectable(trust), coverages, others.side_by_side(trust),
+        others.halves(trust), cheating.cheats(),
     )  # fmt: skip
 
 

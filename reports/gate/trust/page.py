@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -33,17 +34,19 @@ _FOOTER = (
 
 
 def build(
-    folder: Path, out: Path | None = None, *, replays: int = REPLAYS, intervals: int = INTERVALS
-) -> Path:
+    folder: Path, out: Path | None = None, *, replays: int = REPLAYS, intervals: int = INTERVALS,
+    report: Callable[[float, float, str], None] = lambda *_: None,
+) -> Path:  # fmt: skip
     """Writes the page into ``out``, by default beside the record, and returns its path.
 
-    ``replays``: whole-suite verdicts to replay; ``intervals``: trials to replay for coverage.
+    ``replays``: whole-suite verdicts to replay; ``intervals``: trials to replay for coverage;
+    ``report``: as of `findings`.
     Raises `benchmarks.records.RecordError` where the record is missing or damaged, and
     `benchmarks.folders.Refused` where the folder is another command's; nothing is written then.
     Each file is replaced as a whole or not at all.
     """
     trust = reading.read(reading.find(folder))
-    found = findings(trust, replays=replays, intervals=intervals)
+    found = findings(trust, replays=replays, intervals=intervals, report=report)
     made, reached = document(found), targets(found)
     figures = json.dumps(summary(found, reached), indent=1, allow_nan=False) + "\n"
     return output.write(out or folder, kinds.TRIAL, made, Styles(()), {SUMMARY: figures})

@@ -1,0 +1,16 @@
+"""Names that are typed, checked before anything is trained."""
+
+from __future__ import annotations
+
+
+def known_dataset(given: str) -> None:
+    """Raises `marginbench.catalogue.UnknownName` for a dataset that there is not; one that lies at
+    a path is ``folder:/path``."""
+    from marginbench.catalogue import UnknownName
+    from suites.quality.datasets import DATASETS
+    from suites.quality.recipes import RECIPES
+
+    kind, _, path = given.partition(":")
+    if given not in DATASETS and not (path and kind in RECIPES and kind not in DATASETS):
+        known = [name if name in DATASETS else f"{name}:/path" for name in RECIPES]
+        raise UnknownName("--dataset", given, known)
