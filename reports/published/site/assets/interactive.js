@@ -13,7 +13,7 @@
   }
 
   // A cell's words, without the coloured sign in front of a contender's name.
-  const told = (cell) => !cell ? "" : [...cell.childNodes]
+  const textOf = (cell) => !cell ? "" : [...cell.childNodes]
     .filter((node) => !node.classList?.contains("mark")).map((node) => node.textContent).join("").trim();
 
   // ---- tables
@@ -21,7 +21,7 @@
   function worth(cell) {
     if (!cell) return null;
     if (cell.dataset.sort !== undefined) return Number(cell.dataset.sort);
-    const text = told(cell);
+    const text = textOf(cell);
     return PLAIN.test(text) ? Number(text.replaceAll(",", "")) : null;
   }
 
@@ -29,7 +29,7 @@
   function sorted(rows, column, down) {
     const keyed = rows.map((row, place) => {
       const cell = row.cells[column];
-      return { row, place, number: worth(cell), text: told(cell) };
+      return { row, place, number: worth(cell), text: textOf(cell) };
     });
     const figures = keyed.filter((one) => one.number !== null).length * 2 > keyed.length;
     const empty = (one) => (figures ? one.number === null : one.text === "" || one.text === "–");
@@ -46,7 +46,7 @@
     const body = table.tBodies[0], original = [...body.rows];
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, column) => {
-      if (!told(head)) return;
+      if (!textOf(head)) return;
       const button = make("button", { type: "button", class: "sort" }, ...head.childNodes);
       button.addEventListener("click", () => {
         const was = head.getAttribute("aria-sort");
@@ -67,10 +67,10 @@
     const tools = make("div", { class: "tools" }, text), choices = [];
     [...table.tHead.rows[0].cells].forEach((head, column) => {
       if (head.dataset.filter === undefined) return;
-      const said = (row) => told(row.cells[column]);
+      const said = (row) => textOf(row.cells[column]);
       const values = [...new Set(rows.map(said))].sort((a, b) =>
         a.localeCompare(b, "en", { numeric: true }));
-      const label = told(head);
+      const label = textOf(head);
       const choice = make("select", { "aria-label": `${label}: ${name}` },
         new Option(`${label}: all`, "*"), ...values.map((value) => new Option(value || "–", value)));
       choices.push((row) => choice.value === "*" || said(row) === choice.value);
