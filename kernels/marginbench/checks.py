@@ -8,13 +8,14 @@ loss NaN instead (eager PyTorch raises its own device-side assertion for such la
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .loss import REDUCTIONS
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class InputError(ValueError):
@@ -30,7 +31,7 @@ def check_matrix(name: str, tensor: Tensor, like: Tensor | None = None) -> None:
         raise InputError(name, "a tensor", type(tensor).__name__)
     if tensor.ndim != 2 or tensor.shape[0] == 0 or tensor.shape[1] == 0:
         raise InputError(name, "a non-empty matrix (rows x D)", f"shape {tuple(tensor.shape)}")
-    if tensor.dtype not in _FLOATS:
+    if tensor.dtype not in FLOATS:
         raise InputError(name, "a floating-point dtype", tensor.dtype)
     if like is None:
         return
@@ -67,6 +68,16 @@ def check_labels(name: str, labels: Tensor, like: Tensor, classes: int | None = 
         raise InputError(name, f"every label in {bound}", lowest if lowest < 0 else highest)
 
 
+def as_int64(labels: Any) -> Any:
+    """int64 or int32 labels as int64: people may bring either, implementations take int64 alone.
+    What is no tensor stays as it is, for `check_labels` to refuse."""
+    if not isinstance(labels, Tensor) or labels.dtype == torch.int64:
+        return labels
+    if labels.dtype != torch.int32:
+        raise InputError("labels", "dtype torch.int64 or torch.int32", labels.dtype)
+    return labels.long()
+
+
 def check_vector(name: str, tensor: Tensor, length: int, like: Tensor) -> None:
     """A float vector of ``length`` with the dtype and device of ``like``."""
     if not isinstance(tensor, Tensor):
@@ -100,6 +111,12 @@ def check_number(
         bound = "" if high == float("inf") else f" and <= {high:g}"
         expected = f"a finite number {'>' if strict else '>='} {low:g}{bound}"
         raise InputError(name, expected, repr(value))
+
+
+def check_whole(name: str, value: int, low: int) -> None:
+    """A whole number from ``low`` on."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise InputError(name, f"a whole number from {low} on", repr(value))
 
 
 def check_rows(name: str, tensor: Tensor, like: Tensor) -> None:

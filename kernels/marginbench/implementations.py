@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checks import InputError
+from .checks import FLOATS, InputError, check_whole
 
 #: What ``implementation`` may be; each but ``auto`` is a file of a loss's folder.
 IMPLEMENTATIONS = ("auto", "triton", "tiled", "eager", "reference")
@@ -79,11 +79,22 @@ def which(
 
     Raises:
         UnknownName (a KeyError): no loss has that name.
+        InputError: names the argument, what was expected and what came.
     """
     from . import catalogue
 
+    check_whole("batch", batch, 1)
+    check_whole("classes", classes, 0)
+    if dtype not in FLOATS:
+        raise InputError("dtype", f"one of {', '.join(map(str, FLOATS))}", repr(dtype))
+    try:
+        kind = torch.device(device).type
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            "device", "a device of torch, such as 'cpu' or 'cuda:0'", repr(device)
+        ) from error
     files = importlib.import_module(".functional", catalogue.get(loss).package).FILES
-    return _automatic(files, torch.device(device).type, dtype, batch * classes)
+    return _automatic(files, kind, dtype, batch * classes)
 
 
 def checked(implementation: str, offered: tuple[str, ...] = IMPLEMENTATIONS) -> str:

@@ -71,3 +71,4 @@ def _cases() -> list[Case]:
 
 CASES = _cases()
 HEADS = [case for case in CASES if case.is_head]
+OTHERS = [case for case in CASES if not case.is_head]

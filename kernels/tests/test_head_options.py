@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
-from library_cases import CLASSES, DIM, HEADS, ROWS, Case, labelled
+from library_cases import CLASSES, DIM, HEADS, OTHERS, ROWS, Case, labelled
 
 import marginbench
-from marginbench import InputError
+from marginbench import InputError, catalogue
 
 every_head = pytest.mark.parametrize("case", HEADS, ids=lambda case: case.name)
 EPS = torch.finfo(torch.float64).eps
@@ -118,12 +119,45 @@ def test_weights_that_are_none_are_named(case: Case, weights, says: str, seed: i
         case.make()(*labelled(ROWS, seed), weights)
 
 
-@pytest.mark.parametrize("option", ["ignore_index", "label_smoothing"])
-def test_a_loss_over_pairs_takes_none_of_it(option: str):
-    for name in ("TripletLoss", "ContrastiveLoss"):
-        says = f"{option}: expected nothing: it is of heads over class weights, not of {name}"
-        with pytest.raises(InputError, match=says):
-            getattr(marginbench, name)(**{option: 1})
+@pytest.mark.parametrize("option", ["ignore_index", "label_smoothing", "weights"])
+@pytest.mark.parametrize("case", OTHERS, ids=lambda case: case.name)
+def test_a_module_without_class_weights_refuses_them_by_name(case: Case, option: str, seed: int):
+    """Where it is made and where it is called; any other name is Python's to refuse."""
+    name = case.name.partition("-")[0]
+    says = f"{option}: expected nothing: .* losses over class weights, and {name} has none; got 1"
+    with pytest.raises(InputError, match=says):
+        case.make(**{option: 1})
+    module, arguments = case.make(), case.arguments(ROWS, seed)
+    with pytest.raises(InputError, match=says):
+        module(*arguments, **{option: 1})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'other'"):
+        module(*arguments, other=1)
+
+
+@pytest.mark.parametrize("option", ["ignore_index", "label_smoothing", "weights"])
+@pytest.mark.parametrize("name", sorted(catalogue.public("functional")))
+def test_a_function_takes_them_or_refuses_them_by_name(name: str, option: str):
+    function = getattr(marginbench.functional, name)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'other'"):
+        function(other=1)
+    if "class_weights" in inspect.signature(function).parameters:
+        assert option in inspect.signature(function).parameters
+        return
+    says = f"{option}: expected nothing: .* losses over class weights, and {name} has none; got 0"
+    with pytest.raises(InputError, match=says):
+        function(**{option: 0})
+
+
+def test_a_subclass_may_take_what_its_base_refuses(seed: int):
+    class Weighted(marginbench.TripletLoss):
+        def forward(self, embeddings, labels, weights):
+            return (super().forward(embeddings, labels) * weights).sum()
+
+    x_BD, y_B = labelled(ROWS, seed)
+    module = Weighted(reduction="none")
+    assert module(x_BD, y_B, weights=torch.zeros(ROWS)) == 0
+    with pytest.raises(InputError, match=r"ignore_index: expected nothing: .* Weighted has none"):
+        module(x_BD, y_B, ignore_index=0)
 
 
 @every_head

@@ -70,16 +70,14 @@ def a_softmax(
     """
     called = FILES.function("a_softmax", implementation, embeddings, class_weights)
     return head_options.loss(
-        functools.partial(_terms, called, embeddings, class_weights, m, annealing),
+        functools.partial(
+            called, embeddings, class_weights=class_weights, m=m, annealing=annealing
+        ),
         embeddings, labels, class_weights,
         reduction=reduction, weights=weights, ignore_index=ignore_index,
         label_smoothing=label_smoothing, unit_weights=True,
         target=functools.partial(_target, embeddings, class_weights, m, annealing),
     )  # fmt: skip
-
-
-def _terms(called, embeddings, class_weights, m, annealing, labels, *, reduction):
-    return called(embeddings, labels, class_weights, m=m, annealing=annealing, reduction=reduction)
 
 
 def _target(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import InputError, check_number
+from ..checks import InputError, check_number, check_whole
 from ..shared.modules import Head
 from .functional import a_softmax
 
@@ -104,8 +104,7 @@ class ASoftmaxLoss(Head):
 
     def step(self, steps: int = 1) -> None:
         """Move the annealing along by so many steps of the optimiser."""
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-            raise InputError("steps", "a whole number from 0 on", repr(steps))
+        check_whole("steps", steps, 0)
         self._go_to(self.steps + steps)
 
     @torch.no_grad()

@@ -7,6 +7,7 @@ from types import ModuleType
 
 from torch import Tensor
 
+from ..checks import as_int64
 from ..implementations import Files
 from ..shared import head_options
 from . import eager, reference, tiled
@@ -67,20 +68,17 @@ def center(
     """
     called = FILES.function("joint", implementation, embeddings, class_weights)
     return head_options.loss(
-        functools.partial(_terms, called, embeddings, class_weights, bias, centers, weight),
+        functools.partial(
+            called, embeddings, class_weights=class_weights, bias=bias, centers=centers,
+            weight=weight,
+        ),
         embeddings, labels, class_weights, bias,
         reduction=reduction, weights=weights, ignore_index=ignore_index,
         label_smoothing=label_smoothing,
     )  # fmt: skip
 
 
-def _terms(called, embeddings, class_weights, bias, centers, weight, labels, *, reduction):
-    return called(
-        embeddings, labels, class_weights, bias, centers=centers, weight=weight,
-        reduction=reduction,
-    )  # fmt: skip
-
-
+@head_options.refusing
 def center_term(
     embeddings: Tensor,
     labels: Tensor,
@@ -113,9 +111,10 @@ def center_term(
     Source: Wen, Zhang, Li, Qiao 2016 (center loss), equation 2.
     """
     called = FILES.function("term", implementation, embeddings)
-    return called(embeddings, head_options.int64(labels), centers, reduction=reduction)
+    return called(embeddings, as_int64(labels), centers, reduction=reduction)
 
 
+@head_options.refusing
 def center_update(
     embeddings: Tensor,
     labels: Tensor,
@@ -148,4 +147,4 @@ def center_update(
     Source: Wen, Zhang, Li, Qiao 2016 (center loss), equation 4.
     """
     called = FILES.function("update", implementation, embeddings)
-    return called(embeddings, head_options.int64(labels), centers, alpha=alpha)
+    return called(embeddings, as_int64(labels), centers, alpha=alpha)

@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_number
+from ..checks import as_int64, check_number, check_whole
 from ..shared.gathering import of_all_ranks
-from ..shared.head_options import int64
-from ..shared.modules import Head, Loss, check_size
+from ..shared.modules import Head, Loss
 from .functional import center, center_term, center_update
 
 
@@ -30,7 +29,7 @@ class _Centers:
         torch.distributed runs, embeddings (B x D) and labels (B) of all ranks count, so
         that the centers are the same on each; every rank has to call it.
         """
-        embeddings, labels = of_all_ranks(embeddings.detach(), int64(labels))
+        embeddings, labels = of_all_ranks(embeddings.detach(), as_int64(labels))
         if len(labels) == 0:  # all ignored, on every rank
             return
         implementation = self.implementation if self.implementation != "tiled" else "auto"
@@ -154,8 +153,8 @@ class CenterTerm(_Centers, Loss):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(reduction, implementation)
-        check_size("dim", dim)
-        check_size("classes", classes)
+        check_whole("dim", dim, 1)
+        check_whole("classes", classes, 1)
         check_number("alpha", alpha, 0, high=1)
         self.alpha = alpha
         self.register_buffer("centers", torch.zeros(classes, dim, device=device, dtype=dtype))

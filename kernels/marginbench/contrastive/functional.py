@@ -6,8 +6,9 @@ from types import ModuleType
 
 from torch import Tensor
 
+from ..checks import as_int64
 from ..implementations import Files
-from ..shared.head_options import int64
+from ..shared import head_options
 from . import eager, reference
 
 
@@ -20,6 +21,7 @@ def _fused() -> ModuleType:
 FILES = Files(eager, reference, _fused)
 
 
+@head_options.refusing
 def contrastive(
     embeddings: Tensor,
     labels: Tensor,
@@ -55,9 +57,10 @@ def contrastive(
     Source: Hadsell, Chopra, LeCun 2006, equation 4, over the pairs of a batch.
     """
     called = FILES.function("all_pairs", implementation, embeddings)
-    return called(embeddings, int64(labels), margin=margin, reduction=reduction)
+    return called(embeddings, as_int64(labels), margin=margin, reduction=reduction)
 
 
+@head_options.refusing
 def pair_contrastive(
     embeddings_a: Tensor,
     embeddings_b: Tensor,

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ..checks import InputError, check_number, check_reduction
+from ..checks import InputError, check_number, check_reduction, check_whole
 from ..implementations import IMPLEMENTATIONS, WITHOUT_TILED, checked
 from . import head_options
 
@@ -22,25 +22,23 @@ _FOREIGN = {
 }
 
 
-def check_size(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(name, "a whole number from 1 on", repr(value))
-
-
 class Loss(nn.Module):
     """A module over embeddings and labels; ``reduction`` and ``implementation`` are attributes."""
 
     #: The implementations that this loss has.
     offered: tuple[str, ...] = WITHOUT_TILED
 
+    #: Whether it is a loss over class weights, with what `head_options` adds to each.
+    is_head = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if not cls.is_head and "forward" in vars(cls):
+            cls.forward = head_options.refusing(cls.forward)
+
     def __new__(cls, *arguments: Any, **options: Any) -> Self:
-        if not issubclass(cls, Head):
-            for name in ("ignore_index", "label_smoothing", "weights"):
-                if name in options:
-                    raise InputError(
-                        name, f"nothing: it is of heads over class weights, not of {cls.__name__}",
-                        repr(options[name]),
-                    )  # fmt: skip
+        if not cls.is_head:
+            head_options.refuse(cls.__name__, head_options.OF_HEADS, options)
         return super().__new__(cls)
 
     def __init__(self, reduction: str, implementation: str) -> None:
@@ -66,6 +64,7 @@ class Head(Loss):
     1, and the bias at 0."""
 
     offered = IMPLEMENTATIONS
+    is_head = True
     #: Whether logits are made of class weights of unit length.
     unit_weights = False
 
@@ -83,8 +82,8 @@ class Head(Loss):
         dtype: torch.dtype | None,
     ) -> None:
         super().__init__(reduction, implementation)
-        check_size("dim", dim)
-        check_size("classes", classes)
+        check_whole("dim", dim, 1)
+        check_whole("classes", classes, 1)
         check_number("label_smoothing", label_smoothing, 0, high=1)
         head_options.check_ignored(ignore_index)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing

@@ -68,12 +68,8 @@ def softmax(
     """
     called = FILES.function("softmax", implementation, embeddings, class_weights)
     return head_options.loss(
-        functools.partial(_terms, called, embeddings, class_weights, bias),
+        functools.partial(called, embeddings, class_weights=class_weights, bias=bias),
         embeddings, labels, class_weights, bias,
         reduction=reduction, weights=weights, ignore_index=ignore_index,
         label_smoothing=label_smoothing,
     )  # fmt: skip
-
-
-def _terms(called, embeddings, class_weights, bias, labels, *, reduction):
-    return called(embeddings, labels, class_weights, bias, reduction=reduction)

@@ -6,9 +6,9 @@ from types import ModuleType
 
 from torch import Tensor
 
-from ..checks import InputError
+from ..checks import InputError, as_int64
 from ..implementations import Files
-from ..shared.head_options import int64
+from ..shared import head_options
 from . import eager, reference
 
 
@@ -37,6 +37,7 @@ def check_mining(mining: str) -> str:
     return mining
 
 
+@head_options.refusing
 def triplet(
     embeddings: Tensor,
     labels: Tensor,
@@ -81,9 +82,10 @@ def triplet(
     """
     name, options = MINING[check_mining(mining)]
     called = FILES.function(name, implementation, embeddings)
-    return called(embeddings, int64(labels), margin=margin, reduction=reduction, **options)
+    return called(embeddings, as_int64(labels), margin=margin, reduction=reduction, **options)
 
 
+@head_options.refusing
 def explicit_triplet(
     anchor: Tensor,
     positive: Tensor,
