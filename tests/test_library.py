@@ -50,16 +50,37 @@ def test_a_docstring_begins_with_a_sentence_and_an_example(name: str, thing: obj
     first, _, rest = text.partition("\n\n")
     assert first.rstrip().endswith((".", ":")), name
     assert rest.lstrip().startswith(">>> ") or "\n>>> " in rest, name
-    if name != "Annealing":
-        assert "Arguments:" in text and "Source:" in text, name
+    sections = [text.find(f"\n{one}:") for one in ("Arguments", "Returns", "Raises", "\nSource")]
+    assert sections == sorted(sections) and min(sections) > 0, name
+
+
+def _bases(thing: object) -> list[type]:
+    """A class of ours and those of ours that it is made of."""
+    found = inspect.getmro(thing) if isinstance(thing, type) else ()
+    return [one for one in found if one.__module__.startswith("marginbench.")]
+
+
+def test_every_method_that_people_call_has_an_example():
+    """Beside what PyTorch calls, and names as PyTorch does."""
+    of_torch = {*dir(torch.nn.Module), "reset_parameters"}
+    methods = {
+        f"{base.__name__}.{name}": inspect.getdoc(getattr(base, name)) or ""
+        for _, thing in public()
+        for base in _bases(thing)
+        for name, one in vars(base).items()
+        if callable(getattr(base, name)) and not name.startswith("_") and name not in of_torch
+        and not isinstance(one, type)
+    }  # fmt: skip
+    assert {"Head.topk", "Head.from_state_dict", "ASoftmaxLoss.step"} <= set(methods)
+    assert [name for name, text in methods.items() if "\n>>> " not in text] == []
 
 
 def test_the_examples_in_docstrings_run():
-    modules = {importlib.import_module(thing.__module__) for _, thing in public()}
-    modules |= {marginbench, importlib.import_module("marginbench.implementations")}
-    for module in sorted(modules, key=lambda one: one.__name__):
-        found = doctest.testmod(module)
-        assert found.attempted and not found.failed, module.__name__
+    names = {"marginbench", "marginbench.implementations"}
+    names |= {one.__module__ for _, thing in public() for one in (thing, *_bases(thing))}
+    for name in sorted(names):
+        found = doctest.testmod(importlib.import_module(name))
+        assert found.attempted and not found.failed, name
 
 
 def test_topk_keeps_no_matrix_of_all_logits(monkeypatch):

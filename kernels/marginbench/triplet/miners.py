@@ -49,8 +49,13 @@ class BatchHardMiner(_Miner):
     Arguments:
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
 
-    Returns, called with embeddings (B x D) and labels (B): indices of anchors, positives and
-    negatives (T each, int64); an anchor without a positive or without a negative gives no row.
+    Returns:
+        Called with embeddings (B x D) and labels (B): indices of anchors, positives and negatives
+        (T each, int64); an anchor without a positive or without a negative gives no row.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; when it is made and when
+            it is called.
 
     Source: Hermans, Beyer, Leibe 2017, section 2, with squared distances.
     """
@@ -77,8 +82,13 @@ class SemiHardMiner(_Miner):
     Arguments:
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
 
-    Returns, called with embeddings (B x D) and labels (B): indices of anchors, positives and
-    negatives (T each, int64), a row for each pair of an anchor and a positive.
+    Returns:
+        Called with embeddings (B x D) and labels (B): indices of anchors, positives and negatives
+        (T each, int64), a row for each pair of an anchor and a positive.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; when it is made and when
+            it is called.
 
     Source: Schroff, Kalenichenko, Philbin 2015 (FaceNet), section 3.2.
     """
@@ -103,8 +113,13 @@ class AllSemiHardMiner(_Miner):
         implementation: ``auto``, ``eager`` or ``reference``; there is no kernel, for how long the
             answer is depends on the data.
 
-    Returns, called with embeddings (B x D) and labels (B): indices of anchors, positives and
-    negatives (T each, int64), in lexicographic order.
+    Returns:
+        Called with embeddings (B x D) and labels (B): indices of anchors, positives and negatives
+        (T each, int64), in lexicographic order.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; when it is made and when
+            it is called.
 
     Source: Schroff, Kalenichenko, Philbin 2015 (FaceNet), section 3.2.
     """
