@@ -154,12 +154,31 @@ def test_it_imports_nothing_but_torch_and_triton():
             assert names <= allowed, f"{path.relative_to(ROOT)}: {names - allowed}"
 
 
+# What the suite compares with, draws inputs from, and holds results against.
+_SUITE_ALONE = ("*/peers.py", "*/selection.py", "selections.py", "drawing.py", "stress*.py",
+                "shared/invariants.py", "shared/motions.py")  # fmt: skip
+
+
+def _of_the_suite() -> set[str]:
+    library = KERNELS / "marginbench"
+    found = {glob: list(library.glob(glob)) for glob in _SUITE_ALONE}
+    assert all(found.values()), found
+    return {str(path.relative_to(KERNELS)) for paths in found.values() for path in paths}
+
+
+def _copied(folder: Path) -> Path:
+    """The library's project, for building leaves folders behind."""
+    ignored = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+    return shutil.copytree(KERNELS, folder / "kernels", ignore=ignored)
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, for building leaves folders behind."""
+    """Built beside what a build of another day has left."""
     folder = tmp_path_factory.mktemp("wheel")
-    ignored = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
-    shutil.copytree(KERNELS, folder / "kernels", ignore=ignored)
+    left = _copied(folder) / "build" / "lib" / "marginbench"
+    left.mkdir(parents=True)
+    (left / "drawing.py").touch()
     done = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder,
          folder / "kernels"],
@@ -175,6 +194,8 @@ def test_the_wheel_is_small_typed_and_holds_the_library_alone(wheel: Path):
     names = zipfile.ZipFile(wheel).namelist()
     assert {"marginbench/py.typed", "marginbench/functional.pyi"} <= set(names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"marginbench"}
+    sources = {str(one.relative_to(KERNELS)) for one in (KERNELS / "marginbench").rglob("*.py")}
+    assert {name for name in names if name.endswith(".py")} == sources - _of_the_suite()
     metadata = next(name for name in names if name.endswith("/METADATA"))
     text = zipfile.ZipFile(wheel).read(metadata).decode()
     needs = [line for line in text.splitlines() if line.startswith("Requires-Dist")]
@@ -208,6 +229,53 @@ def run(fresh: Path, script: Path | str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-S", path], cwd=fresh, env=environment, capture_output=True, text=True,
         timeout=240,
     )  # fmt: skip
+
+
+_ALL_OF_IT = """
+import doctest, importlib, pkgutil, sys
+import marginbench
+from marginbench import catalogue, functional, miners
+
+assert catalogue.failures() == () and len(catalogue.names()) >= 5
+for module in (marginbench, functional, miners):
+    assert all(hasattr(module, name) for name in module.__all__)
+found = [one.name for one in pkgutil.walk_packages(marginbench.__path__, "marginbench.")]
+examples = [doctest.testmod(importlib.import_module(name)) for name in found]
+assert not any(one.failed for one in examples)
+print(len(found), sum(one.attempted for one in examples))
+"""
+
+
+def test_all_that_the_wheel_holds_works_without_the_suite(fresh: Path):
+    """Each module is imported, each public name found, each example run."""
+    done = run(fresh, _ALL_OF_IT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    modules, examples = map(int, done.stdout.split())
+    assert modules > 50 and examples > 50
+
+
+@pytest.mark.parametrize("mode", ["lenient", "strict"])
+def test_an_editable_install_has_the_suites_files_too(mode: str, tmp_path: Path):
+    code = (
+        "from setuptools import build_meta\n"
+        f"build_meta.build_editable('..', {{'editable_mode': {mode!r}}})"
+    )
+    made = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=_copied(tmp_path)
+    )
+    assert made.returncode == 0, made.stderr
+    (editable,) = tmp_path.glob("*.whl")
+    zipfile.ZipFile(editable).extractall(tmp_path / "site")
+    names = [name.removesuffix(".py").replace("/", ".") for name in sorted(_of_the_suite())]
+    code = (
+        "import importlib.util, site; site.addsitedir('site')\n"
+        f"print([name for name in {names!r} if importlib.util.find_spec(name) is None])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 _MORE = {"digits": "sklearn", "with_pytorch_metric_learning": "pytorch_metric_learning"}
