@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import io
-from unittest import mock
 
 import pytest
 import torch
-from library_cases import CASES, CLASSES, DIM, HEADS, ROWS, Case, labelled
+from library_cases import CASES, CLASSES, DIM, HEADS, ROWS, Case, leaf, value_and_gradients
 from torch.utils.checkpoint import checkpoint
 
-import marginbench
 from marginbench import InputError
-from marginbench.implementations import WITHOUT_TILED
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 every_head = pytest.mark.parametrize("case", HEADS, ids=lambda case: case.name)
 EPS = torch.finfo(torch.float32).eps
-
-
-def leaf(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.clone().requires_grad_()
-
-
-def value_and_gradients(module, first, *rest):
-    x = leaf(first)
-    value = module(x, *rest)
-    value.sum().backward()
-    gradients = [x.grad, *(one.grad for one in module.parameters())]
-    module.zero_grad()
-    return value.detach(), gradients
 
 
 @every
@@ -44,16 +28,6 @@ def test_a_state_dict_is_loaded_strictly_and_gives_the_same_bits(case: Case, see
     assert torch.equal(module(*arguments), other(*arguments))
 
 
-def test_the_annealing_goes_on_from_a_checkpoint():
-    module = marginbench.ASoftmaxLoss(DIM, CLASSES, annealing=marginbench.Annealing())
-    for _ in range(30):
-        module.step()
-    other = marginbench.ASoftmaxLoss(DIM, CLASSES, annealing=marginbench.Annealing())
-    other.load_state_dict(module.state_dict())
-    assert other.steps == 30
-    assert other.annealing == module.annealing == pytest.approx(1000 / (1 + 0.12 * 30))
-
-
 @every
 def test_a_batch_of_any_size_will_do(case: Case, seed: int):
     """Also the last of an epoch: one row, where no pair and no triplet is."""
@@ -62,18 +36,6 @@ def test_a_batch_of_any_size_will_do(case: Case, seed: int):
         value, gradients = value_and_gradients(module, *case.arguments(rows, seed))
         assert torch.isfinite(value)
         assert all(torch.isfinite(one).all() for one in gradients)
-
-
-@pytest.mark.parametrize("mining", ["batch-all", "batch-hard", "semi-hard", "semi-hard-all"])
-def test_a_row_without_positives_counts_for_nothing(mining: str, seed: int):
-    x_BD, y_B = labelled(ROWS, seed)
-    y_B = y_B.clone()
-    y_B[5] = CLASSES  # alone with its label: a negative of all others, and nobody's positive
-    module = marginbench.TripletLoss(mining, reduction="none")
-    assert module(x_BD, y_B)[5] == 0
-    alone = torch.arange(ROWS)
-    assert module(x_BD, alone).sum() == 0
-    assert marginbench.TripletLoss(mining)(x_BD, alone) == 0
 
 
 @every
@@ -222,11 +184,6 @@ def test_repr_says_how_it_was_made(case: Case):
     assert "reduction='sum'" in text and "implementation='eager'" in text
 
 
-def test_a_loss_without_tiled_says_so():
-    with pytest.raises(InputError, match=f"one of {', '.join(WITHOUT_TILED)}; got 'tiled'"):
-        marginbench.TripletLoss(implementation="tiled")
-
-
 @every
 def test_implementations_agree(case: Case, seed: int):
     """Whichever is asked for: the reference's value, to some hundred roundings."""
@@ -239,117 +196,3 @@ def test_implementations_agree(case: Case, seed: int):
             continue  # its agreement is tested where kernels are, in the interpreter
         module.implementation = name
         assert torch.isclose(module(*arguments).double(), wanted.double(), rtol=1e-5, atol=1e-6)
-
-
-def test_triton_is_asked_for_and_missing():
-    module = marginbench.TripletLoss(implementation="triton")
-    missing = mock.patch("marginbench.implementations._has_triton", return_value=False)
-    with (
-        missing,
-        pytest.raises(InputError, match="implementation: expected Triton to be installed"),
-    ):
-        module(*labelled(4, 0))
-
-
-def test_centers_follow_by_the_papers_rule(seed: int):
-    x_BD, y_B = labelled(ROWS, seed)
-    module = marginbench.CenterLoss(DIM, CLASSES, alpha=0.5)
-    buffer = module.centers
-    module(leaf(x_BD), y_B).backward()
-    module.update(x_BD, y_B)
-    assert module.centers is buffer  # filled in place
-    for j in range(CLASSES):
-        mine = x_BD[y_B == j].double()
-        wanted = 0.5 * mine.sum(dim=0) / (1 + len(mine))  # from centers of 0
-        assert torch.allclose(module.centers[j].double(), wanted, rtol=1e-6, atol=1e-6)
-
-
-def test_ignored_rows_move_no_center(seed: int):
-    x_BD, y_B = labelled(ROWS, seed)
-    module = marginbench.CenterLoss(DIM, CLASSES, ignore_index=-100)
-    other = marginbench.CenterLoss(DIM, CLASSES)
-    masked = y_B.clone()
-    masked[::3] = -100
-    module.update(x_BD, masked)
-    kept = masked >= 0
-    other.update(x_BD[kept], y_B[kept])
-    assert torch.equal(module.centers, other.centers)
-
-
-def test_indices_of_any_miner_take_the_place_of_mining(seed: int):
-    x_BD, y_B = labelled(ROWS, seed)
-    module = marginbench.TripletLoss("semi-hard")
-    mined = marginbench.miners.SemiHardMiner()(x_BD, y_B)
-    assert torch.isclose(module(x_BD, y_B, triplets=mined), module(x_BD, y_B), rtol=1e-5)
-    none = tuple(torch.empty(0, dtype=torch.int64) for _ in range(3))
-    x = leaf(x_BD)
-    value = module(x, y_B, triplets=none)
-    value.backward()
-    assert value == 0 and not x.grad.any()
-    with pytest.raises(
-        InputError, match="triplets: expected indices of anchors, positives and negatives"
-    ):
-        module(x_BD, y_B, triplets=mined[:2])
-
-
-@pytest.mark.parametrize(
-    ("triplets", "says"),
-    [
-        (torch.zeros(3), "got Tensor"),
-        ((torch.tensor([0]), torch.tensor([1]), torch.tensor([ROWS])), rf"index in \[0, {ROWS}\)"),
-        ((torch.tensor([0]), torch.tensor([-1]), torch.tensor([1])), rf"index in \[0, {ROWS}\)"),
-        ((torch.tensor([0.0]),) * 3, "torch.float32"),
-        (([0], [1], [2]), r"got \[0\]"),
-        (
-            (torch.tensor([0, 1]), torch.tensor([1]), torch.tensor([2])),
-            r"got \[2, 1, 1",
-        ),
-    ],
-    ids=["a tensor", "too large", "negative", "floats", "lists", "two lengths"],
-)
-def test_indices_that_are_none_are_named(triplets, says: str, seed: int):
-    with pytest.raises(InputError, match=f"triplets: expected .*{says}"):
-        marginbench.TripletLoss()(*labelled(ROWS, seed), triplets=triplets)
-
-
-def test_centers_start_at_nought_also_where_they_are_made_late():
-    for module in (
-        marginbench.CenterLoss(DIM, CLASSES, device="meta"),
-        marginbench.CenterTerm(DIM, CLASSES, device="meta"),
-    ):
-        module.to_empty(device="cpu")
-        module.centers.fill_(3.0)
-        module.reset_parameters()
-        assert not module.centers.any()
-
-
-def test_an_update_of_no_row_moves_nothing(seed: int):
-    module = marginbench.CenterLoss(DIM, CLASSES, ignore_index=-100)
-    module.update(*labelled(ROWS, seed))
-    before = module.centers.clone()
-    module.update(labelled(ROWS, seed)[0], torch.full((ROWS,), -100))
-    assert torch.equal(module.centers, before)
-
-
-def test_annealing_under_compile_makes_two_graphs(seed: int):
-    """One for the first lambda, one for all others."""
-    from torch._dynamo.testing import CompileCounter
-
-    x_BD, y_B = labelled(ROWS, seed)
-    module = marginbench.ASoftmaxLoss(DIM, CLASSES, annealing=marginbench.Annealing())
-    torch._dynamo.reset()
-    counter = CompileCounter()
-    compiled = torch.compile(module, fullgraph=True, backend=counter)
-    for _ in range(6):
-        assert torch.isclose(compiled(x_BD, y_B), module(x_BD, y_B), rtol=1e-5)
-        module.step(50)
-    assert counter.frame_count <= 2
-
-
-def test_steps_that_are_none_are_named():
-    module = marginbench.ASoftmaxLoss(DIM, CLASSES, annealing=marginbench.Annealing())
-    for wrong in (-1, 0.5, True):
-        with pytest.raises(InputError, match="steps: expected a whole number from 0 on"):
-            module.step(wrong)
-    with pytest.raises(InputError, match=r"m: expected 1, 2, 3 or 4; got 4\.0"):
-        marginbench.ASoftmaxLoss(DIM, CLASSES, m=4.0)
