@@ -1,8 +1,8 @@
-"""Bad input, told in the caller's terms: the argument, what was expected, what came.
+"""Checks of input: an error names the argument, what was expected, and what came.
 
-Range and finiteness need the values, so they are checked on the CPU alone, where looking costs no
-synchronisation. On a GPU nothing is read out of bounds: a label out of range or a NaN makes the
-loss NaN instead (eager PyTorch raises its own device-side assertion for such labels).
+Range and finiteness need the values, so they are checked on the CPU alone, where reading them
+needs no synchronisation. On a GPU nothing is read out of bounds: a label out of range or a NaN
+makes the loss NaN instead (eager PyTorch raises its own device-side assertion for such labels).
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def check_labels(name: str, labels: Tensor, like: Tensor, classes: int | None = 
 
 
 def as_int64(labels: Any) -> Any:
-    """int64 or int32 labels as int64: people may bring either, implementations take int64 alone.
-    What is no tensor stays as it is, for `check_labels` to refuse."""
+    """int64 or int32 labels as int64: callers may use either, implementations take int64 alone.
+    Anything but a tensor is returned as it is: `check_labels` refuses it."""
     if not isinstance(labels, Tensor) or labels.dtype == torch.int64:
         return labels
     if labels.dtype != torch.int32:
@@ -88,7 +88,7 @@ def check_vector(name: str, tensor: Tensor, length: int, like: Tensor) -> None:
 
 
 def check_finite(**tensors: Tensor | None) -> None:
-    """No NaN or infinity, looked for on the CPU alone; one pass, no temporary."""
+    """No NaN or infinity; checked on the CPU alone, in one pass without a temporary."""
     if torch.compiler.is_compiling():
         return
     for name, tensor in tensors.items():
@@ -135,7 +135,7 @@ def check_reduction(reduction: str) -> None:
 def check_head(
     embeddings: Tensor, labels: Tensor, class_weights: Tensor, bias: Tensor | None = None
 ) -> None:
-    """What every head over class weights asks of its arguments."""
+    """Checks the arguments of every head over class weights."""
     check_matrix("embeddings", embeddings)
     check_matrix("class_weights", class_weights, like=embeddings)
     check_labels("labels", labels, embeddings, classes=class_weights.shape[0])
@@ -164,14 +164,14 @@ def check_flags(name: str, flags: Tensor, like: Tensor) -> None:
 
 
 def check_batch(embeddings: Tensor, labels: Tensor) -> None:
-    """What every loss over a labelled batch asks of its arguments."""
+    """Checks the arguments of every loss over a labelled batch."""
     check_matrix("embeddings", embeddings)
     check_labels("labels", labels, embeddings)
     check_finite(embeddings=embeddings)
 
 
 def check_pairs(embeddings_a: Tensor, embeddings_b: Tensor, different: Tensor) -> None:
-    """What every loss over explicit pairs asks of its arguments."""
+    """Checks the arguments of every loss over explicit pairs."""
     check_matrix("embeddings_a", embeddings_a)
     check_partner("embeddings_b", embeddings_b, like=embeddings_a)
     check_flags("different", different, embeddings_a)
@@ -179,7 +179,7 @@ def check_pairs(embeddings_a: Tensor, embeddings_b: Tensor, different: Tensor) -
 
 
 def check_triplets(anchor: Tensor, positive: Tensor, negative: Tensor) -> None:
-    """What every loss over explicit triplets asks of its arguments."""
+    """Checks the arguments of every loss over explicit triplets."""
     check_matrix("anchor", anchor)
     check_partner("positive", positive, like=anchor)
     check_partner("negative", negative, like=anchor)

@@ -108,10 +108,10 @@ def checked(implementation: str, offered: tuple[str, ...] = IMPLEMENTATIONS) -> 
 class Files:
     """The files of a loss's folder that compute it: where `function` finds an implementation.
 
-    ``fused`` returns the file of kernels, so that Triton is imported where it
-    is used (as a function, for torch.compile follows an import statement and no other way);
-    ``tiled`` is None where a loss has no such form. From ``tiled_from`` logits (B x C) on it is the
-    fastest on a CPU, as `python -m reports.auto` reads it off the published records.
+    ``fused`` returns the file of kernels, so that Triton is imported where it is used (as a
+    function, for torch.compile follows an import statement alone); ``tiled`` is None where a loss
+    has no such form. From ``tiled_from`` logits (B x C) on it is the fastest on a CPU, as
+    `python -m reports.auto` reads it off the published records.
     """
 
     eager: ModuleType
@@ -127,8 +127,8 @@ class Files:
         embeddings: Tensor,
         class_weights: Tensor | None = None,
     ) -> Callable[..., Any]:
-        """The function ``name`` in the implementation that was asked for; the shapes of embeddings
-        (B x D) and class weights (C x D) tell the size. Raises InputError where there is none."""
+        """The function ``name`` in the implementation that is given; the shapes of embeddings
+        (B x D) and class weights (C x D) give the size. Raises InputError where there is none."""
         offered = IMPLEMENTATIONS if self.tiled is not None else WITHOUT_TILED
         checked(implementation, offered)
         if implementation == "auto":

@@ -28,7 +28,7 @@ class Annealing:
         floor: the least lambda, >= 0.
 
     Returns:
-        Called with the steps that were made: lambda.
+        Called with the number of steps that were made: lambda.
 
     Raises:
         InputError: names the argument, what was expected and what came.
@@ -66,8 +66,8 @@ class ASoftmaxLoss(Head):
         dim: D, the embeddings' dimension.
         classes: C.
         m: the margin, 1 (none: modified softmax), 2, 3 or 4.
-        annealing: lambda >= 0, or an `Annealing` that `step` moves along. From the first step on
-            with m = 4 and no annealing, trainings from scratch often fail.
+        annealing: lambda >= 0, or an `Annealing` that `step` moves along. Training from
+            scratch with m = 4 and no annealing often fails.
         reduction: ``mean``, ``sum`` or ``none``.
         ignore_index: rows of this label count for nothing.
         label_smoothing: in [0, 1].

@@ -51,8 +51,8 @@ def center(
         bias: (C) or None.
         centers: (C x D); they take no gradient: see `center_update`.
         weight: lambda >= 0 of the paper.
-        reduction: ``mean`` over the rows, ``sum``, or ``none`` for a loss a row.
-        weights: (B), a weight a row, none negative: mean divides by their sum.
+        reduction: ``mean`` over the rows, ``sum``, or ``none`` for one loss per row.
+        weights: (B), one per row, none negative: mean divides by their sum.
         ignore_index: rows of this label count for nothing.
         label_smoothing: in [0, 1], of the softmax loss.
         implementation: ``auto``, ``triton``, ``tiled``, ``eager`` or ``reference``.
@@ -98,7 +98,7 @@ def center_term(
         embeddings: (B x D), float32, bfloat16, float16 or float64.
         labels: (B), int64 or int32, each in [0, C).
         centers: (C x D); they take no gradient.
-        reduction: ``mean`` over the rows, ``sum``, or ``none`` for a loss a row.
+        reduction: ``mean`` over the rows, ``sum``, or ``none`` for one loss per row.
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
 
     Returns:

@@ -43,13 +43,12 @@ def contrastive(
         labels: (B), int64 or int32, none negative.
         margin: Euclidean distance (not squared) that two identities are pushed apart to; >= 0.
         reduction: ``mean`` over the B(B-1)/2 pairs, ``sum``, or ``none`` for half the sum over a
-            row's pairs, a number a row.
+            row's pairs, one number per row.
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
 
     Returns:
         A scalar, or (B) for ``none``; float32, or float64 for float64 embeddings and from the
-        reference. A batch of one
-        has the loss 0.
+        reference. A batch of one has the loss 0.
 
     Raises:
         InputError: names the argument, what was expected and what came.

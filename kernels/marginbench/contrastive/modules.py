@@ -35,7 +35,7 @@ class ContrastiveLoss(_Margin):
 
     Arguments:
         margin: Euclidean distance, not squared; >= 0.
-        reduction: ``mean`` over the B(B-1)/2 pairs, ``sum``, or ``none`` for a number a row.
+        reduction: ``mean`` over the B(B-1)/2 pairs, ``sum``, or ``none`` for one number per row.
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
 
     Returns:

@@ -1,5 +1,5 @@
 """What every head over class weights takes beside its own options: rows that are ignored, a weight
-a row, label smoothing; and the logits of new embeddings, a chunk of classes at a time. A loss
+per row, label smoothing; and the logits of new embeddings, a chunk of classes at a time. A loss
 without class weights refuses these options by name.
 
 All of it is made around a head's terms, so that it is the same for each implementation, and costs
@@ -45,7 +45,7 @@ def refuse(loss: str, names: Iterable[str], options: Mapping[str, Any]) -> None:
 
 def refusing(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
     """``function``, of a loss without class weights, with an InputError in place of the TypeError
-    for an option of heads. Options that it takes itself, as a subclass may, it goes on taking."""
+    for an option of heads. What its own signature has, as a subclass's may, is passed on."""
     loss = function.__qualname__.removesuffix(".forward").rpartition(".")[2]
     refused = tuple(one for one in OF_HEADS if one not in inspect.signature(function).parameters)
 
@@ -87,7 +87,7 @@ def check_width(embeddings: Tensor, class_weights: Tensor) -> None:
 
 
 def check_row_weights(weights: Tensor, embeddings: Tensor) -> None:
-    """A finite number a row, none negative (looked at on the CPU alone)."""
+    """A finite number per row, none negative (checked on the CPU alone)."""
     if not isinstance(weights, Tensor):
         raise InputError("weights", "a tensor", type(weights).__name__)
     if weights.shape != embeddings.shape[:1] or not weights.is_floating_point():
@@ -148,7 +148,7 @@ def loss(
         weights_B = kept_B.float() if weights_B is None else weights_B * kept_B
     terms_B = terms(labels, reduction="none")
     if label_smoothing:
-        # Labels out of range, which a GPU does not look at, have made the terms NaN already.
+        # Labels out of range, which are not checked on a GPU, have made the terms NaN already.
         safe_B = labels.clamp(0, class_weights.shape[0] - 1)
         with torch.autocast(embeddings.device.type, enabled=False):
             over_mean_B = _target_over_mean(

@@ -65,14 +65,13 @@ def triplet(
             the nearest negative beyond the positive, else the farthest negative;
             ``semi-hard-all``: every negative beyond the positive but within the margin.
         margin: of squared distances, >= 0.
-        reduction: ``mean`` over what the rule counts, ``sum``, or ``none`` for a number an anchor.
+        reduction: ``mean`` over what the rule counts, ``sum``, or ``none`` for one per anchor.
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
 
     Returns:
         A scalar, or (B) for ``none``; float32, or float64 for float64 embeddings and from the
-        reference. A batch without
-        a positive or without a negative has the loss 0, and an anchor without them counts for
-        nothing.
+        reference. A batch without a positive or without a negative has the loss 0, and an anchor
+        without them counts for nothing.
 
     Raises:
         InputError: names the argument, what was expected and what came.
