@@ -114,7 +114,7 @@ def test_weights_weigh_rows_and_the_mean_divides_by_their_sum(case: Case, seed: 
     ],
     ids=["too few", "integers", "negative", "NaN", "a list"],
 )
-def test_weights_that_are_none_are_named(case: Case, weights, says: str, seed: int):
+def test_wrong_weights_are_named(case: Case, weights, says: str, seed: int):
     with pytest.raises(InputError, match=says):
         case.make()(*labelled(ROWS, seed), weights)
 
@@ -240,7 +240,7 @@ def test_the_lengths_of_class_weights_do_not_matter(length: float, seed: int):
 
 
 @every_head
-def test_what_is_no_option_is_named(case: Case, seed: int):
+def test_a_wrong_option_is_named(case: Case, seed: int):
     with pytest.raises(
         InputError, match=r"ignore_index: expected a whole number, or None; got 1.5"
     ):
@@ -261,7 +261,7 @@ def test_what_is_no_option_is_named(case: Case, seed: int):
     ],
     ids=["two of them", "integers", "a bias of one"],
 )
-def test_a_state_that_is_none_is_named(state, says: str):
+def test_a_wrong_state_is_named(state, says: str):
     with pytest.raises(InputError, match=says):
         marginbench.SoftmaxLoss.from_state_dict(state)
 

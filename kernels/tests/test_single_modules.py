@@ -106,12 +106,12 @@ def test_indices_of_any_miner_take_the_place_of_mining(seed: int):
     ],
     ids=["a tensor", "too large", "negative", "floats", "lists", "two lengths"],
 )
-def test_indices_that_are_none_are_named(triplets, says: str, seed: int):
+def test_wrong_indices_are_named(triplets, says: str, seed: int):
     with pytest.raises(InputError, match=f"triplets: expected .*{says}"):
         marginbench.TripletLoss()(*labelled(ROWS, seed), triplets=triplets)
 
 
-def test_centers_start_at_nought_also_where_they_are_made_late():
+def test_centers_start_at_zero_also_where_they_are_made_late():
     for module in (
         marginbench.CenterLoss(DIM, CLASSES, device="meta"),
         marginbench.CenterTerm(DIM, CLASSES, device="meta"),
@@ -145,7 +145,7 @@ def test_annealing_under_compile_makes_two_graphs(seed: int):
     assert counter.frame_count <= 2
 
 
-def test_steps_that_are_none_are_named():
+def test_wrong_steps_are_named():
     module = marginbench.ASoftmaxLoss(DIM, CLASSES, annealing=marginbench.Annealing())
     for wrong in (-1, 0.5, True):
         with pytest.raises(InputError, match="steps: expected a whole number from 0 on"):
