@@ -241,11 +241,14 @@ def test_the_lengths_of_class_weights_do_not_matter(length: float, seed: int):
 
 @every_head
 def test_a_wrong_option_is_named(case: Case, seed: int):
-    with pytest.raises(
-        InputError, match=r"ignore_index: expected a whole number, or None; got 1.5"
-    ):
+    says = r"ignore_index: expected a whole number, or None; got 1.5"
+    with pytest.raises(InputError, match=says):
         case.make(ignore_index=1.5)
-    module = case.make(ignore_index=-100)
+    module = case.make()
+    module.ignore_index = 1.5  # as its function is given it
+    with pytest.raises(InputError, match=says):
+        module(*labelled(2, seed))
+    module.ignore_index = -100
     with pytest.raises(InputError, match="labels: expected a tensor; got list"):
         module(labelled(2, seed)[0], [1, 2])
     with pytest.raises(InputError, match="embeddings: expected 16 columns as class_weights have"):

@@ -43,23 +43,26 @@ def test_a_batch_of_any_size_will_do(case: Case, seed: int):
 
 
 @every
-def test_reductions_agree_under_an_upstream_gradient_a_row(case: Case, seed: int):
-    """none weighted by hand is sum; of rows that are all counted, mean is sum over their number."""
+def test_a_gradient_a_row_is_passed_on_and_sum_is_that_of_ones(case: Case, seed: int):
     first, *rest = case.arguments(ROWS, seed)
     module = case.make(reduction="none")
     x = leaf(first)
     upstream = torch.rand(ROWS, generator=torch.Generator().manual_seed(seed)) + 0.5
-    terms = module(x, *rest)
+
+    def gradient(upstream_B: torch.Tensor | None, **attributes: str) -> torch.Tensor:
+        vars(module).update(attributes)
+        return torch.autograd.grad(module(x, *rest), x, upstream_B)[0]
+
+    terms = module(x, *rest).detach()
     assert terms.shape == (ROWS,)
-    (by_row,) = torch.autograd.grad(terms, x, upstream)
-    x = leaf(first)
-    (by_sum,) = torch.autograd.grad((module(x, *rest) * upstream).sum(), x)
-    # The second may round each product once more.
-    assert torch.allclose(by_row, by_sum, rtol=0, atol=64 * EPS * float(by_sum.abs().max()))
-    module.reduction = "sum"
+    by_row, by_ones = gradient(upstream), gradient(torch.ones(ROWS))
+    wanted = gradient(upstream.double(), implementation="reference")
+    assert torch.allclose(by_row, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
+    by_sum = gradient(None, implementation="auto", reduction="sum")
+    # Each product may be rounded once more.
+    assert torch.allclose(by_ones, by_sum, rtol=0, atol=64 * EPS * float(by_sum.abs().max()))
     total = module(first, *rest)
-    summed = terms.detach().double().sum()
-    assert abs(total.detach().double() - summed) <= ROWS * EPS * terms.detach().abs().sum()
+    assert abs(total.double() - terms.double().sum()) <= ROWS * EPS * terms.abs().sum()
 
 
 @every
@@ -190,13 +193,14 @@ def test_repr_says_how_it_was_made(case: Case):
 
 @every
 def test_implementations_agree(case: Case, seed: int):
-    """Whichever is asked for: the reference's value, to some hundred roundings."""
-    module, arguments = case.make(), case.arguments(ROWS, seed)
-    module.implementation = "reference"
-    wanted = module(*arguments)
-    names = type(module).offered
-    for name in names:
+    """Whichever is given: the reference's value and gradients, to some hundred roundings."""
+    module, arguments = case.make(implementation="reference"), case.arguments(ROWS, seed)
+    value, gradients = value_and_gradients(module, *arguments)
+    for name in type(module).offered:
         if name == "triton" and not torch.cuda.is_available():
             continue  # its agreement is tested where kernels are, in the interpreter
         module.implementation = name
-        assert torch.isclose(module(*arguments).double(), wanted.double(), rtol=1e-5, atol=1e-6)
+        got, found = value_and_gradients(module, *arguments)
+        assert torch.isclose(got.double(), value.double(), rtol=1e-5, atol=1e-6)
+        for one, wanted in zip(found, gradients, strict=True):
+            assert torch.allclose(one, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max())), name

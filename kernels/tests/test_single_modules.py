@@ -38,6 +38,8 @@ def test_a_row_without_positives_counts_for_nothing(mining: str, seed: int):
 def test_a_loss_without_tiled_says_so():
     with pytest.raises(InputError, match=f"one of {', '.join(WITHOUT_TILED)}; got 'tiled'"):
         marginbench.TripletLoss(implementation="tiled")
+    with pytest.raises(InputError, match=f"one of {', '.join(WITHOUT_TILED)}; got 'tiled'"):
+        marginbench.functional.triplet(*labelled(4, 0), implementation="tiled")
 
 
 def test_triton_is_asked_for_and_missing():
@@ -48,6 +50,12 @@ def test_triton_is_asked_for_and_missing():
         pytest.raises(InputError, match="implementation: expected Triton to be installed"),
     ):
         module(*labelled(4, 0))
+
+
+def test_a_miner_without_a_kernel_takes_eager_where_auto_is_triton(seed: int):
+    with mock.patch("marginbench.implementations._automatic", return_value="triton"):
+        mined = marginbench.miners.AllSemiHardMiner(margin=8.0)(*labelled(ROWS, seed))
+    assert len(mined[0]) > 3
 
 
 def test_centers_follow_by_the_papers_rule(seed: int):
@@ -75,11 +83,26 @@ def test_ignored_rows_move_no_center(seed: int):
     assert torch.equal(module.centers, other.centers)
 
 
-def test_indices_of_any_miner_take_the_place_of_mining(seed: int):
+@pytest.mark.parametrize(
+    ("mining", "miner"),
+    [
+        ("batch-hard", "BatchHardMiner"),
+        ("semi-hard", "SemiHardMiner"),
+        ("semi-hard-all", "AllSemiHardMiner"),
+    ],
+)
+def test_indices_of_a_miner_take_the_place_of_mining(mining: str, miner: str, seed: int):
     x_BD, y_B = labelled(ROWS, seed)
-    module = marginbench.TripletLoss("semi-hard")
-    mined = marginbench.miners.SemiHardMiner()(x_BD, y_B)
+    module = marginbench.TripletLoss(mining, margin=8.0)
+    margin = {"margin": 8.0} if mining == "semi-hard-all" else {}
+    mined = getattr(marginbench.miners, miner)(**margin)(x_BD, y_B)
+    assert len(mined[0]) > 3
     assert torch.isclose(module(x_BD, y_B, triplets=mined), module(x_BD, y_B), rtol=1e-5)
+
+
+def test_without_triplets_the_loss_is_zero_and_two_of_three_are_refused(seed: int):
+    x_BD, y_B = labelled(ROWS, seed)
+    module = marginbench.TripletLoss()
     none = tuple(torch.empty(0, dtype=torch.int64) for _ in range(3))
     x = leaf(x_BD)
     value = module(x, y_B, triplets=none)
@@ -88,7 +111,7 @@ def test_indices_of_any_miner_take_the_place_of_mining(seed: int):
     with pytest.raises(
         InputError, match="triplets: expected indices of anchors, positives and negatives"
     ):
-        module(x_BD, y_B, triplets=mined[:2])
+        module(x_BD, y_B, triplets=none[:2])
 
 
 @pytest.mark.parametrize(
