@@ -43,7 +43,8 @@ def main() -> None:
     found = stubs()
     stale = [p for p, text in found.items() if not p.exists() or p.read_text() != text]
     if "--check" in sys.argv[1:]:
-        sys.exit(f"not up to date: {', '.join(map(str, stale))}" if stale else 0)
+        names = ", ".join(path.name for path in stale)
+        sys.exit(f"out of date: {names}; write with: python kernels/stubs.py" if stale else 0)
     for path in stale:
         path.write_text(found[path])
 

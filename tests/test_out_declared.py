@@ -34,6 +34,7 @@ WRITE_BY_THEMSELVES = {
     "benchmarks/interpreted.py": "a temporary folder",
     "benchmarks/gpu/session.py": "a temporary folder",
     "benchmarks/memory.py": "nothing: the null device",
+    "kernels/setup.py": "takes files out of the folder that a wheel is packed from",
     "kernels/stubs.py": "the library's stubs, which are committed",
     "kernels/marginbench/shared/tile_cache.py": "tiles in the user's cache",
     "reports/gate/write.py": "GitHub's summary of a job, to which it adds",

@@ -26,14 +26,20 @@ def _names() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return _names()
+    # Kept, so that Python finds it without this function from now on.
+    globals()[name] = found = _found(name)
+    return found
+
+
+def _found(name: str) -> Any:
     if name in _OWN:
         return getattr(importlib.import_module(f".{_OWN[name]}", __name__), name)
     if name in _PARTS:
         return importlib.import_module(f".{name}", __name__)
-    if name == "__all__":
-        return _names()
-    # Modules begin with a capital; all else that is asked for here is a file, or is not there.
-    if not name[0].isupper():
+    # Modules of losses begin with a capital; any other name is a file, or does not exist.
+    if not name[:1].isupper():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return importlib.import_module(".catalogue", __name__).offered("", name)
 

@@ -1,7 +1,7 @@
-"""Finds the loss folders beside this file, and what they offer to people.
+"""Finds the loss folders beside this file, and what they offer to users.
 
 A folder is a loss if it declares ``LOSS`` in its ``__init__.py``. A folder that fails to import
-is a named failure and never the end of the run.
+is reported by name and never ends the run.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 from .loss import Loss
 
 _HERE = Path(__file__).parent
-# Folders that are no losses.
+# Folders that are not losses.
 _SHARED = {"shared", "__pycache__"}
 
 
 class UnknownName(KeyError):
-    """A loss, variant, contender or suite that is not there; says which are, and the nearest."""
+    """No loss, variant, contender or suite of that name; lists those there are and the nearest."""
 
     def __init__(self, argument: str, got: str, known: list[str]) -> None:
         close = difflib.get_close_matches(got, known, n=1)

@@ -1,20 +1,21 @@
-"""Bad input, told in the caller's terms: the argument, what was expected, what came.
+"""Checks of input: an error names the argument, what was expected, and what came.
 
-Range and finiteness need the values, so they are checked on the CPU alone, where looking costs no
-synchronisation. On a GPU nothing is read out of bounds: a label out of range or a NaN makes the
-loss NaN instead (eager PyTorch raises its own device-side assertion for such labels).
+Range and finiteness need the values, so they are checked on the CPU alone, where reading them
+needs no synchronisation. On a GPU nothing is read out of bounds: a label out of range or a NaN
+makes the loss NaN instead (eager PyTorch raises its own device-side assertion for such labels).
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .loss import REDUCTIONS
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class InputError(ValueError):
@@ -30,7 +31,7 @@ def check_matrix(name: str, tensor: Tensor, like: Tensor | None = None) -> None:
         raise InputError(name, "a tensor", type(tensor).__name__)
     if tensor.ndim != 2 or tensor.shape[0] == 0 or tensor.shape[1] == 0:
         raise InputError(name, "a non-empty matrix (rows x D)", f"shape {tuple(tensor.shape)}")
-    if tensor.dtype not in _FLOATS:
+    if tensor.dtype not in FLOATS:
         raise InputError(name, "a floating-point dtype", tensor.dtype)
     if like is None:
         return
@@ -67,6 +68,16 @@ def check_labels(name: str, labels: Tensor, like: Tensor, classes: int | None = 
         raise InputError(name, f"every label in {bound}", lowest if lowest < 0 else highest)
 
 
+def as_int64(labels: Any) -> Any:
+    """int64 or int32 labels as int64: callers may use either, implementations take int64 alone.
+    Anything but a tensor is returned as it is: `check_labels` refuses it."""
+    if not isinstance(labels, Tensor) or labels.dtype == torch.int64:
+        return labels
+    if labels.dtype != torch.int32:
+        raise InputError("labels", "dtype torch.int64 or torch.int32", labels.dtype)
+    return labels.long()
+
+
 def check_vector(name: str, tensor: Tensor, length: int, like: Tensor) -> None:
     """A float vector of ``length`` with the dtype and device of ``like``."""
     if not isinstance(tensor, Tensor):
@@ -77,7 +88,7 @@ def check_vector(name: str, tensor: Tensor, length: int, like: Tensor) -> None:
 
 
 def check_finite(**tensors: Tensor | None) -> None:
-    """No NaN or infinity, looked for on the CPU alone; one pass, no temporary."""
+    """No NaN or infinity; checked on the CPU alone, in one pass without a temporary."""
     if torch.compiler.is_compiling():
         return
     for name, tensor in tensors.items():
@@ -102,6 +113,12 @@ def check_number(
         raise InputError(name, expected, repr(value))
 
 
+def check_whole(name: str, value: int, low: int) -> None:
+    """A whole number from ``low`` on."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise InputError(name, f"a whole number from {low} on", repr(value))
+
+
 def check_rows(name: str, tensor: Tensor, like: Tensor) -> None:
     """As many rows as the class weights have."""
     if tensor.shape[0] != like.shape[0]:
@@ -118,7 +135,7 @@ def check_reduction(reduction: str) -> None:
 def check_head(
     embeddings: Tensor, labels: Tensor, class_weights: Tensor, bias: Tensor | None = None
 ) -> None:
-    """What every head over class weights asks of its arguments."""
+    """Checks the arguments of every head over class weights."""
     check_matrix("embeddings", embeddings)
     check_matrix("class_weights", class_weights, like=embeddings)
     check_labels("labels", labels, embeddings, classes=class_weights.shape[0])
@@ -147,14 +164,14 @@ def check_flags(name: str, flags: Tensor, like: Tensor) -> None:
 
 
 def check_batch(embeddings: Tensor, labels: Tensor) -> None:
-    """What every loss over a labelled batch asks of its arguments."""
+    """Checks the arguments of every loss over a labelled batch."""
     check_matrix("embeddings", embeddings)
     check_labels("labels", labels, embeddings)
     check_finite(embeddings=embeddings)
 
 
 def check_pairs(embeddings_a: Tensor, embeddings_b: Tensor, different: Tensor) -> None:
-    """What every loss over explicit pairs asks of its arguments."""
+    """Checks the arguments of every loss over explicit pairs."""
     check_matrix("embeddings_a", embeddings_a)
     check_partner("embeddings_b", embeddings_b, like=embeddings_a)
     check_flags("different", different, embeddings_a)
@@ -162,7 +179,7 @@ def check_pairs(embeddings_a: Tensor, embeddings_b: Tensor, different: Tensor) -
 
 
 def check_triplets(anchor: Tensor, positive: Tensor, negative: Tensor) -> None:
-    """What every loss over explicit triplets asks of its arguments."""
+    """Checks the arguments of every loss over explicit triplets."""
     check_matrix("anchor", anchor)
     check_partner("positive", positive, like=anchor)
     check_partner("negative", negative, like=anchor)

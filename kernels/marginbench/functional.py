@@ -15,7 +15,9 @@ def __getattr__(name: str) -> Any:
         return sorted(catalogue.public("functional"))
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return catalogue.offered("functional", name)
+    # Kept, so that Python finds it without this function from now on.
+    globals()[name] = found = catalogue.offered("functional", name)
+    return found
 
 
 def __dir__() -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checks import InputError
+from .checks import FLOATS, InputError, check_whole
 
 #: What ``implementation`` may be; each but ``auto`` is a file of a loss's folder.
 IMPLEMENTATIONS = ("auto", "triton", "tiled", "eager", "reference")
@@ -79,11 +79,22 @@ def which(
 
     Raises:
         UnknownName (a KeyError): no loss has that name.
+        InputError: names the argument, what was expected and what came.
     """
     from . import catalogue
 
+    check_whole("batch", batch, 1)
+    check_whole("classes", classes, 0)
+    if dtype not in FLOATS:
+        raise InputError("dtype", f"one of {', '.join(map(str, FLOATS))}", repr(dtype))
+    try:
+        kind = torch.device(device).type
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            "device", "a device of torch, such as 'cpu' or 'cuda:0'", repr(device)
+        ) from error
     files = importlib.import_module(".functional", catalogue.get(loss).package).FILES
-    return _automatic(files, torch.device(device).type, dtype, batch * classes)
+    return _automatic(files, kind, dtype, batch * classes)
 
 
 def checked(implementation: str, offered: tuple[str, ...] = IMPLEMENTATIONS) -> str:
@@ -97,10 +108,10 @@ def checked(implementation: str, offered: tuple[str, ...] = IMPLEMENTATIONS) -> 
 class Files:
     """The files of a loss's folder that compute it: where `function` finds an implementation.
 
-    ``fused`` returns the file of kernels, so that Triton is imported where it
-    is used (as a function, for torch.compile follows an import statement and no other way);
-    ``tiled`` is None where a loss has no such form. From ``tiled_from`` logits (B x C) on it is the
-    fastest on a CPU, as `python -m reports.auto` reads it off the published records.
+    ``fused`` returns the file of kernels, so that Triton is imported where it is used (as a
+    function, for torch.compile follows an import statement alone); ``tiled`` is None where a loss
+    has no such form. From ``tiled_from`` logits (B x C) on it is the fastest on a CPU, as
+    `python -m reports.auto` reads it off the published records.
     """
 
     eager: ModuleType
@@ -116,8 +127,8 @@ class Files:
         embeddings: Tensor,
         class_weights: Tensor | None = None,
     ) -> Callable[..., Any]:
-        """The function ``name`` in the implementation that was asked for; the shapes of embeddings
-        (B x D) and class weights (C x D) tell the size. Raises InputError where there is none."""
+        """The function ``name`` in the implementation that is given; the shapes of embeddings
+        (B x D) and class weights (C x D) give the size. Raises InputError where there is none."""
         offered = IMPLEMENTATIONS if self.tiled is not None else WITHOUT_TILED
         checked(implementation, offered)
         if implementation == "auto":

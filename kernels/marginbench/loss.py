@@ -67,10 +67,10 @@ class Contender:
     GPU of compute capability 9.0 or newer), ``"triton"``, ``"compiler"`` (a C++ compiler, for
     torch.compile on CPU) or ``"package:NAME"``. ``limit``
     takes a Shape and a dtype name and returns why the contender can't do it, or None. ``note``
-    says in a sentence what a reader must know, such as a peer's other defaults. ``unfit`` says of
-    kinds of data (`marginbench.stress`) why its formulation can't be right there. ``quadratic``
-    says why it may keep a number for each row and class (of a head) or for each two rows; without
-    it, memory that grows like that fails the exact check.
+    says in a sentence what a reader must know, such as a peer's other defaults. ``unfit`` gives,
+    for kinds of data (`marginbench.stress`), why its formulation can't be right there.
+    ``quadratic`` says why it may keep a number for each row and class (of a head) or for each two
+    rows; without it, memory that grows like that fails the exact check.
     """
 
     name: str
@@ -108,7 +108,7 @@ class Variant:
     is) or ``"indices"`` (a mining rule: integer tensors).
     ``reference_elements`` gives how many float64 elements the reference handles for a shape: a
     suite checks against the reference where that is affordable. ``unit_embeddings`` draws inputs
-    on the unit sphere; ``excused`` says of a usual contender that is missing why;
+    on the unit sphere; ``excused`` gives the reason for each usual contender that is missing;
     ``sweep`` is off where one size is enough because a sibling variant does the same work.
     ``selection`` names how a variant that mines, or that cuts off at a hinge, decides: it takes the
     tensors, the options and ``within``, the rounding of what it compares, and returns a

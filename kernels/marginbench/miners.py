@@ -15,7 +15,9 @@ def __getattr__(name: str) -> Any:
         return sorted(catalogue.public("miners"))
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return catalogue.offered("miners", name)
+    # Kept, so that Python finds it without this function from now on.
+    globals()[name] = found = catalogue.offered("miners", name)
+    return found
 
 
 def __dir__() -> list[str]:

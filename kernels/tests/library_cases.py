@@ -37,6 +37,22 @@ def labelled(rows: int, seed: int) -> tuple[Tensor, Tensor]:
     return x_BD, torch.randint(CLASSES, (rows,), generator=generator)
 
 
+def leaf(tensor: Tensor) -> Tensor:
+    return tensor.clone().requires_grad_()
+
+
+def value_and_gradients(
+    module: nn.Module, first: Tensor, *rest: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """The loss, and the gradients of the embeddings and of the module's parameters."""
+    x = leaf(first)
+    value = module(x, *rest)
+    value.sum().backward()
+    gradients = [x.grad, *(one.grad for one in module.parameters())]
+    module.zero_grad()
+    return value.detach(), gradients
+
+
 def _paired(rows: int, seed: int) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(seed)
     a, b = torch.randn(2, rows, DIM, generator=generator).unbind()
@@ -71,3 +87,4 @@ def _cases() -> list[Case]:
 
 CASES = _cases()
 HEADS = [case for case in CASES if case.is_head]
+OTHERS = [case for case in CASES if not case.is_head]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
-from library_cases import CLASSES, DIM, HEADS, ROWS, Case, labelled
+from library_cases import CLASSES, DIM, HEADS, OTHERS, ROWS, Case, labelled
 
 import marginbench
-from marginbench import InputError
+from marginbench import InputError, catalogue
 
 every_head = pytest.mark.parametrize("case", HEADS, ids=lambda case: case.name)
 EPS = torch.finfo(torch.float64).eps
@@ -113,17 +114,50 @@ def test_weights_weigh_rows_and_the_mean_divides_by_their_sum(case: Case, seed: 
     ],
     ids=["too few", "integers", "negative", "NaN", "a list"],
 )
-def test_weights_that_are_none_are_named(case: Case, weights, says: str, seed: int):
+def test_wrong_weights_are_named(case: Case, weights, says: str, seed: int):
     with pytest.raises(InputError, match=says):
         case.make()(*labelled(ROWS, seed), weights)
 
 
-@pytest.mark.parametrize("option", ["ignore_index", "label_smoothing"])
-def test_a_loss_over_pairs_takes_none_of_it(option: str):
-    for name in ("TripletLoss", "ContrastiveLoss"):
-        says = f"{option}: expected nothing: it is of heads over class weights, not of {name}"
-        with pytest.raises(InputError, match=says):
-            getattr(marginbench, name)(**{option: 1})
+@pytest.mark.parametrize("option", ["ignore_index", "label_smoothing", "weights"])
+@pytest.mark.parametrize("case", OTHERS, ids=lambda case: case.name)
+def test_a_module_without_class_weights_refuses_them_by_name(case: Case, option: str, seed: int):
+    """Where it is made and where it is called; any other name is Python's to refuse."""
+    name = case.name.partition("-")[0]
+    says = f"{option}: expected nothing: .* losses over class weights, and {name} has none; got 1"
+    with pytest.raises(InputError, match=says):
+        case.make(**{option: 1})
+    module, arguments = case.make(), case.arguments(ROWS, seed)
+    with pytest.raises(InputError, match=says):
+        module(*arguments, **{option: 1})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'other'"):
+        module(*arguments, other=1)
+
+
+@pytest.mark.parametrize("option", ["ignore_index", "label_smoothing", "weights"])
+@pytest.mark.parametrize("name", sorted(catalogue.public("functional")))
+def test_a_function_takes_them_or_refuses_them_by_name(name: str, option: str):
+    function = getattr(marginbench.functional, name)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'other'"):
+        function(other=1)
+    if "class_weights" in inspect.signature(function).parameters:
+        assert option in inspect.signature(function).parameters
+        return
+    says = f"{option}: expected nothing: .* losses over class weights, and {name} has none; got 0"
+    with pytest.raises(InputError, match=says):
+        function(**{option: 0})
+
+
+def test_a_subclass_may_take_what_its_base_refuses(seed: int):
+    class Weighted(marginbench.TripletLoss):
+        def forward(self, embeddings, labels, weights):
+            return (super().forward(embeddings, labels) * weights).sum()
+
+    x_BD, y_B = labelled(ROWS, seed)
+    module = Weighted(reduction="none")
+    assert module(x_BD, y_B, weights=torch.zeros(ROWS)) == 0
+    with pytest.raises(InputError, match=r"ignore_index: expected nothing: .* Weighted has none"):
+        module(x_BD, y_B, ignore_index=0)
 
 
 @every_head
@@ -206,12 +240,15 @@ def test_the_lengths_of_class_weights_do_not_matter(length: float, seed: int):
 
 
 @every_head
-def test_what_is_no_option_is_named(case: Case, seed: int):
-    with pytest.raises(
-        InputError, match=r"ignore_index: expected a whole number, or None; got 1.5"
-    ):
+def test_a_wrong_option_is_named(case: Case, seed: int):
+    says = r"ignore_index: expected a whole number, or None; got 1.5"
+    with pytest.raises(InputError, match=says):
         case.make(ignore_index=1.5)
-    module = case.make(ignore_index=-100)
+    module = case.make()
+    module.ignore_index = 1.5  # as its function is given it
+    with pytest.raises(InputError, match=says):
+        module(*labelled(2, seed))
+    module.ignore_index = -100
     with pytest.raises(InputError, match="labels: expected a tensor; got list"):
         module(labelled(2, seed)[0], [1, 2])
     with pytest.raises(InputError, match="embeddings: expected 16 columns as class_weights have"):
@@ -227,7 +264,7 @@ def test_what_is_no_option_is_named(case: Case, seed: int):
     ],
     ids=["two of them", "integers", "a bias of one"],
 )
-def test_a_state_that_is_none_is_named(state, says: str):
+def test_a_wrong_state_is_named(state, says: str):
     with pytest.raises(InputError, match=says):
         marginbench.SoftmaxLoss.from_state_dict(state)
 

@@ -124,7 +124,7 @@ def _off_direction(d_unit_CD: Tensor, unit_CD: Tensor, scale_C: Tensor) -> Tenso
 def check_arguments(
     embeddings: Tensor, labels: Tensor, class_weights: Tensor, m: int, annealing: float
 ) -> None:
-    """What A-Softmax asks of its arguments; raises InputError naming the one at fault."""
+    """Checks the arguments of A-Softmax; raises InputError naming the one at fault."""
     check_head(embeddings, labels, class_weights)
     if isinstance(m, bool) or not isinstance(m, int) or m not in MARGINS:
         raise InputError("m", "1, 2, 3 or 4", repr(m))

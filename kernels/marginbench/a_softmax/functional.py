@@ -51,8 +51,8 @@ def a_softmax(
         class_weights: (C x D) of any length, the embeddings' dtype.
         m: the margin, 1 (none: modified softmax), 2, 3 or 4.
         annealing: lambda >= 0; the target's logit is (lambda ||x|| cos + ||x|| psi) / (1 + lambda).
-        reduction: ``mean`` over the rows, ``sum``, or ``none`` for a loss a row.
-        weights: (B), a weight a row, none negative: mean divides by their sum.
+        reduction: ``mean`` over the rows, ``sum``, or ``none`` for one loss per row.
+        weights: (B), one per row, none negative: mean divides by their sum.
         ignore_index: rows of this label count for nothing.
         label_smoothing: in [0, 1]; the share of the target's probability that all classes get. The
             target's logit has its margin.
@@ -64,22 +64,20 @@ def a_softmax(
 
     Raises:
         InputError: names the argument, what was expected and what came; see
-            `marginbench.functional.softmax` for what a GPU does not look at.
+            `marginbench.functional.softmax` for what is not checked on a GPU.
 
     Source: Liu, Wen, Yu, Li, Raj, Song 2017 (SphereFace), equations 5 to 7; annealing: appendix G.
     """
     called = FILES.function("a_softmax", implementation, embeddings, class_weights)
     return head_options.loss(
-        functools.partial(_terms, called, embeddings, class_weights, m, annealing),
+        functools.partial(
+            called, embeddings, class_weights=class_weights, m=m, annealing=annealing
+        ),
         embeddings, labels, class_weights,
         reduction=reduction, weights=weights, ignore_index=ignore_index,
         label_smoothing=label_smoothing, unit_weights=True,
         target=functools.partial(_target, embeddings, class_weights, m, annealing),
     )  # fmt: skip
-
-
-def _terms(called, embeddings, class_weights, m, annealing, labels, *, reduction):
-    return called(embeddings, labels, class_weights, m=m, annealing=annealing, reduction=reduction)
 
 
 def _target(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import InputError, check_number
+from ..checks import InputError, check_number, check_whole
 from ..shared.modules import Head
 from .functional import a_softmax
 
@@ -22,7 +22,19 @@ class Annealing:
     >>> Annealing()(0), round(Annealing()(1_000), 2), Annealing()(2_000)
     (1000.0, 8.26, 5.0)
 
-    The defaults are the released ones (wy1iu/sphereface, train/code/sphereface_model.prototxt).
+    Arguments:
+        base: lambda before the first step, >= 0.
+        gamma, power: how fast it falls, >= 0 each.
+        floor: the least lambda, >= 0.
+
+    Returns:
+        Called with the number of steps that were made: lambda.
+
+    Raises:
+        InputError: names the argument, what was expected and what came.
+
+    Source: Liu, Wen, Yu, Li, Raj, Song 2017 (SphereFace), appendix G; the defaults are those of its
+    release (wy1iu/sphereface f20b130, train/code/sphereface_model.prototxt).
     """
 
     base: float = 1000.0
@@ -54,8 +66,8 @@ class ASoftmaxLoss(Head):
         dim: D, the embeddings' dimension.
         classes: C.
         m: the margin, 1 (none: modified softmax), 2, 3 or 4.
-        annealing: lambda >= 0, or an `Annealing` that `step` moves along. From the first step on
-            with m = 4 and no annealing, trainings from scratch often fail.
+        annealing: lambda >= 0, or an `Annealing` that `step` moves along. Training from
+            scratch with m = 4 and no annealing often fails.
         reduction: ``mean``, ``sum`` or ``none``.
         ignore_index: rows of this label count for nothing.
         label_smoothing: in [0, 1].
@@ -63,6 +75,15 @@ class ASoftmaxLoss(Head):
         device, dtype: of the class weights.
 
     With a schedule its steps are part of the state_dict, as the buffer ``annealing_steps``.
+
+    Returns:
+        Called with embeddings (B x D), labels (B) and, where rows weigh differently, weights (B):
+        a scalar, or (B) for ``none``; float32, or float64 for float64 embeddings and from the
+        reference.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; when it is made and when
+            it is called.
 
     Source: Liu, Wen, Yu, Li, Raj, Song 2017 (SphereFace), equations 5 to 7; annealing: appendix G.
     """
@@ -103,9 +124,21 @@ class ASoftmaxLoss(Head):
             self.register_load_state_dict_post_hook(_follow_the_state)
 
     def step(self, steps: int = 1) -> None:
-        """Move the annealing along by so many steps of the optimiser."""
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-            raise InputError("steps", "a whole number from 0 on", repr(steps))
+        """Move the annealing along by so many steps of the optimiser.
+
+        >>> from marginbench import Annealing, ASoftmaxLoss
+        >>> loss = ASoftmaxLoss(dim=16, classes=10, annealing=Annealing())
+        >>> loss.step(1_000)
+        >>> loss.steps, round(loss.annealing, 2)
+        (1000, 8.26)
+
+        Arguments:
+            steps: a whole number from 0 on.
+
+        Raises:
+            InputError: ``steps`` is something else.
+        """
+        check_whole("steps", steps, 0)
         self._go_to(self.steps + steps)
 
     @torch.no_grad()

@@ -86,7 +86,7 @@ def check_joint(
     centers: Tensor,
     weight: float,
 ) -> None:
-    """What the joint loss asks of its arguments; raises InputError naming the one at fault.
+    """Checks the arguments of the joint loss; raises InputError naming the one at fault.
 
     ``pulled`` are the embeddings as the centers take them (`as_centers`).
     """
@@ -98,7 +98,7 @@ def check_joint(
 
 
 def check_centers(embeddings: Tensor, labels: Tensor, centers: Tensor) -> None:
-    """What the term and the update ask of theirs; raises InputError naming the one at fault."""
+    """Checks the arguments of term and update; raises InputError naming the one at fault."""
     check_matrix("embeddings", embeddings)
     check_matrix("centers", centers, like=embeddings)
     check_labels("labels", labels, embeddings, classes=centers.shape[0])

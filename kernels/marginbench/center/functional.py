@@ -7,6 +7,7 @@ from types import ModuleType
 
 from torch import Tensor
 
+from ..checks import as_int64
 from ..implementations import Files
 from ..shared import head_options
 from . import eager, reference, tiled
@@ -50,8 +51,8 @@ def center(
         bias: (C) or None.
         centers: (C x D); they take no gradient: see `center_update`.
         weight: lambda >= 0 of the paper.
-        reduction: ``mean`` over the rows, ``sum``, or ``none`` for a loss a row.
-        weights: (B), a weight a row, none negative: mean divides by their sum.
+        reduction: ``mean`` over the rows, ``sum``, or ``none`` for one loss per row.
+        weights: (B), one per row, none negative: mean divides by their sum.
         ignore_index: rows of this label count for nothing.
         label_smoothing: in [0, 1], of the softmax loss.
         implementation: ``auto``, ``triton``, ``tiled``, ``eager`` or ``reference``.
@@ -67,20 +68,17 @@ def center(
     """
     called = FILES.function("joint", implementation, embeddings, class_weights)
     return head_options.loss(
-        functools.partial(_terms, called, embeddings, class_weights, bias, centers, weight),
+        functools.partial(
+            called, embeddings, class_weights=class_weights, bias=bias, centers=centers,
+            weight=weight,
+        ),
         embeddings, labels, class_weights, bias,
         reduction=reduction, weights=weights, ignore_index=ignore_index,
         label_smoothing=label_smoothing,
     )  # fmt: skip
 
 
-def _terms(called, embeddings, class_weights, bias, centers, weight, labels, *, reduction):
-    return called(
-        embeddings, labels, class_weights, bias, centers=centers, weight=weight,
-        reduction=reduction,
-    )  # fmt: skip
-
-
+@head_options.refusing
 def center_term(
     embeddings: Tensor,
     labels: Tensor,
@@ -100,7 +98,7 @@ def center_term(
         embeddings: (B x D), float32, bfloat16, float16 or float64.
         labels: (B), int64 or int32, each in [0, C).
         centers: (C x D); they take no gradient.
-        reduction: ``mean`` over the rows, ``sum``, or ``none`` for a loss a row.
+        reduction: ``mean`` over the rows, ``sum``, or ``none`` for one loss per row.
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
 
     Returns:
@@ -113,9 +111,10 @@ def center_term(
     Source: Wen, Zhang, Li, Qiao 2016 (center loss), equation 2.
     """
     called = FILES.function("term", implementation, embeddings)
-    return called(embeddings, head_options.int64(labels), centers, reduction=reduction)
+    return called(embeddings, as_int64(labels), centers, reduction=reduction)
 
 
+@head_options.refusing
 def center_update(
     embeddings: Tensor,
     labels: Tensor,
@@ -148,4 +147,4 @@ def center_update(
     Source: Wen, Zhang, Li, Qiao 2016 (center loss), equation 4.
     """
     called = FILES.function("update", implementation, embeddings)
-    return called(embeddings, head_options.int64(labels), centers, alpha=alpha)
+    return called(embeddings, as_int64(labels), centers, alpha=alpha)

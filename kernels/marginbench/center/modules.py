@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_number
+from ..checks import as_int64, check_number, check_whole
 from ..shared.gathering import of_all_ranks
-from ..shared.head_options import int64
-from ..shared.modules import Head, Loss, check_size
+from ..shared.modules import Head, Loss
 from .functional import center, center_term, center_update
 
 
@@ -20,17 +19,36 @@ class _Centers:
     centers: Tensor
     alpha: float
     implementation: str
+    ignore_index: int | None = None
 
     @torch.no_grad()
     def update(self, embeddings: Tensor, labels: Tensor) -> None:
         """Move the centers by the paper's rule (Wen et al. 2016, equation 4); call it once a step,
         after ``backward``: a backward pass needs the centers of its forward pass.
 
+        >>> import torch
+        >>> from marginbench import CenterTerm
+        >>> term = CenterTerm(dim=2, classes=2, alpha=0.5)
+        >>> term.update(torch.tensor([[4.0, 8.0]]), torch.tensor([0]))
+        >>> term.centers
+        tensor([[1., 2.],
+                [0., 0.]])
+
         It waits for a GPU only where rows are ignored or ranks are gathered. Where
         torch.distributed runs, embeddings (B x D) and labels (B) of all ranks count, so
         that the centers are the same on each; every rank has to call it.
+
+        Arguments:
+            embeddings: (B x D), of any float dtype.
+            labels: (B), int64 or int32; rows of ``ignore_index`` move no center.
+
+        Raises:
+            InputError: names the argument, what was expected and what came.
         """
-        embeddings, labels = of_all_ranks(embeddings.detach(), int64(labels))
+        if self.ignore_index is not None:
+            kept_B = labels != self.ignore_index
+            embeddings, labels = embeddings[kept_B], labels[kept_B]
+        embeddings, labels = of_all_ranks(embeddings.detach(), as_int64(labels))
         if len(labels) == 0:  # all ignored, on every rank
             return
         implementation = self.implementation if self.implementation != "tiled" else "auto"
@@ -67,6 +85,15 @@ class CenterLoss(_Centers, Head):
         device, dtype: of class weights and centers.
 
     The centers start at 0, as in the paper's release, and are part of the state_dict.
+
+    Returns:
+        Called with embeddings (B x D), labels (B) and, where rows weigh differently, weights (B):
+        a scalar, or (B) for ``none``; float32, or float64 for float64 embeddings and from the
+        reference.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; when it is made and when
+            it is called.
 
     Source: Wen, Zhang, Li, Qiao 2016 (center loss), equations 4 and 5.
     """
@@ -111,15 +138,6 @@ class CenterLoss(_Centers, Head):
             weight=self.weight, **self._options(weights),
         )  # fmt: skip
 
-    @torch.no_grad()
-    def update(self, embeddings: Tensor, labels: Tensor) -> None:
-        if self.ignore_index is not None:
-            kept_B = labels != self.ignore_index
-            embeddings, labels = embeddings[kept_B], labels[kept_B]
-        super().update(embeddings, labels)
-
-    update.__doc__ = _Centers.update.__doc__
-
 
 class CenterTerm(_Centers, Loss):
     """Half the squared distance of each embedding to the center of its class, to add to another
@@ -139,6 +157,14 @@ class CenterTerm(_Centers, Loss):
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
         device, dtype: of the centers.
 
+    Returns:
+        Called with embeddings (B x D) and labels (B): a scalar,
+        or (B) for ``none``; float32, or float64 for float64 embeddings and from the reference.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; when it is made and when
+            it is called.
+
     Source: Wen, Zhang, Li, Qiao 2016 (center loss), equations 2 and 4.
     """
 
@@ -154,8 +180,8 @@ class CenterTerm(_Centers, Loss):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(reduction, implementation)
-        check_size("dim", dim)
-        check_size("classes", classes)
+        check_whole("dim", dim, 1)
+        check_whole("classes", classes, 1)
         check_number("alpha", alpha, 0, high=1)
         self.alpha = alpha
         self.register_buffer("centers", torch.zeros(classes, dim, device=device, dtype=dtype))

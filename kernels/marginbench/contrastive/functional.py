@@ -6,8 +6,9 @@ from types import ModuleType
 
 from torch import Tensor
 
+from ..checks import as_int64
 from ..implementations import Files
-from ..shared.head_options import int64
+from ..shared import head_options
 from . import eager, reference
 
 
@@ -20,6 +21,7 @@ def _fused() -> ModuleType:
 FILES = Files(eager, reference, _fused)
 
 
+@head_options.refusing
 def contrastive(
     embeddings: Tensor,
     labels: Tensor,
@@ -41,13 +43,12 @@ def contrastive(
         labels: (B), int64 or int32, none negative.
         margin: Euclidean distance (not squared) that two identities are pushed apart to; >= 0.
         reduction: ``mean`` over the B(B-1)/2 pairs, ``sum``, or ``none`` for half the sum over a
-            row's pairs, a number a row.
+            row's pairs, one number per row.
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
 
     Returns:
         A scalar, or (B) for ``none``; float32, or float64 for float64 embeddings and from the
-        reference. A batch of one
-        has the loss 0.
+        reference. A batch of one has the loss 0.
 
     Raises:
         InputError: names the argument, what was expected and what came.
@@ -55,9 +56,10 @@ def contrastive(
     Source: Hadsell, Chopra, LeCun 2006, equation 4, over the pairs of a batch.
     """
     called = FILES.function("all_pairs", implementation, embeddings)
-    return called(embeddings, int64(labels), margin=margin, reduction=reduction)
+    return called(embeddings, as_int64(labels), margin=margin, reduction=reduction)
 
 
+@head_options.refusing
 def pair_contrastive(
     embeddings_a: Tensor,
     embeddings_b: Tensor,

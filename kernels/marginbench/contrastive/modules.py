@@ -35,8 +35,16 @@ class ContrastiveLoss(_Margin):
 
     Arguments:
         margin: Euclidean distance, not squared; >= 0.
-        reduction: ``mean`` over the B(B-1)/2 pairs, ``sum``, or ``none`` for a number a row.
+        reduction: ``mean`` over the B(B-1)/2 pairs, ``sum``, or ``none`` for one number per row.
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
+
+    Returns:
+        Called with embeddings (B x D) and labels (B): a scalar,
+        or (B) for ``none``; float32, or float64 for float64 embeddings and from the reference.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; when it is made and when
+            it is called.
 
     Source: Hadsell, Chopra, LeCun 2006, equation 4, over the pairs of a batch.
     """
@@ -62,6 +70,14 @@ class PairContrastiveLoss(_Margin):
         margin: Euclidean distance, not squared; >= 0.
         reduction: ``mean`` over the N pairs, ``sum``, or ``none``.
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
+
+    Returns:
+        Called with two matrices (N x D) and which rows are of two identities (N, bool): a scalar,
+        or (N) for ``none``; float32, or float64 for float64 embeddings and from the reference.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; when it is made and when
+            it is called.
 
     Source: Hadsell, Chopra, LeCun 2006, equation 4.
     """

@@ -9,7 +9,7 @@ def all_pairs_cost(shape: Shape, itemsize: int) -> Cost:
     b, d = shape.batch, shape.dim
     operands = b * d * itemsize
     # One inner product an unordered pair; backward multiplies the coefficients of all pairs with
-    # the embeddings. Who does not keep B x B makes the products again, but that is no lower bound.
+    # the embeddings. Without B x B kept the products are made again, but that is no lower bound.
     return Cost(
         forward_bytes=operands + 8 * b + 4,
         backward_bytes=2 * operands + 8 * b + 4,

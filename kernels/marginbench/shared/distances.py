@@ -120,7 +120,7 @@ def centre(x_BD: Tensor, bits: int = 6) -> Tensor:
 
 
 def static_shapes(tensor: Tensor) -> bool:
-    """Whether shapes must not depend on data: while compiling, and on a GPU, where looking at
+    """Whether shapes must not depend on data: while compiling, and on a GPU, where reading
     data waits for it."""
     return torch.compiler.is_compiling() or tensor.device.type != "cpu"
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from .distances import Pairs, Points, between, centre, reference_distances
 from .split_products import split
 
-# Candidates of a row in doubt that are looked at first.
+# Candidates of a row in doubt that are examined first.
 FEW = 4
 # Open entries an anchor from which on all distances of a block are made.
 _MANY = 0.5
@@ -123,7 +123,7 @@ class Exact:
         return place_n1[:, 0]
 
     def unsure(self, last_n1: Tensor, best_n1: Tensor) -> Tensor:
-        """Entries whose candidates beyond the last that was looked at may be as low as the best."""
+        """Entries whose candidates beyond the last that was examined may be as low as the best."""
         may_n1 = (last_n1 - self.tolerance <= best_n1) & (last_n1 < torch.inf)
         return torch.nonzero(may_n1)[:, 0]
 

@@ -1,5 +1,6 @@
 """What every head over class weights takes beside its own options: rows that are ignored, a weight
-a row, label smoothing; and the logits of new embeddings, a chunk of classes at a time.
+per row, label smoothing; and the logits of new embeddings, a chunk of classes at a time. A loss
+without class weights refuses these options by name.
 
 All of it is made around a head's terms, so that it is the same for each implementation, and costs
 O(B D + C D) beside them: no B x C matrix.
@@ -9,18 +10,52 @@ B batch, D dimension, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..checks import InputError, check_finite, check_matrix, check_number
+from ..checks import InputError, as_int64, check_finite, check_matrix, check_number
 from .reduction import reduce, wide
 
 # Of one chunk of logits, so that it stays far below a GPU's memory.
 _LOGITS_OF_A_CHUNK = 2**22
 _ROWS_OF_A_CHUNK = 4096
+
+#: The options of heads, which no other loss has.
+OF_HEADS = ("ignore_index", "label_smoothing", "weights")
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def refuse(loss: str, names: Iterable[str], options: Mapping[str, Any]) -> None:
+    """InputError where one of ``names`` is among the options given to a loss without class
+    weights."""
+    for name in names:
+        if name in options:
+            raise InputError(
+                name, f"nothing: it is defined for losses over class weights, and {loss} has none",
+                repr(options[name]),
+            )  # fmt: skip
+
+
+def refusing(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """``function``, of a loss without class weights, with an InputError in place of the TypeError
+    for an option of heads. What its own signature has, as a subclass's may, is passed on."""
+    loss = function.__qualname__.removesuffix(".forward").rpartition(".")[2]
+    refused = tuple(one for one in OF_HEADS if one not in inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def checked(*arguments: _Arguments.args, **options: _Arguments.kwargs) -> _Result:
+        if options:
+            refuse(loss, refused, options)
+        return function(*arguments, **options)
+
+    return checked
 
 
 def directions(rows_ND: Tensor) -> Tensor:
@@ -33,11 +68,6 @@ def directions(rows_ND: Tensor) -> Tensor:
     scaled_ND = rows_ND / largest_N1.where(largest_N1 > 0, 1)
     length_N1 = torch.linalg.vector_norm(scaled_ND, dim=1, keepdim=True)
     return scaled_ND / length_N1.where(length_N1 > 0, torch.inf)
-
-
-def int64(labels: Any) -> Any:
-    """int32 labels as int64; anything else as it is, for the checks to tell."""
-    return labels.long() if isinstance(labels, Tensor) and labels.dtype == torch.int32 else labels
 
 
 def check_ignored(ignore_index: int | None) -> None:
@@ -57,7 +87,7 @@ def check_width(embeddings: Tensor, class_weights: Tensor) -> None:
 
 
 def check_row_weights(weights: Tensor, embeddings: Tensor) -> None:
-    """A finite number a row, none negative (looked at on the CPU alone)."""
+    """A finite number per row, none negative (checked on the CPU alone)."""
     if not isinstance(weights, Tensor):
         raise InputError("weights", "a tensor", type(weights).__name__)
     if weights.shape != embeddings.shape[:1] or not weights.is_floating_point():
@@ -100,7 +130,7 @@ def loss(
     (Szegedy et al. 2016, section 7), so that l_i grows by e times the target's logit less the mean
     of the row's.
     """
-    labels = int64(labels)
+    labels = as_int64(labels)
     check_number("label_smoothing", label_smoothing, 0, high=1)
     check_ignored(ignore_index)
     if weights is None and ignore_index is None and not label_smoothing:
@@ -118,7 +148,7 @@ def loss(
         weights_B = kept_B.float() if weights_B is None else weights_B * kept_B
     terms_B = terms(labels, reduction="none")
     if label_smoothing:
-        # Labels out of range, which a GPU does not look at, have made the terms NaN already.
+        # Labels out of range, which are not checked on a GPU, have made the terms NaN already.
         safe_B = labels.clamp(0, class_weights.shape[0] - 1)
         with torch.autocast(embeddings.device.type, enabled=False):
             over_mean_B = _target_over_mean(

@@ -153,7 +153,7 @@ def _processors_of(device: torch.device) -> int:
 
 
 def product_precision(dtype: torch.dtype) -> str:
-    """``ieee``, or ``tf32`` for float32 where torch was told so (torch.backends.cuda.matmul)."""
+    """``ieee``, or ``tf32`` for float32 where torch allows it (torch.backends.cuda.matmul)."""
     if dtype == torch.float32 and torch.backends.cuda.matmul.fp32_precision == "tf32":
         return "tf32"
     return "ieee"

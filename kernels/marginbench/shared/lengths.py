@@ -27,7 +27,7 @@ def inverse_lengths(rows_ND: Tensor) -> Tensor:
 
 def _ordinary(length_N: Tensor) -> bool:
     """Whether no sum of squares has overflowed, and what underflowed is below its rounding. False
-    where the values can't be looked at without waiting for a GPU, or while tracing."""
+    where the values can't be read without waiting for a GPU, or while tracing."""
     if length_N.device.type != "cpu" or torch.compiler.is_compiling():
         return False
     limits = torch.finfo(length_N.dtype)

@@ -1,7 +1,7 @@
 """Launch parameters of linear + log-sum-exp: the tile of each product, and the backward scratch.
 
 The table was made by compiling ahead of time, NOT by timing on a GPU: with its tiles no kernel
-spills registers or asks for more shared memory than there is, and 16-bit products run on tensor
+spills registers or needs more shared memory than there is, and 16-bit products run on tensor
 cores, on any of `architectures.KNOWN`. Which of the tiles that do so is the fastest is left to
 autotuning (`tuning`).
 """

@@ -1,5 +1,5 @@
 """Arguments of mixed dtypes under autocast: embeddings of 16 bits from a network beside class
-weights and centers that are kept in float32. Outside autocast nothing is cast; the checks tell."""
+weights and centers in float32. Outside autocast nothing is cast: the checks refuse mixtures."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ..checks import InputError, check_number, check_reduction
+from ..checks import InputError, check_number, check_reduction, check_whole
 from ..implementations import IMPLEMENTATIONS, WITHOUT_TILED, checked
 from . import head_options
 
@@ -22,25 +22,23 @@ _FOREIGN = {
 }
 
 
-def check_size(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(name, "a whole number from 1 on", repr(value))
-
-
 class Loss(nn.Module):
     """A module over embeddings and labels; ``reduction`` and ``implementation`` are attributes."""
 
     #: The implementations that this loss has.
     offered: tuple[str, ...] = WITHOUT_TILED
 
+    #: Whether it is a loss over class weights, with what `head_options` adds to each.
+    is_head = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if not cls.is_head and "forward" in vars(cls):
+            cls.forward = head_options.refusing(cls.forward)
+
     def __new__(cls, *arguments: Any, **options: Any) -> Self:
-        if not issubclass(cls, Head):
-            for name in ("ignore_index", "label_smoothing", "weights"):
-                if name in options:
-                    raise InputError(
-                        name, f"nothing: it is of heads over class weights, not of {cls.__name__}",
-                        repr(options[name]),
-                    )  # fmt: skip
+        if not cls.is_head:
+            head_options.refuse(cls.__name__, head_options.OF_HEADS, options)
         return super().__new__(cls)
 
     def __init__(self, reduction: str, implementation: str) -> None:
@@ -66,6 +64,7 @@ class Head(Loss):
     1, and the bias at 0."""
 
     offered = IMPLEMENTATIONS
+    is_head = True
     #: Whether logits are made of class weights of unit length.
     unit_weights = False
 
@@ -74,17 +73,17 @@ class Head(Loss):
         dim: int,
         classes: int,
         *,
-        bias: bool,
-        reduction: str,
-        ignore_index: int | None,
-        label_smoothing: float,
-        implementation: str,
-        device: Any,
-        dtype: torch.dtype | None,
+        bias: bool = True,
+        reduction: str = "mean",
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        implementation: str = "auto",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(reduction, implementation)
-        check_size("dim", dim)
-        check_size("classes", classes)
+        check_whole("dim", dim, 1)
+        check_whole("classes", classes, 1)
         check_number("label_smoothing", label_smoothing, 0, high=1)
         head_options.check_ignored(ignore_index)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
@@ -122,19 +121,69 @@ class Head(Loss):
         }  # fmt: skip
 
     def logits(self, embeddings: Tensor) -> Tensor:
-        """Logits (B x C) of embeddings (B x D), without a margin; for a few classes. `predict` and
-        `topk` keep no such matrix."""
+        """Logits without a margin; for a few classes. `predict` and `topk` keep no such matrix.
+
+        >>> import torch
+        >>> from marginbench import SoftmaxLoss
+        >>> class_weights = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+        >>> head = SoftmaxLoss.from_state_dict({"weight": class_weights}, bias=False)
+        >>> head.logits(torch.tensor([[2.0, 3.0]])).tolist()
+        [[2.0, 3.0, 5.0]]
+
+        Arguments:
+            embeddings: (B x D), of any float dtype.
+
+        Returns:
+            (B x C), float32 or float64, differentiable.
+
+        Raises:
+            InputError: names the argument, what was expected and what came.
+        """
         return head_options.logits(
             embeddings, self.class_weights, self.bias, unit_weights=self.unit_weights
         )
 
     def predict(self, embeddings: Tensor) -> Tensor:
-        """The class (B, int64) of the largest logit of each row, without a B x C matrix."""
+        """The class of the largest logit of each row, without a B x C matrix.
+
+        >>> import torch
+        >>> from marginbench import SoftmaxLoss
+        >>> class_weights = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+        >>> head = SoftmaxLoss.from_state_dict({"weight": class_weights}, bias=False)
+        >>> head.predict(torch.tensor([[2.0, 3.0], [2.0, -3.0]]))
+        tensor([2, 0])
+
+        Arguments:
+            embeddings: (B x D), of any float dtype.
+
+        Returns:
+            (B), int64.
+
+        Raises:
+            InputError: names the argument, what was expected and what came.
+        """
         return self.topk(embeddings, 1)[1][:, 0]
 
     def topk(self, embeddings: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """The k largest logits of each row, falling, and their classes (B x k each), without a
-        B x C matrix; no gradient."""
+        """The k largest logits of each row, falling, and their classes, without a B x C matrix.
+
+        >>> import torch
+        >>> from marginbench import SoftmaxLoss
+        >>> class_weights = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+        >>> head = SoftmaxLoss.from_state_dict({"weight": class_weights}, bias=False)
+        >>> head.topk(torch.tensor([[2.0, 3.0]]), 2)
+        (tensor([[5., 3.]]), tensor([[2, 1]]))
+
+        Arguments:
+            embeddings: (B x D), of any float dtype.
+            k: from 1 to C.
+
+        Returns:
+            Logits (B x k, float32 or float64, without a gradient) and classes (B x k, int64).
+
+        Raises:
+            InputError: names the argument, what was expected and what came.
+        """
         return head_options.topk(
             embeddings, self.class_weights, self.bias, k, unit_weights=self.unit_weights
         )
@@ -143,11 +192,24 @@ class Head(Loss):
     def from_state_dict(cls, state: Mapping[str, Tensor], **options: Any) -> Self:
         """A head with the class weights of another library; ``dim`` and ``classes`` are theirs.
 
-        ``state`` is a state_dict that holds one of: ``W`` (D x C, pytorch-metric-learning),
-        ``weight`` (C x D, insightface's PartialFC_V2, or torch.nn.Linear), ``fc.weight`` (C x D),
-        ``kernel`` (D x C, older heads of insightface), ``class_weights`` (C x D, ours); and,
-        for a head with a bias, ``bias`` or ``fc.bias``. ``options`` are the class's. Raises
-        InputError where none of them is there.
+        >>> import torch
+        >>> from marginbench import SoftmaxLoss
+        >>> layer = torch.nn.Linear(16, 10)
+        >>> SoftmaxLoss.from_state_dict(layer.state_dict(), reduction="sum")
+        SoftmaxLoss(dim=16, classes=10, reduction='sum', implementation='auto')
+
+        Arguments:
+            state: a state_dict that holds one of: ``W`` (D x C, pytorch-metric-learning),
+                ``weight`` (C x D, insightface's PartialFC_V2, or torch.nn.Linear), ``fc.weight``
+                (C x D), ``kernel`` (D x C, older heads of insightface), ``class_weights`` (C x D,
+                ours); and, for a head with a bias, ``bias`` or ``fc.bias``.
+            options: the class's own.
+
+        Returns:
+            A head on the device of those weights and of their dtype.
+
+        Raises:
+            InputError: ``state`` holds no such matrix, or a bias that does not fit.
         """
         names = [one for one in _FOREIGN if one in state]
         name = names[0] if len(names) == 1 else ""

@@ -39,7 +39,7 @@ class _PairwiseLoss(torch.autograd.Function):
         with torch.autocast(embeddings.device.type, enabled=False):
             gradient = ctx.needs_input_grad[0] and reduction != "none"
             terms_B, divisor, gradient_BD = sweep(embeddings, labels, None, gradient)
-        # On a GPU nothing looks for a NaN beforehand: it makes the loss NaN, mining or not.
+        # On a GPU nothing is checked for a NaN: it makes the loss NaN, mining or not.
         if embeddings.device.type != "cpu":
             terms_B = terms_B + embeddings.sum(dtype=terms_B.dtype) * 0
         if reduction == "none":

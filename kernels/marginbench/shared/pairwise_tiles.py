@@ -1,7 +1,7 @@
 """Launch parameters of the pairwise kernels: the tile of each.
 
 The table was made by compiling ahead of time, NOT by timing on a GPU: with its tiles no kernel
-spills registers to memory or asks for more shared memory than there is, and 16-bit products run on
+spills registers to memory or needs more shared memory than there is, and 16-bit products run on
 tensor cores, on any of `architectures.KNOWN`. 16-bit tiles have the 64 rows that a warp group
 multiplies at once. Which of the tiles that do so is the fastest is left to autotuning (`tuning`).
 """
@@ -32,8 +32,8 @@ class PairTile(Tile):
 
     def options(self, x_BD: Tensor) -> dict[str, Any]:
         """The launch options of a kernel over tiles of distances of ``x_BD``. Products are less
-        exact than IEEE, where torch was told so, in gradients alone: what is chosen by distances
-        is looked at again only where IEEE products leave it open (`pairwise_choice.rounding`)."""
+        exact than IEEE, where torch allows that, in gradients alone: what is chosen by distances
+        is checked again only where IEEE products leave it open (`pairwise_choice.rounding`)."""
         return {
             "M": self.rows,
             "N": self.columns,

@@ -31,7 +31,7 @@ def squared_lengths(*pairs: tuple[Tensor, Tensor], precise: bool) -> list[Tensor
 
 
 def always_precise(like: Tensor) -> bool:
-    """Whether squares are made in float64 at once: where looking at them first isn't possible."""
+    """Whether squares are made in float64 at once: where they can't be examined first."""
     return like.dtype != torch.float64 and static_shapes(like)
 
 
@@ -42,7 +42,7 @@ def in_range(squared_N: Tensor, *, short: bool) -> bool:
 
 
 def check_held(name: str, terms: Tensor, longest: Callable[[], Tensor]) -> None:
-    """Terms that their dtype holds, looked at on a CPU alone: elsewhere the loss is infinite.
+    """Terms that their dtype holds, checked on a CPU alone: elsewhere the loss is infinite.
 
     ``longest`` gives the largest distance that the argument ``name`` has part in, for the message.
     """

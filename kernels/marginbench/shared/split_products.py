@@ -7,7 +7,7 @@ float64, and l is what is left:
     ||x_i - x_j||^2 = ||h_i - h_j||^2 + (l_i - l_j) . (s_i - s_j), s = 2 h + l
 
 The first is exact, and the second so small that its rounding is 2^-70 of the squared norms and
-less. No pair has to be found or looked at again, however many are close. Points nearer than some
+less. No pair has to be found or computed again, however many are close. Points nearer than some
 2^-33 of their lengths count as one point; float32 points of ordinary size never are. Distances
 that differ by less than 2^-45 of their size count as equal, but for those at either side of a
 step; equal ones come out exactly equal, and do.

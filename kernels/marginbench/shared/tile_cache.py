@@ -18,8 +18,8 @@ SCHEMA = "marginbench tiles 1"
 class TileCache:
     """Choices by key, each a dict with at least a ``tile``.
 
-    Never fails a calculation: a file that can't be read or isn't one of ours is told in a warning,
-    counts as empty, and is replaced by the next choice; one that can't be written is told too.
+    Never fails a calculation: a file that can't be read or isn't one of ours causes a warning,
+    counts as empty, and is replaced by the next choice; one that can't be written causes one too.
     """
 
     def __init__(self, path: Path) -> None:

@@ -8,8 +8,8 @@ in memory, and every later process in a file: ``MARGINBENCH_TILE_CACHE``, or
 ``marginbench/tiles.json`` in the user's cache folder. Deleting the file forgets all.
 
 Nothing is timed in a recording, in Triton's interpreter, off a GPU or while a CUDA graph is being
-captured: there the table serves, or what is known already. What was chosen is told by `choices`,
-and by `watched` for what runs inside it.
+captured: there the table serves, or what is known already. `choices` reports what was chosen,
+and `watched` does so for what runs inside it.
 
 Another tile sums in another order: results are the same bits only as long as the choices are.
 """
@@ -110,7 +110,7 @@ def tuned(
 
 
 def note(kind: str, given: Tensor, sizes: Mapping[str, int], tile: Any) -> None:
-    """Tell `choices` of a tile that is taken from the table and never tuned."""
+    """Report to `choices` a tile that is taken from the table and never tuned."""
     _note(kind, key_of(kind, given, sizes), tile, "table")
 
 

@@ -49,8 +49,8 @@ def softmax(
         class_weights: (C x D), the embeddings' dtype; under autocast, floats of more than one
             dtype are cast to autocast's.
         bias: (C) or None.
-        reduction: ``mean`` over the rows, ``sum``, or ``none`` for a loss a row.
-        weights: (B), a weight a row, none negative: mean divides by their sum.
+        reduction: ``mean`` over the rows, ``sum``, or ``none`` for one loss per row.
+        weights: (B), one per row, none negative: mean divides by their sum.
         ignore_index: rows of this label count for nothing.
         label_smoothing: in [0, 1]; the share of the target's probability that all classes get.
         implementation: ``auto``, ``triton``, ``tiled``, ``eager`` or ``reference``.
@@ -61,19 +61,15 @@ def softmax(
 
     Raises:
         InputError: names the argument, what was expected and what came. On a GPU values are not
-            looked at: a label out of range or a NaN makes the loss NaN (eager: a device-side
+            checked: a label out of range or a NaN makes the loss NaN (eager: a device-side
             assertion).
 
     Source: Wen, Zhang, Li, Qiao 2016 (center loss), equation 1.
     """
     called = FILES.function("softmax", implementation, embeddings, class_weights)
     return head_options.loss(
-        functools.partial(_terms, called, embeddings, class_weights, bias),
+        functools.partial(called, embeddings, class_weights=class_weights, bias=bias),
         embeddings, labels, class_weights, bias,
         reduction=reduction, weights=weights, ignore_index=ignore_index,
         label_smoothing=label_smoothing,
     )  # fmt: skip
-
-
-def _terms(called, embeddings, class_weights, bias, labels, *, reduction):
-    return called(embeddings, labels, class_weights, bias, reduction=reduction)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from torch import Tensor
 
 from ..shared.modules import Head
@@ -32,27 +29,17 @@ class SoftmaxLoss(Head):
         implementation: ``auto``, ``triton``, ``tiled``, ``eager`` or ``reference``.
         device, dtype: of the class weights.
 
+    Returns:
+        Called with embeddings (B x D), labels (B) and, where rows weigh differently, weights (B):
+        a scalar, or (B) for ``none``; float32, or float64 for float64 embeddings and from the
+        reference.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; when it is made and when
+            it is called.
+
     Source: Wen, Zhang, Li, Qiao 2016 (center loss), equation 1.
     """
-
-    def __init__(
-        self,
-        dim: int,
-        classes: int,
-        *,
-        bias: bool = True,
-        reduction: str = "mean",
-        ignore_index: int | None = None,
-        label_smoothing: float = 0.0,
-        implementation: str = "auto",
-        device: Any = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(
-            dim, classes, bias=bias, reduction=reduction, ignore_index=ignore_index,
-            label_smoothing=label_smoothing, implementation=implementation, device=device,
-            dtype=dtype,
-        )  # fmt: skip
 
     def forward(self, embeddings: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """The loss of embeddings (B x D) and labels (B); ``weights`` (B) weigh its rows."""

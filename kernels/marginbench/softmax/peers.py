@@ -21,9 +21,9 @@ def liger(
 ) -> Tensor:
     """liger-kernel's fused linear cross-entropy: as `eager.softmax`.
 
-    The weights' gradient is a sum over chunks of the batch, in the inputs' dtype unless it is told
-    another. With the default the sum of some hundred chunks in bfloat16 is no longer the same
-    function to rounding, so it is told float32, as its documentation advises.
+    The weights' gradient is a sum over chunks of the batch, in the inputs' dtype unless another
+    is given. With the default the sum of some hundred chunks in bfloat16 is no longer the same
+    function to rounding, so float32 is given, as its documentation advises.
     """
     from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
 

@@ -14,19 +14,7 @@ include those with d_an = d_ap + margin exactly, whose hinge is zero. ``mine-sem
 Triton contender: how long its answer is depends on the data.
 """
 
-from collections.abc import Callable, Mapping
-
-from ..loss import (
-    Contender,
-    Cost,
-    Invariant,
-    Loss,
-    Range,
-    Shape,
-    Training,
-    Variant,
-    standard_contenders,
-)
+from ..loss import Loss, Range, Training, Variant, standard_contenders
 from ..shared.costs import all_pairs_cost
 from .costs import (
     batch_hard_cost,
@@ -38,122 +26,27 @@ from .costs import (
     square_limit,
     triplets,
 )
-
-_FACENET = "Schroff, Kalenichenko, Philbin 2015 (FaceNet)"
-_HERMANS = "Hermans, Beyer, Leibe 2017 (In defense of the triplet loss)"
-_MOTIONS = (
-    Invariant("rotating the embeddings does not matter", ".shared.motions:rotation"),
-    Invariant("moving all embeddings does not matter", ".shared.motions:translation"),
-    Invariant("the order does not matter", ".shared.motions:permutation"),
+from .variants import (
+    ALL_KEPT,
+    DEFAULTS,
+    FACENET,
+    HERMANS,
+    MOTIONS,
+    TIES,
+    all_triplets,
+    batch_arguments,
+    explicit_arguments,
+    mining_rule,
+    peer,
 )
-_PEER = "pytorch-metric-learning"
-
-
-def _explicit_arguments(batch):
-    return {"anchor": batch.embeddings, "positive": batch.second, "negative": batch.third}
-
-
-def _batch_arguments(batch):
-    return {"embeddings": batch.embeddings, "labels": batch.labels}
-
-
-def _peer(function: str, note: str, limit=None) -> Contender:
-    return Contender(
-        _PEER,
-        f"peers:{function}",
-        needs=("package:pytorch_metric_learning",),
-        dtypes=("float32", "float64"),
-        limit=limit,
-        note=note,
-    )
-
-
-# Since version 2 every contender of ours takes exactly equal distances for equal, as the reference
-# does: on quantised codes and duplicates version 1 chose other negatives. The hardest keep their
-# version: whichever of equals is taken is as hard.
-_TIES = 2
-_DEFAULTS = "its defaults: unsquared distances of unit embeddings, margin 0.05"
-_ALL_KEPT = (
-    "every triplet of an anchor is in its row of distances, sorted by one program: distances and "
-    "counts are kept, B x B each, where all triplets would be B^3; compared are distances rounded "
-    "to float32 once: apart by less than 6e-8 of themselves they may count as equal"
-)
-_ALL_EQUATION = r"L = \sum_a \sum_p \sum_n [d_{ap} - d_{an} + m]_+, \quad d_{ij} = \|x_i - x_j\|^2"
-
-
-def _batch_all(name: str, divisor: str, summary: str, sweep: bool) -> Variant:
-    return Variant(
-        name=name,
-        summary=summary,
-        equation=_ALL_EQUATION,
-        source=f"{_FACENET}, section 3.1; {_HERMANS}, section 2 (batch all)",
-        public="functional.triplet",
-        public_options={"mining": name, "margin": 0.2},
-        family="batch",
-        arguments=_batch_arguments,
-        differentiable=("embeddings",),
-        options={"margin": 0.2, "divisor": divisor},
-        contenders=(
-            *standard_contenders("batch_all", fused_quadratic=_ALL_KEPT),
-            _peer("batch_all", f"all triplets, summed by anchor; {_DEFAULTS}", peer_limit),
-        ),
-        cost=all_pairs_cost,
-        reference_elements=lambda shape: shape.batch**2 + triplets(shape),
-        unit_embeddings=True,
-        selection="selection:batch_all",
-        sweep=sweep,
-        invariants=_MOTIONS,
-    )
-
-
-def _mining(
-    name: str,
-    summary: str,
-    equation: str,
-    source: str,
-    *contenders: Contender,
-    index_bytes: Callable[[Shape], int],
-    reference_elements: Callable[[Shape], int],
-    selection: str,
-    public: str,
-    options: Mapping[str, float] | None = None,
-    excused: Mapping[str, str] | None = None,
-    version: int = 1,
-) -> Variant:
-    def cost(shape: Shape, itemsize: int) -> Cost:
-        b, d = shape.batch, shape.dim
-        read = b * d * itemsize + 8 * b
-        return Cost(read + index_bytes(shape), 0, b * (b - 1) * d, 0)
-
-    return Variant(
-        name=name,
-        summary=summary,
-        equation=equation,
-        source=source,
-        public=public,
-        family="batch",
-        arguments=_batch_arguments,
-        output="indices",
-        reductions=("mean",),
-        options=options or {},
-        contenders=contenders,
-        cost=cost,
-        reference_elements=reference_elements,
-        unit_embeddings=True,
-        selection=selection,
-        sweep=False,
-        excused=excused or {},
-        version=version,
-    )
-
 
 LOSS = Loss(
     name="triplet",
     title="Triplet loss",
-    source=f"{_FACENET}, section 3.1",
+    source=f"{FACENET}, section 3.1",
     training=Training(
         variant="semi-hard",
-        source=f"{_FACENET}, section 3.2",
+        source=f"{FACENET}, section 3.2",
         # Squared distances on the unit sphere lie between 0 and 4.
         search={"margin": Range(0.05, 1.0, log=True)},
     ),
@@ -171,29 +64,29 @@ LOSS = Loss(
             name="explicit",
             summary="explicit triplets of squared distances; mean divides by N",
             equation=r"L = \sum_i [\|a_i - p_i\|^2 - \|a_i - n_i\|^2 + m]_+",
-            source=f"{_FACENET}, section 3.1",
+            source=f"{FACENET}, section 3.1",
             public="functional.explicit_triplet",
             family="rows",
-            arguments=_explicit_arguments,
+            arguments=explicit_arguments,
             differentiable=("anchor", "positive", "negative"),
             options={"margin": 0.2},
             contenders=(
                 *standard_contenders("explicit"),
-                _peer("explicit", f"triplets given as indices; {_DEFAULTS}", square_limit),
+                peer("explicit", f"triplets given as indices; {DEFAULTS}", square_limit),
             ),
             cost=explicit_cost,
             reference_elements=lambda shape: shape.batch * shape.dim,
             unit_embeddings=True,
             selection="selection:explicit",
-            invariants=_MOTIONS,
+            invariants=MOTIONS,
         ),
-        _batch_all(
+        all_triplets(
             "batch-all",
             "valid",
             "every triplet of a labelled batch; mean divides by the number of valid triplets",
             sweep=True,
         ),
-        _batch_all(
+        all_triplets(
             "batch-all-active",
             "active",
             "every triplet of a labelled batch; mean divides by the number with a positive hinge",
@@ -204,22 +97,22 @@ LOSS = Loss(
             summary="for each anchor the farthest positive and the nearest negative; mean divides "
             "by the number of anchors that have both",
             equation=r"L = \sum_a \left[\max_p d_{ap} - \min_n d_{an} + m\right]_+",
-            source=f"{_HERMANS}, section 2 (batch hard), with squared distances",
+            source=f"{HERMANS}, section 2 (batch hard), with squared distances",
             public="functional.triplet",
             public_options={"mining": "batch-hard", "margin": 0.2},
             family="batch",
-            arguments=_batch_arguments,
+            arguments=batch_arguments,
             differentiable=("embeddings",),
             options={"margin": 0.2},
             contenders=(
                 *standard_contenders("batch_hard"),
-                _peer("batch_hard", f"BatchHardMiner; {_DEFAULTS}"),
+                peer("batch_hard", f"BatchHardMiner; {DEFAULTS}"),
             ),
             cost=batch_hard_cost,
             reference_elements=lambda shape: shape.batch**2,
             unit_embeddings=True,
             selection="selection:batch_hard",
-            invariants=_MOTIONS,
+            invariants=MOTIONS,
         ),
         Variant(
             name="semi-hard",
@@ -228,12 +121,12 @@ LOSS = Loss(
             equation=r"L = \sum_a \sum_p [d_{ap} - d_{a\,n(a,p)} + m]_+, \quad"
             r" n(a,p) = \arg\min_{n: d_{an} > d_{ap}} d_{an}"
             r" \text{ or, if there is none, } \arg\max_n d_{an}",
-            source=f"{_FACENET}, section 3.2; the farthest negative as in TensorFlow's "
+            source=f"{FACENET}, section 3.2; the farthest negative as in TensorFlow's "
             "triplet_semihard_loss",
             public="functional.triplet",
             public_options={"mining": "semi-hard", "margin": 0.2},
             family="batch",
-            arguments=_batch_arguments,
+            arguments=batch_arguments,
             differentiable=("embeddings",),
             options={"margin": 0.2},
             contenders=standard_contenders("semi_hard"),
@@ -241,8 +134,8 @@ LOSS = Loss(
             reference_elements=lambda shape: shape.batch**2 + positive_pairs(shape) * shape.batch,
             unit_embeddings=True,
             selection="selection:semi_hard",
-            invariants=_MOTIONS,
-            version=_TIES,
+            invariants=MOTIONS,
+            version=TIES,
         ),
         Variant(
             name="semi-hard-all",
@@ -250,18 +143,18 @@ LOSS = Loss(
             "mean divides by the number of such triplets",
             equation=r"L = \sum_a \sum_p \sum_{n: d_{ap} < d_{an} < d_{ap} + m}"
             r" (d_{ap} - d_{an} + m)",
-            source=f"{_FACENET}, section 3.2",
+            source=f"{FACENET}, section 3.2",
             public="functional.triplet",
             public_options={"mining": "semi-hard-all", "margin": 0.2},
             family="batch",
-            arguments=_batch_arguments,
+            arguments=batch_arguments,
             differentiable=("embeddings",),
             options={"margin": 0.2},
             contenders=(
-                *standard_contenders("semi_hard_all", fused_quadratic=_ALL_KEPT),
-                _peer(
+                *standard_contenders("semi_hard_all", fused_quadratic=ALL_KEPT),
+                peer(
                     "semi_hard_all",
-                    f"TripletMarginMiner('semihard'); {_DEFAULTS}",
+                    f"TripletMarginMiner('semihard'); {DEFAULTS}",
                     peer_limit,
                 ),
             ),
@@ -269,49 +162,49 @@ LOSS = Loss(
             reference_elements=lambda shape: shape.batch**2 + triplets(shape),
             unit_embeddings=True,
             selection="selection:semi_hard_all",
-            invariants=_MOTIONS,
-            version=_TIES,
+            invariants=MOTIONS,
+            version=TIES,
         ),
-        _mining(
+        mining_rule(
             "mine-batch-hard",
             "the rule of batch-hard alone: positive (B) and negative (B), -1 where none",
             r"p(a) = \arg\max_p d_{ap}, \quad n(a) = \arg\min_n d_{an}",
-            f"{_HERMANS}, section 2 (batch hard)",
+            f"{HERMANS}, section 2 (batch hard)",
             *standard_contenders("mine_batch_hard"),
-            _peer("mine_batch_hard", "BatchHardMiner", hardest_limit),
+            peer("mine_batch_hard", "BatchHardMiner", hardest_limit),
             index_bytes=lambda shape: 16 * shape.batch,
             reference_elements=lambda shape: shape.batch**2,
             selection="selection:mined_hard",
             public="miners.BatchHardMiner",
         ),
-        _mining(
+        mining_rule(
             "mine-semi-hard",
             "the rule of semi-hard alone: anchors, positives, negatives, a row for each "
             "pair of anchor and positive, in row-major order",
             r"n(a,p) = \arg\min_{n: d_{an} > d_{ap}} d_{an}"
             r" \text{ or, if there is none, } \arg\max_n d_{an}",
-            f"{_FACENET}, section 3.2; the farthest negative as in TensorFlow's "
+            f"{FACENET}, section 3.2; the farthest negative as in TensorFlow's "
             "triplet_semihard_loss",
             *standard_contenders("mine_semi_hard"),
             index_bytes=lambda shape: 24 * positive_pairs(shape),
             reference_elements=lambda shape: shape.batch**2 + positive_pairs(shape) * shape.batch,
             selection="selection:mined_semi_hard",
             public="miners.SemiHardMiner",
-            version=_TIES,
+            version=TIES,
         ),
-        _mining(
+        mining_rule(
             "mine-semi-hard-all",
             "all semi-hard triplets: anchors, positives, negatives in lexicographic order",
             r"\{(a, p, n) : d_{ap} < d_{an} < d_{ap} + m\}",
-            f"{_FACENET}, section 3.2",
+            f"{FACENET}, section 3.2",
             *standard_contenders("mine_semi_hard_all", fused=False),
-            _peer("mine_semi_hard_all", "TripletMarginMiner('semihard')", peer_limit),
+            peer("mine_semi_hard_all", "TripletMarginMiner('semihard')", peer_limit),
             # How many triplets come out depends on the data: the least is none.
             index_bytes=lambda shape: 0,
             reference_elements=lambda shape: shape.batch**2 + triplets(shape),
             selection="selection:semi_hard_all",
             public="miners.AllSemiHardMiner",
-            version=_TIES,
+            version=TIES,
             options={"margin": 0.2},
             excused={"triton": "how long its answer is depends on the data"},
         ),

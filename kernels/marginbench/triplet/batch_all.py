@@ -144,7 +144,7 @@ def _correct_ranked(
     rule: Rule,
     exact: Exact,
 ) -> None:
-    """Looks again at the anchors and positives that have open triplets."""
+    """Decides the open triplets of the anchors and positives that have any."""
     for row, k in exact.entries(open_RK, d_an.shape[1]):
         far_nB = d_an[row]
         open_nB = torch.zeros_like(far_nB, dtype=torch.bool)
@@ -176,7 +176,7 @@ def _by_search(
     )
     ranked_RK = threshold_RK
     if rule.margin > 0.0 and exact.tolerance == 0.0:
-        # Nothing is looked at again: a margin that is lost beside the distance has to keep equals
+        # Nothing is computed again: a margin that is lost beside the distance has to keep equals
         # within it here.
         beside_RK = torch.nextafter(near_RK, near_RK.new_tensor(torch.inf))
         ranked_RK = torch.maximum(threshold_RK, beside_RK)
@@ -228,7 +228,7 @@ def _correct_searched(
     rule: Rule,
     exact: Exact,
 ) -> None:
-    """Looks at the negatives next to an edge again: ``edge_RK`` the positives' distances or
+    """Computes the negatives next to an edge again: ``edge_RK`` the positives' distances or
     thresholds, rank_RB a negative's place among them."""
     tolerance, last = exact.tolerance, edge_RK.shape[1] - 1
     if last < 0:
@@ -245,7 +245,7 @@ def _correct_searched(
         row, column, d_T = row[entry], column[entry], d_n1[entry, 0]
         near_T = ranks.near_RK[row, place]
         if rule.beyond and edge_RK is ranks.threshold_RK:
-            # Those at the other edge have been seen to.
+            # Those at the other edge are done.
             new = torch.nonzero((near_T - d_T).abs() > tolerance)[:, 0]
             row, column, place, d_T = row[new], column[new], place[new], d_T[new]
         added_T = (place >= ranks.first_RB[row, column]) & (place < ranks.last_RB[row, column])

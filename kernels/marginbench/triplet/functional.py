@@ -6,9 +6,9 @@ from types import ModuleType
 
 from torch import Tensor
 
-from ..checks import InputError
+from ..checks import InputError, as_int64
 from ..implementations import Files
-from ..shared.head_options import int64
+from ..shared import head_options
 from . import eager, reference
 
 
@@ -37,6 +37,7 @@ def check_mining(mining: str) -> str:
     return mining
 
 
+@head_options.refusing
 def triplet(
     embeddings: Tensor,
     labels: Tensor,
@@ -64,14 +65,13 @@ def triplet(
             the nearest negative beyond the positive, else the farthest negative;
             ``semi-hard-all``: every negative beyond the positive but within the margin.
         margin: of squared distances, >= 0.
-        reduction: ``mean`` over what the rule counts, ``sum``, or ``none`` for a number an anchor.
+        reduction: ``mean`` over what the rule counts, ``sum``, or ``none`` for one per anchor.
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
 
     Returns:
         A scalar, or (B) for ``none``; float32, or float64 for float64 embeddings and from the
-        reference. A batch without
-        a positive or without a negative has the loss 0, and an anchor without them counts for
-        nothing.
+        reference. A batch without a positive or without a negative has the loss 0, and an anchor
+        without them counts for nothing.
 
     Raises:
         InputError: names the argument, what was expected and what came.
@@ -81,9 +81,10 @@ def triplet(
     """
     name, options = MINING[check_mining(mining)]
     called = FILES.function(name, implementation, embeddings)
-    return called(embeddings, int64(labels), margin=margin, reduction=reduction, **options)
+    return called(embeddings, as_int64(labels), margin=margin, reduction=reduction, **options)
 
 
+@head_options.refusing
 def explicit_triplet(
     anchor: Tensor,
     positive: Tensor,

@@ -2,12 +2,12 @@
 
 A triplet is open where rounding may take it over an edge: from beyond the positive to nearer, where
 semi-hard mining is strict, or from inside the margin to outside. Exact distances (`shared.exact`)
-say on which side it is.
+decide on which side it is.
 
 A hinge is exactly 0 where two squared distances differ by exactly the margin. Those are sums of
 products of binary fractions: a margin of many binary digits (0.2) they meet by chance alone, which
 is next to never, but one of a few digits (0, 0.25) in earnest, on duplicates and quantised codes.
-Only for such a margin that edge is looked at; and where the margin is lost in the rounding of the
+Only for such a margin is that edge examined; and where the margin is lost in the rounding of the
 distances, for then what is equal seems to be at the edge.
 
 Legend: R anchors, K positives of an anchor, B columns, n entries of R x K, T triplets.

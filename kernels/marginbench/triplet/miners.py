@@ -4,23 +4,36 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..checks import check_number
+from ..checks import as_int64, check_number
 from ..implementations import WITHOUT_TILED, checked
-from ..shared.head_options import int64
 from .functional import FILES
 
 Triplets = tuple[Tensor, Tensor, Tensor]
 
 
 class _Miner:
+    """A rule that chooses triplets; ``implementation`` is an attribute."""
+
     _name = ""
+    _offered: tuple[str, ...] = WITHOUT_TILED
 
     def __init__(self, *, implementation: str = "auto") -> None:
-        self.implementation = checked(implementation, WITHOUT_TILED)
+        self.implementation = checked(implementation, self._offered)
 
-    def _mined(self, embeddings: Tensor, labels: Tensor, **options: float) -> Triplets:
-        called = FILES.function(self._name, self.implementation, embeddings)
-        return called(embeddings, int64(labels), **options)
+    def __repr__(self) -> str:
+        shown = {**self._options(), "implementation": self.implementation}
+        options = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        return f"{type(self).__name__}({options})"
+
+    def _options(self) -> dict[str, float]:
+        return {}
+
+    def _mined(self, embeddings: Tensor, labels: Tensor) -> Triplets:
+        implementation = self.implementation
+        if implementation == "auto" and "triton" not in self._offered:
+            implementation = "eager"
+        called = FILES.function(self._name, implementation, embeddings)
+        return called(embeddings, as_int64(labels), **self._options())
 
 
 class BatchHardMiner(_Miner):
@@ -36,8 +49,13 @@ class BatchHardMiner(_Miner):
     Arguments:
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
 
-    Returns, called with embeddings (B x D) and labels (B): indices of anchors, positives and
-    negatives (T each, int64); an anchor without a positive or without a negative gives no row.
+    Returns:
+        Called with embeddings (B x D) and labels (B): indices of anchors, positives and negatives
+        (T each, int64); an anchor without a positive or without a negative gives no row.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; when it is made and when
+            it is called.
 
     Source: Hermans, Beyer, Leibe 2017, section 2, with squared distances.
     """
@@ -64,8 +82,13 @@ class SemiHardMiner(_Miner):
     Arguments:
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
 
-    Returns, called with embeddings (B x D) and labels (B): indices of anchors, positives and
-    negatives (T each, int64), a row for each pair of an anchor and a positive.
+    Returns:
+        Called with embeddings (B x D) and labels (B): indices of anchors, positives and negatives
+        (T each, int64), a row for each pair of an anchor and a positive.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; when it is made and when
+            it is called.
 
     Source: Schroff, Kalenichenko, Philbin 2015 (FaceNet), section 3.2.
     """
@@ -90,19 +113,27 @@ class AllSemiHardMiner(_Miner):
         implementation: ``auto``, ``eager`` or ``reference``; there is no kernel, for how long the
             answer is depends on the data.
 
-    Returns, called with embeddings (B x D) and labels (B): indices of anchors, positives and
-    negatives (T each, int64), in lexicographic order.
+    Returns:
+        Called with embeddings (B x D) and labels (B): indices of anchors, positives and negatives
+        (T each, int64), in lexicographic order.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; when it is made and when
+            it is called.
 
     Source: Schroff, Kalenichenko, Philbin 2015 (FaceNet), section 3.2.
     """
 
     _name = "mine_semi_hard_all"
+    _offered = ("auto", "eager", "reference")
 
     def __init__(self, *, margin: float = 0.2, implementation: str = "auto") -> None:
-        checked(implementation, ("auto", "eager", "reference"))
-        super().__init__(implementation="eager" if implementation == "auto" else implementation)
+        super().__init__(implementation=implementation)
         check_number("margin", margin, 0)
         self.margin = margin
 
+    def _options(self) -> dict[str, float]:
+        return {"margin": self.margin}
+
     def __call__(self, embeddings: Tensor, labels: Tensor) -> Triplets:
-        return self._mined(embeddings, labels, margin=self.margin)
+        return self._mined(embeddings, labels)

@@ -103,7 +103,7 @@ def list_all_semi_hard(
 def _settle(
     chosen: Tensor, further: Tensor, start: int, part: Positives, margin: float, exact: Exact
 ) -> None:
-    """Says of open triplets whether they are chosen; both are cubes of anchors from the block's
+    """Whether open triplets are chosen; both are cubes of anchors from the block's
     row ``start`` on, positives and columns, ``further`` d_an - d_ap. Overwrites it."""
     edges = (0.0, margin) if may_meet(margin) else (0.0,)
     spare = torch.empty_like(further)

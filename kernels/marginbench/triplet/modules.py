@@ -32,6 +32,14 @@ class TripletLoss(Loss):
         reduction: ``mean``, ``sum`` or ``none``.
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
 
+    Returns:
+        Called with embeddings (B x D), labels (B) and, if wanted, mined ``triplets``: a scalar,
+        or (B) for ``none``; float32, or float64 for float64 embeddings and from the reference.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; when it is made and when
+            it is called.
+
     Source: Schroff, Kalenichenko, Philbin 2015 (FaceNet), section 3; batch-hard: Hermans, Beyer,
     Leibe 2017, section 2.
     """
@@ -109,6 +117,14 @@ class ExplicitTripletLoss(Loss):
         margin: of squared distances, >= 0.
         reduction: ``mean`` over the N triplets, ``sum``, or ``none``.
         implementation: ``auto``, ``triton``, ``eager`` or ``reference``.
+
+    Returns:
+        Called with three matrices (N x D): anchors, positives and negatives: a scalar,
+        or (N) for ``none``; float32, or float64 for float64 embeddings and from the reference.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; when it is made and when
+            it is called.
 
     Source: Schroff, Kalenichenko, Philbin 2015 (FaceNet), section 3.1.
     """
