@@ -86,6 +86,6 @@ def _from_root(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit("FOLDER: expected the folder of a published run")
     print(write(Path(sys.argv[1]), "cuda" if torch.cuda.is_available() else "cpu"))

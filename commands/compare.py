@@ -54,7 +54,7 @@ def compare(**options: Any) -> None:
     A run is one process, and two processes of identical code differ by about 3.1%, no matter how
     many rounds they take. If all times shift together, the machine may be the cause: with one run
     per side, only what is slower than that common shift counts as slower, and a change of
-    everything is undecided. More runs per side (--base, --candidate) separate the two and narrow
+    everything is inconclusive. More runs per side (--base, --candidate) separate the two and narrow
     the interval. Exact figures (bytes, counts) are compared exactly. Times of different machines
     are compared only with --across-machines.
 
@@ -65,7 +65,7 @@ def compare(**options: Any) -> None:
       marginbench compare reports/out/RUN --contender eager --contender triton
       marginbench compare --base A.json --base B.json --candidate C.json --candidate D.json
 
-    Exit codes: 0 no regression, 1 a regression, 2 bad usage, 3 not compared, or undecided.
+    Exit codes: 0 no regression, 1 a regression, 2 bad usage, 3 not compared, or inconclusive.
     """
     from reports.compare.ratios import Rule
     from reports.compare.runs import file_of
@@ -114,7 +114,7 @@ def _records(options: dict[str, Any], sides: dict[str, Side], rule: Any) -> int:
     asked = across.Asked(
         rule, options["across_machines"], options["contenders"],
         command_line("marginbench compare", compare, options,
-                     leave_out=("smallest_effect", "process_sd", "out")),
+                     leave_out=("out",)),
     )  # fmt: skip
     try:
         with progress.shown("comparing the runs"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
@@ -38,7 +39,10 @@ class Number(click.FloatRange):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         try:
-            return super().convert(value, param, ctx)
+            found = super().convert(value, param, ctx)
+            if math.isfinite(found):
+                return found
+            self.fail("", param, ctx)
         except click.BadParameter:
             self.fail(f"expected a number {_bounds(self)}; got {value!r}", param, ctx)
 

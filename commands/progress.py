@@ -120,9 +120,8 @@ def shown(
             done: float, total: float, what: str = "", *, left_s: float | None = None
         ) -> None:
             pace.step(done, total, left_s)
-            bar.update(
-                task, completed=done, total=total or None, count=pace.count, description=what
-            )
+            bar.tasks[task].total = total or None  # for `update` None is no change
+            bar.update(task, completed=done, count=pace.count, description=what)
 
         yield report
 

@@ -21,7 +21,7 @@ _WIDTH = 160
     help="Only jobs whose name contains this.",
 )
 def sanitize(only: str) -> None:
-    """Check every kernel's loads and stores for out-of-bounds access.
+    """Check that no kernel accesses memory out of bounds.
 
     The kernels run in an interpreter, so no GPU is needed. It takes several minutes.
 

@@ -46,7 +46,7 @@ def tiled_from(cases: Sequence[reading.Measured]) -> dict[str, int]:
     found: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for measured in cases:
         case, taken = measured.case, times(measured)
-        if case.suite == "speed" and case.device == "cpu" and "tiled" in taken:
+        if case.suite == "speed" and case.device == "cpu" and {"tiled", "eager"} <= taken.keys():
             ratio = math.log(taken["tiled"] / taken["eager"])
             found[case.loss].append((case.batch * case.classes, ratio))
     return {loss: _cheapest(points) for loss, points in sorted(found.items())}

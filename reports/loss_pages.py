@@ -191,7 +191,9 @@ def main(arguments: Sequence[str]) -> int:
         print(f"expected --write or nothing; got {' '.join(arguments)}", file=sys.stderr)
         return 2
     for failure in catalogue.failures():
-        print(f"left out: {failure.name} can't be imported: {failure.reason}", file=sys.stderr)
+        print(f"{failure.name} can't be imported: {failure.reason}", file=sys.stderr)
+    if catalogue.failures():  # its page would go
+        return 1
     wanted: dict[Path, str | None] = dict.fromkeys(FOLDER.glob("*.md"))
     wanted |= {FOLDER / name: text for name, text in pages().items()}
     return markdown_blocks.settle(wanted, "--write" in arguments, COMMAND)

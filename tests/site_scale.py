@@ -32,7 +32,7 @@ SECONDS, BYTES = 60, 10**9
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 ROWS = ((16_384, 128, 128), (1_024, 128, 128), (65_536, 128, 128))
 SIZES = {"head": HEAD, "batch": BATCH, "rows": ROWS}
-BUILD = "import sys; from marginbench import cli; cli(sys.argv[1:])"
+BUILD = "import sys; from commands.root import cli; cli(sys.argv[1:])"
 
 
 def write(root: Path, wanted: int, machines: int) -> dict[str, int]:

@@ -46,9 +46,13 @@ def test_the_place_that_costs_least_is_taken(points, wanted: int):
 def test_auto_is_eager_for_few_logits_tiled_for_many():
     assert marginbench.which("softmax", batch=512, classes=1_000) == "eager"
     assert marginbench.which("softmax", batch=512, classes=100_000) == "tiled"
+    half = {"classes": 10, "dtype": torch.float16}
+    assert marginbench.which("softmax", batch=8, **half) == "tiled"
+    assert marginbench.which("softmax", batch=8, **{**half, "dtype": torch.bfloat16}) == "eager"
     assert marginbench.which("triplet", batch=4096) == "eager"
-    assert marginbench.which("softmax", batch=1, device="cuda") == "triton"
-    assert marginbench.which("softmax", batch=1, device="cuda", dtype=torch.float64) == "eager"
+    assert marginbench.which("softmax", batch=1, classes=9, device="cuda") == "triton"
+    for_cuda = {"classes": 9, "device": "cuda", "dtype": torch.float64}
+    assert marginbench.which("softmax", batch=1, **for_cuda) == "eager"
     with pytest.raises(catalogue.UnknownName, match="did you mean 'triplet'"):
         marginbench.which("triplets", batch=4)
 

@@ -90,6 +90,13 @@ def test_a_known_break_passes_and_a_new_one_does_not(tmp_path: Path, compiled: l
     assert [d.now for d in pins.breaks(compiled, rows)] == [pins.SPILLS]
 
 
+def test_what_does_not_compile_is_never_pinned_as_known(compiled: list[dict]):
+    for target in ("sm_80", "sm_90", "gfx942"):
+        row = {**compiled[0], "target": target, "aligned": False, "error": "loop-carried _"}
+        known = [{**row, "breaks": [pins.NOT_COMPILED]}]
+        assert [found.now for found in pins.breaks([row], known)] == ["loop-carried _"]
+
+
 @pytest.mark.parametrize(
     ("change", "rule"),
     [

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from .loss import REDUCTIONS
 
+#: For PyTorch's cross_entropy, which drops rows of the label -100 unless another is given.
+NO_LABEL = torch.iinfo(torch.int64).min
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 

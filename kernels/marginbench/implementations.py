@@ -1,7 +1,8 @@
 """Which implementation of a loss computes it: one by name, or the fastest one, ``auto``.
 
 ``auto`` takes Triton on a CUDA device where the dtype has a kernel; on a CPU eager, or tiled from
-the size on at which the suite measured it as the faster one (`Files.tiled_from`); elsewhere eager.
+the size on at which the suite measured it as the faster one (`Files.tiled_from`) and in float16;
+elsewhere eager.
 No GPU has been measured yet: that Triton is the fastest there is an expectation.
 """
 
@@ -34,7 +35,10 @@ def _has_triton() -> bool:
 def _automatic(files: Files, device: str, dtype: torch.dtype, logits: int) -> str:
     if device == "cuda" and dtype in _KERNEL_DTYPES and _has_triton():
         return "triton"
-    if files.tiled is None or logits < files.tiled_from or device != "cpu":
+    if files.tiled is None or device != "cpu":
+        return "eager"
+    # PyTorch's float16 products are slow on a CPU at every size; tiled makes them in float32.
+    if logits < files.tiled_from and dtype != torch.float16:
         return "eager"
     # torch.compile can't see into the threads of tiled.
     return "eager" if torch.compiler.is_compiling() else "tiled"
@@ -92,7 +96,11 @@ def which(
         raise InputError(
             "device", "a device of torch, such as 'cpu' or 'cuda:0'", repr(device)
         ) from error
+    if not isinstance(loss, str):
+        raise InputError("loss", "a loss's name, such as 'softmax'", repr(loss))
     files = importlib.import_module(".functional", catalogue.get(loss).package).FILES
+    if files.tiled is not None and not classes:
+        raise InputError("classes", f"how many class weights {loss} has, from 1 on", 0)
     return _automatic(files, kind, dtype, batch * classes)
 
 
@@ -132,7 +140,7 @@ class Files:
             implementation = self._automatic(embeddings, class_weights)
         else:
             checked(implementation, IMPLEMENTATIONS if self.tiled is not None else WITHOUT_TILED)
-        # Eager first: what is done before a call counts where a call takes a tenth of a millisecond.
+        # Eager first: what comes before a call counts where a call takes a tenth of a millisecond.
         if implementation == "eager":
             return getattr(self.eager, name)
         if implementation == "triton":

@@ -162,6 +162,18 @@ def test_a_label_out_of_range_is_named(case: Case, seed: int):
             module(first, bad)
 
 
+@every_head
+def test_a_label_out_of_range_never_counts_for_nothing(case: Case, seed: int):
+    """Where values are not read, as under compile: PyTorch's own cross_entropy drops -100."""
+    first, labels = case.arguments(ROWS, seed)
+    bad = labels.clone()
+    bad[3] = -100
+    torch._dynamo.reset()
+    compiled = torch.compile(case.make(), fullgraph=True, backend="aot_eager")
+    with contextlib.suppress(IndexError, RuntimeError):
+        assert not torch.isfinite(compiled(first, bad))
+
+
 @every
 def test_no_step_waits_for_a_gpu(case: Case, seed: int, monkeypatch):
     """Tensors without data stand in for a GPU's: whatever looked at a value would raise."""

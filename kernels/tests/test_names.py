@@ -41,6 +41,7 @@ def test_a_public_object_is_pickled_by_its_name(part: str, name: str):
         ({"batch": -1}, "batch: expected a whole number from 1 on; got -1"),
         ({"batch": 1.5}, "batch: expected a whole number from 1 on; got 1.5"),
         ({"classes": -1}, "classes: expected a whole number from 0 on; got -1"),
+        ({"classes": 0}, "classes: expected how many class weights softmax has, .*; got 0"),
         ({"device": "gpu"}, "device: expected a device of torch, such as 'cpu' .*; got 'gpu'"),
         ({"device": None}, "device: expected a device of torch, such as 'cpu' .*; got None"),
         ({"dtype": "float32"}, "dtype: expected one of .*torch.float32.*; got 'float32'"),
@@ -50,7 +51,7 @@ def test_a_public_object_is_pickled_by_its_name(part: str, name: str):
 )
 def test_what_which_does_not_know_is_named(options: dict, says: str):
     with pytest.raises(InputError, match=says):
-        marginbench.which("softmax", **{"batch": 8, **options})
+        marginbench.which("softmax", **{"batch": 8, "classes": 9, **options})
 
 
 def test_which_is_what_auto_takes():
@@ -70,3 +71,8 @@ def test_the_repr_of_a_miner_says_how_it_was_made(name: str, seed: int):
     assert again.implementation == "auto"
     for got, wanted in zip(again(*labelled(24, seed)), miner(*labelled(24, seed)), strict=True):
         assert torch.equal(got, wanted)
+
+
+def test_a_loss_is_asked_for_by_its_name():
+    with pytest.raises(InputError, match="loss: expected a loss's name, such as 'softmax'; got"):
+        marginbench.which(marginbench.TripletLoss, batch=8)

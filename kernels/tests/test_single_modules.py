@@ -23,6 +23,31 @@ def test_the_annealing_goes_on_from_a_checkpoint():
     assert other.annealing == module.annealing == pytest.approx(1000 / (1 + 0.12 * 30))
 
 
+def test_the_annealing_follows_whoever_writes_its_buffer():
+    """DDP copies the first rank's buffers to the others, an average of weights sets them."""
+    module = marginbench.ASoftmaxLoss(DIM, CLASSES, annealing=marginbench.Annealing())
+    first = module.annealing
+    with torch.no_grad():
+        module.annealing_steps.fill_(2_000)
+    assert (module.steps, module.annealing) == (2_000, module.schedule(2_000))
+    module.step()
+    assert (module.steps, int(module.annealing_steps)) == (2_001, 2_001)
+    x_BD, y_B = labelled(ROWS, 0)
+    other = {"annealing_steps": torch.tensor(0)}
+    called = torch.func.functional_call(module, other, (x_BD, y_B))
+    assert module.steps == 2_001
+    module.load_state_dict({**module.state_dict(), **other})
+    assert module.annealing == first and torch.equal(called, module(x_BD, y_B))
+
+
+def test_the_annealings_buffer_is_read_only_after_it_was_written():
+    """Reading it waits for a GPU."""
+    module = marginbench.ASoftmaxLoss(DIM, CLASSES, annealing=marginbench.Annealing())
+    module.step()
+    with mock.patch.object(module, "_go_to", side_effect=AssertionError("read")):
+        assert module.annealing < 1_000 and module.steps == 1
+
+
 @pytest.mark.parametrize("mining", ["batch-all", "batch-hard", "semi-hard", "semi-hard-all"])
 def test_a_row_without_positives_counts_for_nothing(mining: str, seed: int):
     x_BD, y_B = labelled(ROWS, seed)
@@ -175,3 +200,38 @@ def test_wrong_steps_are_named():
             module.step(wrong)
     with pytest.raises(InputError, match=r"m: expected 1, 2, 3 or 4; got 4\.0"):
         marginbench.ASoftmaxLoss(DIM, CLASSES, m=4.0)
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "labels", "says"),
+    [
+        (torch.ones(3, DIM), [0, 1, 2], "labels: expected 3, one a row of embeddings; got list"),
+        (torch.ones(3, DIM), torch.tensor([0, 1]), "labels: expected 3, .*; got torch.Size"),
+        (torch.ones(3, DIM + 1), torch.full((3,), -100), f"embeddings: expected {DIM} columns as"),
+    ],
+)
+def test_an_update_names_what_is_wrong(embeddings, labels, says: str):
+    module = marginbench.CenterLoss(DIM, CLASSES, ignore_index=-100)
+    with pytest.raises(InputError, match=says):
+        module.update(embeddings, labels)
+
+
+def test_no_triplet_comes_in_the_references_dtype():
+    none = (torch.empty(0, dtype=torch.int64),) * 3
+    module = marginbench.TripletLoss(implementation="reference")
+    assert module(*labelled(ROWS, 0), none).dtype == torch.float64
+
+
+def test_a_state_of_another_class_is_named():
+    state = marginbench.SoftmaxLoss(DIM, CLASSES).state_dict()
+    with pytest.raises(InputError, match=r"state: expected what CenterLoss\(.* keeps; got"):
+        marginbench.CenterLoss.from_state_dict(state)
+
+
+def test_a_subclass_may_take_an_option_of_heads():
+    class Weighted(marginbench.TripletLoss):
+        def __init__(self, *, weights: float, **options):
+            super().__init__(**options)
+            self.weights = weights
+
+    assert Weighted(weights=2.0).weights == 2.0

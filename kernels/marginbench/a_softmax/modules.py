@@ -112,16 +112,41 @@ class ASoftmaxLoss(Head):
         )  # fmt: skip
         if isinstance(m, bool) or not isinstance(m, int) or m not in (1, 2, 3, 4):
             raise InputError("m", "1, 2, 3 or 4", repr(m))
-        self.m, self.steps = m, 0
+        self.m, self._steps = m, 0
         self.schedule: Annealing | None = None
         if isinstance(annealing, Annealing):
             self.schedule, annealing = annealing, annealing(0)
         check_number("annealing", annealing, 0)
-        #: lambda as it is now.
-        self.annealing = annealing
+        self._annealing = annealing
+        self._followed: tuple[int, int] | None = None
         if self.schedule is not None:
             self.register_buffer("annealing_steps", torch.zeros((), dtype=torch.int64))
-            self.register_load_state_dict_post_hook(_follow_the_state)
+
+    @property
+    def steps(self) -> int:
+        """How often `step` was called, or what the state_dict says."""
+        self._follow()
+        return self._steps
+
+    @property
+    def annealing(self) -> float:
+        """lambda as it is now."""
+        self._follow()
+        return self._annealing
+
+    @annealing.setter
+    def annealing(self, annealing: float) -> None:
+        check_number("annealing", annealing, 0)
+        self._annealing = annealing
+
+    def _follow(self) -> None:
+        """Others write the buffer too: a checkpoint, DDP on the ranks beside the first, an average
+        of weights. It is read, which waits for a GPU, only after it was written."""
+        if self.schedule is None or torch.compiler.is_compiling():
+            return
+        buffer = self.annealing_steps
+        if (id(buffer), buffer._version) != self._followed and not buffer.is_meta:
+            self._go_to(int(buffer))
 
     def step(self, steps: int = 1) -> None:
         """Move the annealing along by so many steps of the optimiser.
@@ -139,14 +164,18 @@ class ASoftmaxLoss(Head):
             InputError: ``steps`` is something else.
         """
         check_whole("steps", steps, 0)
-        self._go_to(self.steps + steps)
-
-    @torch.no_grad()
-    def _go_to(self, steps: int) -> None:
-        self.steps = steps
+        self._steps = self.steps + steps
         if self.schedule is not None:
-            self.annealing_steps.fill_(steps)
-            self.annealing = self.schedule(steps)
+            with torch.no_grad():
+                self.annealing_steps.fill_(self._steps)
+            self._go_to(self._steps)
+
+    def _go_to(self, steps: int) -> None:
+        """What the buffer says."""
+        self._steps = steps
+        if self.schedule is not None:
+            self._annealing = self.schedule(steps)
+            self._followed = id(self.annealing_steps), self.annealing_steps._version
 
     def _shown(self) -> dict[str, Any]:
         annealing = self.annealing if self.schedule is None else self.schedule
@@ -158,8 +187,3 @@ class ASoftmaxLoss(Head):
             embeddings, labels, self.class_weights, m=self.m, annealing=self.annealing,
             **self._options(weights),
         )  # fmt: skip
-
-
-def _follow_the_state(module: ASoftmaxLoss, _: Any) -> None:
-    """lambda is that of the steps that were loaded."""
-    module._go_to(int(module.annealing_steps))

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import (
+    NO_LABEL,
     check_finite,
     check_head,
     check_labels,
@@ -128,7 +129,7 @@ def joint(
     check_joint(embeddings, labels, class_weights, bias, pulled, centers, weight)
     check_reduction(reduction)
     logits_BC = wide(F.linear(embeddings, class_weights, bias))
-    softmax_B = F.cross_entropy(logits_BC, labels, reduction="none")
+    softmax_B = F.cross_entropy(logits_BC, labels, reduction="none", ignore_index=NO_LABEL)
     distance_B = half_squared_distances(pulled, labels, centers)
     return reduce(softmax_B + weight * distance_B, reduction)
 

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import as_int64, check_number, check_whole
+from ..checks import InputError, as_int64, check_number, check_whole
 from ..shared.gathering import of_all_ranks
+from ..shared.head_options import check_width
 from ..shared.modules import Head, Loss
 from .functional import center, center_term, center_update
 
@@ -45,10 +46,15 @@ class _Centers:
         Raises:
             InputError: names the argument, what was expected and what came.
         """
+        check_width(embeddings, self.centers, "centers")
+        labels = as_int64(labels)
+        if not isinstance(labels, Tensor) or labels.shape != embeddings.shape[:1]:
+            got = labels.shape if isinstance(labels, Tensor) else type(labels).__name__
+            raise InputError("labels", f"{len(embeddings)}, one a row of embeddings", got)
         if self.ignore_index is not None:
             kept_B = labels != self.ignore_index
             embeddings, labels = embeddings[kept_B], labels[kept_B]
-        embeddings, labels = of_all_ranks(embeddings.detach(), as_int64(labels))
+        embeddings, labels = of_all_ranks(embeddings.detach(), labels)
         if len(labels) == 0:  # all ignored, on every rank
             return
         implementation = self.implementation if self.implementation != "tiled" else "auto"

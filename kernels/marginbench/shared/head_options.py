@@ -75,13 +75,13 @@ def check_ignored(ignore_index: int | None) -> None:
         raise InputError("ignore_index", "a whole number, or None", repr(ignore_index))
 
 
-def check_width(embeddings: Tensor, class_weights: Tensor) -> None:
+def check_width(embeddings: Tensor, class_weights: Tensor, name: str = "class_weights") -> None:
     """Embeddings as wide as the class weights, of whatever float dtype."""
     check_matrix("embeddings", embeddings)
     width = class_weights.shape[1]
     if embeddings.shape[1] != width:
         raise InputError(
-            "embeddings", f"{width} columns as class_weights have",
+            "embeddings", f"{width} columns as {name} have",
             f"shape {tuple(embeddings.shape)}",
         )  # fmt: skip
 

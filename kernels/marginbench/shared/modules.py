@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -38,7 +39,9 @@ class Loss(nn.Module):
 
     def __new__(cls, *arguments: Any, **options: Any) -> Self:
         if not cls.is_head:
-            head_options.refuse(cls.__name__, head_options.OF_HEADS, options)
+            own = inspect.signature(cls.__init__).parameters
+            refused = [name for name in head_options.OF_HEADS if name not in own]
+            head_options.refuse(cls.__name__, refused, options)
         return super().__new__(cls)
 
     def __init__(self, reduction: str, implementation: str) -> None:
@@ -209,7 +212,8 @@ class Head(Loss):
             A head on the device of those weights and of their dtype.
 
         Raises:
-            InputError: ``state`` holds no such matrix, or a bias that does not fit.
+            InputError: ``state`` holds no such matrix, a bias that does not fit, or what
+                another class of ours keeps.
         """
         names = [one for one in _FOREIGN if one in state]
         name = names[0] if len(names) == 1 else ""
@@ -225,9 +229,15 @@ class Head(Loss):
             given.setdefault("bias", False)
         made = cls(weights.shape[1], weights.shape[0], **given)
         if name == "class_weights":  # our own: all of it, centers and annealing too
-            made.load_state_dict(dict(state))
+            try:
+                made.load_state_dict(dict(state))
+            except RuntimeError as error:
+                expected = f"what {made} keeps"
+                raise InputError("state", expected, " ".join(str(error).split())) from error
             return made
         bias = state.get("bias", state.get("fc.bias"))
+        if bias is not None and not isinstance(bias, Tensor):
+            raise InputError("state", "a bias that is a tensor", type(bias).__name__)
         if bias is not None and bias.shape != made.class_weights.shape[:1]:
             raise InputError("state", f"a bias of {made.classes} numbers", tuple(bias.shape))
         if bias is not None and made.bias is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import check_head, check_reduction
+from ..checks import NO_LABEL, check_head, check_reduction
 from ..shared.mixed import as_linear
 from ..shared.reduction import wide
 
@@ -32,4 +32,4 @@ def softmax(
     check_head(embeddings, labels, class_weights, bias)
     check_reduction(reduction)
     logits_BC = wide(F.linear(embeddings, class_weights, bias))
-    return F.cross_entropy(logits_BC, labels, reduction=reduction)
+    return F.cross_entropy(logits_BC, labels, reduction=reduction, ignore_index=NO_LABEL)

@@ -83,7 +83,7 @@ def _triplets_kernel(
     end = tl.load(end_ptr + anchor)
     scale, inverse = scales(units_ptr)
     threshold = threshold_of(margin, scale)
-    summed, _ = summing_units(scale, inverse)
+    summed, _unsummed = summing_units(scale, inverse)
     ratio, shift = summed * inverse, margin * summed * summed
 
     sum_Q = tl.zeros((Q,), tl.float32)

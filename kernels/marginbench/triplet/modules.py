@@ -34,7 +34,8 @@ class TripletLoss(Loss):
 
     Returns:
         Called with embeddings (B x D), labels (B) and, if wanted, mined ``triplets``: a scalar,
-        or (B) for ``none``; float32, or float64 for float64 embeddings and from the reference.
+        or (B) for ``none``, (T) with T triplets; float32, or float64 for float64 embeddings and
+        from the reference.
 
     Raises:
         InputError: names the argument, what was expected and what came; when it is made and when
@@ -81,6 +82,7 @@ class TripletLoss(Loss):
         _check_indices(triplets, len(embeddings))
         if len(triplets[0]) == 0:
             nothing = wide(embeddings[:0].sum())
+            nothing = nothing.double() if self.implementation == "reference" else nothing
             return nothing.expand(0) if self.reduction == "none" else nothing
         rows = [embeddings.index_select(0, one) for one in triplets]
         return explicit_triplet(*rows, **options)  # type: ignore[arg-type]
