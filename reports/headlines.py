@@ -92,7 +92,8 @@ def speed(runs: Sequence[Run]) -> Headline:
     case = hard.case
     text = (
         f"as fast as {PEER}: our eager triplet loss, batch-hard {few_within} and batch-all "
-        f"{many_within}, forward and backward on a CPU (B={case.batch}, D={case.dim}, {case.dtype})"
+        f"{many_within} (95% intervals), forward and backward on a CPU (B={case.batch}, "
+        f"D={case.dim}, {case.dtype})"
     )
     return Headline(f"{few}× and {many}×", text, run.where)
 

@@ -29,6 +29,11 @@ from .site import snippets
 FOLDER = ROOT / "docs" / "losses"
 COMMAND = "python -m reports.loss_pages --write"
 INDEX = "README.md"
+_WORDS = (
+    "What a variant, its version and a contender are: [words](../reading.md#words). `compiled` is "
+    "no value of `implementation`, but `torch.compile(loss)` of a loss with "
+    '`implementation="eager"`.'
+)
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
 _FAMILIES = {
     "head": "embeddings (B x D) against class weights (C x D)",
@@ -59,7 +64,8 @@ def index(losses: Iterable[Loss]) -> str:
     ]
     lines = (
         _origin("the losses' declarations"), "# The losses",
-        "Each page has the exact definition, the source, the options and the implementations.",
+        "Each page has the exact definition, the source, the options and the implementations. "
+        f"{_WORDS}",
         table(("loss", "variants", "source"), rows),
         "To add one, see [Add a loss](../add-a-loss.md).",
     )  # fmt: skip
@@ -76,6 +82,7 @@ def page(loss: Loss) -> str:
     parts.append(table(("variant", "what it is"), [
         (f"[{v.name}](#{v.name})", v.summary) for v in loss.variants
     ]))  # fmt: skip
+    parts.append(_WORDS)
     for variant in loss.variants:
         parts += _variant(variant)
     parts += _training(loss)
@@ -112,6 +119,7 @@ def _variant(variant: Variant) -> list[str]:
         ("gradients to", ", ".join(f"`{name}`" for name in variant.differentiable) or "none"),
         ("returns", _OUTPUTS.get(variant.output, variant.output)),
         ("version", f"{variant.version}"),
+        ("in the library", _call(variant)),
     ]
     if variant.unit_embeddings:
         facts.append(("inputs of the suite", "embeddings of length 1"))
@@ -127,6 +135,15 @@ def _variant(variant: Variant) -> list[str]:
     rows += [(name, "not offered", "", reason) for name, reason in variant.excused.items()]
     made = table(("implementation", "needs", "dtypes", "notes"), rows)
     return [*parts, _details(f"Implementations of {variant.name}", made)]
+
+
+def _call(variant: Variant) -> str:
+    """What people call for it, and what chooses the variant there."""
+    if not variant.public:
+        return ""
+    chosen = (variant.public_options or {}).items()
+    named = ", ".join(f'`{name}="{one}"`' for name, one in chosen if isinstance(one, str))
+    return f"`marginbench.{variant.public}`" + (f" with {named}" if named else "")
 
 
 def _details(summary: str, content: str) -> str:
@@ -177,7 +194,8 @@ def _training(loss: Loss) -> list[str]:
     parts = ["## In training", " ".join(said)]
     if recipe.search:
         rows = [(f"`{name}`", *_range(found)) for name, found in recipe.search.items()]
-        parts += ["The open division searches:", table(("option", "from", "to", "spaced"), rows)]
+        division = "The [open division](../training-quality.md) tunes each loss by a search:"
+        parts += [division, table(("option", "from", "to", "spaced"), rows)]
     return parts
 
 

@@ -65,7 +65,8 @@ def which(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> str:
-    """The implementation that ``auto`` takes for a loss at a size.
+    """The implementation that ``auto`` would take for a loss at a size; whether such a device is
+    there is not asked.
 
     >>> from marginbench import which
     >>> which("softmax", batch=512, classes=1_000), which("softmax", batch=512, classes=100_000)
@@ -74,8 +75,8 @@ def which(
     Arguments:
         loss: the loss's name, such as ``softmax`` or ``triplet``.
         batch: B, the embeddings of a batch.
-        classes: C, the class weights; 0 for a loss without.
-        device, dtype: of the embeddings.
+        classes: C, the class weights: needed for a loss that has some, 0 for one without.
+        device, dtype: of the embeddings; by default float32 on the CPU.
 
     Returns:
         ``triton``, ``tiled`` or ``eager``.
