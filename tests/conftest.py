@@ -18,7 +18,10 @@ if not torch.cuda.is_available():
 
 from seeding import seed_of
 
-from benchmarks import interpreter  # after the mode is chosen
+from benchmarks import interpreter, library  # after the mode is chosen
+
+# Every child of a test imports this tree too, whatever the environment has installed.
+os.environ["PYTHONPATH"] = library.environment()["PYTHONPATH"]
 
 if interpreter.active():
     interpreter.correct_bfloat16()

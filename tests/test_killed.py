@@ -21,7 +21,7 @@ ENVIRONMENT = library.environment()
 
 
 def said(run: Path) -> dict[str, str]:
-    """What the report says, without the declared fields: times of day, and what is told once for
+    """What the report says, without the declared fields: times of day, and what is said once for
     each session (a resumption is one more)."""
     build(run)
     texts = {
@@ -30,7 +30,7 @@ def said(run: Path) -> dict[str, str]:
     }
     for name, text in texts.items():
         text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", text)
-        text = re.sub(r"\*\*Circumstances of the session.*?(?=\n\n(?!\|))", "", text, flags=re.S)
+        text = re.sub(r"\*\*State of the machine,.*?(?=\n\n(?!\|))", "", text, flags=re.S)
         text = re.sub(r"(\| TIME \|.*\n)\1+", r"\1", text)
         texts[name] = re.sub(r"\n{2,}", "\n\n", text)
     return texts

@@ -130,12 +130,15 @@ def test_nonsense_takes_its_own_cells(planted: Callable, status: str, says: str,
 
 
 def test_a_fused_kernel_may_be_twice_as_wrong_as_eager_and_not_more(seed: int):
-    """bfloat16, where eager's error is far above the floors: its own error, enlarged."""
+    """bfloat16, where eager's error is far above the floors: its own error, enlarged. It counts as
+    what it usually is where it is small by luck."""
     subject = softmax_subject("bfloat16", Shape(64, 16, 33))
     truth = truths(subject, seed, 1)[0]
     exact, eager = truth.outputs, truth.eager
     name = "grad:class_weights"
-    for factor, fine in ((1.9, True), (2.1, False)):
+    error = truth.eager_errors[name]
+    usual = max(error, truth.usual_error(name)) / error
+    for factor, fine in ((1.9 * usual, True), (2.1 * usual, False)):
         want, got = exact.grads["class_weights"], eager.grads["class_weights"]
         moved = (want + factor * (got.double() - want)).float()
         outputs = Outputs(eager.value, {**eager.grads, "class_weights": moved})
