@@ -2,7 +2,8 @@
 
 Drift of the machine then affects all alike. The inputs change from round to round: one live set is
 rewritten before each round from a small pool, at the same addresses, so that a cached result is
-wrong. Outputs of randomly chosen timed calls are copied and checked afterwards.
+wrong. Of each of these inputs one timed call, chosen at random, has its outputs copied and checked
+afterwards: who gives one result for all of them is always found.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from .truth import Truth
 from .verdict import fails
 
 POOL = 3
-_KEPT = 3
 _KEPT_ONE_ABOVE = 256 << 20  # bytes of one call's outputs
 # A contender whose fewest rounds would take this many times the case's seconds gets fewer.
 _PATIENCE = 10
@@ -52,7 +52,7 @@ class Timed:
     status: str = "ok"
     problem: str = ""
     limit: int = 0
-    kept: list[tuple[int, Outputs]] = field(default_factory=list)
+    kept: dict[int, Outputs] = field(default_factory=dict)  # by which of the pool's inputs
     protocol: dict[str, Any] = field(default_factory=dict)
 
     def void(self, status: str, problem: str) -> None:
@@ -129,8 +129,8 @@ class Interleaved:
         order = self._order(number)
         self._refill(number)
         for timed in order:
-            # Reservoir sampling: every round is equally likely to be kept.
-            keep = self.random.random() < _KEPT / (number + 1)
+            # Reservoir sampling: of the rounds with these inputs each is equally likely to be kept.
+            keep = self.random.random() < 1 / (number // len(self.truths) + 1)
             self._call(timed, number, keep=keep)
         return bool(order)
 
@@ -198,15 +198,15 @@ class Interleaved:
         size = sum(
             t.numel() * t.element_size() for t in (*values, *grads.values()) if t is not None
         )
-        room = 1 if size > _KEPT_ONE_ABOVE else _KEPT
-        if len(timed.kept) < room:
-            timed.kept.append((which, outputs.kept()))
-        else:
-            timed.kept[self.random.randrange(room)] = (which, outputs.kept())
+        if size > _KEPT_ONE_ABOVE and timed.kept:
+            if self.random.randrange(len(self.truths)):
+                return
+            timed.kept.clear()
+        timed.kept[which] = outputs.kept()
 
     def _check_kept(self) -> None:
         for timed in self.timed:
-            for which, outputs in timed.kept:
+            for which, outputs in timed.kept.items():
                 if not timed.problem:
                     wrong = fails(self.truths[which], timed.candidate, outputs)
                     if wrong:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 from planted import (
+    FakeClock,
     candidate,
     changes_it_behind_torch,
     changes_its_input,
@@ -16,11 +17,12 @@ from planted import (
     run_rounds,
     scaled,
     softmax_subject,
+    truths,
 )
 from torch import Tensor
 
 from benchmarks import clock
-from benchmarks.rounds import Rounds
+from benchmarks.rounds import POOL, Interleaved, Rounds
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +132,25 @@ def test_who_cheats_in_the_timed_loop_is_voided_alone(planted: Callable, says: s
     assert timed["planted"].status == "worse" and says in timed["planted"].problem
     assert not timed["eager"].problem and not timed["honest"].problem
     assert len(timed["honest"].samples) == 8
+
+
+@pytest.mark.parametrize("which", range(POOL))
+def test_who_is_wrong_with_one_of_the_inputs_alone_is_found_whatever_is_drawn(
+    which: int, seed: int
+):
+    subject = softmax_subject()
+    first = float(truths(subject, seed)[which].inputs.tensors["embeddings"][0, 0])
+
+    def function(embeddings: Tensor, **arguments) -> Tensor:
+        wrong = 1.01 if float(embeddings.detach()[0, 0]) == first else 1.0
+        return eager_softmax(embeddings=embeddings, **arguments) * wrong
+
+    for drawn in range(8):
+        found = [candidate(subject, "eager"), candidate(subject, "planted", function)]
+        loop = Interleaved(
+            subject, found, truths(subject, seed), Rounds(100.0, 8, 8, 1), FakeClock(), drawn
+        )
+        assert "wrong result: value" in loop.run()[1].problem, drawn
 
 
 def test_who_raises_in_the_timed_loop_takes_its_own_cells(seed: int):
