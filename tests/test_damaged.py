@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import synthetic_run
 from click.testing import CliRunner
 from test_records import OTHER, end, file, result, session, write
 
@@ -46,10 +47,7 @@ def changed(line: str, **fields: object) -> str:
 
 
 def unprotected(lines: list[str]) -> list[str]:
-    """As schema 1 had them, without digests: what is refused is refused for what it says."""
-    plain = [{**json.loads(line), "schema_version": 1} for line in lines]
-    return [json.dumps({k: v for k, v in one.items() if k != "digest"},
-                       separators=(",", ":")) + "\n" for one in plain]  # fmt: skip
+    return synthetic_run.unprotected("".join(lines)).splitlines(keepends=True)
 
 
 EDITS: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {

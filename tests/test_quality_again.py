@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import quality_fakes as fakes
 from click.testing import CliRunner, Result
+from synthetic_run import unprotected
 
 from benchmarks.quality import again, workers
 from benchmarks.quality.journal import Journal
@@ -36,7 +37,7 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str
 
 
 def changed(path: Path, change: Callable[[dict], None]) -> None:
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [json.loads(line) for line in unprotected(path.read_text()).splitlines()]
     change(lines[-1])
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 

@@ -172,7 +172,7 @@ def _append(path: Path, lines: Sequence[Any]) -> None:
     """What a run measured; nothing, where all was measured before."""
     if not path.stat().st_size:
         with path.open("a") as file:
-            file.writelines(line.model_dump_json() + "\n" for line in lines)
+            file.writelines(synthetic_run.texts(lines))
 
 
 def _measured(cases: Any, preset: Any, out_dir: Path, **rest: Any) -> session.Outcome:
