@@ -1,9 +1,13 @@
-"""``python -m reports.auto RECORDS``: is what ``implementation="auto"`` takes the fastest one?
+"""Is what implementation="auto" takes the fastest one?
 
-RECORDS is a run's folder or record file, by default the published run on two cores. Two answers:
-from where on tiled is the faster one, by loss, which is the table that the library carries
-(`tiled_from` in its loss's functional.py); and, where the suite ``auto`` was measured
-(``marginbench run --suite auto``), in how many cases auto is within 5% of the best of the three.
+    python -m reports.auto                     of the published run on two cores
+    python -m reports.auto reports/out/mine    of a run's folder, or of a record file
+
+Two answers: from where on tiled is the faster one, by loss, which is the table that the library
+carries ("tiled_from" in its loss's functional.py); and, where the suite auto was measured
+(marginbench run --suite auto), in how many cases auto is within 5% of the best of the three.
+
+Exit codes: 0 answered; 1 the record can't be read; 2 bad usage.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import record_files
+from benchmarks.module_commands import Parser
+from benchmarks.records import RecordError
 
 from . import comparison, reading, units
 from .paths import PUBLISHED
@@ -99,12 +105,19 @@ def held(cases: Sequence[reading.Measured]) -> list[Held]:
     return found
 
 
-def main() -> None:
-    given = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
-    path = record_files.find(given) if given.is_dir() else given
-    if path is None or not path.is_file():
-        sys.exit(f"error: RECORDS: expected a run's folder or records; got {given}")
-    cases = reading.load(path).cases
+def main(words: Sequence[str]) -> int:
+    parser = Parser("python -m reports.auto", __doc__)
+    parser.add_argument("records", metavar="RECORDS", type=Path, nargs="?", default=DEFAULT,
+                        help="a run's folder or record file")  # fmt: skip
+    given = parser.parse_args(words).records
+    try:
+        path = record_files.find(given) if given.is_dir() else given
+        if path is None or not path.is_file():
+            parser.error(f"RECORDS: expected a run's folder or record file; got {given}")
+        cases = reading.load(path).cases
+    except RecordError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     for loss, size in tiled_from(cases).items():
         print(f"{loss}: tiled from {size:,} logits on")
     found = held(cases)
@@ -118,7 +131,8 @@ def main() -> None:
             f"by their 95% intervals {states['within']} within, {states['beyond']} beyond, "
             f"{states['inconclusive']} inconclusive"
         )
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -27,6 +27,7 @@ from fused_heads import (
 from marginbench import catalogue, drawing
 from marginbench.a_softmax import fused as a_softmax
 from marginbench.a_softmax import reference as a_softmax_reference
+from marginbench.a_softmax.eager import MARGINS
 from marginbench.center import fused as center
 from marginbench.center import fused_centers
 from marginbench.loss import Inputs, Shape
@@ -98,7 +99,7 @@ def test_agrees_at_the_edges(name: str, device: str, seed: int):
                 raise AssertionError(f"{edge}, {dtype}: {error}") from error
 
 
-@pytest.mark.parametrize("m", a_softmax.MARGINS)
+@pytest.mark.parametrize("m", MARGINS)
 def test_every_angle_is_bent_as_the_definition_says(m: int, device: str):
     """65 angles from 0 to pi, and beside the segments' ends, with two lengths of x."""
     ends = torch.arange(1, m, dtype=torch.float64) * math.pi / m

@@ -138,7 +138,7 @@ def test_what_was_not_run_is_not_found(monkeypatch, passed: int, judged: int, sa
     [
         (("--list",), 0, MUTANTS[0].name),
         (("--check",), 0, ""),
-        (("--only", MUTANTS[0].name + "x"), 2, f"did you mean {MUTANTS[0].name}?"),
+        (("--only", MUTANTS[0].name + "x"), 2, f"did you mean {MUTANTS[0].name!r}?"),
     ],
 )
 def test_the_command(arguments: tuple[str, ...], code: int, says: str):

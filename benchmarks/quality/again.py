@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 from benchmarks import machine, record_files
 from benchmarks.records import Run, Training, load
+from marginbench.spelling import meant
 from suites.quality.jobs import Job, TrainingResult
 
 from . import workers
@@ -54,10 +54,8 @@ def find(run: Run, name: str) -> Training:
     """The training of that name; raises NotThere."""
     known = {one.name: one for one in run.trainings if one.job}
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
         raise NotThere(f"expected one of the {len(known)} trainings of the record; got {name!r}"
-                       f"{hint}")  # fmt: skip
+                       f"{meant(name, known)}")  # fmt: skip
     return known[name]
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checks import FLOATS, InputError, check_whole
+from .checks import FLOATS, InputError, check_choice, check_whole
 
 #: What ``implementation`` may be; each but ``auto`` is a file of a loss's folder.
 IMPLEMENTATIONS = ("auto", "triton", "tiled", "eager", "reference")
@@ -87,10 +87,8 @@ def which(
     """
     from . import catalogue
 
-    check_whole("batch", batch, 1)
-    check_whole("classes", classes, 0)
-    if dtype not in FLOATS:
-        raise InputError("dtype", f"one of {', '.join(map(str, FLOATS))}", repr(dtype))
+    batch, classes = check_whole("batch", batch, 1), check_whole("classes", classes, 0)
+    check_choice("dtype", dtype, FLOATS)
     try:
         kind = torch.device(device).type
     except (RuntimeError, TypeError) as error:
@@ -107,8 +105,7 @@ def which(
 
 def checked(implementation: str, offered: tuple[str, ...] = IMPLEMENTATIONS) -> str:
     """``implementation`` if it is one of ``offered``; else InputError."""
-    if implementation not in offered:
-        raise InputError("implementation", f"one of {', '.join(offered)}", repr(implementation))
+    check_choice("implementation", implementation, offered)
     return implementation
 
 

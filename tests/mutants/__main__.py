@@ -8,7 +8,6 @@ committed table differs from what is declared.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import sys
 import tempfile
@@ -20,6 +19,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TimeRemainingColumn
 from rich.table import Table
+
+from marginbench.spelling import meant
 
 from . import declared, forking
 from .declared import BadMutant, Mutant
@@ -55,8 +56,7 @@ def _chosen(found: list[Mutant], only: Sequence[str]) -> list[Mutant]:
     names = [mutant.name for mutant in found]
     for name in only:
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {close[0]}?" if close else "; --list names them"
+            hint = meant(name, names) or "; --list names them"
             raise click.BadParameter(f"no mutant is called {name}{hint}", param_hint="--only")
     return [mutant for mutant in found if not only or mutant.name in only]
 

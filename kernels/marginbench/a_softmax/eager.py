@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..checks import InputError, check_head, check_number, check_reduction
+from ..checks import InputError, check_head, check_number, check_reduction, is_whole
 from ..shared.lengths import along_own, inverse_lengths
 from ..shared.mixed import as_linear
 from ..shared.once import differentiable_once
@@ -121,14 +121,20 @@ def _off_direction(d_unit_CD: Tensor, unit_CD: Tensor, scale_C: Tensor) -> Tenso
     return d_unit_CD.addcmul_(unit_CD, along_C[:, None], value=-1).mul_(scale_C[:, None])
 
 
+def check_margin(m: int) -> int:
+    """Python's own of one of `MARGINS`."""
+    if not is_whole(m) or m not in MARGINS:
+        raise InputError("m", "1, 2, 3 or 4", repr(m))
+    return int(m)
+
+
 def check_arguments(
     embeddings: Tensor, labels: Tensor, class_weights: Tensor, m: int, annealing: float
-) -> None:
-    """Checks the arguments of A-Softmax; raises InputError naming the one at fault."""
+) -> tuple[int, float]:
+    """Checks the arguments of A-Softmax and returns m and annealing as Python's own numbers; raises
+    InputError naming the one at fault."""
     check_head(embeddings, labels, class_weights)
-    if isinstance(m, bool) or not isinstance(m, int) or m not in MARGINS:
-        raise InputError("m", "1, 2, 3 or 4", repr(m))
-    check_number("annealing", annealing, 0)
+    return check_margin(m), check_number("annealing", annealing, 0)
 
 
 def a_softmax(
@@ -152,6 +158,6 @@ def a_softmax(
     Raises InputError naming the argument.
     """
     embeddings, class_weights = as_linear(embeddings, class_weights)
-    check_arguments(embeddings, labels, class_weights, m, annealing)
+    m, annealing = check_arguments(embeddings, labels, class_weights, m, annealing)
     check_reduction(reduction)
     return reduce(_ASoftmax.apply(embeddings, labels, class_weights, m, annealing), reduction)

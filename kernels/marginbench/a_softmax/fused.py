@@ -6,13 +6,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..checks import InputError, check_head, check_number, check_reduction
+from ..checks import check_reduction
 from ..shared.launching import check_fused
 from ..shared.linear_lse import Head
 from ..shared.mixed import as_linear
 from ..shared.reduction import reduce
-
-MARGINS = (1, 2, 3, 4)
+from .eager import check_arguments
 
 
 @triton.jit
@@ -88,11 +87,8 @@ def a_softmax(
     makes the loss NaN.
     """
     embeddings, class_weights = as_linear(embeddings, class_weights)
-    check_head(embeddings, labels, class_weights)
+    m, annealing = check_arguments(embeddings, labels, class_weights, m, annealing)
     check_fused(embeddings)
-    if isinstance(m, bool) or not isinstance(m, int) or m not in MARGINS:
-        raise InputError("m", "1, 2, 3 or 4", repr(m))
-    check_number("annealing", annealing, 0)
     check_reduction(reduction)
     if m == 1:
         terms_B = modified_softmax(embeddings, labels, class_weights)

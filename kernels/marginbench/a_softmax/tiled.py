@@ -29,7 +29,7 @@ def a_softmax(
     once. Raises InputError naming the argument.
     """
     embeddings, class_weights = as_linear(embeddings, class_weights)
-    check_arguments(embeddings, labels, class_weights, m, annealing)
+    m, annealing = check_arguments(embeddings, labels, class_weights, m, annealing)
     linear_lse_tiled.check_cpu(embeddings)
     check_reduction(reduction)
     bend = None if m == 1 else functools.partial(bent_target, m=m, annealing=annealing)

@@ -129,8 +129,7 @@ class AllSemiHardMiner(_Miner):
 
     def __init__(self, *, margin: float = 0.2, implementation: str = "auto") -> None:
         super().__init__(implementation=implementation)
-        check_number("margin", margin, 0)
-        self.margin = margin
+        self.margin = check_number("margin", margin, 0)
 
     def _options(self) -> dict[str, float]:
         return {"margin": self.margin}

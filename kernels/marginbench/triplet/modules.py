@@ -54,8 +54,7 @@ class TripletLoss(Loss):
         implementation: str = "auto",
     ) -> None:
         super().__init__(reduction, implementation)
-        check_number("margin", margin, 0)
-        self.mining, self.margin = check_mining(mining), margin
+        self.mining, self.margin = check_mining(mining), check_number("margin", margin, 0)
 
     def _shown(self) -> dict[str, Any]:
         return {"mining": self.mining, "margin": self.margin}
@@ -135,8 +134,7 @@ class ExplicitTripletLoss(Loss):
         self, *, margin: float = 0.2, reduction: str = "mean", implementation: str = "auto"
     ) -> None:
         super().__init__(reduction, implementation)
-        check_number("margin", margin, 0)
-        self.margin = margin
+        self.margin = check_number("margin", margin, 0)
 
     def _shown(self) -> dict[str, Any]:
         return {"margin": self.margin}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import content, files, store
+from . import addresses, content, files, store
 from .store import COMPLETE, KEY, PARENT, Point, Store
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class Mirror:
 
     def _address(self) -> str:
         """Which store, without its secrets."""
-        return hashlib.sha256(store.address(self._out_dir, self._uri).encode()).hexdigest()[:16]
+        return hashlib.sha256(addresses.address(self._out_dir, self._uri).encode()).hexdigest()[:16]
 
 
 def note_of(out_dir: Path) -> Path:
