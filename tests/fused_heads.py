@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from marginbench import catalogue, drawing
+from marginbench import catalogue
+from marginbench.inputs import random_inputs
 from marginbench.loss import REDUCTIONS, Inputs, Shape
 from marginbench.shared import launching, linear_lse, linear_lse_gradients
 from marginbench.shared.linear_lse_tiles import Backward
@@ -39,7 +40,7 @@ def changed(inputs: Inputs, **others: Tensor) -> Inputs:
 
 
 def draw(name: str, shape: Shape, dtype: str, device: str, seed: int) -> Inputs:
-    return drawing.draw(VARIANTS[name][1], shape, dtype, device, seed)
+    return random_inputs(VARIANTS[name][1], shape, dtype, device, seed)
 
 
 def outcome(name: str, contender: str, inputs: Inputs, reduction: str, seed: int):

@@ -24,11 +24,12 @@ from fused_heads import (
     use_small_tiles,
 )
 
-from marginbench import catalogue, drawing
+from marginbench import catalogue
 from marginbench.a_softmax import fused as a_softmax
 from marginbench.a_softmax import reference as a_softmax_reference
 from marginbench.center import fused as center
 from marginbench.center import fused_centers
+from marginbench.inputs import random_inputs
 from marginbench.loss import Inputs, Shape
 from marginbench.shared import launching, linear_lse_gradients
 
@@ -145,7 +146,7 @@ def test_centers_step_as_the_reference_does(dtype: str, device: str, seed: int):
     variant = loss.variant("update")
     reference, eager = (loss.resolve(f"{of}:update") for of in ("reference", "eager"))
     for shape in (Shape(1, 1, 1), Shape(37, 19, 7), Shape(5, 129, 40), Shape(65, 16, 2)):
-        inputs = drawing.draw(variant, shape, dtype, device, seed)
+        inputs = random_inputs(variant, shape, dtype, device, seed)
         before = inputs.tensors["centers"].clone()
         want = reference(**inputs.tensors, **variant.options)
         got = center.update(**inputs.tensors, **variant.options)
@@ -167,7 +168,7 @@ def test_steps_add_up_over_many_blocks_of_labels(together: int, monkeypatch, dev
     loss = catalogue.get("center")
     variant = loss.variant("update")
     for shape in (Shape(37, 19, 7), Shape(50, 16, 33), Shape(33, 17, 1)):
-        inputs = drawing.draw(variant, shape, "float32", device, seed)
+        inputs = random_inputs(variant, shape, "float32", device, seed)
         want = loss.resolve("reference:update")(**inputs.tensors, **variant.options)
         got = center.update(**inputs.tensors, **variant.options)
         allowed = 8 * torch.finfo(torch.float32).eps * float(want.norm())
@@ -176,7 +177,7 @@ def test_steps_add_up_over_many_blocks_of_labels(together: int, monkeypatch, dev
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_loss_gradient_and_step_are_those_apart_in_two_launches(dtype, monkeypatch, device, seed):
-    inputs = drawing.draw(
+    inputs = random_inputs(
         catalogue.get("center").variant("term"), Shape(37, 19, 7), dtype, device, seed
     ).tensors
     kernels = []
@@ -198,7 +199,7 @@ def test_loss_gradient_and_step_are_those_apart_in_two_launches(dtype, monkeypat
 
 @pytest.mark.parametrize("bad", [-1, 7, 2**40])
 def test_a_label_out_of_range_makes_every_new_center_nan(bad: int, device: str, seed: int):
-    inputs = drawing.draw(
+    inputs = random_inputs(
         catalogue.get("center").variant("update"), Shape(37, 19, 7), "float32", device, seed
     ).tensors
     labels = inputs["labels"].clone()

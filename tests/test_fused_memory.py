@@ -17,7 +17,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from marginbench import catalogue, drawing
+from marginbench import catalogue
+from marginbench.inputs import random_inputs
 from marginbench.loss import Shape
 
 
@@ -60,7 +61,7 @@ def test_pairs_read_nothing_before_it_is_written(name: str, monkeypatch, device:
 def test_updates_and_rules_read_nothing_before_it_is_written(loss, variant, device, seed):
     found = catalogue.get(loss)
     declared = found.variant(variant)
-    arguments = drawing.draw(declared, Shape(19, 7, 5), "float32", device, seed).tensors
+    arguments = random_inputs(declared, Shape(19, 7, 5), "float32", device, seed).tensors
     function = found.resolve(declared.contender("triton").entry)
     plain = function(**arguments, **declared.options)
     with _fresh_memory_is_nan():

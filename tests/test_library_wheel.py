@@ -27,7 +27,7 @@ _OF_TORCH = ("torch", "torchgen", "functorch", "triton", "numpy", "filelock", "t
 
 
 # What the suite compares with, draws inputs from, and holds results against.
-_SUITE_ALONE = ("*/peers.py", "*/selection.py", "selections.py", "drawing.py", "stress*.py",
+_SUITE_ALONE = ("*/peers.py", "*/selection.py", "selections.py", "inputs.py", "stress*.py",
                 "shared/invariants.py", "shared/motions.py")  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     left = _copied(folder) / "build" / "lib" / "marginbench"
     left.mkdir(parents=True)
-    (left / "drawing.py").touch()
+    (left / "inputs.py").touch()
     done = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
          "--wheel-dir", folder, folder / "kernels"],

@@ -10,7 +10,7 @@ import torch
 from fused_heads import RAGGED, VARIANTS, assert_agrees, changed, draw, outcome, right
 
 from benchmarks import memory, tolerance
-from marginbench import drawing
+from marginbench.inputs import random_inputs
 from marginbench.loss import Shape
 from marginbench.shared import linear_lse_tiled, shares
 
@@ -192,7 +192,7 @@ def test_compile_leaves_it_to_eager(narrow, seed: int):
 
 def _bytes_beyond(name: str, contender: str, shape: Shape, *, backward: bool, seed: int) -> int:
     """Peak bytes beyond the inputs and, with ``backward``, beyond the gradients returned."""
-    inputs = drawing.draw(VARIANTS[name][1], shape, "float32", "cpu", seed)
+    inputs = random_inputs(VARIANTS[name][1], shape, "float32", "cpu", seed)
     leaves = [inputs.tensors[of] for of in inputs.differentiable]
 
     def work():
