@@ -39,7 +39,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Cost:
-    """The least a case can cost, whoever computes it: what the roofline is drawn from.
+    """A lower bound on the work of a case, whatever the implementation: the roofline's.
 
     Bytes count each input read once and each output written once; operations count a
     multiply-add as two. Units: bytes and floating-point operations.

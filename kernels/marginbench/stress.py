@@ -1,4 +1,4 @@
-"""Data on which losses go wrong, by name: what every loss is held to beside ordinary data.
+"""Named kinds of difficult data, on which every loss is checked as on ordinary data.
 
 The table alone, without torch: `stress_batches` draws them.
 """

@@ -3,7 +3,7 @@
 pytorch-metric-learning 2.9.0 computes the variants without annealing: SphereFaceLoss with
 scale 1, and for m = 1 NormalizedSoftmaxLoss with temperature 1 on embeddings left at their
 length. It departs from the definition where a norm is 0: it divides the gradient of such a class
-weight by 1e-12, and SphereFaceLoss gives such an embedding the gradient 0. Annealing it has none.
+weight by 1e-12, and SphereFaceLoss gives such an embedding the gradient 0. It has no annealing.
 Its LargeMarginSoftmaxLoss is another loss (L-Softmax: the class weights keep their lengths) and is
 not compared.
 """

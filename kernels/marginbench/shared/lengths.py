@@ -1,4 +1,4 @@
-"""Lengths of rows over the whole range of float32, whose squares leave it beyond 1e19 and 1e-19."""
+"""Norms of rows over the whole range of float32: their squares may overflow or underflow."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ A loss supplies the margin function, one device function; everything else is sha
 
 **Forward.** Class tiles stream through tensor-core products; a row keeps the largest logit and the
 sum of exponentials beside the target's. Ranges of classes go to different programs, so that a small
-batch fills a GPU too. A kernel over rows then puts the target's logit in (one with a margin is made
-anew, in float64) and keeps four numbers a row for backward.
+batch fills a GPU too. A kernel over rows then puts the target's logit in (one with a margin is
+recomputed, in float64) and keeps four numbers a row for backward.
 
-**Backward.** For a range of classes at a time, a tile's logits are made again and turned into the
+**Backward.** For a range of classes at a time, a tile's logits are recomputed and turned into the
 derivatives by x_i . w_j, kept in a scratch of B x span (`linear_lse_tiles`), which both
 products then read: dX adds up over the ranges, dW is complete for each. So the logits are
 recomputed once, whatever D is: three products backward, the least there can be. Sums are made in a

@@ -12,7 +12,7 @@ exp(l_j - f) a term is log(1 + e^r), and its derivative, the sigmoid of r, a fac
 row's gradients: the target's probability less 1, which is 0 where a row is confident, is never
 formed.
 
-**Backward.** A chunk's logits are made again (the same product of the same operands: the same
+**Backward.** A chunk's logits are recomputed (the same product of the same operands: the same
 bits), become exp(l_j - largest) in place and feed both gradients; dW is written into its rows
 directly. What all of a row has in common scales the B x D operands. That is one product more than
 with the logits kept, paid for by chunks that stay in the caches, where B x C logits are fresh pages
