@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from marginbench import catalogue
-from marginbench.drawing import Batch
+from marginbench.inputs import Batch
 from marginbench.loss import Loss, Shape, Variant
 from marginbench.shared.launching import DEFAULT_ARCHITECTURE, Launch, recorded
 

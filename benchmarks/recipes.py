@@ -51,7 +51,7 @@ class Function:
 
     @property
     def short(self) -> str:
-        """``a_softmax.fused.bend``: without the package of this tree."""
+        """``a_softmax.fused.angular_margin``: without the package of this tree."""
         return f"{self.module.partition('.')[2]}.{self.name}"
 
     def load(self) -> Any:

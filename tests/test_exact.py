@@ -223,6 +223,33 @@ def test_the_base_s_pins_of_compiled_kernels_are_told_where_they_are_none(
     assert [told in problem for problem in outcome.problems] == [True]
 
 
+@pytest.mark.parametrize(
+    ("size", "registers", "told"),
+    [
+        (16, 64, []),
+        (16, 60, [("registers", "60")]),
+        (17, 64, [("row", "pinned"), ("row", "-")]),
+    ],
+    ids=("a name alone", "a register too", "another size"),
+)
+def test_a_base_s_kernel_is_known_by_its_values_where_a_parameter_was_renamed(
+    size: int, registers: int, told: list, tmp_path: Path, now: list[ExactRow], monkeypatch
+):
+    here, there = tmp_path / "here", tmp_path / "base"
+    there.mkdir()
+    examined = static_check.Examined(0, 1, [], [], here / "triton-1.jsonl")
+    monkeypatch.setattr(static_check, "examine", lambda **_: examined)
+    checking.check(pin=True, folder=here)
+    row = {"kernel": "a.kernel", "target": "sm_90", "registers": 64, "arguments": "M=None D=16"}
+    pins.write(here / "triton-1.jsonl", [row])
+    base = row | {"registers": registers, "arguments": f"BEND=None D={size}"}
+    pins.write(there / "triton-1.jsonl", [base])
+    exact_file = rows.path_for(torch.__version__, here)
+    (there / exact_file.name).write_bytes(exact_file.read_bytes())
+    outcome = checking.check(pin=False, folder=here, base_pins=there)
+    assert [(one.metric, one.before) for one in outcome.repinned] == told
+
+
 def test_compiled_kernels_count_too(tmp_path, now, monkeypatch, capsys):
     moved = pins.Difference("a.kernel", "sm_90", "x_ptr=float32", "registers", "64", "65")
 

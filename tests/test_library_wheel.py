@@ -57,7 +57,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     left = _copied(folder) / "build" / "lib" / "marginbench"
     left.mkdir(parents=True)
-    (left / "drawing.py").touch()
+    (left / "inputs.py").touch()
     done = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
          "--wheel-dir", folder, folder / "kernels"],

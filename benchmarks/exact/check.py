@@ -194,7 +194,8 @@ def _with_static(
                 problems.append(f"the base has nothing pinned in {base.name}: all is new here")
             elif found.path.is_file():
                 before, after = pins.read(base), pins.read(found.path)
-                repinned += map(_of_static, pins.differences(before, after))
+                changed = pins.differences(pins.renamed(before, after), after)
+                repinned += map(_of_static, changed)
         except (pins.PinError, OSError) as error:
             problems.append(f"not checked: the base's pins: {error}")
             damaged = True

@@ -1,8 +1,7 @@
-"""Which implementation of a loss computes it: one by name, or the fastest one, ``auto``.
+"""Chooses the implementation that computes a loss: one by name, or ``auto``, the fastest.
 
-``auto`` takes Triton on a CUDA device where the dtype has a kernel; on a CPU eager, or tiled from
-the size on at which the suite measured it as the faster one (`Files.tiled_from`) and in float16;
-elsewhere eager.
+``auto`` takes Triton on a CUDA device where the dtype has a kernel; on a CPU tiled in float16 and
+from the size on at which the suite measured it to be faster (`Files.tiled_from`); else eager.
 No GPU has been measured yet: that Triton is the fastest there is an expectation.
 """
 

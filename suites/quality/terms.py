@@ -20,7 +20,7 @@ from torch import Tensor
 
 from marginbench import catalogue
 from marginbench.checks import InputError
-from marginbench.drawing import random_batch
+from marginbench.inputs import random_batch
 from marginbench.loss import Contender, Loss, Shape, Training, Variant
 
 from .jobs import Anneal, Option, Term

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..implementations import Files
 from ..shared import head_options
 from . import eager, reference, tiled
-from .eager import bent_target
+from .eager import target_with_margin
 
 
 def _fused() -> ModuleType:
@@ -87,4 +87,4 @@ def _target(
     x_BD = embeddings.double()
     own_BD = head_options.directions(class_weights.index_select(0, labels).double())
     length_B = torch.linalg.vector_norm(x_BD, dim=1)
-    return bent_target((x_BD * own_BD).sum(dim=1), length_B, m, annealing)[0]
+    return target_with_margin((x_BD * own_BD).sum(dim=1), length_B, m, annealing)[0]

@@ -1,4 +1,4 @@
-"""A-Softmax in Triton: the shared linear + log-sum-exp over unit weights, and the margin's bend."""
+"""A-Softmax in Triton: shared linear + log-sum-exp over unit weights, and the angular margin."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def psi_of(cosine, M: tl.constexpr):
 
 
 @triton.jit
-def angular_margin(straight, length, annealing, MARGIN: tl.constexpr):
-    """target, slope and radial of (annealing straight + length psi) / (1 + annealing).
+def angular_margin(plain, length, annealing, MARGIN: tl.constexpr):
+    """target, slope and radial of (annealing plain + length psi) / (1 + annealing).
 
-    straight is ||x|| cos theta and length ||x||. Where that is 0, psi's part counts as constant.
+    plain is ||x|| cos theta and length ||x||. Where length is 0, psi's part counts as constant.
     """
     nowhere = length == 0.0
     divisor = tl.where(nowhere, 1.0, length)
-    cosine = straight / divisor
+    cosine = plain / divisor
     psi, by_cosine = psi_of(cosine, MARGIN)
     total = 1.0 + annealing
-    target = (annealing * straight + length * psi) / total
+    target = (annealing * plain + length * psi) / total
     slope = (annealing + tl.where(nowhere, 0.0, by_cosine)) / total
     radial = tl.where(nowhere, 0.0, (psi - cosine * by_cosine) / (divisor * total))
     return target, slope, radial

@@ -1,7 +1,7 @@
 """The center loss and its centers' update in PyTorch.
 
-The distance keeps nothing for backward but its inputs: the difference is made again, straight
-into the gradient. B batch, D dimension, C classes.
+The distance keeps nothing for backward but its inputs: the difference is recomputed, directly in
+the gradient. B batch, D dimension, C classes.
 """
 
 from __future__ import annotations

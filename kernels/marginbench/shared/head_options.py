@@ -1,6 +1,6 @@
-"""What every head over class weights takes beside its own options: rows that are ignored, a weight
-per row, label smoothing; and the logits of new embeddings, a chunk of classes at a time. A loss
-without class weights refuses these options by name.
+"""Options of every loss over class weights, beside its own: ignored rows, a weight per row, label
+smoothing; and the logits of new embeddings, a chunk of classes at a time. A loss without class
+weights refuses these options by name.
 
 All of it is made around a head's terms, so that it is the same for each implementation, and costs
 O(B D + C D) beside them: no B x C matrix.

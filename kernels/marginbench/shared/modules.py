@@ -1,4 +1,4 @@
-"""What the modules of a loss have in common: checked arguments, class weights that they own."""
+"""Base classes of the losses' modules: checked arguments, class weights that they own."""
 
 from __future__ import annotations
 

@@ -151,8 +151,8 @@ def semi_hard_all(
 def mine_batch_hard(
     embeddings: Tensor, labels: Tensor, *, reduction: str = "mean"
 ) -> tuple[Tensor, Tensor]:
-    """Farthest positive (B) and nearest negative (B) of each anchor, int64, -1 where none; of
-    equals the lowest index. ``reduction`` changes nothing: indices have none."""
+    """Farthest positive (B) and nearest negative (B) of each anchor, int64, -1 where none; ties
+    go to the lowest index. ``reduction`` changes nothing: indices have none."""
     check_batch(embeddings, labels)
     check_reduction(reduction)
     return mining.list_hardest(embeddings, labels)
@@ -163,8 +163,8 @@ def mine_semi_hard(
     embeddings: Tensor, labels: Tensor, *, reduction: str = "mean"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Anchors, positives and negatives (T, int64): for each pair of an anchor and a positive, in
-    row-major order, the nearest negative with d_an > d_ap, or the farthest where none is; of
-    equals the lowest index. Anchors without a negative give no row."""
+    row-major order, the nearest negative with d_an > d_ap, or the farthest where none is; ties
+    go to the lowest index. Anchors without a negative give no row."""
     check_batch(embeddings, labels)
     check_reduction(reduction)
     return mining.list_semi_hard(embeddings, labels)

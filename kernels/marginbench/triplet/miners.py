@@ -37,7 +37,7 @@ class _Miner:
 
 
 class BatchHardMiner(_Miner):
-    """For each anchor its farthest positive and its nearest negative; of equals the lowest index.
+    """For each anchor its farthest positive and its nearest negative; ties go to the lowest index.
 
     >>> import torch
     >>> from marginbench.miners import BatchHardMiner
@@ -70,7 +70,7 @@ class BatchHardMiner(_Miner):
 
 class SemiHardMiner(_Miner):
     """For each anchor and positive the nearest negative beyond the positive, else the farthest
-    negative; of equals the lowest index.
+    negative; ties go to the lowest index.
 
     >>> import torch
     >>> from marginbench.miners import SemiHardMiner

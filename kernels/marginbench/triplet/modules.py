@@ -14,7 +14,7 @@ from .functional import check_mining, explicit_triplet, triplet
 
 
 class TripletLoss(Loss):
-    """An anchor is to be nearer to its positive than to its negative, by a margin; triplets are
+    """An anchor should be nearer to its positive than to its negative, by a margin; triplets are
     mined in the batch.
 
     >>> import torch
