@@ -1,10 +1,18 @@
-"""What the kernels compile to, compared with what is pinned; or pinned."""
+"""What the kernels compile to, compared with what is pinned; or pinned.
+
+``python -m benchmarks.static_check [TARGET ...]`` compiles every kernel, by default for sm_90, with
+whatever Triton is installed, and compares with no pins: all have to compile, and to keep the rules
+that no pin excuses. It needs torch, Triton and numpy alone. Exit codes: 0 so it is, 1 not, 2 bad
+usage, 3 nothing was compiled.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
 import os
+import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +21,7 @@ from . import pins, static_matrix
 
 SAME, DIFFERS, UNCHECKED = 0, 1, 3
 REPIN = "marginbench static --pin"
+DEFAULT_TARGET = "sm_90"
 
 
 @dataclass(frozen=True)
@@ -85,3 +94,32 @@ def chosen(row: pins.Row, targets: Sequence[str], kernels: Sequence[str]) -> boo
     return row["target"] in targets and (
         not kernels or any(name in row["kernel"] for name in kernels)
     )
+
+
+def without_pins(targets: Sequence[str]) -> Examined:
+    """The same with no pins to compare with: only what may never be breaks a rule."""
+    with tempfile.TemporaryDirectory(prefix="marginbench-") as folder:
+        return examine(pin=True, targets=targets, folder=Path(folder))
+
+
+def main() -> None:
+    targets = tuple(sys.argv[1:]) or (DEFAULT_TARGET,)
+    unknown = [name for name in targets if name not in static_matrix.TARGETS]
+    if unknown:
+        known = ", ".join(static_matrix.TARGETS)
+        print(f"error: TARGET: expected one of {known}; got {unknown[0]!r}", file=sys.stderr)
+        sys.exit(2)
+    found = without_pins(targets)
+    if found.problem:
+        print(found.problem, file=sys.stderr)
+    for one in found.broken:
+        print(f"{one.kernel} for {one.target}: {one.now} ({pins.short(one.arguments)})")
+    if found.compiled:
+        version = importlib.metadata.version("triton")
+        wrong = len({(one.kernel, one.target, one.arguments) for one in found.broken})
+        print(f"Triton {version}: {found.compiled} compiled kernels, {wrong} wrong")
+    sys.exit(found.code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,13 @@
-"""``python -m reports.auto RECORDS``: is what ``implementation="auto"`` takes the fastest one?
+"""``python -m reports.auto [FOLDER ...]``: is what ``implementation="auto"`` takes the fastest one?
 
-RECORDS is a run's folder or record file, by default the published run on two cores. Two answers:
-from where on tiled is the faster one, by loss, which is the table that the library carries
-(`tiled_from` in its loss's functional.py); and, where the suite ``auto`` was measured
-(``marginbench run --suite auto``), in how many cases auto is within 5% of the best of the three.
+A FOLDER (or record file) is a run's; by default the published run on two cores, and every run in
+reports/published/auto. Two answers: from where on tiled is the faster one, by loss, which is the
+table that the library carries (`tiled_from` in its loss's functional.py); and, where the suite
+``auto`` was measured (``marginbench run --suite auto``), in how many cases auto is within 5% of the
+best of the three, which have to be 95%. A published run of the suite has what is printed of it
+beside its records, in `VERDICT`.
+
+Exit codes: 0 so it is, or nothing was judged; 1 it is in fewer, or no record can be read.
 """
 
 from __future__ import annotations
@@ -12,20 +16,24 @@ import itertools
 import math
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import record_files
+from benchmarks.records import RecordError
 
 from . import comparison, reading, units
 from .paths import PUBLISHED
 from .statistics import Interval
 
 DEFAULT = PUBLISHED / "xeon-2-cores"
+JUDGED = PUBLISHED / "auto"
+VERDICT = "auto.txt"
 
 THREE = ("eager", "tiled", "triton")
 WITHIN = 0.05
+SHARE = 0.95
 
 
 def times(measured: reading.Measured) -> dict[str, float]:
@@ -99,25 +107,66 @@ def held(cases: Sequence[reading.Measured]) -> list[Held]:
     return found
 
 
-def main() -> None:
-    given = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
+@dataclass(frozen=True)
+class Judged:
+    """What a run says: the table by loss (empty without the suite speed), each timed case of the
+    suite auto, and how many of its cases have no time."""
+
+    table: Mapping[str, int]
+    cases: tuple[Held, ...]
+    untimed: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether auto is within 5% of the best in 95% of the timed cases."""
+        near = sum(one.ratio.estimate <= 1 + WITHIN for one in self.cases)
+        return near >= SHARE * len(self.cases)
+
+    @property
+    def text(self) -> str:
+        lines = [f"{loss}: tiled from {size:,} logits on" for loss, size in self.table.items()]
+        if not self.cases:
+            return "".join(f"{line}\n" for line in lines or ["nothing of the suites speed, auto"])
+        lines.append("time of auto over that of the best, its 95% interval, the best, the case")
+        lines += [
+            f"{one.ratio.estimate:6.3f} {units.bounds(one.ratio):16} {one.best:6} {one.case}"
+            for one in self.cases
+        ]
+        states = Counter(one.state for one in self.cases)
+        near = sum(one.ratio.estimate <= 1 + WITHIN for one in self.cases)
+        lines += [
+            f"within {WITHIN:.0%} of the best of {', '.join(THREE)}: {near} of {len(self.cases)} "
+            f"timed cases; {'' if self.holds else 'NOT '}the {SHARE:.0%} that it has to be",
+            f"by their whole intervals: {states['within']} within, {states['beyond']} beyond, "
+            f"{states['inconclusive']} inconclusive; {self.untimed} cases without a time",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def read(given: Path) -> Judged:
+    """Raises RecordError where there is no record, or it can't be read."""
     path = record_files.find(given) if given.is_dir() else given
     if path is None or not path.is_file():
-        sys.exit(f"error: RECORDS: expected a run's folder or records; got {given}")
-    cases = reading.load(path).cases
-    for loss, size in tiled_from(cases).items():
-        print(f"{loss}: tiled from {size:,} logits on")
-    found = held(cases)
-    for one in found:
-        print(f"{one.ratio.estimate:6.3f} {units.bounds(one.ratio):16} {one.best:6} {one.case}")
-    if found:
-        states = Counter(one.state for one in found)
-        near = sum(one.ratio.estimate <= 1 + WITHIN for one in found)
-        print(
-            f"within {WITHIN:.0%} of the best of {', '.join(THREE)}: {near} of {len(found)} cases; "
-            f"by their 95% intervals {states['within']} within, {states['beyond']} beyond, "
-            f"{states['inconclusive']} inconclusive"
-        )
+        raise RecordError(f"FOLDER: expected a run's folder or its records; got {given}")
+    records = reading.load(path)
+    found = held(records.cases)
+    planned = sum(name.startswith("auto/") for name in records.planned)
+    return Judged(tiled_from(records.cases), tuple(found), planned - len(found))
+
+
+def published() -> list[Path]:
+    """The folders of published runs of the suite auto."""
+    return sorted(path.parent for name in record_files.FILES for path in JUDGED.glob(f"*/{name}"))
+
+
+def main() -> None:
+    folders = [Path(name) for name in sys.argv[1:]] or [DEFAULT, *published()]
+    try:
+        found = [read(folder) for folder in folders]
+    except RecordError as error:
+        sys.exit(f"error: {error}")
+    print("\n".join(one.text for one in found), end="")
+    sys.exit(0 if all(one.holds for one in found) else 1)
 
 
 if __name__ == "__main__":
