@@ -1,11 +1,11 @@
 """``python -m reports.auto [FOLDER ...]``: is what ``implementation="auto"`` takes the fastest one?
 
 A FOLDER (or record file) is a run's; by default the published run on two cores, and every run in
-reports/published/auto. Two answers: from where on tiled is the faster one, by loss, which is the
-table that the library carries (`tiled_from` in its loss's functional.py); and, where the suite
-``auto`` was measured (``marginbench run --suite auto``), in how many cases auto is within 5% of the
-best of the three, which have to be 95%. A published run of the suite has what is printed of it
-beside its records, in `VERDICT`.
+reports/published/auto. Two answers: from where on tiled is the faster one, by loss and dtype, which
+is the table that the library carries (`tiled_from` in its loss's functional.py); and, where the
+suite ``auto`` was measured (``marginbench run --suite auto``), in how many cases auto is within 5%
+of the best of the three, which have to be 95%. A published run of the suite has what is printed of
+it beside its records, in `VERDICT`.
 
 Exit codes: 0 so it is, or nothing was judged; 1 it is in fewer, or no record can be read.
 """
@@ -16,12 +16,13 @@ import itertools
 import math
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import record_files
 from benchmarks.records import RecordError
+from suites import presets
 
 from . import comparison, reading, units
 from .paths import PUBLISHED
@@ -45,19 +46,21 @@ def times(measured: reading.Measured) -> dict[str, float]:
     }
 
 
-def tiled_from(cases: Sequence[reading.Measured]) -> dict[str, int]:
-    """By loss, how many logits (B x C) a batch needs for tiled to be taken on a CPU.
+def tiled_from(cases: Iterable[reading.Measured]) -> dict[tuple[str, str], int]:
+    """By loss and dtype, how many logits (B x C) a batch needs for tiled to be taken on a CPU: of
+    the suite speed, and in dtypes that this does not time of the suite auto.
 
     Of all places between two measured sizes the one that costs least: the sum over the cases of
     the logarithm of the taken time over the best. Rounded to one digit.
     """
-    found: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    found: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
     for measured in cases:
         case, taken = measured.case, times(measured)
-        if case.suite == "speed" and case.device == "cpu" and {"tiled", "eager"} <= taken.keys():
+        of = "speed" if case.dtype in presets.RIGOROUS.speed_dtypes("cpu") else "auto"
+        if case.suite == of and case.device == "cpu" and {"tiled", "eager"} <= taken.keys():
             ratio = math.log(taken["tiled"] / taken["eager"])
-            found[case.loss].append((case.batch * case.classes, ratio))
-    return {loss: _cheapest(points) for loss, points in sorted(found.items())}
+            found[case.loss, case.dtype].append((case.batch * case.classes, ratio))
+    return {of: _cheapest(points) for of, points in sorted(found.items())}
 
 
 def _cheapest(points: list[tuple[int, float]]) -> int:
@@ -109,10 +112,10 @@ def held(cases: Sequence[reading.Measured]) -> list[Held]:
 
 @dataclass(frozen=True)
 class Judged:
-    """What a run says: the table by loss (empty without the suite speed), each timed case of the
-    suite auto, and how many of its cases have no time."""
+    """What a run says: the table by loss and dtype, each timed case of the suite auto, and how many
+    of its cases have no time."""
 
-    table: Mapping[str, int]
+    table: Mapping[tuple[str, str], int]
     cases: tuple[Held, ...]
     untimed: int
 
@@ -124,7 +127,10 @@ class Judged:
 
     @property
     def text(self) -> str:
-        lines = [f"{loss}: tiled from {size:,} logits on" for loss, size in self.table.items()]
+        lines = [
+            f"{loss} in {dtype}: tiled from {size:,} logits on"
+            for (loss, dtype), size in self.table.items()
+        ]
         if not self.cases:
             return "".join(f"{line}\n" for line in lines or ["nothing of the suites speed, auto"])
         lines.append("time of auto over that of the best, its 95% interval, the best, the case")
