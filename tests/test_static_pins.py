@@ -98,6 +98,37 @@ def test_what_does_not_compile_is_never_pinned_as_known(compiled: list[dict]):
 
 
 @pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        ({}, 0, "2 kernels, 0 don't compile"),
+        ({**SPILLED, "breaks": [pins.SPILLS]}, 0, f"a.fused.kernel for sm_90: {pins.SPILLS} ("),
+        ({"breaks": [pins.NOT_COMPILED], "error": "loop-carried _"}, 1, "sm_90: loop-carried _ ("),
+    ],
+)
+def test_without_pins_every_kernel_has_to_compile(
+    change: dict, code: int, said: str, compiled: list[dict],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    compiled[0] |= change
+    monkeypatch.setattr(static_matrix, "compile_matrix", lambda targets, **_: compiled)
+    monkeypatch.setattr("sys.argv", ["static_check"])
+    with pytest.raises(SystemExit) as ended:
+        static_check.main()
+    assert ended.value.code == code
+    assert said in capsys.readouterr().out
+
+
+def test_an_unknown_target_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sys.argv", ["static_check", "sm_9"])
+    with pytest.raises(SystemExit) as ended:
+        static_check.main()
+    assert ended.value.code == 2
+    assert "expected one of sm_80, sm_90, sm_100, gfx942; got 'sm_9'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("change", "rule"),
     [
         ({"classes": {"load.128": 3}}, "no HGMMA"),

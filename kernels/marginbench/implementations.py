@@ -1,7 +1,8 @@
 """Chooses the implementation that computes a loss: one by name, or ``auto``, the fastest.
 
-``auto`` takes Triton on a CUDA device where the dtype has a kernel; on a CPU tiled in float16 and
-from the size on at which the suite measured it to be faster (`Files.tiled_from`); else eager.
+``auto`` takes Triton on a CUDA device where the dtype has a kernel; on a CPU eager, or tiled from
+the size on at which the suite measured it as the faster one in that dtype (`Files.tiled_from`);
+elsewhere eager.
 No GPU has been measured yet: that Triton is the fastest there is an expectation.
 """
 
@@ -10,8 +11,8 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -26,6 +27,17 @@ WITHOUT_TILED = ("auto", "triton", "eager", "reference")
 _KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
+def from_logits(*, float32: int, bfloat16: int, float64: int) -> Mapping[torch.dtype, int]:
+    """`Files.tiled_from`. PyTorch's float16 products are slow on a CPU at every size; tiled makes
+    them in float32."""
+    return {
+        torch.float32: float32,
+        torch.bfloat16: bfloat16,
+        torch.float64: float64,
+        torch.float16: 0,
+    }
+
+
 @functools.cache
 def _has_triton() -> bool:
     return importlib.util.find_spec("triton") is not None
@@ -36,11 +48,11 @@ def _automatic(files: Files, device: str, dtype: torch.dtype, logits: int) -> st
         return "triton"
     if files.tiled is None or device != "cpu":
         return "eager"
-    # PyTorch's float16 products are slow on a CPU at every size; tiled makes them in float32.
-    if logits < files.tiled_from and dtype != torch.float16:
-        return "eager"
     # torch.compile can't see into the threads of tiled.
-    return "eager" if torch.compiler.is_compiling() else "tiled"
+    if torch.compiler.is_compiling():
+        return "eager"
+    start = files.tiled_from.get(dtype)
+    return "eager" if start is None or logits < start else "tiled"
 
 
 def automatic(files: Files, name: str) -> Callable[..., Any]:
@@ -114,15 +126,15 @@ class Files:
 
     ``fused`` returns the file of kernels, so that Triton is imported where it is used (as a
     function, for torch.compile follows an import statement alone); ``tiled`` is None where a loss
-    has no such form. From ``tiled_from`` logits (B x C) on it is the fastest on a CPU, as
-    `python -m reports.auto` reads it off the published records.
+    has no such form. From ``tiled_from`` logits (B x C) on, by dtype, it is the fastest on a CPU,
+    as `python -m reports.auto` reads it off the published records.
     """
 
     eager: ModuleType
     reference: ModuleType
     fused: Callable[[], ModuleType]
     tiled: ModuleType | None = None
-    tiled_from: int = 30_000_000
+    tiled_from: Mapping[torch.dtype, int] = field(default_factory=dict)
 
     def function(
         self,

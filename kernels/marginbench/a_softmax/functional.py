@@ -8,7 +8,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from ..implementations import Files
+from ..implementations import Files, from_logits
 from ..shared import head_options
 from . import eager, reference, tiled
 from .eager import target_with_margin
@@ -20,7 +20,8 @@ def _fused() -> ModuleType:
     return fused
 
 
-FILES = Files(eager, reference, _fused, tiled, tiled_from=30_000_000)
+TILED_FROM = from_logits(float32=30_000_000, bfloat16=60_000_000, float64=20_000_000)
+FILES = Files(eager, reference, _fused, tiled, tiled_from=TILED_FROM)
 
 
 def a_softmax(
