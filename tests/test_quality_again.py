@@ -85,8 +85,8 @@ def test_how_much_differs_at_most_is_said_and_of_which_figure(recorded: tuple[Pa
     changed(path, change)
     result = call(str(path), name)
     assert result.exit_code == 3
-    told = f"of recall_at_1 ({rate * 1.001:.9g} in the record, {rate:.9g} now); 1 without one"
-    assert f"largest relative difference: 0.001, {told}" in result.output
+    difference = f"of recall_at_1 ({rate * 1.001:.9g} in the record, {rate:.9g} now); 1 without one"
+    assert f"largest relative difference: 0.001, {difference}" in result.output
 
 
 @pytest.mark.parametrize(

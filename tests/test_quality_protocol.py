@@ -84,7 +84,7 @@ def test_sizes_name_what_there_is():
     for size in protocol.SIZES.values():
         assert set(size.datasets) <= set(RECIPES)
         assert size.claims in FORMS
-        assert size.seeds >= 2, "one seed tells no spread"
+        assert size.seeds >= 2, "one seed shows no spread"
         assert protocol.SEARCH_SEED not in range(size.seeds)
 
 

@@ -184,9 +184,9 @@ def test_the_same_records_give_the_same_bytes_and_any_change_is_found(root: Path
         changed.write_text(before)
         (root / "site" / "extra.html").unlink()
     assert verifying.exit_code(found) == 1
-    told = found[0].findings
-    assert any(f.startswith("losses/triplet.html: line ") and "9.99" in f for f in told)
-    assert any(f.startswith("extra.html: is not made") for f in told)
+    findings = found[0].findings
+    assert any(f.startswith("losses/triplet.html: line ") and "9.99" in f for f in findings)
+    assert any(f.startswith("extra.html: is not made") for f in findings)
 
 
 def test_versions_are_declared_and_no_difference(root: Path):
@@ -239,14 +239,14 @@ def test_no_file_made_is_none_that_is_the_same(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ('"schema_version":1', "expected schema version 1; got 99"),
         ("", "expected a JSON object"),
     ],
 )
 def test_a_record_of_another_schema_is_refused_and_the_old_site_stays(
-    tmp_path: Path, change: str, told: str
+    tmp_path: Path, change: str, message: str
 ):
     """Also where it is one line of many."""
     folder = publish(tmp_path, "box", small(losses=LOSSES[1:2]))
@@ -257,7 +257,7 @@ def test_a_record_of_another_schema_is_refused_and_the_old_site_stays(
     site.mkdir()
     (site / building.MANIFEST).write_text('{"schema_version": 1, "sources": {}, "files": {}}')
     done = run("publish", "--records", tmp_path)
-    assert done.exit_code == 1 and told in done.output and "line 4" in done.output
+    assert done.exit_code == 1 and message in done.output and "line 4" in done.output
     assert [p.name for p in site.iterdir()] == [building.MANIFEST]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["box", "site"]
 
@@ -272,7 +272,7 @@ def test_what_is_no_site_is_never_replaced(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("{", "expected JSON"),
         ('{"schema_version": 2}', "expected schema version 1; got 2"),
@@ -280,9 +280,9 @@ def test_what_is_no_site_is_never_replaced(tmp_path: Path):
         ('{"schema_version": 1, "rates": {"bytes_per_s": -1}}', "numbers above 0"),
     ],
 )
-def test_a_machine_file_that_is_none_is_refused(tmp_path: Path, text: str, told: str):
+def test_a_machine_file_that_is_none_is_refused(tmp_path: Path, text: str, message: str):
     (tmp_path / "machine.json").write_text(text)
-    with pytest.raises(RecordError, match=re.escape(told)):
+    with pytest.raises(RecordError, match=re.escape(message)):
         sources.machine_file(tmp_path)
 
 

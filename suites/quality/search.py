@@ -1,6 +1,6 @@
 """The open division: each loss tuned by the same small search, on validation identities only.
 
-Optuna's TPE proposes, one trial after the other, from a fixed seed: told the same results in the
+Optuna's TPE proposes, one trial after the other, from a fixed seed: given the same results in the
 same order it proposes the same trials, so a search that was stopped goes on where it was. Needs
 no torch; optuna is imported when a search begins.
 """
