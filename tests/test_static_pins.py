@@ -154,9 +154,9 @@ def test_a_loss_that_can_not_be_imported_is_reported_and_not_left_out(monkeypatc
     failed = (catalogue.Failure("softmax", "SyntaxError: no"),)
     monkeypatch.setattr(catalogue, "failures", lambda: failed)
     with pytest.raises(RuntimeError, match="softmax fails to import: SyntaxError"):
-        launches.recipes("sm_90")
+        launches.specializations("sm_90")
     with pytest.raises(RuntimeError, match="softmax fails"):
-        launches.recipes("sm_90", ("softmax",))
+        launches.specializations("sm_90", ("softmax",))
 
 
 def test_a_row_that_comes_twice_is_refused(tmp_path: Path, compiled: list[dict]):

@@ -39,7 +39,7 @@ Option = float | int | str | Anneal
 class Term:
     """One loss in the sum that is minimised.
 
-    ``variant`` is empty for the one that stands for the loss (its declared recipe, schedule and
+    ``variant`` is empty for the one that stands for the loss (its declared training, schedule and
     updates included). ``options`` replace the variant's by name, those of its update rule too
     (center's ``alpha``); an `Anneal` changes over the run. The term counts while the share of
     steps done is in [since, until).
