@@ -17,8 +17,9 @@ VARIANTS = {
     for variant in catalogue.get(name).variants
     if variant.output == "loss"
 }
-# Each machine once; the other variants differ from one of these by the bend alone, or add two.
-MACHINES = ("softmax/linear", "a-softmax/m4", "center/term")
+# Each shared kernel once; the other variants differ from one of these by the bend alone, or add
+# two.
+SHARED_KERNELS = ("softmax/linear", "a-softmax/m4", "center/term")
 DTYPES = ("float32", "bfloat16", "float16")
 # With tiles of 16: a tile less one, a tile, and one more; primes over several tiles.
 SMALL_TILES = (Shape(15, 17, 16), Shape(17, 16, 31), Shape(37, 19, 41))

@@ -173,6 +173,8 @@ def test_a_broken_bound_cannot_be_pinned_away(
     assert _check(tmp_path, pin=True).code == 1
     outcome = _check(tmp_path)
     assert outcome.code == 1 and [one.metric for one in outcome.broken] == [metric]
+    if metric == "agreement":
+        assert (outcome.broken[0].before, outcome.broken[0].after) == ("passed", "failed")
 
 
 def test_what_was_pinned_again_is_reported_and_fails_nothing(tmp_path: Path, now: list[ExactRow]):

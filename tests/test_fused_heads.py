@@ -14,8 +14,8 @@ import pytest
 import torch
 from fused_heads import (
     DTYPES,
-    MACHINES,
     OWN_TILES,
+    SHARED_KERNELS,
     SMALL_TILES,
     VARIANTS,
     assert_agrees,
@@ -40,14 +40,14 @@ def _inside_the_tensors():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", SHARED_KERNELS)
 def test_agrees_over_many_tiles(name: str, dtype: str, monkeypatch, device: str, seed: int):
     use_small_tiles(monkeypatch)
     for shape in SMALL_TILES:
         assert_agrees(name, draw(name, shape, dtype, device, seed), seed, ("none",))
 
 
-@pytest.mark.parametrize("name", MACHINES[:2])
+@pytest.mark.parametrize("name", SHARED_KERNELS[:2])
 def test_agrees_where_a_split_has_several_blocks(name: str, monkeypatch, device: str, seed: int):
     """Seven blocks of classes for two processors and three blocks of rows: splits of 3, 3 and 1."""
     use_small_tiles(monkeypatch)
@@ -125,7 +125,7 @@ def test_every_angle_is_bent_as_the_definition_says(m: int, device: str):
 
 def test_half_precision_keeps_small_and_large_upstream_gradients(device: str, seed: int):
     """A loss scale costs no digits: only what float16 itself can't hold is lost."""
-    for name in MACHINES[:2]:
+    for name in SHARED_KERNELS[:2]:
         inputs = draw(name, Shape(17, 16, 37), "float16", device, seed)
         loss, variant = VARIANTS[name]
         function = loss.resolve(variant.contender("triton").entry)

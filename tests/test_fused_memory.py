@@ -32,7 +32,7 @@ def _fresh_memory_is_nan() -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-@pytest.mark.parametrize("name", fused_heads.MACHINES)
+@pytest.mark.parametrize("name", fused_heads.SHARED_KERNELS)
 def test_heads_read_nothing_before_it_is_written(name: str, monkeypatch, device: str, seed: int):
     """Two ranges of classes, and dX's sum over each in two splits."""
     fused_heads.use_small_tiles(monkeypatch)
@@ -79,7 +79,7 @@ def _far_apart(matrix: Tensor) -> Tensor:
     return wide.copy_(matrix)
 
 
-@pytest.mark.parametrize("name", fused_heads.MACHINES)
+@pytest.mark.parametrize("name", fused_heads.SHARED_KERNELS)
 def test_rows_of_a_head_may_lie_far_apart(name: str, device: str, seed: int):
     inputs = fused_heads.draw(name, Shape(5, 3, 5), "float16", device, seed)
     want, _ = fused_heads.outcome(name, "triton", inputs, "none", seed)
@@ -91,7 +91,7 @@ def test_rows_of_a_head_may_lie_far_apart(name: str, device: str, seed: int):
                 assert all(torch.equal(got[of], want[of]) for of in want), argument
 
 
-@pytest.mark.parametrize("name", fused_pairs.MACHINES)
+@pytest.mark.parametrize("name", fused_pairs.SHARED_KERNELS)
 def test_rows_of_a_batch_may_lie_far_apart(name: str, device: str, seed: int):
     tensors = fused_pairs.draw(name, (5, 3, 2), "float16", device, seed)
     want = fused_pairs.outcome(name, "triton", tensors, "none", seed)

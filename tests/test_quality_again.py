@@ -131,7 +131,7 @@ def test_twice_no_figure_is_3(recorded: tuple[Path, str], epochs: list[dict]):
     )  # fmt: skip
     found = again.compare(recorded_one, result)
     assert (found.exit_code, found.differences) == (3, [])
-    assert "nothing to compare" in found.verdict
+    assert found.verdict == "nothing to compare: diverged without a figure, twice"
 
 
 def test_a_name_that_is_not_there_is_2_and_the_nearest_is_named(recorded: tuple[Path, str]):

@@ -159,6 +159,10 @@ def at_fault(dataset: str) -> str:
     return f"dataset {dataset}: "
 
 
+# A training's status in records, and the word for it wherever people read it.
+STATUS_WORDS = {"ok": "trained", "worse": "diverged", "not_run": "not run"}
+
+
 @dataclass(frozen=True)
 class TrainingResult:
     """One trained network, as plain data: a record of it needs nothing else.
