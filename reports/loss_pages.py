@@ -31,7 +31,7 @@ COMMAND = "python -m reports.loss_pages --write"
 INDEX = "README.md"
 _WORDS = (
     "What a variant, its version and a contender are: [words](../reading.md#words). `compiled` is "
-    "no value of `implementation`, but `torch.compile(loss)` of a loss with "
+    "not a value of `implementation`: it is `torch.compile(loss)` of a loss with "
     '`implementation="eager"`.'
 )
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
