@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from .. import files, pins
-from ..records import STATUS_WORDS
+from ..lines import STATUS_WORDS
 
 # The inventory of the gate's timed half is in the same file: its rows are kept and not compared.
 TIMED = "timed"
