@@ -38,8 +38,8 @@ from .lines import (
 from .record_files import RecordError
 
 __all__ = [
-    "SCHEMA_VERSION", "STATUS_WORDS", "CaseEnd", "CaseKey", "Line", "Protected", "Provenance", "RecordError",
-    "Result", "Run", "RunEnd", "Session", "Status", "Training", "arrange", "explain", "load",
+    "SCHEMA_VERSION", "STATUS_WORDS", "CaseEnd", "CaseKey", "Line", "Protected", "Provenance",
+    "RecordError", "Result", "Run", "RunEnd", "Session", "Status", "Training", "arrange", "explain", "load",
     "measured", "read_lines",
 ]  # fmt: skip
 
