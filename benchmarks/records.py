@@ -39,8 +39,8 @@ from .record_files import RecordError
 
 __all__ = [
     "SCHEMA_VERSION", "STATUS_WORDS", "CaseEnd", "CaseKey", "Line", "Protected", "Provenance",
-    "RecordError", "Result", "Run", "RunEnd", "Session", "Status", "Training", "arrange", "explain", "load",
-    "measured", "read_lines",
+    "RecordError", "Result", "Run", "RunEnd", "Session", "Status", "Training", "arrange",
+    "explain", "load", "measured", "read_lines",
 ]  # fmt: skip
 
 _ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
