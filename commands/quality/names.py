@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import click
+
 
 def known_dataset(given: str) -> None:
     """Raises `marginbench.catalogue.UnknownName` for a dataset that there is not; one that lies at
-    a path is ``folder:/path``."""
+    a path is ``folder:/path``. Raises click.BadParameter for an option in its address."""
     from marginbench.catalogue import UnknownName
-    from suites.quality.datasets import DATASETS
+    from suites.quality.datasets import DATASETS, DataError, check_options
     from suites.quality.recipes import RECIPES
 
     kind, _, path = given.partition(":")
     if given not in DATASETS and not (path and kind in RECIPES and kind not in DATASETS):
         known = [name if name in DATASETS else f"{name}:/path" for name in RECIPES]
         raise UnknownName("--dataset", given, known)
+    try:
+        check_options(given)
+    except DataError as error:
+        raise click.BadParameter(str(error), param_hint="--dataset") from None

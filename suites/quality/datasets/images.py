@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Of the files at fault; the rest is only counted.
 _NAMED = 10
+# The tag of a TIFF that says how many bits a channel has.
+_TIFF_BITS = 258
 
 
 class Images(Protocol):
@@ -81,7 +83,8 @@ class FileImages:
     """Images decoded from files as they are asked for: never more in memory than one batch.
 
     Resized to ``size`` (height, width) where they differ from it (bilinear, the aspect ratio not
-    kept: faces are taken to be aligned already), in RGB or grey. A file that cannot be decoded is
+    kept: faces are taken to be aligned already), in RGB or grey. 16 bits are scaled to 8 by their
+    full range, 0 to 65,535, whatever part of it a picture uses. A file that cannot be decoded is
     `Undecodable`: to pass over it would make batches of other sizes than stated.
     """
 
@@ -116,7 +119,10 @@ class FileImages:
 
         try:
             with Image.open(path) as image:
-                return image.convert("L" if self.grey else "RGB")
+                check_depth(path, image)
+                return _in_bytes(image).convert("L" if self.grey else "RGB")
+        except Undecodable:
+            raise
         except Exception as error:  # Pillow's decoders raise whatever their format raises
             got = f"{type(error).__name__}: {error}"
             raise Undecodable(f"image {path}", "a file that Pillow can decode", got) from error
@@ -136,6 +142,29 @@ class FileImages:
         got = f"{len(found):,} of {len(self.files):,} that it can't"
         named = ", ".join(found[:_NAMED]) + more
         return f"images: expected files that Pillow can decode; got {got}: {named}"
+
+
+def check_depth(path: Path, image: Image.Image) -> None:
+    """Raises `Undecodable` for a picture of floats, or of integers of neither 8 nor 16 bits: its
+    file does not say which value is white, and Pillow would clip all above 255 to it."""
+    # Pillow reads 16 bits of a PGM, and its older versions those of a PNG, as 32.
+    wide = image.mode == "I" and image.format not in ("PPM", "PNG")
+    twelve = getattr(image, "tag_v2", {}).get(_TIFF_BITS) == (12,)
+    if image.mode == "F" or wide or twelve:
+        of = "12 bits" if twelve else "floats" if image.mode == "F" else "32 or signed 16 bits"
+        expected = "8 or 16 bits a channel; convert it"
+        raise Undecodable(f"image {path}", expected, f"Pillow's mode {image.mode} ({of})")
+
+
+def _in_bytes(image: Image.Image) -> Image.Image:
+    """The picture, if grey in 16 bits then in 8; colours of 16 bits Pillow reads so itself."""
+    import numpy as np
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    wide = np.asarray(image).astype(np.int64)
+    return Image.fromarray(((wide + 128) // 257).astype(np.uint8))
 
 
 def fingerprint(images: Images) -> str:
