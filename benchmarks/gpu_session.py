@@ -131,7 +131,7 @@ def main(words: Sequence[str] | None = None) -> int:
         journal.close()
     for problem in session.problems[:20]:
         print(f"problem: {problem}")
-    print(f"records: {journal.path} ({journal.worse} results are worse than allowed)")
+    print(f"records: {journal.path} ({journal.worse} results failed)")
     return code
 
 

@@ -100,9 +100,7 @@ def _measure(
     elif outcome.exit_code == session.NOT_MEASURED:
         click.echo("nothing was measured; the report says why", err=True)
     elif outcome.worse:
-        click.echo(
-            f"{outcome.worse} results are worse than allowed; the report names them", err=True
-        )
+        click.echo(f"{outcome.worse} results failed; the report names them", err=True)
     sys.exit(outcome.exit_code)
 
 

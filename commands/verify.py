@@ -10,7 +10,7 @@ import click
 from . import progress
 from .paths import PUBLISHED
 
-# So many differences of a folder are shown; how many there are is always told.
+# At most this many differences of a folder are shown; the total always is.
 _SHOWN = 20
 
 

@@ -166,7 +166,7 @@ def losses() -> str:
         variants = ", ".join(variant.name for variant in loss.variants)
         name = f"[{loss.title}](docs/losses/{loss.name}.md)"
         rows.append((name, variants, ", ".join(ours), ", ".join(peers) or units.NOTHING))
-    return table(("loss", "variants", "implementations", "measured beside"), rows)
+    return table(("loss", "variants", "implementations", "compared with"), rows)
 
 
 def implementations(loss: Loss) -> tuple[list[str], list[str]]:

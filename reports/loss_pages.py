@@ -33,7 +33,7 @@ COMMAND = f"{PROGRAM} --write"
 INDEX = "README.md"
 _WORDS = (
     "What a variant, its version and a contender are: [words](../reading.md#words). `compiled` is "
-    "no value of `implementation`, but `torch.compile(loss)` of a loss with "
+    "not a value of `implementation`: it is `torch.compile(loss)` of a loss with "
     '`implementation="eager"`.'
 )
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -185,17 +185,17 @@ def _implementation(contender: Contender) -> tuple[str, str, str, str]:
 
 def _training(loss: Loss) -> list[str]:
     """How the suite trains a network with it."""
-    recipe = loss.recipe()
-    if recipe is None:
+    training = loss.effective_training()
+    if training is None:
         return []
-    said = [f"The training suite uses the variant `{recipe.variant}`."]
-    for field, name in recipe.updates.items():
+    said = [f"The training suite uses the variant `{training.variant}`."]
+    for field, name in training.updates.items():
         said.append(f"After each step `{name}` computes the new `{field}`.")
-    if recipe.source:
-        said.append(f"Schedule and updates are from: {recipe.source}.")
+    if training.source:
+        said.append(f"Schedule and updates are from: {training.source}.")
     parts = ["## In training", " ".join(said)]
-    if recipe.search:
-        rows = [(f"`{name}`", *_range(found)) for name, found in recipe.search.items()]
+    if training.search:
+        rows = [(f"`{name}`", *_range(found)) for name, found in training.search.items()]
         division = "The [open division](../training-quality.md) tunes each loss by a search:"
         parts += [division, table(("option", "from", "to", "spaced"), rows)]
     return parts

@@ -55,7 +55,7 @@ def truths(subject: Subject, seed: int, count: int = 3) -> list[Truth]:
 
 
 class FakeClock:
-    """Calls everything, and says that each pass took as long as it was told."""
+    """Calls everything, and says that each pass took a fixed time."""
 
     protocol: ClassVar[dict[str, str]] = {"clock": "fake"}
 

@@ -66,7 +66,7 @@ def test_the_committed_table_is_of_these_mutants():
         assert f"def {function}(" in (declared.ROOT / "tests" / file).read_text(), name
 
 
-def test_a_table_of_other_mutants_is_told():
+def test_a_table_of_other_mutants_is_reported():
     rows = [(mutant, "test_x.py::test_y") for mutant in MUTANTS]
     assert not declared.disagreements(MUTANTS, declared.table(rows))
     assert "not in the table" in declared.disagreements(MUTANTS, declared.table(rows[1:]))[0]

@@ -190,7 +190,7 @@ def test_nulls_fail_every_cell_of_a_loss(loss, variant, dtype: str, seed: int):
         planted[f"right gradient, {null.__name__}"] = fakes.fake(null, right)
     rows, truths = _measured(subject, planted, inputs, seed)
     for truth in truths.values():
-        assert all(out.any() for out in truth.outputs.named().values()), "nothing to tell from 0"
+        assert all(out.any() for out in truth.outputs.named().values()), "its outputs are 0 anyway"
     assert len(rows) == _expected(subject, len(_judged_both_ways(planted)))
     wrong = []
     for row in rows:

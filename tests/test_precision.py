@@ -1,4 +1,4 @@
-"""Products of float32 are IEEE products; tf32 comes only where torch was told so."""
+"""Products of float32 are IEEE products; tf32 comes only where torch allows it."""
 
 from __future__ import annotations
 

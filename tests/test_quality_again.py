@@ -86,8 +86,8 @@ def test_how_much_differs_at_most_is_said_and_of_which_figure(recorded: tuple[Pa
     changed(path, change)
     result = call(str(path), name)
     assert result.exit_code == 3
-    told = f"of recall_at_1 ({rate * 1.001:.9g} in the record, {rate:.9g} now); 1 without one"
-    assert f"largest relative difference: 0.001, {told}" in result.output
+    difference = f"of recall_at_1 ({rate * 1.001:.9g} in the record, {rate:.9g} now); 1 without one"
+    assert f"largest relative difference: 0.001, {difference}" in result.output
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_twice_no_figure_is_3(recorded: tuple[Path, str], epochs: list[dict]):
     )  # fmt: skip
     found = again.compare(recorded_one, result)
     assert (found.exit_code, found.differences) == (3, [])
-    assert "nothing to compare" in found.verdict
+    assert found.verdict == "nothing to compare: diverged without a figure, twice"
 
 
 def test_a_name_that_is_not_there_is_2_and_the_nearest_is_named(recorded: tuple[Path, str]):

@@ -158,9 +158,9 @@ def test_the_same_records_give_the_same_bytes_and_any_change_is_found(root: Path
         changed.write_text(before)
         (root / "site" / "extra.html").unlink()
     assert verifying.exit_code(found) == 1
-    told = found[0].findings
-    assert any(f.startswith("losses/triplet.html: line ") and "9.99" in f for f in told)
-    assert any(f.startswith("extra.html: is not made") for f in told)
+    findings = found[0].findings
+    assert any(f.startswith("losses/triplet.html: line ") and "9.99" in f for f in findings)
+    assert any(f.startswith("extra.html: is not made") for f in findings)
 
 
 def test_versions_are_declared_and_no_difference(root: Path):

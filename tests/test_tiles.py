@@ -89,7 +89,7 @@ def test_nearest_architecture(architecture: str, stand_in: str):
     assert nearest(architecture) == stand_in
 
 
-def test_an_operator_tells_its_tiles():
+def test_an_operator_reports_its_tiles():
     """What `watched` sees is what is launched."""
     x, y = torch.zeros(70, 64, dtype=torch.bfloat16), torch.arange(70) % 7
     with launching.recorded("sm_80") as launches, tuning.watched() as choices:

@@ -170,7 +170,7 @@ def _broken(rows: Sequence[ExactRow]) -> list[ExactDifference]:
     found = []
     for row in rows:
         if row.metric == measuring.AGREEMENT and row.value == "worse":
-            found.append(ExactDifference(*row.key, "ok", "worse", row.reason))
+            found.append(ExactDifference(*row.key, text("ok"), text(row.value), row.reason))
         share = row.value if row.metric == growth.METRIC else None
         if isinstance(share, int | float) and share > growth.BOUND:
             reason = "memory grows with a matrix that is not to be kept"

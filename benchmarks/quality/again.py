@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks import machine, record_files
 from benchmarks.records import Run, Training, load
 from marginbench.spelling import meant
-from suites.quality.jobs import Job, TrainingResult
+from suites.quality.jobs import STATUS_WORDS, Job, TrainingResult
 
 from . import workers
 
@@ -96,14 +96,15 @@ def compare(recorded: Training, result: TrainingResult) -> Compared:
         code, verdict = NOT_COMPARED, f"the record has no figures: {recorded.reason}"
     elif result.status != recorded.status:
         unequal.insert(0, "status")
-        code, verdict = _unequal(f"{recorded.status} in the record, {result.status} now", others)
+        words = STATUS_WORDS[recorded.status], STATUS_WORDS[result.status]
+        code, verdict = _unequal(f"{words[0]} in the record, {words[1]} now", others)
     elif unequal:
         what = f"{len(unequal)} of {len(then)} figures differ"
         code, verdict = _unequal(what, others)
     elif all(value is None for place, value in then.items() if place.split()[-1] != "epoch"):
         code, verdict = (
             NOT_COMPARED,
-            f"nothing to compare: {recorded.status} without a figure, twice",
+            f"nothing to compare: {STATUS_WORDS[recorded.status]} without a figure, twice",
         )
     else:
         code, verdict = EQUAL, f"equal bit for bit: {len(then)} figures"

@@ -11,7 +11,7 @@ import click
 from ..messages import NOT_POSSIBLE
 
 
-def tell(outcome: Any, what: str) -> None:
+def report(outcome: Any, what: str) -> None:
     """How many runs were sent; exit code 3 where the store did not take all."""
     click.echo(f"{what}: {outcome.sent} sent, {outcome.present} were there")
     if outcome.reason:

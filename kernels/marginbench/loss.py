@@ -209,7 +209,7 @@ class Loss:
         known = ", ".join(v.name for v in self.variants)
         raise KeyError(f"variant: expected one of {known} for {self.name}; got {name!r}")
 
-    def recipe(self) -> Training | None:
+    def effective_training(self) -> Training | None:
         """How a network is trained with it: what it declares; else its first variant over class
         weights or a labelled batch, and failing that its first with a loss at all, if any."""
         if self.training is not None:
