@@ -20,6 +20,7 @@ from benchmarks.quality import running
 from benchmarks.quality.planning import Asked, Plan
 from benchmarks.records import Training, load, read_lines
 from benchmarks.session import Step
+from suites.quality.tracking.mirror import note_of
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = "quality_fakes:train"
@@ -62,6 +63,14 @@ def test_what_goes_wrong_in_a_training_costs_that_one_alone_and_is_tried_again(t
     }  # fmt: skip
     assert {one.arm: one.status for one in lines}["killed"] == "ok"
     assert load(outcome.records).complete
+
+
+def test_a_resumed_run_tries_the_store_again_whatever_failed_before(tmp_path: Path):
+    """Its note says for minutes that the store is down: a disk that was full has room by now."""
+    run(fakes.plan("killed"), tmp_path)
+    note_of(tmp_path).write_text("{}")
+    run(fakes.plan("killed"), tmp_path)
+    assert not note_of(tmp_path).exists()
 
 
 def test_only_what_this_machine_lacks_is_3(tmp_path: Path):

@@ -18,6 +18,7 @@ from benchmarks.records import Training
 from benchmarks.session import Progress, Step, plain
 from suites.quality.jobs import TrainingResult
 from suites.quality.notices import warn_once
+from suites.quality.tracking.mirror import note_of
 
 from . import workers
 from .journal import Journal
@@ -73,6 +74,8 @@ def run(
         tags = {"commit": commit, "dirty": str(dirty), "machine": machine.name(),
                 "run": journal.run, **machine.versions()}  # fmt: skip
         mirror = workers.MIRROR if mlflow else ""
+        # What kept an earlier session's trainings from the store may be mended.
+        note_of(out_dir).unlink(missing_ok=True)
         return session.run(workers.Setting(out_dir.resolve(), 1, train, mirror, tags))
 
 

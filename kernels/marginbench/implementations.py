@@ -24,6 +24,8 @@ from .checks import FLOATS, InputError, check_choice, check_whole
 #: What ``implementation`` may be; each but ``auto`` is a file of a loss's folder.
 IMPLEMENTATIONS = ("auto", "triton", "tiled", "eager", "reference")
 WITHOUT_TILED = ("auto", "triton", "eager", "reference")
+#: The device of tensors that have a shape and no numbers: nothing can be computed there.
+WITHOUT_DATA = "meta"
 _KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -145,6 +147,8 @@ class Files:
     ) -> Callable[..., Any]:
         """The function ``name`` in the implementation that is given; the shapes of embeddings
         (B x D) and class weights (C x D) give the size. Raises InputError where there is none."""
+        if isinstance(embeddings, Tensor) and embeddings.device.type == WITHOUT_DATA:
+            raise InputError("embeddings", "a tensor with data", f"one on {embeddings.device}")
         if implementation == "auto":
             implementation = self._automatic(embeddings, class_weights)
         else:

@@ -10,7 +10,7 @@ import torch
 from library_cases import CASES, CLASSES, DIM, HEADS, ROWS, Case, leaf, value_and_gradients
 from torch.utils.checkpoint import checkpoint
 
-from marginbench import InputError
+from marginbench import InputError, implementations
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 every_head = pytest.mark.parametrize("case", HEADS, ids=lambda case: case.name)
@@ -179,6 +179,7 @@ def test_no_step_waits_for_a_gpu(case: Case, seed: int, monkeypatch):
     """Tensors without data stand in for a GPU's: whatever looked at a value would raise."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
+    monkeypatch.setattr(implementations, "WITHOUT_DATA", "")
     arguments = [one.to("meta") for one in case.arguments(ROWS, seed)]
     options = {"ignore_index": 1, "label_smoothing": 0.1} if case.is_head else {}
     module = case.make(**options).to("meta")
@@ -187,6 +188,15 @@ def test_no_step_waits_for_a_gpu(case: Case, seed: int, monkeypatch):
     assert x.grad.shape == x.shape
     with pytest.raises(RuntimeError, match="meta"):
         float(x.detach().sum())  # so it would
+
+
+@every
+def test_tensors_without_data_are_refused_by_name(case: Case, seed: int):
+    arguments = [one.to("meta") for one in case.arguments(ROWS, seed)]
+    for implementation in ("auto", "eager", "reference"):
+        module = case.make(implementation=implementation).to("meta")
+        with pytest.raises(InputError, match=r"expected a tensor with data; got one on meta$"):
+            module(*arguments)
 
 
 @every
