@@ -20,6 +20,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from suites import user_cache
+
 from . import pins
 
 TARGETS = tuple(pins.PRODUCTS)
@@ -29,9 +31,8 @@ _READERS = ("disassembly.py", "occupancy.py", "recipes.py", "static.py", "static
 
 
 def cache_folder() -> Path:
-    """``marginbench/static`` in the user's cache (XDG_CACHE_HOME)."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "marginbench" / "static"
+    """``static`` in the user's cache."""
+    return user_cache.folder() / "static"
 
 
 def compile_matrix(

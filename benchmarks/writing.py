@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import suppress
 from pathlib import Path
 
+from . import files
 from .records import Line, RecordError, Result
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # How every line of ours begins, whatever its schema.
 _HEAD = b'{"schema_version":'
 
@@ -36,14 +35,14 @@ class Writer:
             raise RecordError(self._no_room(before, error)) from error
 
     def _no_room(self, before: int, error: OSError) -> str:
-        what = "disk full" if error.errno in NO_ROOM else "can't write"
+        what = "disk full" if error.errno in files.NO_ROOM else "can't write"
         if before:
             mend = f"go on with: {self._resume} {self._path.parent}"
         else:
             # Nothing was measured: without the file, the same command can be given again.
             self._path.unlink(missing_ok=True)
             mend = "run the same command again"
-        room = "free some space, then " if error.errno in NO_ROOM else ""
+        room = "free some space, then " if error.errno in files.NO_ROOM else ""
         return f"{what}: {self._path}: {error.strerror}; every whole line is kept; {room}{mend}"
 
     def close(self) -> None:

@@ -14,7 +14,8 @@ from rich.text import Text
 from benchmarks import folders, kinds
 
 from . import progress
-from .messages import NOT_POSSIBLE, console
+from .endings import NOT_POSSIBLE
+from .messages import console
 from .parameters import Share
 from .paths import ROOT, RUNS, STORES, Folder
 from .recorded import command_line
@@ -65,7 +66,8 @@ def compare(**options: Any) -> None:
       marginbench compare reports/out/RUN --contender eager --contender triton
       marginbench compare --base A.json --base B.json --candidate C.json --candidate D.json
 
-    Exit codes: 0 no regression, 1 a regression, 2 bad usage, 3 not compared, or inconclusive.
+    Exit codes: 0 no regression, 1 a regression, 2 bad usage, 3 not compared, inconclusive, or
+    the page can't be written.
     """
     from reports.compare.ratios import Rule
     from reports.compare.runs import file_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from . import progress
-from .messages import NOT_POSSIBLE, fail
+from .endings import fail
 from .paths import PUBLISHED, Folder
 
 
@@ -31,9 +31,8 @@ def publish(records: Path, out: Path | None) -> None:
     \b
     Exit codes:
       0  built
-      1  a record is refused
       2  bad usage, or --out holds something other than a site (left untouched)
-      3  there is nothing to publish
+      3  there is nothing to publish, a record is refused, or the site can't be written
     """
     from reports.site.building import build
     from reports.site.sources import SITE, NothingPublished
@@ -42,7 +41,7 @@ def publish(records: Path, out: Path | None) -> None:
         with progress.shown() as report:
             site = build(records, out or records / SITE, report)
     except NothingPublished as error:
-        fail(str(error), NOT_POSSIBLE)
+        fail(str(error))
     for name in site.left_out:
         click.echo(f"left out: {records / name} holds no records", err=True)
     name, size = site.largest

@@ -11,7 +11,8 @@ import click
 from benchmarks import folders, kinds, record_files
 
 from . import devices, progress
-from .messages import console, fail
+from .endings import fail
+from .messages import console
 from .parameters import Choice, Whole
 from .paths import Folder, new_folder
 from .recorded import command_line, options_of_run, refuse_options_beside_resume
@@ -54,9 +55,9 @@ def run(resume: Path | None, out: Path | None, **_: Any) -> None:
     \b
     Exit codes:
       0  measured; the report says what can't run here, and why
-      1  a contender gave wrong results, or a file can't be read or written
+      1  a contender gave wrong results
       2  bad usage
-      3  nothing was measured
+      3  nothing was measured, or a file can't be read or written
       130  interrupted
     """
     given = click.get_current_context()

@@ -33,7 +33,8 @@ def verify(folders: tuple[Path, ...]) -> None:
       0  everything matches the records
       1  something differs; it says what and where
       2  bad usage
-      3  something could not be checked: a record is missing or refused, or no page shows it
+      3  something could not be checked: a record is missing or refused, no page shows it, or
+         a disk is full
     """
     from reports.site.verifying import exit_code, verify
 

@@ -171,7 +171,8 @@ def test_a_folder_without_a_run_of_the_command_is_not_resumed(
 
 
 def test_the_newest_run_is_found(tmp_path: Path):
-    assert paths.newest(tmp_path) is None
+    with pytest.raises(click.UsageError, match="there is none yet"):
+        paths.newest(tmp_path)
     for name in ("2026-01-01", "2026-03-01", "2026-02-01"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "records.jsonl").touch()

@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from .. import files
 from ..kinds import GATE_FILE
 from ..records import RecordError, explain
 from ..writing import append_whole
@@ -150,7 +151,8 @@ class Writer:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
 
     def append(self, line: Line) -> None:
-        append_whole(self._file, line.model_dump_json(), sync=not isinstance(line, GateGroup))
+        with files.naming(self.path):
+            append_whole(self._file, line.model_dump_json(), sync=not isinstance(line, GateGroup))
 
     def close(self) -> None:
         os.close(self._file)

@@ -34,8 +34,8 @@ def again(records: Path, name: str) -> None:
       0  equal bit for bit
       1  not equal, though machine and versions are the same
       2  bad usage
-      3  not compared: it can't be trained here, nothing was recorded, or figures differ on another
-         machine or with other versions
+      3  not compared: it can't be trained here, nothing was recorded, the record is damaged, or
+         figures differ on another machine or with other versions
     """
     from benchmarks.quality import again as comparing
 

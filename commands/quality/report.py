@@ -24,7 +24,7 @@ def report(run_dir: Path | None) -> None:
       marginbench quality report
       marginbench quality report reports/out/quality/RUN
 
-    Exit codes: 0 drawn, 1 the record is missing or damaged, 2 bad usage, or no run yet.
+    Exit codes: 0 drawn, 2 bad usage, or no run yet, 3 the record is missing or damaged.
     """
     from reports.quality.build import build
 

@@ -13,9 +13,9 @@ from benchmarks import folders, kinds
 from benchmarks.record_files import FILE, find, head
 
 from .. import devices, progress
-from ..messages import INTERRUPTED
+from ..endings import INTERRUPTED
 from ..parameters import Choice, Whole
-from ..paths import QUALITY_RUNS, Folder, new_folder
+from ..paths import QUALITY_RUNS, Folder, new_folder, runs
 from ..recorded import command_line, options_of_run, refuse_options_beside_resume
 from .names import known_dataset
 
@@ -63,8 +63,9 @@ def run(**options: Any) -> None:
       0  all trained; a network that diverged is a result too
       1  a training failed because of a fault in the suite
       2  bad usage
-      3  something can't run here (a dataset is missing or damaged), and is recorded as such; or
-         MLflow's store did not take what was trained: `sync` sends it later
+      3  something can't run here (a dataset is missing or damaged), and is recorded as such;
+         MLflow's store did not take what was trained: `sync` sends it later; or a file can't be
+         read or written
       130  interrupted
     """
     given = click.get_current_context()
@@ -156,7 +157,8 @@ def _began_with(path: Path) -> str | None:
 
 def _say_unfinished(command: str) -> None:
     """A long run that was cut off is seldom meant to start anew."""
-    for path in sorted(QUALITY_RUNS.glob(f"*/{FILE}"), reverse=True):
+    for folder in reversed(runs(QUALITY_RUNS)):
+        path = folder / FILE
         if _began_with(path) != command:
             continue
         with path.open("rb") as file:
@@ -164,5 +166,5 @@ def _say_unfinished(command: str) -> None:
             if b'"kind":"run_end"' in file.read().splitlines()[-1]:
                 return
         click.echo(f"an earlier run of the same is unfinished; to go on with it: marginbench "
-                   f"quality run --resume {shlex.quote(str(path.parent))}", err=True)  # fmt: skip
+                   f"quality run --resume {shlex.quote(str(folder))}", err=True)  # fmt: skip
         return

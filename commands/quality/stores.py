@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..messages import NOT_POSSIBLE
+from ..endings import NOT_POSSIBLE
 
 
 def tell(outcome: Any, what: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from ..messages import FAILED, NOT_POSSIBLE, fail
+from ..endings import fail
 from ..parameters import Whole
 from ..paths import newest_quality_run
 
@@ -43,9 +42,8 @@ def ui(run_dir: Path | None, port: int | None) -> None:
     \b
     Exit codes:
       0  ended by Ctrl-C
-      1  MLflow's server failed
       2  bad usage
-      3  there is no store, or it is a server with pages of its own
+      3  there is no store, it is a server with pages of its own, or MLflow's server failed
     """
     run_dir = run_dir or newest_quality_run()
     store = _store(run_dir)
@@ -63,11 +61,10 @@ def _store(run_dir: Path) -> str:
         return f"sqlite:///{own}"
     given = os.environ.get("MLFLOW_TRACKING_URI", "")
     if given.startswith(("http://", "https://")):
-        fail(f"the run's trainings are at {tracking.without_secrets(given)}: open it there",
-             NOT_POSSIBLE)  # fmt: skip
+        fail(f"the run's trainings are at {tracking.without_secrets(given)}: open it there")
     if not given:
         fail(f"expected MLflow's store in {run_dir}; there is none: "
-             f"marginbench quality sync {run_dir}", NOT_POSSIBLE)  # fmt: skip
+             f"marginbench quality sync {run_dir}")  # fmt: skip
     return given
 
 
@@ -86,8 +83,6 @@ def _serve(store: str, port: int, run_dir: Path) -> None:
     environment.pop("MLFLOW_TRACKING_URI", None)
     address = f"http://{_HOST}:{port}"
     click.echo(f"MLflow on {run_dir} starts ...", err=True)
-    # Ended by kill, it still has to end the server, and not leave it behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # Its own words are no answer of ours: to where errors go.
     with subprocess.Popen(command, env=environment, stdout=2) as server:
         try:
@@ -99,7 +94,7 @@ def _serve(store: str, port: int, run_dir: Path) -> None:
         finally:
             server.terminate()
     if code != 0:
-        fail(f"MLflow's server ended with exit code {code}", FAILED)
+        fail(f"MLflow's server ended with exit code {code}")
 
 
 def _answers(address: str, server: subprocess.Popen[bytes]) -> bool:
