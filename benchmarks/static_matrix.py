@@ -14,7 +14,6 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from suites import user_cache
 
-from . import pins
+from . import pins, processes
 
 TARGETS = tuple(pins.PRODUCTS)
 # So many kernels share the start of a disassembler, and a step of the progress bar.
@@ -92,13 +91,10 @@ def _workers(count: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
             if name.startswith("TRITON_"):
                 del os.environ[name]
         os.environ |= {"TRITON_CACHE_DIR": folder, "OMP_NUM_THREADS": "1"}
-        pool = concurrent.futures.ProcessPoolExecutor(
-            count, mp_context=multiprocessing.get_context("spawn")
-        )
         try:
-            yield pool
+            with processes.side_by_side(count) as pool:
+                yield pool
         finally:
-            pool.shutdown(cancel_futures=True)
             os.environ.clear()
             os.environ.update(kept)
 

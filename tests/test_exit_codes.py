@@ -103,9 +103,7 @@ def interrupt_while_a_page_is_written(
     return machine.call(command)
 
 
-def interrupt_as_it_prints(
-    machine: Machine, command: str, tmp_path: Path, patch: Patch
-) -> Ended:
+def interrupt_as_it_prints(machine: Machine, command: str, tmp_path: Path, patch: Patch) -> Ended:
     patch.setattr(click, "echo", interrupted)
     patch.setattr("rich.console.Console.print", interrupted)
     return machine.call(command)
