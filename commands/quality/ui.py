@@ -56,9 +56,9 @@ def _store(run_dir: Path) -> str:
     """The address of the database to show."""
     from suites.quality import tracking
 
-    own = run_dir.resolve() / "mlflow.db"
+    own = run_dir.resolve() / tracking.OWN
     if own.is_file():
-        return f"sqlite:///{own}"
+        return tracking.of_database(own)
     given = os.environ.get("MLFLOW_TRACKING_URI", "")
     if given.startswith(("http://", "https://")):
         fail(f"the run's trainings are at {tracking.without_secrets(given)}: open it there")

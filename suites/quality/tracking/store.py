@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .addresses import OWN, address, database_of
+
 EXPERIMENT = "marginbench"
 KEY = "marginbench.key"  # tag: which training of which record, see `key`
 COMPLETE = "marginbench.complete"  # tag: everything has been sent
@@ -70,8 +72,8 @@ class Store:
         out_dir = out_dir.resolve()
         given = uri or os.environ.get("MLFLOW_TRACKING_URI", "")
         self.uri = address(out_dir, uri)
-        self.shown = without_secrets(given) if given else "mlflow.db"
-        self._database = _database(self.uri)
+        self.shown = without_secrets(given) if given else OWN
+        self._database = database_of(self.uri)
         _keep_quiet(self.uri)
         from mlflow import MlflowClient
 
@@ -229,14 +231,6 @@ def without_secrets(text: str) -> str:
     )
 
 
-def _database(uri: str) -> Path | None:
-    """The file of a SQLite store."""
-    if uri.split(":")[0].split("+")[0] != "sqlite":
-        return None
-    path = uri.partition("///")[2].partition("?")[0].removeprefix("file:")
-    return Path(path).resolve() if path else None
-
-
 def _lock(database: Path) -> Path:
     return database.with_name(f"{database.name}.lock")
 
@@ -294,7 +288,7 @@ def _keep_quiet(uri: str) -> None:
 
 def absent(out_dir: Path, uri: str | None) -> Path | None:
     """The SQLite file that a store should be and is not: to read, none is made."""
-    database = _database(address(out_dir, uri))
+    database = database_of(address(out_dir, uri))
     return database if database and not database.is_file() else None
 
 
@@ -302,9 +296,3 @@ def absent(out_dir: Path, uri: str | None) -> Path | None:
 def in_a_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="marginbench-") as name:
         yield Path(name)
-
-
-def address(out_dir: Path, uri: str | None) -> str:
-    """The store's address: ``uri``, else MLFLOW_TRACKING_URI, else the file in ``out_dir``."""
-    given = uri or os.environ.get("MLFLOW_TRACKING_URI", "")
-    return given or f"sqlite:///{out_dir.resolve() / 'mlflow.db'}"
