@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from . import files
+from .record_files import resumption
 from .records import Line, RecordError, Result
 
 # How every line of ours begins, whatever its schema.
@@ -18,12 +19,12 @@ class Writer:
 
     A line that can't be written whole is taken back, so that the file ends in a whole line, and
     RecordError says what to do. Raises it also where the file at ``path`` is not one of ours,
-    and leaves that as it is. ``resume`` is the command that resumes the run.
+    and leaves that as it is.
     """
 
-    def __init__(self, path: Path, resume: str = "marginbench run --resume") -> None:
+    def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._resume = path, resume
+        self._path = path
         _drop_cut_off_tail(path)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
@@ -37,7 +38,7 @@ class Writer:
     def _no_room(self, before: int, error: OSError) -> str:
         what = "disk full" if error.errno in files.NO_ROOM else "can't write"
         if before:
-            mend = f"go on with: {self._resume} {self._path.parent}"
+            mend = f"go on with: {resumption(self._path)}"
         else:
             # Nothing was measured: without the file, the same command can be given again.
             self._path.unlink(missing_ok=True)

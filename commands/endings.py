@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import sys
@@ -25,6 +26,9 @@ _BY_SIGNAL = 128
 INTERRUPTED, UNREAD = _BY_SIGNAL + signal.SIGINT, _BY_SIGNAL + signal.SIGPIPE
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+# All but the tab and the end of a line.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
 # The signal that asked this process to end; none yet.
 _asked_by = 0
 
@@ -38,7 +42,12 @@ def fail(message: str, code: int = NOT_POSSIBLE) -> NoReturn:
 def tell(line: str) -> None:
     """To the error stream; where that can't be written either, the exit code alone says it."""
     with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        print(visible(line), file=sys.stderr, flush=True)
+
+
+def visible(text: str) -> str:
+    """A terminal's escape codes, as a folder's name may hold them, are shown and not obeyed."""
+    return _CONTROL.sub(lambda code: f"\\x{ord(code[0]):02x}", text)
 
 
 def sentence(error: OSError) -> str:

@@ -13,7 +13,7 @@ from benchmarks import folders, kinds
 
 from . import devices, progress
 from .endings import NOT_POSSIBLE, fail
-from .messages import console
+from .messages import console, say
 from .parameters import Choice, Number, Whole
 from .paths import Folder, new_folder
 from .recorded import command_line
@@ -128,9 +128,9 @@ def _compare(options: dict[str, Any], both: Any, out_dir: Path) -> int:
         outcome = run(asked, both, out_dir, _Stages(report).hear)
     written = write.write_all(out_dir)
     terminal.show(reading.load(outcome.records), console())
-    click.echo(f"records: {outcome.records}")
+    say(f"records: {outcome.records}")
     for name, path in written.items():
-        click.echo(f"{name}: {path}")
+        say(f"{name}: {path}")
     return outcome.code
 
 
@@ -167,7 +167,7 @@ def _pin() -> int:
     found = inventory.compare(pinned, now)
     for word, ids in (("new", found.unpinned), ("gone", found.vanished)):
         for one in ids:
-            click.echo(f"timed case {word}: {one}")
+            say(f"timed case {word}: {one}")
     inventory.write(now)
     return code
 

@@ -12,6 +12,7 @@ from benchmarks import folders, kinds
 
 from . import progress
 from .endings import fail
+from .messages import say
 from .parameters import Whole
 from .paths import RUNS, Folder
 
@@ -66,7 +67,7 @@ def gate_trust(smoke: bool, quiet_only: bool, seed: int, out: Path, page_only: b
             fail(f"not measured: {error}")
     with progress.shown("reading the trials") as report:
         made = page.build(out, report=report)
-    click.echo(f"page: {made}")
+    say(f"page: {made}")
 
 
 def _trial(report: progress.Report) -> Callable[[Any, int, int, dict[str, Any]], None]:

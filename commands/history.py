@@ -14,7 +14,7 @@ from benchmarks import kinds
 
 from . import progress
 from .endings import fail
-from .messages import console
+from .messages import console, say
 from .paths import ROOT, RUNS, STORES, Folder
 
 # How wide the table is in a log.
@@ -58,7 +58,7 @@ def history(folders: tuple[Path, ...], out: Path | None) -> None:
     with progress.shown() as report:
         made = build(found, out, ROOT, report)
     for reason in made.gathered.refused:
-        click.echo(f"not read: {reason}", err=True)
+        say(f"not read: {reason}", err=True)
     if not made.gathered.files:
         fail("none of the record files can be read")
     _show(made)
@@ -68,17 +68,17 @@ def _show(made: Any) -> None:
     from reports.history.page import COLUMNS
 
     if made.gathered.dirty:
-        click.echo(f"{len(made.gathered.dirty)} runs with uncommitted changes are left out")
+        say(f"{len(made.gathered.dirty)} runs with uncommitted changes are left out")
     if made.order:
-        click.echo(made.order, err=True)
+        say(made.order, err=True)
     if not made.drawn:
-        click.echo("nothing to draw yet: a history takes two commits that were measured clean")
+        say("nothing to draw yet: a history takes two commits that were measured clean")
     if made.rows:
         table = Table(*COLUMNS)
         for row in made.rows:
             table.add_row(*row.cells)
         console(_WIDTH).print(table)
-    click.echo(
+    say(
         f"{len(made.rows)} changes in {made.drawn} series over {len(made.gathered.measured_at)} "
         f"commits; {made.alone} series have one commit only\nhistory: {made.page}"
     )

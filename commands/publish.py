@@ -8,6 +8,7 @@ import click
 
 from . import progress
 from .endings import fail
+from .messages import say
 from .paths import PUBLISHED, Folder
 
 
@@ -43,7 +44,7 @@ def publish(records: Path, out: Path | None) -> None:
     except NothingPublished as error:
         fail(str(error))
     for name in site.left_out:
-        click.echo(f"left out: {records / name} holds no records", err=True)
+        say(f"left out: {records / name} holds no records", err=True)
     name, size = site.largest
-    click.echo(f"{site.pages} pages in {site.files} files; the largest, {name}, {size:,} bytes")
-    click.echo(f"site: {site.root / 'index.html'}")
+    say(f"{site.pages} pages in {site.files} files; the largest, {name}, {size:,} bytes")
+    say(f"site: {site.root / 'index.html'}")

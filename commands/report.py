@@ -10,6 +10,7 @@ from benchmarks import folders
 
 from . import progress
 from .endings import fail
+from .messages import say
 from .paths import Folder, newest
 
 
@@ -38,7 +39,7 @@ def report(run_dir: Path | None, as_pdf: bool) -> None:
     also = (pdf.FILE,) if as_pdf else ()
     with progress.shown("reading the records") as shown:
         page = build(run_dir, option="RUN_DIR", also=also, report=shown)
-    click.echo(f"report: {page}")
+    say(f"report: {page}")
     if not as_pdf:
         return
     try:
@@ -48,4 +49,4 @@ def report(run_dir: Path | None, as_pdf: bool) -> None:
         fail(str(error))
     folders.make(run_dir, kind_of(run_dir), "RUN_DIR").write({pdf.FILE: content})
     made = run_dir / pdf.FILE
-    click.echo(f"PDF:    {made} ({made.stat().st_size / 2**20:.1f} MiB)")
+    say(f"PDF:    {made} ({made.stat().st_size / 2**20:.1f} MiB)")

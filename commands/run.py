@@ -12,7 +12,7 @@ from benchmarks import folders, kinds, record_files
 
 from . import devices, progress
 from .endings import fail
-from .messages import console
+from .messages import console, say
 from .parameters import Choice, Whole
 from .paths import Folder, new_folder
 from .recorded import command_line, options_of_run, refuse_options_beside_resume
@@ -95,15 +95,13 @@ def _measure(
         )  # fmt: skip
         page = build(out_dir, report=report)
     progress.summary(shown_on, summary_table(out_dir))
-    click.echo(f"records: {outcome.records}\nreport:  {page}")
+    say(f"records: {outcome.records}\nreport:  {page}")
     if outcome.exit_code == session.INTERRUPTED:
-        click.echo(f"interrupted; go on with: marginbench run --resume {out_dir}", err=True)
+        say(f"interrupted; go on with: marginbench run --resume {out_dir}", err=True)
     elif outcome.exit_code == session.NOT_MEASURED:
-        click.echo("nothing was measured; the report says why", err=True)
+        say("nothing was measured; the report says why", err=True)
     elif outcome.worse:
-        click.echo(
-            f"{outcome.worse} results are worse than allowed; the report names them", err=True
-        )
+        say(f"{outcome.worse} results are worse than allowed; the report names them", err=True)
     sys.exit(outcome.exit_code)
 
 

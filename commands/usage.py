@@ -10,6 +10,8 @@ from typing import IO, Any, NoReturn
 
 import click
 
+from .endings import visible
+
 _KIND = {"Directory": "a folder", "File": "a file", "Path": "a file or folder"}
 # What click says of a path that is not there.
 _MISSING = re.compile(r"(Directory|File|Path) '(.*)' does not exist\.")
@@ -29,7 +31,7 @@ class Usage(click.UsageError):
         self.command = command
 
     def show(self, file: IO[Any] | None = None) -> None:
-        text = f"error: {self.message} (see {self.command} --help)"
+        text = visible(f"error: {self.message} (see {self.command} --help)")
         click.echo(text, file=file, err=file is None)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from . import progress
+from .messages import say
 from .paths import PUBLISHED
 
 # So many differences of a folder are shown; how many there are is always told.
@@ -44,9 +45,9 @@ def verify(folders: tuple[Path, ...]) -> None:
         said = {"same": "as the records say", "differs": "DIFFERS", "not checked": "NOT CHECKED"}
         counted = f" ({one.files} files)" if one.files else ""
         reason = f": {one.reason}" if one.reason else ""
-        click.echo(f"{one.path}: {one.kind}: {said[one.state]}{counted}{reason}")
+        say(f"{one.path}: {one.kind}: {said[one.state]}{counted}{reason}")
         for finding in one.findings[:_SHOWN]:
-            click.echo(f"  {finding}")
+            say(f"  {finding}")
         if len(one.findings) > _SHOWN:
-            click.echo(f"  and {len(one.findings) - _SHOWN:,} more")
+            say(f"  and {len(one.findings) - _SHOWN:,} more")
     sys.exit(exit_code(found))

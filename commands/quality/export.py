@@ -10,6 +10,7 @@ from benchmarks import folders, kinds
 
 from .. import progress
 from ..endings import fail
+from ..messages import say
 from ..paths import Folder
 from . import stores
 
@@ -49,4 +50,4 @@ def export_command(run_dir: Path, target: Path, store: str | None, models: bool)
     except Exception as error:  # a database driver's own, an HTTP client's, a disk's
         fail(f"not exported: {type(error).__name__}: {error}")
     count = made.runs
-    click.echo(f"{count} MLflow runs exported to {target}")
+    say(f"{count} MLflow runs exported to {target}")

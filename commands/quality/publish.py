@@ -8,6 +8,7 @@ import click
 
 from .. import progress
 from ..endings import fail
+from ..messages import say
 from ..paths import Folder
 
 
@@ -45,5 +46,5 @@ def publish(run_dir: Path, target: Path, store: str | None) -> None:
     except publishing.Refused as error:
         fail(f"not published: {error}")
     for name, size in sizes.items():
-        click.echo(f"{size:>12,} bytes  {target / name}")
-    click.echo(f"{sum(sizes.values()):>12,} bytes in all")
+        say(f"{size:>12,} bytes  {target / name}")
+    say(f"{sum(sizes.values()):>12,} bytes in all")

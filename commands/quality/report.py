@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .. import progress
+from ..messages import say
 from ..paths import Folder, newest_quality_run
 
 
@@ -31,4 +32,4 @@ def report(run_dir: Path | None) -> None:
     folder = run_dir or newest_quality_run()
     with progress.shown("drawing the report"):
         page = build(folder, option="RUN_DIR")
-    click.echo(f"report: {page}")
+    say(f"report: {page}")

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from ..endings import fail
+from ..messages import say
 from ..parameters import Whole
 from ..paths import newest_quality_run
 
@@ -82,12 +83,12 @@ def _serve(store: str, port: int, run_dir: Path) -> None:
     }  # fmt: skip
     environment.pop("MLFLOW_TRACKING_URI", None)
     address = f"http://{_HOST}:{port}"
-    click.echo(f"MLflow on {run_dir} starts ...", err=True)
+    say(f"MLflow on {run_dir} starts ...", err=True)
     # Its own words are no answer of ours: to where errors go.
     with subprocess.Popen(command, env=environment, stdout=2) as server:
         try:
             if _answers(address, server):
-                click.echo(f"{address}  (Ctrl-C ends it)")
+                say(f"{address}  (Ctrl-C ends it)")
             code = server.wait()
         except KeyboardInterrupt:
             return

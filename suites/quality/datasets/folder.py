@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import torch
 
 from .dataset import DISTINGUISHED, Dataset, Missing
-from .images import DataError, File, FileImages
+from .images import DataError, File, FileImages, as_text
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 BY_FOLDER = "by the folders' names"
@@ -75,7 +75,7 @@ class Skips:
         self.counts[reason] += 1
         named = self.examples.setdefault(reason, [])
         if len(named) < _EXAMPLES:
-            named.append(name)
+            named.append(as_text(name))
 
     def plain(self) -> dict[str, Any]:
         return {r: {"count": n, "first": self.examples[r]} for r, n in self.counts.items()}
@@ -135,7 +135,7 @@ def folder(address: str) -> Dataset:
     if len(found) < 4:
         expected = "at least 4 directories with 2 images or more, to train on half of them"
         raise DataError("identities", expected, f"{len(found)} ({skips.plain()})")
-    ordered = sorted(found, key=lambda name: hashlib.sha256(name.encode()).digest())
+    ordered = sorted(found, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
     sizes = torch.tensor([len(found[name]) for name in ordered])
     identities = torch.arange(len(ordered)).repeat_interleave(sizes)
     trained = len(ordered) // 2

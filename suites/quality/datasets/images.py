@@ -7,6 +7,7 @@ Shapes: N images, n rows asked for, C channels, H x W pixels.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,8 @@ class FileImages:
                 return image.convert("L" if self.grey else "RGB")
         except Exception as error:  # Pillow's decoders raise whatever their format raises
             got = f"{type(error).__name__}: {error}"
-            raise Undecodable(f"image {path}", "a file that Pillow can decode", got) from error
+            where = f"image {as_text(path)}"
+            raise Undecodable(where, "a file that Pillow can decode", as_text(got)) from error
 
     def undecodable(self) -> str:
         """Decodes every file, and says in a sentence how many can't be and which, the first ten
@@ -129,13 +131,18 @@ class FileImages:
             try:
                 self._opened(file.path)
             except Undecodable:
-                found.append(str(file.path))
+                found.append(as_text(file.path))
         if not found:
             return ""
         more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
         got = f"{len(found):,} of {len(self.files):,} that it can't"
         named = ", ".join(found[:_NAMED]) + more
         return f"images: expected files that Pillow can decode; got {got}: {named}"
+
+
+def as_text(name: object) -> str:
+    r"""A file's name for a record, which is text: a byte that is none is written ``\\udce9``."""
+    return str(name).encode("utf-8", "backslashreplace").decode()
 
 
 def fingerprint(images: Images) -> str:
@@ -145,7 +152,7 @@ def fingerprint(images: Images) -> str:
     if isinstance(images, FileImages):
         digest.update(f"files {tuple(images.shape)}\n".encode())
         for file in images.files:
-            digest.update(f"{file.name}\0{file.size}\n".encode())
+            digest.update(os.fsencode(f"{file.name}\0{file.size}\n"))
         return digest.hexdigest()
     array = (
         images.pixels if isinstance(images, ByteImages) else images[torch.arange(images.shape[0])]
