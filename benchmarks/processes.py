@@ -28,7 +28,8 @@ def side_by_side(count: int) -> Iterator[ProcessPoolExecutor]:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in set(multiprocessing.active_children()) - others:
                 child.kill()
-                child.join()
+                # Not join: the pool's own thread may be the one that learns of its end.
+                wait([child.sentinel])
             raise
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks import machine, record_files, sanitize
-from commands import messages
+from commands import endings, messages
 from commands.root import cli
 from suites import listing
 
@@ -102,6 +102,17 @@ def test_a_run_is_completed_by_the_command_that_began_it(tmp_path: Path, began: 
     assert record_files.resumption(path) == says.format(tmp_path)
     with pytest.raises(record_files.RecordError, match=says.format(tmp_path)):
         list(record_files.lines(path))
+
+
+def test_what_is_left_in_the_outputs_buffer_finds_the_full_disk_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    """Python's own end would give it another exit code."""
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        with pytest.raises(SystemExit) as ended, endings.ending():
+            full.write("left in the buffer")
+    assert ended.value.code == 3 and "error: disk full: the output: " in capsys.readouterr().err
 
 
 def test_an_output_without_a_terminal_has_no_codes():
