@@ -104,7 +104,7 @@ def _titled(title: bytes) -> Callable[[Path], bool]:
 def _manifest(folder: Path) -> Any:
     try:
         return json.loads((folder / SITE_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -133,7 +133,7 @@ def _export_files(folder: Path) -> Iterable[str]:
         yield path.name
         try:
             with record_files.opened(path) as lines:
-                for line in map(json.loads, lines):
+                for line in map(record_files.parsed, lines):
                     for name in line.get("files", ()):
                         yield f"artifacts/{line['tags'][KEY]}/{name}"
         except (OSError, ValueError, KeyError, TypeError, EOFError, lzma.LZMAError):

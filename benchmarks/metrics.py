@@ -18,6 +18,16 @@ class Metric:
     kind: Literal["exact", "timed", "error", "quality"]
     summary: str
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """Between what a figure of ours can lie; outside, the record was changed."""
+        if self.unit == "s":
+            return 1e-12, 1e9
+        return (-_HUGE if self.kind == "quality" else 0.0), _HUGE
+
+
+# No figure of ours is near it, and its square is a number still.
+_HUGE = 1e150
 
 _TABLE = (
     Metric("forward_time_s", "s", "lower", "timed", "forward pass with gradients required"),
@@ -163,3 +173,8 @@ _WAYS = tuple(
 )
 
 METRICS = {metric.name: metric for metric in (*_TABLE, *_WAYS, *_SEEN, *_HEAD)}
+
+
+def range_of(name: str) -> tuple[float, float]:
+    """Of the metric's figures; any number for one that is unknown here."""
+    return METRICS[name].range if name in METRICS else (-_HUGE, _HUGE)

@@ -6,8 +6,10 @@ machine that has only torch can write one.
 
 from __future__ import annotations
 
+import errno
 import json
 import lzma
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +19,8 @@ FILE = "records.jsonl"
 PACKED = f"{FILE}.xz"
 FILES = (FILE, PACKED)
 SUFFIXES = (".jsonl", ".jsonl.xz")
+# The last bytes of an archive of xz.
+_FOOTER = b"YZ"
 
 
 class RecordError(Exception):
@@ -39,20 +43,33 @@ def is_packed(path: Path) -> bool:
 
 def opened(path: Path, errors: str = "strict") -> IO[str]:
     """A file as text in UTF-8, as it is or packed by xz; ``errors`` as of `open`. Where an archive
-    is damaged, reading raises LZMAError or EOFError."""
+    is damaged, reading raises LZMAError or EOFError. Raises OSError for what is no file, a pipe for
+    instance, which would be waited for."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     if is_packed(path):
         return lzma.open(path, "rt", encoding="utf-8", errors=errors)
     return path.open(encoding="utf-8", errors=errors)
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """The JSON object of a line; raises ValueError where it is none, or nested too deeply."""
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"expected a JSON object; got {type(found).__name__}")
+    return found
 
 
 def head(path: Path) -> dict[str, Any]:
     """The first line of a record file, which is its session's; empty if it can't be read."""
     try:
         with opened(path) as texts:
-            found = json.loads(texts.readline())
+            return parsed(texts.readline())
     except (OSError, ValueError, EOFError, lzma.LZMAError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def resumption(path: Path) -> str:
@@ -89,7 +106,17 @@ def lines(path: Path) -> Iterator[tuple[str, str]]:
 def _texts(file: IO[str], path: Path) -> Iterator[str]:
     try:
         yield from file
+        if is_packed(path):
+            _ends(path)
     except (lzma.LZMAError, EOFError) as error:
         raise RecordError(
             f"records: {path}: expected a whole archive of xz; {error}: restore the file"
         ) from None
+
+
+def _ends(path: Path) -> None:
+    """Raises LZMAError where something follows the archive's end, which reading passes over."""
+    with path.open("rb") as file:
+        file.seek(-len(_FOOTER), os.SEEK_END)
+        if file.read() != _FOOTER:
+            raise lzma.LZMAError("something follows its end")

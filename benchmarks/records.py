@@ -5,178 +5,70 @@ or resumption), ``result``, ``training``, ``case_end`` (all results of a case ar
 ``run_end``. Results count only once their case has ended, so a killed run loses at most the case
 it was in and measures nothing twice. What a run of ours can't have written (a line twice, a value
 that is not its rounds' median, a number as text, a line of another run) is refused, never repaired.
-Needs neither torch nor a GPU to read.
+Since schema 2 each line ends with a running digest (`digests`), so that any change is found; lines
+of schema 1 are read, and are not protected. Needs neither torch nor a GPU to read.
 """
 
 from __future__ import annotations
 
-import json
-import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError
 
 from . import record_files
+from .digests import Chain, Changed
+from .lines import (
+    SCHEMA_VERSION,
+    UNPROTECTED,
+    CaseEnd,
+    CaseKey,
+    Line,
+    Protected,
+    Provenance,
+    Result,
+    RunEnd,
+    Session,
+    Status,
+    Training,
+)
 from .record_files import RecordError
 
-SCHEMA_VERSION: Literal[1] = 1
+__all__ = [
+    "SCHEMA_VERSION", "CaseEnd", "CaseKey", "Line", "Protected", "Provenance", "RecordError",
+    "Result", "Run", "RunEnd", "Session", "Status", "Training", "arrange", "explain", "load",
+    "measured", "read_lines",
+]  # fmt: skip
 
-Status = Literal["ok", "worse", "not_run"]
-
-# The median of an even number of rounds is one sum and one halving; half an ulp each, with room.
-_MEDIAN_TOLERANCE = 4 * 2.0**-52
-
-
-class _Line(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    schema_version: Literal[1] = SCHEMA_VERSION
-    run: str
-    session: str
-
-
-class CaseKey(BaseModel):
-    """What was measured. ``id`` is how the command line names it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    suite: str
-    loss: str
-    variant: str
-    variant_version: int
-    family: str
-    batch: int
-    dim: int
-    classes: int
-    dtype: str
-    device: str
-    data: str
-    seed: int
-
-    @property
-    def id(self) -> str:
-        shape = f"B{self.batch}-D{self.dim}-C{self.classes}"
-        parts = (self.suite, self.loss, self.variant, shape, self.dtype, self.device, self.data)
-        return "/".join((*parts, f"s{self.seed}"))
-
-
-class Provenance(BaseModel):
-    """Enough to measure the line again. ``machine`` and ``versions`` are identity: where they
-    differ, timed figures are not compared."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    commit: str
-    dirty: bool
-    machine: str
-    versions: dict[str, str]
-    command: str
-    measured_at: str
-
-
-class Session(_Line):
-    kind: Literal["session"] = "session"
-    command: str
-    preset: str
-    seed: int
-    started_at: str
-    commit: str
-    dirty: bool
-    identity: dict[str, Any]
-    information: dict[str, Any]
-    plan: list[str]
-
-
-class Result(_Line):
-    """One metric of one contender in one case.
-
-    ``of`` narrows the metric: reduction and quantity for errors, instrument for times.
-    ``rounds`` are the raw figures in the order taken; round k of two contenders of a case was
-    taken back to back. ``value`` is their median, or the exact figure; null where nothing was
-    measured, with the reason. ``protocol`` says how: clock, cache, warm-up, rounds, order.
-    """
-
-    kind: Literal["result"] = "result"
-    case: CaseKey
-    contender: str
-    metric: str
-    of: dict[str, str] = {}
-    status: Status
-    reason: str = ""
-    value: float | None = None
-    rounds: list[float] = []
-    protocol: dict[str, Any] = {}
-    provenance: Provenance
-
-    @model_validator(mode="after")
-    def _is_its_median(self) -> Result:
-        if self.rounds and self.value is not None:
-            middle = statistics.median(self.rounds)
-            if abs(self.value - middle) > _MEDIAN_TOLERANCE * abs(middle):
-                raise ValueError(
-                    f"value: expected the median of its rounds, {middle!r}; got {self.value!r}: "
-                    "the line was changed after it was measured; measure the case again"
-                )
-        return self
-
-
-class Training(_Line):
-    """One trained network: its settings, its metrics by epoch, the final ones, and what figures
-    are drawn from. ``job`` is all that it takes to train it again."""
-
-    kind: Literal["training"] = "training"
-    name: str
-    loss: str
-    variant: str
-    contender: str
-    dataset: str
-    seed: int
-    status: Status
-    reason: str = ""
-    study: str = ""
-    arm: str = ""
-    job: dict[str, Any] = {}
-    settings: dict[str, Any] = {}
-    epochs: list[dict[str, float | None]] = []
-    metrics: dict[str, float | None] = {}
-    series: dict[str, list[float]] = {}
-    mlflow: dict[str, str] = {}
-    provenance: Provenance
-
-
-class CaseEnd(_Line):
-    kind: Literal["case_end"] = "case_end"
-    case: str
-    seconds: float
-
-
-class RunEnd(_Line):
-    kind: Literal["run_end"] = "run_end"
-    seconds: float
-
-
-Line = Session | Result | Training | CaseEnd | RunEnd
 _ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
 
 
 def read_lines(path: Path) -> Iterator[Line]:
     """Every line of a record file, checked. Raises RecordError, naming line and remedy."""
+    chain = Chain()
     for where, text in record_files.lines(path):
         try:
             # Strict: "1" is no number and 1 no text; no line of ours needs the leniency.
-            yield _ADAPTER.validate_json(text, strict=True)
+            line = _ADAPTER.validate_json(text, strict=True)
+            chain.take(text, expected=line.should_have_digest)
         except ValidationError as error:
             raise RecordError(f"{where}: {explain(text, error)}") from None
+        except Changed as error:
+            raise RecordError(f"{where}: {error}; {_EDITED}") from None
+        yield line
 
 
 def explain(text: str, error: ValidationError) -> str:
     """Why a line is not valid: its version, or the first field that is wrong."""
     try:
-        version = json.loads(text).get("schema_version")
-    except (ValueError, AttributeError):
+        version = record_files.parsed(text).get("schema_version")
+    except ValueError:
         return "expected a JSON object; the line is damaged"
-    if version != SCHEMA_VERSION or isinstance(version, bool):
-        return f"expected schema version {SCHEMA_VERSION}; got {version!r}; {_mend(version)}"
+    if version not in (UNPROTECTED, SCHEMA_VERSION) or isinstance(version, bool):
+        known = f"{UNPROTECTED} or {SCHEMA_VERSION}"
+        return f"expected schema version {known}; got {version!r}; {_mend(version)}"
     first = error.errors()[0]
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
@@ -187,7 +79,7 @@ def explain(text: str, error: ValidationError) -> str:
 def _mend(version: object) -> str:
     if not isinstance(version, int) or isinstance(version, bool):
         return "it is not a record of MarginBench"
-    if version < SCHEMA_VERSION:
+    if version < UNPROTECTED:
         return "an older MarginBench wrote it: measure again with: marginbench run"
     return "a newer MarginBench wrote it: read it with that one"
 
@@ -196,7 +88,8 @@ def _mend(version: object) -> str:
 class Run:
     """What a record file holds that counts: each ended case once, as the session that ended it
     measured it (the last, if it was measured again). ``orphans`` counts results of cases that did
-    not end; ``complete`` says that the last session reached its end."""
+    not end; ``complete`` says that the last session reached its end, ``protected`` that each line
+    has a digest."""
 
     sessions: tuple[Session, ...]
     results: tuple[Result, ...]
@@ -204,6 +97,7 @@ class Run:
     ended: frozenset[str]
     complete: bool
     orphans: int
+    protected: bool
 
 
 def load(path: Path) -> Run:
@@ -231,7 +125,7 @@ def arrange(lines: Iterable[Line]) -> Run:
     open_results: dict[tuple[str, str], list[Result]] = {}
     ended: dict[str, list[Result]] = {}
     trainings: dict[str, Training] = {}
-    complete = False
+    complete, protected = False, True
     seen: dict[Any, int] = {}
     run = ""
     for number, line in enumerate(lines, start=1):
@@ -242,6 +136,7 @@ def arrange(lines: Iterable[Line]) -> Run:
                 "two runs were put into one file; keep each in a folder of its own"
             )
         _only_once(line, number, seen)
+        protected = protected and bool(line.digest)
         match line:
             case Session():
                 sessions.append(line)
@@ -261,6 +156,7 @@ def arrange(lines: Iterable[Line]) -> Run:
         ended=frozenset(ended),
         complete=complete,
         orphans=sum(map(len, open_results.values())),
+        protected=protected,
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from . import files
+from .digests import Chain, digest_of
 from .record_files import resumption
 from .records import Line, RecordError, Result
 
@@ -25,15 +26,17 @@ class Writer:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        _drop_cut_off_tail(path)
+        self._chain = Chain(digest_of(_last_whole_line(path)))
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def append(self, line: Line) -> None:
         before = os.fstat(self._file).st_size
+        text = self._chain.sealed(line.text())
         try:
-            append_whole(self._file, line.model_dump_json(), sync=not isinstance(line, Result))
+            append_whole(self._file, text, sync=not isinstance(line, Result))
         except OSError as error:
             raise RecordError(self._no_room(before, error)) from error
+        self._chain.last = digest_of(text)
 
     def _no_room(self, before: int, error: OSError) -> str:
         what = "disk full" if error.errno in files.NO_ROOM else "can't write"
@@ -67,10 +70,11 @@ def append_whole(file: int, text: str, *, sync: bool) -> None:
         raise
 
 
-def _drop_cut_off_tail(path: Path) -> None:
-    """A last line without its newline was being written when the run was killed: not a record."""
+def _last_whole_line(path: Path) -> str:
+    """The file's; what follows it without a newline was being written when the run was killed, is
+    no record, and is cut off."""
     if not path.exists():
-        return
+        return ""
     with path.open("rb+") as file:
         content = file.read()
         whole = content.rfind(b"\n") + 1
@@ -82,3 +86,4 @@ def _drop_cut_off_tail(path: Path) -> None:
                 "it is left as it is: choose another folder"
             )
         file.truncate(whole)
+    return content[:whole].rpartition(b"\n")[0].rpartition(b"\n")[2].decode(errors="replace")

@@ -73,7 +73,7 @@ class Measured:
 @dataclass(frozen=True)
 class Records:
     """``planned``: what any of the run's sessions was to measure; ``finished``: the last session
-    reached its end.
+    reached its end; ``protected``: each line has a digest.
 
     ``machines`` holds each machine's identity once; two sessions share one only if theirs is
     equal in every field.
@@ -85,6 +85,7 @@ class Records:
     planned: tuple[str, ...]
     ended: frozenset[str]
     finished: bool
+    protected: bool
     machines: tuple[Mapping[str, object], ...]
 
     @property
@@ -164,6 +165,7 @@ def arrange(run: Run, path: Path) -> Records:
         planned=tuple(planned),
         ended=run.ended,
         finished=run.complete,
+        protected=run.protected,
         machines=tuple(json.loads(key) for key in machines),
     )
 

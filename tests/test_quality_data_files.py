@@ -71,8 +71,13 @@ def test_fashion_closed_trains_all_ten(fashion_files: Path):
         ("train-images-idx3-ubyte", idx(np.zeros((39, 5, 4))), r"got shapes \(39, 5, 4\) and \(4"),
         ("train-labels-idx1-ubyte", idx(np.full(40, 10)), "labels 0 to 9; got 10"),
         ("t10k-labels-idx1-ubyte.gz", gzip.compress(idx(np.zeros(20)))[:-9], "a whole gzip file"),
+        ("train-images-idx3-ubyte", idx(np.zeros((0, 5, 4))), r"not empty; got sides \[0, 5, 4\]"),
+        ("train-labels-idx1-ubyte", idx(np.full(40, 1)), "two images .* of each.*0 of label 0"),
+        ("t10k-labels-idx1-ubyte.gz", gzip.compress(idx(np.arange(20) // 2 % 9)), "0 of label 9"),
+        ("t10k-images-idx3-ubyte", idx(np.zeros((20, 5, 5))), r"of one size; got \(5, 4\) and \(5"),
+        ("t10k-images-idx3-ubyte", b"\0\0\x08\x80" + b"\0\0\0\1" * 128 + b"x", "N x H x W images"),
     ],
-    ids=range(8),
+    ids=range(13),
 )
 def test_damaged_idx_files_are_named(fashion_files: Path, name: str, content: bytes, message: str):
     (fashion_files / name).write_bytes(content)
@@ -235,8 +240,9 @@ def test_threads_may_decode_from_one_source(faces: Path):
         ("size=0x4", "size: expected height x width in pixels.*'0x4'"),
         ("size=1x2x3", "size: expected height x width"),
         ("grey=yes", "grey: expected 0 or 1; got 'yes'"),
-        ("gray=1", "dataset option: expected one of size, grey; got 'gray'"),
-        ("train=/x", "dataset option: expected one of size, grey; got 'train'"),
+        ("size=" + "9" * 5_000, "size: expected height x width"),
+        ("gray=1", "option: expected one of size, grey; got 'gray'"),
+        ("train=/x", "option: expected one of size, grey; got 'train'"),
     ],
 )
 def test_options_of_a_folder_are_checked(faces: Path, options: str, message: str):

@@ -79,7 +79,7 @@ def test_no_file_is_trained_on_that_is_tested_under_another_name(
     lfw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: int
 ):
     """Numbered folders, as CASIA's and MS1M's are: their names tell nothing."""
-    monkeypatch.setattr("suites.quality.datasets.lfw._END", end)
+    monkeypatch.setattr("suites.quality.datasets.copies._END", end)
     faces = tmp_path / "faces"
     for shade in range(4):
         person(faces, f"{shade:07d}", 3, 100 + 4 * shade)
@@ -123,7 +123,7 @@ def test_the_protocol_says_what_of_identities_and_files_was_checked(lfw: Path, t
         "train (by the folders' names)"
     )
     bytes_too = f"{by_name}; no file of train is, byte for byte, one of test"
-    assert said == [bytes_too, by_name, by_name]
+    assert said == [bytes_too, by_name, bytes_too]
     assert not {DISTINGUISHED, ALSO_CHECKED} & set(data.summary), "said once"
 
 
@@ -154,6 +154,23 @@ def test_a_pairs_file_elsewhere_and_of_one_fold(lfw: Path, tmp_path: Path):
     assert data.pairs.fold.tolist() == [0, 0, 0, 0]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_number(lfw: Path):
+    whole = datasets.load(f"lfw:{lfw}").manifest
+    (lfw / "pairs.txt").write_text(PAIRS, encoding="utf-8-sig")
+    assert datasets.load(f"lfw:{lfw}").manifest == whole
+
+
+def test_names_may_have_spaces_between_tabs(lfw: Path):
+    of, spaced = datasets.load(f"lfw:{lfw}"), "Ann van der Bee"
+    (lfw / "Ann_Bee").rename(lfw / spaced)
+    for file in list((lfw / spaced).iterdir()):
+        file.rename(file.with_name(file.name.replace("Ann_Bee", spaced)))
+    (lfw / "pairs.txt").write_text(PAIRS.replace("Ann_Bee", spaced))
+    data = datasets.load(f"lfw:{lfw}")
+    assert data.pairs is not None and of.pairs is not None
+    assert data.pairs.indices.tolist() == of.pairs.indices.tolist()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -163,9 +180,14 @@ def test_a_pairs_file_elsewhere_and_of_one_fold(lfw: Path, tmp_path: Path):
         (PAIRS.replace("Cal\t2\t1", "Cal\ttwo\t1"), r"line 4: expected name, number, number; got"),
         (PAIRS.replace("Cal\t2\tDee\t1", "Cal\t2\t1"), "line 5: expected name, number, name, numb"),
         (PAIRS.replace("\t", " Cal\t"), "line 1"),
+        (PAIRS.replace("Cal\t2\t1", "Cal\t2\t" + "1" * 5_000), "line 4: expected name, number"),
+        (PAIRS.replace("Bee\t1\t2", "Bee\t1\t01"),
+         r"pairs\.txt, line 2: expected two pictures; got Ann_Bee/Ann_Bee_0001 twice"),
+        (PAIRS.replace("Dee\t1", "Cal\t1"),
+         r"pairs\.txt, line 5: expected pictures of two people; got Cal twice"),
         ("1\t1\nNo\t1\t2\nNo\t1\tNone\t1\n", "expected pairs whose pictures are there; got"),
     ],
-)
+)  # fmt: skip
 def test_damaged_pairs_are_named(lfw: Path, text: str, message: str):
     (lfw / "pairs.txt").write_text(text)
     with pytest.raises(InputError, match=message):

@@ -132,7 +132,7 @@ def test_the_record_of_a_folder_is_plain_or_packed_and_never_both(tmp_path: Path
     [
         ("hello\n", "the line is damaged"),
         ("[1, 2]\n", "the line is damaged"),
-        ('{"kind": "result", "schema_version": 2}\n', "expected schema version 1; got 2"),
+        ('{"kind": "result", "schema_version": 3}\n', "expected schema version 1 or 2; got 3"),
         ('{"kind": "case_end", "schema_version": 1}\n', "run"),
     ],
 )

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PositiveInt,
     TypeAdapter,
@@ -24,11 +22,11 @@ from pydantic import (
 )
 
 from .. import files
+from ..digests import Chain, Changed, digest_of
 from ..kinds import GATE_FILE
-from ..records import RecordError, explain
+from ..records import Protected, RecordError, explain
 from ..writing import append_whole
 
-SCHEMA_VERSION: Literal[1] = 1
 FILE = GATE_FILE
 # Verdicts that older records have under another name.
 _RENAMED = {"UNDECIDED": "INCONCLUSIVE"}
@@ -43,12 +41,7 @@ def current_name(verdict: Any) -> Any:
     return _RENAMED.get(verdict, verdict) if isinstance(verdict, str) else verdict
 
 
-class _Line(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    schema_version: Literal[1] = SCHEMA_VERSION
-
-
-class GateStart(_Line):
+class GateStart(Protected):
     """``identity`` and ``information`` as in a session's line; ``rule`` the decision's settings;
     ``unpaired`` timed cases that only one side has, and which; ``lost`` those of the base that the
     candidate should have had; ``planted`` what was planted in the candidate, for the gate's own
@@ -69,12 +62,12 @@ class GateStart(_Line):
     threads: int
     rule: dict[str, Any]
     cases: list[str]
-    unpaired: list[str] = []
-    lost: list[str] = []
+    unpaired: list[str] = Field(default_factory=list)
+    lost: list[str] = Field(default_factory=list)
     planted: str = ""
 
 
-class GateGroup(_Line):
+class GateGroup(Protected):
     """ABBA blocks of one case on one set of tensors: nanoseconds of two legs a side, ``calls``
     calls a leg; in ``orders`` A is the base. ``retaken`` legs were interrupted and thrown away,
     ``interrupted`` ones were used all the same."""
@@ -97,7 +90,7 @@ class GateGroup(_Line):
         return self
 
 
-class GateExact(_Line):
+class GateExact(Protected):
     """The exact half: its exit code, and each difference as a sentence."""
 
     kind: Literal["exact"] = "exact"
@@ -107,7 +100,7 @@ class GateExact(_Line):
     repinned: list[str]
 
 
-class GateVerdict(_Line):
+class GateVerdict(Protected):
     """``ratio`` is candidate / base with its 95% interval, of the last stage; ``p_value`` Holm's;
     ``detectable`` the smallest slow-down (a fraction) found in 95% of runs at this case's noise;
     seconds are those of the timed work."""
@@ -131,7 +124,7 @@ class GateVerdict(_Line):
     shared: bool
 
 
-class GateEnd(_Line):
+class GateEnd(Protected):
     kind: Literal["gate_end"] = "gate_end"
     exit_code: int
     outcome: str
@@ -149,10 +142,13 @@ class Writer:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+        self._chain = Chain()
 
     def append(self, line: Line) -> None:
+        text = self._chain.sealed(line.text())
         with files.naming(self.path):
-            append_whole(self._file, line.model_dump_json(), sync=not isinstance(line, GateGroup))
+            append_whole(self._file, text, sync=not isinstance(line, GateGroup))
+        self._chain.last = digest_of(text)
 
     def close(self) -> None:
         os.close(self._file)
@@ -163,11 +159,17 @@ def read(path: Path) -> Iterator[Line]:
     if not path.is_file():
         raise RecordError(f"gate: expected a file of a gate's records; {path} is not there")
     with path.open(encoding="utf-8", errors="replace") as file:
+        chain = Chain()
         for number, text in enumerate(file, start=1):
             try:
                 if not text.endswith("\n"):
                     raise RecordError(f"gate: {path}, line {number}: expected a whole line; it is "
                                       "cut off: that gate was killed; run it again")  # fmt: skip
-                yield _ADAPTER.validate_json(text)
+                line = _ADAPTER.validate_json(text)
+                chain.take(text, expected=line.should_have_digest)
             except ValidationError as error:
                 raise RecordError(f"gate: {path}, line {number}: {explain(text, error)}") from None
+            except Changed as error:
+                raise RecordError(f"gate: {path}, line {number}: {error}; it was edited: run the "
+                                  "gate again") from None  # fmt: skip
+            yield line

@@ -155,7 +155,8 @@ def _one(trial: Trial, trees: Trees, cases: list, rule: Rule, seed: int) -> list
     )
     lines = [_raw(trial, run) for one in found
              for run in (one.screen, one.confirmation) if run is not None]  # fmt: skip
-    verdicts = [verdict_line(one).model_dump(exclude={"schema_version", "kind"}) for one in found]
+    left_out = {"schema_version", "digest", "kind"}
+    verdicts = [verdict_line(one).model_dump(exclude=left_out) for one in found]
     return [*lines, {
         "kind": "trial", "trial": trial.id, "load": trial.load, "fraction": trial.fraction,
         "seed": own, "at": now(), "seconds": round(time.monotonic() - start, 2),

@@ -21,7 +21,8 @@ from typing import Any
 from marginbench import catalogue
 from suites.cases import Case
 
-from .. import folders, kinds, machine
+from .. import folders, kinds, machine, record_files
+from ..digests import Chain, digest_of
 from ..folders import Refused
 from ..record_files import FILE
 from ..rows import Row
@@ -63,7 +64,8 @@ class Journal:
         whole = content.rfind(b"\n") + 1
         lines = []
         try:
-            lines = [json.loads(line) for line in content[:whole].splitlines()]
+            texts = content[:whole].decode().splitlines()
+            lines = [record_files.parsed(line) for line in texts]
             heads = {line["kind"] for line in lines[:1]}
         except (ValueError, KeyError, TypeError):
             raise Refused(
@@ -78,6 +80,7 @@ class Journal:
             raise Refused(f"--out: {self.path} holds {kind}; choose another folder")
         if sessions:
             self.run = sessions[0]["run"]
+        self._chain = Chain(digest_of(texts[-1]) if lines else "")
         if whole < len(content):
             os.truncate(self.path, whole)
         self._ended_of(lines)
@@ -154,8 +157,10 @@ class Journal:
         }  # fmt: skip
 
     def _write(self, kind: str, **fields: Any) -> None:
-        head = {"schema_version": 1, "run": self.run, "session": self.session, "kind": kind}
-        data = (json.dumps({**head, **fields}, allow_nan=False, default=str) + "\n").encode()
+        head = {"schema_version": 2, "run": self.run, "session": self.session, "kind": kind}
+        line = json.dumps({**head, **fields}, allow_nan=False, default=str)
+        text = self._chain.sealed(line)
+        data = f"{text}\n".encode()
         before = os.fstat(self._file).st_size
         try:
             while data:
@@ -166,6 +171,7 @@ class Journal:
             with suppress(OSError):
                 os.ftruncate(self._file, before)
             raise
+        self._chain.last = digest_of(text)
 
 
 def _finite(fields: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Measured:
 
 def measured(name: str, steps: int = STEPS) -> Measured:
     """By the dataset's recipe with softmax on one thread, after a step that warms up. Raises
-    `Missing` for a dataset that is not on this machine."""
+    `Missing` for a dataset that is not on this machine, `DataError` for one that is damaged."""
     from suites.quality import datasets
     from suites.quality.loop import Run, cpu_threads
     from suites.quality.protocol import closed
@@ -69,13 +69,13 @@ def made_up_folder(root: Path, identities: int = 40, pictures: int = 30) -> str:
 
 
 def main(names: Sequence[str]) -> None:
-    from suites.quality.datasets import Missing
+    from suites.quality.datasets import DataError, Missing
 
     with tempfile.TemporaryDirectory() as folder:
         for name in names or ("digits", "fashion", "glyphs", made_up_folder(Path(folder))):
             try:
                 got = measured(name)
-            except Missing as why:
+            except (Missing, DataError) as why:
                 print(f"{name}: not measured: {why}")
                 continue
             print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import deque
 from collections.abc import Iterable
@@ -149,5 +150,5 @@ class Queue:
 
 def as_result(trained: Training) -> TrainingResult:
     """A record as what the training gave."""
-    fields = trained.model_dump(exclude={"kind", "schema_version", "run", "session", "provenance"})
+    fields = trained.model_dump(include={one.name for one in dataclasses.fields(TrainingResult)})
     return TrainingResult(**fields)

@@ -9,10 +9,10 @@ from benchmarks import files
 
 def known_dataset(given: str) -> None:
     """Raises `marginbench.catalogue.UnknownName` for a dataset that there is not; one that lies at
-    a path is ``folder:/path``. A path that is no text is a usage error: a record names trainings by
-    it."""
+    a path is ``folder:/path``. Raises click.BadParameter for an option in its address, and for a
+    path that is no text: a record names trainings by it."""
     from marginbench.catalogue import UnknownName
-    from suites.quality.datasets import DATASETS
+    from suites.quality.datasets import DATASETS, DataError, check_options
     from suites.quality.recipes import RECIPES
 
     if files.encoded(given).decode() != given:
@@ -23,3 +23,7 @@ def known_dataset(given: str) -> None:
     if given not in DATASETS and not (path and kind in RECIPES and kind not in DATASETS):
         known = [name if name in DATASETS else f"{name}:/path" for name in RECIPES]
         raise UnknownName("--dataset", given, known)
+    try:
+        check_options(given)
+    except DataError as error:
+        raise click.BadParameter(str(error), param_hint="--dataset") from None

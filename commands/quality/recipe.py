@@ -12,7 +12,7 @@ import click
 from benchmarks import folders, kinds, record_files
 
 from .. import devices, progress
-from ..endings import INTERRUPTED
+from ..endings import INTERRUPTED, fail
 from ..messages import say
 from ..parameters import Choice, Whole
 from ..paths import QUALITY_RUNS, Folder, new_folder
@@ -96,8 +96,8 @@ def _train(recipe: Any, options: dict[str, Any]) -> int:
     _check_folder(out_dir, command)
     try:
         data = datasets.load(options["dataset"])
-    except (datasets.Missing, ValueError) as error:
-        raise click.BadParameter(str(error), param_hint="--dataset") from None
+    except (datasets.Missing, datasets.DataError, OSError) as error:
+        fail(f"--dataset: {error}")
     given = {key: options[key] for key in ("backbone", "seed", "device")}
     job = recipes.job(recipe, options["dataset"], len(data.rows("train")), **given)
     if options["epochs"]:

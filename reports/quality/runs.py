@@ -90,6 +90,7 @@ def provenance(quality: Quality) -> Section:
     ]  # fmt: skip
     columns = ("started", "commit", "tree", "command")
     blocks.append(table(columns, rows, "Sessions: one for the start, one for each resumption"))
+    blocks.append(machine_words.protection(quality.records.protected))
     for number, identity in enumerate(quality.records.machines, start=1):
         blocks.append(machine_words.identity(identity, f"Machine {number}"))
     blocks += _circumstances(quality)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ..document import Table, table
+from ..document import Table, Text, table
 from .flat import flat
 
 WORDS = {
@@ -42,6 +42,18 @@ def identity(entries: Mapping[str, object], caption: str) -> Table:
 def circumstances(entries: Mapping[str, object]) -> Table:
     """How a machine was doing when a session began."""
     return table(("property", "at the start"), list(_rows(entries)))
+
+
+def protection(protected: bool) -> Text:
+    """Whether a change to the record would be found."""
+    if protected:
+        return Text(
+            "Each line of the record has a running digest: a change is found when it is read."
+        )
+    return Text(
+        "The record is of schema 1, whose lines have no digest: it is not protected, so that not "
+        "every change would be found."
+    )
 
 
 def _rows(entries: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -27,6 +27,7 @@ SHOWN = {
 
 def section(context: Context) -> Section:
     blocks: list[Block] = [_sessions(context)]
+    blocks.append(machine_words.protection(context.records.protected))
     blocks += [_machine(index, identity) for index, identity in enumerate(context.records.machines)]
     blocks += _information(context)
     blocks.append(_protocols(context))

@@ -1,8 +1,9 @@
-"""How much memory a training took at most."""
+"""How much memory there is, and how much a training took at most."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 from pathlib import Path
 
@@ -19,6 +20,11 @@ def start(device: str) -> None:
         return
     with contextlib.suppress(OSError):
         _CLEAR.write_text("5")
+
+
+def machine_bytes() -> int:
+    """What the machine has, however much of it is free."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def peak_bytes(device: str) -> float:

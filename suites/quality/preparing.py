@@ -3,6 +3,7 @@ optimiser."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 from marginbench.checks import InputError
 
-from . import sampling
+from . import memory, sampling
+from .datasets import DataError, Images
 from .jobs import Settings
 from .objective import Objective
 
@@ -36,6 +38,18 @@ def check(s: Settings) -> None:
     for name in _COUNTS:
         if getattr(s, name) < 1:
             raise InputError(name, "1 or more", getattr(s, name))
+
+
+def check_batch(s: Settings, images: Images) -> None:
+    """Raises DataError for images so large that one batch of them fills the machine's memory."""
+    count, *shape = (int(side) for side in images.shape)
+    batch = min(s.batch, count)
+    needed, there = 4 * batch * math.prod(shape), memory.machine_bytes()
+    if needed > there:
+        channels, height, width = shape
+        expected = f"a batch that fits into this machine's {there / 2**30:,.0f} GiB of memory"
+        got = f"{batch:,} of {channels} x {height:,} x {width:,}: {needed / 2**30:,.0f} GiB"
+        raise DataError("images", expected, got)
 
 
 def optimiser(s: Settings, network: nn.Module, objective: Objective) -> torch.optim.Optimizer:

@@ -17,6 +17,7 @@ from .checkpoints import Checkpoint, Unusable, safe_name
 from .jobs import Job, Row, Settings, Term, TrainingResult, at_fault
 from .loop import Diverged, Run, cpu_threads
 from .notices import warn_once
+from .preparing import check_batch
 from .terms import NotRun, recipe
 from .tracking import Mirror
 
@@ -130,7 +131,9 @@ def run(
 
 def _load(job: Job) -> datasets.Dataset:
     try:
-        return datasets.load(job.dataset)
+        dataset = datasets.load(job.dataset)
+        check_batch(job.settings, dataset.images)
+        return dataset
     except datasets.DataError as error:
         raise NotRun(f"{at_fault(job.dataset)}{error}") from error
     except OSError as error:  # a folder that can't be read, say

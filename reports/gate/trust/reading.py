@@ -6,7 +6,6 @@ have left some of its legs; they belong to nothing, and are counted and left out
 
 from __future__ import annotations
 
-import json
 import lzma
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -132,7 +131,7 @@ class _Reader:
         if not text.endswith("\n"):
             raise RecordError(f"{where}: is cut off; {_AGAIN}")
         try:
-            line = json.loads(text)
+            line = record_files.parsed(text)
             kind = line["kind"]
             if kind == "session":
                 self._session(line)

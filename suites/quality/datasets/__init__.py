@@ -32,6 +32,7 @@ __all__ = [
     "Images",
     "Missing",
     "Undecodable",
+    "check_options",
     "digits",
     "load",
 ]
@@ -44,7 +45,11 @@ DATASETS: dict[str, Callable[[], Dataset]] = {
     "glyphs": glyphs.glyphs,
     "glyphs-large": glyphs.glyphs_large,
 }
-_AT_A_PATH: dict[str, Callable[[str], Dataset]] = {"folder": folder.folder, "lfw": lfw.lfw}
+# What loads each kind, and the options that its address may have.
+_AT_A_PATH: dict[str, tuple[Callable[[str], Dataset], tuple[str, ...]]] = {
+    "folder": (folder.folder, folder.OPTIONS),
+    "lfw": (lfw.lfw, lfw.OPTIONS),
+}
 
 
 def load(name: str) -> Dataset:
@@ -54,13 +59,21 @@ def load(name: str) -> Dataset:
     on this machine, `DataError` for files that are damaged or too few."""
     kind, colon, address = name.partition(":")
     if colon and kind in _AT_A_PATH:
-        found = _AT_A_PATH[kind](address)
+        found = _AT_A_PATH[kind][0](address)
         _warn_of(name, found.facts["skipped"])
         return found
     if name not in DATASETS:
         known = [*DATASETS, *(f"{kind}:/path" for kind in _AT_A_PATH)]
         raise InputError("dataset", f"one of {', '.join(known)}", repr(name))
     return DATASETS[name]()
+
+
+def check_options(name: str) -> None:
+    """Raises DataError for an option of a path's dataset that there is not, or that has no such
+    value; opens no file."""
+    kind, _, address = name.partition(":")
+    if kind in _AT_A_PATH:
+        folder.Address.parse(address, _AT_A_PATH[kind][1])
 
 
 def _warn_of(name: str, skipped: Mapping[str, Mapping[str, Any]]) -> None:

@@ -54,6 +54,10 @@ def _directory() -> Path:
 @functools.lru_cache(maxsize=2)
 def _fashion(directory: Path, trained: tuple[int, ...], tested: tuple[int, ...]) -> Dataset:
     parts = {part: _pair(directory, *names) for part, names in FILES.items()}
+    of_train, of_test = (tuple(parts[part][0].shape[1:]) for part in FILES)
+    if of_train != of_test:
+        names = " and ".join(images for images, _ in FILES.values())
+        raise DataError(f"{directory}: {names}", "images of one size", f"{of_train} and {of_test}")
     identities = torch.cat([parts["train"][1], parts["test"][1]])
     official_test = torch.arange(len(identities)) >= len(parts["train"][1])
     known = torch.isin(identities, torch.tensor(trained))
@@ -76,13 +80,17 @@ def _fashion(directory: Path, trained: tuple[int, ...], tested: tuple[int, ...])
 
 def _pair(directory: Path, images_name: str, labels_name: str) -> tuple[Tensor, Tensor]:
     """Images (N x H x W, uint8) and labels (N, int64) of one part."""
-    images = read_idx(_file(directory, images_name))
-    labels = read_idx(_file(directory, labels_name))
+    images_path, labels_path = _file(directory, images_name), _file(directory, labels_name)
+    images, labels = read_idx(images_path), read_idx(labels_path)
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         got = f"shapes {tuple(images.shape)} and {tuple(labels.shape)}"
-        raise DataError(f"{images_name} and its labels", "N x H x W images, N labels", got)
-    if len(labels) and int(labels.max()) > 9:
-        raise DataError(labels_name, "labels 0 to 9", int(labels.max()))
+        raise DataError(f"{images_path} and its labels", "N x H x W images, N labels", got)
+    if int(labels.max()) > 9:
+        raise DataError(str(labels_path), "labels 0 to 9", int(labels.max()))
+    counts = labels.to(torch.int64).bincount(minlength=10)
+    if int(counts.min()) < 2:
+        got = f"{int(counts.min())} of label {int(counts.argmin())}"
+        raise DataError(str(labels_path), "two images or more of each label 0 to 9", got)
     return images, labels.to(torch.int64)
 
 
@@ -116,6 +124,8 @@ def read_idx(path: Path) -> Tensor:
     expected = 1
     for side in shape:
         expected *= side
+    if len(sides) == 4 * header[3] and 0 in shape:
+        raise DataError(str(path), "an array that is not empty", f"sides {shape}")
     if len(sides) < 4 * header[3] or len(content) - begin != expected:
         got = f"{max(0, len(content) - begin):,}"
         raise DataError(str(path), f"{expected:,} bytes after the header, for {shape}", got)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qsl
 
 import torch
 
-from .dataset import DISTINGUISHED, Dataset, Missing
-from .images import DataError, File, FileImages, as_text
+from .copies import NO_COPIES, apart
+from .dataset import ALSO_CHECKED, DISTINGUISHED, Dataset, Missing
+from .images import DataError, File, FileImages
+from .tree import Skips, is_utf8, printable, scan
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
+OPTIONS = ("size", "grey")
 BY_FOLDER = "by the folders' names"
-# Named in the facts, so that someone can look; the rest is only counted.
-_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -29,30 +27,38 @@ class Address:
     faces); ``grey=1`` for one channel instead of three.
     """
 
-    path: Path
+    path: str
     options: dict[str, str]
+    size: tuple[int, int]
+    grey: bool
 
     @classmethod
-    def parse(cls, address: str, known: tuple[str, ...] = ()) -> Address:
-        """Raises DataError for an option that is not known, `Missing` if the path is no
-        directory."""
+    def parse(cls, address: str, known: tuple[str, ...] = OPTIONS) -> Address:
+        """Raises DataError for an option that is not in ``known`` or has no such value; whether
+        there is anything at the path is not looked at."""
+        if not is_utf8(address):
+            raise DataError("path", "a name in UTF-8", printable(address))
         path, _, query = address.partition("?")
         options = dict(parse_qsl(query, keep_blank_values=True))
-        names = ("size", "grey", *known)
         for name in options:
-            if name not in names:
-                raise DataError("dataset option", f"one of {', '.join(names)}", repr(name))
-        return cls(directory(path), options)
-
-    def images(self, files: list[File]) -> FileImages:
-        """The files as images, at the stated size and colours."""
-        text, grey = self.options.get("size", "112x96"), self.options.get("grey", "0")
-        sides = [int(side) if side.isdecimal() else 0 for side in text.split("x")]
+            if name not in known:
+                raise DataError("option", f"one of {', '.join(known)}", repr(name))
+        text, grey = options.get("size", "112x96"), options.get("grey", "0")
+        sides = [int(side) if is_number(side) else 0 for side in text.split("x")]
         if len(sides) > 2 or min(sides) < 1:
             raise DataError("size", "height x width in pixels, such as 112x96", repr(text))
         if grey not in {"0", "1"}:
             raise DataError("grey", "0 or 1", repr(grey))
-        return FileImages(tuple(files), (sides[0], sides[-1]), grey == "1")
+        return cls(path, options, (sides[0], sides[-1]), grey == "1")
+
+    def images(self, files: list[File]) -> FileImages:
+        """The files as images, at the stated size and colours."""
+        return FileImages(tuple(files), self.size, self.grey)
+
+
+def is_number(text: str) -> bool:
+    """Whether it is a whole number; of more digits than any count or size has, it is a mistake."""
+    return text.isdecimal() and len(text) < 10
 
 
 def directory(path: str) -> Path:
@@ -64,96 +70,46 @@ def directory(path: str) -> Path:
     return found
 
 
-@dataclass
-class Skips:
-    """What was left out: counted by reason, the first few named."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, list[str]] = field(default_factory=dict)
-
-    def add(self, reason: str, name: str) -> None:
-        self.counts[reason] += 1
-        named = self.examples.setdefault(reason, [])
-        if len(named) < _EXAMPLES:
-            named.append(as_text(name))
-
-    def plain(self) -> dict[str, Any]:
-        return {r: {"count": n, "first": self.examples[r]} for r, n in self.counts.items()}
-
-
-def scan(root: Path, least: int, skips: Skips) -> dict[str, list[File]]:
-    """The image files of each identity (a directory below ``root``) that has ``least`` or more,
-    in order of their names.
-
-    Each file is opened as far as its header: one that is empty or no image is skipped. What lies
-    behind the header shows when it is decoded.
-    """
-    found: dict[str, list[File]] = {}
-    with os.scandir(root) as entries:
-        identities = sorted(entry.name for entry in entries if entry.is_dir())
-    for identity in identities:
-        files = []
-        with os.scandir(root / identity) as entries:
-            pictures = sorted((e for e in entries if e.is_file()), key=lambda e: e.name)
-        for entry in pictures:
-            if Path(entry.name).suffix.lower() not in ENDINGS:
-                continue
-            name = f"{identity}/{entry.name}"
-            if _is_image(Path(entry.path)):
-                files.append(File(root, name, entry.stat().st_size))
-            else:
-                skips.add("files without the header of an image", name)
-        if len(files) >= least:
-            found[identity] = files
-        elif files:
-            skips.add(f"identities with fewer than {least} pictures", identity)
-        else:
-            skips.add("identities without a picture", identity)
-    return found
-
-
-def _is_image(path: Path) -> bool:
-    from PIL import Image
-
-    try:
-        with Image.open(path):
-            return True
-    except Exception:  # Pillow's readers raise whatever their format raises
-        return False
-
-
 def folder(address: str) -> Dataset:
     """Open-set over the identities below a path: half trained, half tested.
 
     Which half follows from a hash of the identity's name alone (in order of SHA-256, the first
     half is trained), so it does not move with the alphabet, nor much when identities are added.
+    No file is trained on that is, byte for byte, one of those tested: one person under two names.
     An identity with one picture cannot be tested or paired: skipped and counted in ``facts``.
     Raises `Missing` for a path that is not there, DataError for fewer than four identities.
     """
     where, skips = Address.parse(address), Skips()
-    found = scan(where.path, 2, skips)
+    found = scan(directory(where.path), 2, skips)
     if len(found) < 4:
         expected = "at least 4 directories with 2 images or more, to train on half of them"
         raise DataError("identities", expected, f"{len(found)} ({skips.plain()})")
-    ordered = sorted(found, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
-    sizes = torch.tensor([len(found[name]) for name in ordered])
-    identities = torch.arange(len(ordered)).repeat_interleave(sizes)
-    trained = len(ordered) // 2
-    images = where.images([file for name in ordered for file in found[name]])
+    ordered = sorted(found, key=lambda name: hashlib.sha256(name.encode()).digest())
+    half = len(ordered) // 2
+    tested = [found[name] for name in ordered[half:]]
+    trained = apart({name: found[name] for name in ordered[:half]}, chain(*tested), skips)
+    if len(trained) < 2:
+        expected = "two identities to train on whose images are not those tested"
+        raise DataError("identities", expected, f"{len(trained)} ({skips.plain()})")
+    members = [*trained.values(), *tested]
+    sizes = torch.tensor([len(files) for files in members])
+    identities = torch.arange(len(members)).repeat_interleave(sizes)
+    images = where.images(list(chain(*members)))
     return Dataset(
         f"folder:{address}",
         images,
         identities,
         {
-            "train": (identities < trained).nonzero()[:, 0],
-            "test": (identities >= trained).nonzero()[:, 0],
+            "train": (identities < len(trained)).nonzero()[:, 0],
+            "test": (identities >= len(trained)).nonzero()[:, 0],
         },
         facts={
-            "identities": {"train": trained, "test": len(ordered) - trained},
+            "identities": {"train": len(trained), "test": len(tested)},
             "skipped": skips.plain(),
             "preprocessing": preprocessing(images),
             "split": "identities in order of SHA-256 of their names, the first half trained",
             DISTINGUISHED: BY_FOLDER,
+            ALSO_CHECKED: NO_COPIES,
             "manifest covers": "names and sizes of the files, not their content",
         },
     )

@@ -7,7 +7,6 @@ Shapes: N images, n rows asked for, C channels, H x W pixels.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 # Of the files at fault; the rest is only counted.
 _NAMED = 10
+# The tag of a TIFF that says how many bits a channel has.
+_TIFF_BITS = 258
 
 
 class Images(Protocol):
@@ -82,7 +83,8 @@ class FileImages:
     """Images decoded from files as they are asked for: never more in memory than one batch.
 
     Resized to ``size`` (height, width) where they differ from it (bilinear, the aspect ratio not
-    kept: faces are taken to be aligned already), in RGB or grey. A file that cannot be decoded is
+    kept: faces are taken to be aligned already), in RGB or grey. 16 bits are scaled to 8 by their
+    full range, 0 to 65,535, whatever part of it a picture uses. A file that cannot be decoded is
     `Undecodable`: to pass over it would make batches of other sizes than stated.
     """
 
@@ -117,11 +119,13 @@ class FileImages:
 
         try:
             with Image.open(path) as image:
-                return image.convert("L" if self.grey else "RGB")
+                check_depth(path, image)
+                return _in_bytes(image).convert("L" if self.grey else "RGB")
+        except Undecodable:
+            raise
         except Exception as error:  # Pillow's decoders raise whatever their format raises
             got = f"{type(error).__name__}: {error}"
-            where = f"image {as_text(path)}"
-            raise Undecodable(where, "a file that Pillow can decode", as_text(got)) from error
+            raise Undecodable(f"image {path}", "a file that Pillow can decode", got) from error
 
     def undecodable(self) -> str:
         """Decodes every file, and says in a sentence how many can't be and which, the first ten
@@ -131,7 +135,7 @@ class FileImages:
             try:
                 self._opened(file.path)
             except Undecodable:
-                found.append(as_text(file.path))
+                found.append(str(file.path))
         if not found:
             return ""
         more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
@@ -140,9 +144,27 @@ class FileImages:
         return f"images: expected files that Pillow can decode; got {got}: {named}"
 
 
-def as_text(name: object) -> str:
-    r"""A file's name for a record, which is text: a byte that is none is written ``\\udce9``."""
-    return str(name).encode("utf-8", "backslashreplace").decode()
+def check_depth(path: Path, image: Image.Image) -> None:
+    """Raises `Undecodable` for a picture of floats, or of integers of neither 8 nor 16 bits: its
+    file does not say which value is white, and Pillow would clip all above 255 to it."""
+    # Pillow reads 16 bits of a PGM, and its older versions those of a PNG, as 32.
+    wide = image.mode == "I" and image.format not in ("PPM", "PNG")
+    twelve = getattr(image, "tag_v2", {}).get(_TIFF_BITS) == (12,)
+    if image.mode == "F" or wide or twelve:
+        of = "12 bits" if twelve else "floats" if image.mode == "F" else "32 or signed 16 bits"
+        expected = "8 or 16 bits a channel; convert it"
+        raise Undecodable(f"image {path}", expected, f"Pillow's mode {image.mode} ({of})")
+
+
+def _in_bytes(image: Image.Image) -> Image.Image:
+    """The picture, if grey in 16 bits then in 8; colours of 16 bits Pillow reads so itself."""
+    import numpy as np
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    wide = np.asarray(image).astype(np.int64)
+    return Image.fromarray(((wide + 128) // 257).astype(np.uint8))
 
 
 def fingerprint(images: Images) -> str:
@@ -152,7 +174,7 @@ def fingerprint(images: Images) -> str:
     if isinstance(images, FileImages):
         digest.update(f"files {tuple(images.shape)}\n".encode())
         for file in images.files:
-            digest.update(os.fsencode(f"{file.name}\0{file.size}\n"))
+            digest.update(f"{file.name}\0{file.size}\n".encode())
         return digest.hexdigest()
     array = (
         images.pixels if isinstance(images, ByteImages) else images[torch.arange(images.shape[0])]

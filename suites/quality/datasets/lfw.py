@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,11 +9,14 @@ from typing import NamedTuple
 import torch
 
 from ..metrics import Pairs
+from .copies import NO_COPIES, apart
 from .dataset import ALSO_CHECKED, DISTINGUISHED, Dataset, Missing
-from .folder import BY_FOLDER, Address, Skips, directory, preprocessing, scan
+from .folder import BY_FOLDER, Address, directory, is_number, preprocessing
+from .folder import OPTIONS as OF_A_FOLDER
 from .images import DataError, File
+from .tree import Skips, scan
 
-_END = 512
+OPTIONS = (*OF_A_FOLDER, "train", "pairs")
 
 
 class Pair(NamedTuple):
@@ -37,24 +39,23 @@ def lfw(address: str) -> Dataset:
     pairs name. A pair of which a picture is missing or no image is left out and counted. Raises
     `Missing` without the folder or the pairs file, `DataError` for what can't be used.
     """
-    where, skips = Address.parse(address, ("train", "pairs")), Skips()
-    path = Path(where.options.get("pairs", where.path / "pairs.txt")).expanduser()
+    where, skips = Address.parse(address, OPTIONS), Skips()
+    root = directory(where.path)
+    path = Path(where.options.get("pairs", root / "pairs.txt")).expanduser()
     if not path.is_file():
         raise Missing(f"LFW's pairs are not there: {path} is no file; it comes with LFW (10 folds "
                       "of pairs); put it there or give ?pairs=/path/pairs.txt")  # fmt: skip
     pairs = list(read_pairs(path))
     tested = {picture.partition("/")[0] for p in pairs for picture in (p.first, p.second)}
-    own = scan(where.path, 1, skips)
+    own = scan(root, 1, skips)
     trained = own
     if "train" in where.options:
         trained = scan(directory(where.options["train"]), 2, skips)
     pictures = _found(own, tested)
     usable = _usable(pairs, pictures, skips)
-    known = _Known([pictures[name] for name in _shown(usable)])
-    training = {name: _enough(name, known.without(files, skips), skips)
-                for name, files in trained.items()
+    untested = {name: files for name, files in trained.items()
                 if not _tested(name, tested, skips, own=trained is own)}  # fmt: skip
-    training = {name: files for name, files in training.items() if files}
+    training = apart(untested, [pictures[name] for name in _shown(usable)], skips)
     if len(training) < 2:
         expected = "two identities to train on that no pair names; ?train=/folder gives others"
         raise DataError("identities", expected, f"{len(training)} ({skips.plain()})")
@@ -65,52 +66,6 @@ def _tested(name: str, tested: set[str], skips: Skips, own: bool) -> bool:
     if name in tested and not own:
         skips.add("training identities called as one in the pairs", name)
     return name in tested
-
-
-def _enough(name: str, files: list[File], skips: Skips) -> list[File]:
-    if len(files) < 2:
-        of = "one picture" if files else "no picture but those tested"
-        skips.add(f"training identities with {of}", name)
-        return []
-    return files
-
-
-class _Known:
-    """The files tested, to be known again by their content. Of a file of equal size only the end
-    is read, which separates nearly all: to read all of a large folder takes as long as an
-    epoch."""
-
-    def __init__(self, tested: list[File]) -> None:
-        self._by_size: dict[int, list[Path]] = {}
-        for file in tested:
-            self._by_size.setdefault(file.size, []).append(file.path)
-        self._by_end: dict[int, dict[bytes, list[Path]]] = {}
-
-    def without(self, files: list[File], skips: Skips) -> list[File]:
-        """Those that are none of the tested, byte for byte; the others are counted as skips."""
-        kept = []
-        for file in files:
-            if self._is_one(file):
-                skips.add("training files byte-equal to a tested one", file.name)
-            else:
-                kept.append(file)
-        return kept
-
-    def _is_one(self, file: File) -> bool:
-        if file.size not in self._by_size:
-            return False
-        if file.size not in self._by_end:
-            ends = self._by_end[file.size] = {}
-            for path in self._by_size[file.size]:
-                ends.setdefault(_end(path), []).append(path)
-        alike = self._by_end[file.size].get(_end(file.path), ())
-        return any(filecmp.cmp(file.path, path, shallow=False) for path in alike)
-
-
-def _end(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _END))
-        return file.read()
 
 
 def _found(own: dict[str, list[File]], tested: set[str]) -> dict[str, File]:
@@ -170,7 +125,7 @@ def _assembled(
             "split": "tested on the given pairs; trained on "
             + ("the folder given" if "train" in where.options else "identities that no pair names"),
             DISTINGUISHED: BY_FOLDER,
-            ALSO_CHECKED: "no file of train is, byte for byte, one of test",
+            ALSO_CHECKED: NO_COPIES,
             "manifest covers": "names and sizes of the files, not their content",
         },
     )  # fmt: skip
@@ -185,26 +140,38 @@ def read_pairs(path: Path) -> Iterator[Pair]:
 
     First line: folds and pairs of each kind in a fold (view 2), or the latter alone (one fold,
     view 1). Then for each fold the pairs of one identity (name, number, number) and as many of
-    two (name, number, name, number). Raises DataError with the number of the line at fault.
+    two (name, number, name, number). Between them are tabs, so that a name may have spaces; a line
+    without a tab is read by its spaces. Raises DataError with the number of the line at fault,
+    also for a picture paired with itself and for a pair of two that is of one.
     """
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    header = lines[0].split() if lines else []
-    if len(header) not in (1, 2) or not all(word.isdecimal() for word in header):
+    # An editor's byte order mark is no part of the first number.
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    header = _words(lines[0]) if lines else []
+    if len(header) not in (1, 2) or not all(is_number(word) for word in header):
         raise DataError(f"{path}, line 1", "the numbers of folds and pairs", header)
     folds, kind = (int(header[0]), int(header[1])) if len(header) == 2 else (1, int(header[0]))
-    body = [(number, line.split()) for number, line in enumerate(lines[1:], 2) if line.strip()]
+    body = [(number, _words(line)) for number, line in enumerate(lines[1:], 2) if line.strip()]
     if len(body) != 2 * folds * kind:
         expected = f"{2 * folds * kind:,} pairs ({folds} folds of {kind} and {kind})"
         raise DataError(f"{path}", expected, f"{len(body):,}")
     for index, (number, words) in enumerate(body):
         same = index // kind % 2 == 0
         numbers = words[1:3] if same else words[1::2]
-        if len(words) != (3 if same else 4) or not all(word.isdecimal() for word in numbers):
+        if len(words) != (3 if same else 4) or not all(is_number(word) for word in numbers):
             expected = "name, number, number" if same else "name, number, name, number"
             raise DataError(f"{path}, line {number}", expected, " ".join(words))
         other = words[0] if same else words[2]
         first, second = _picture(words[0], numbers[0]), _picture(other, numbers[1])
+        if same and first == second:
+            raise DataError(f"{path}, line {number}", "two pictures", f"{first} twice")
+        if not same and words[0] == other:
+            raise DataError(f"{path}, line {number}", "pictures of two people", f"{other} twice")
         yield Pair(first, second, same, index // (2 * kind))
+
+
+def _words(line: str) -> list[str]:
+    words = line.split("\t") if "\t" in line.strip() else line.split()
+    return [word.strip() for word in words if word.strip()]
 
 
 def _picture(name: str, number: str) -> str:
