@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 from triton.runtime import interpreter
 
-from marginbench.drawing import Batch
+from marginbench.inputs import Batch
 from marginbench.loss import Loss, Shape, Variant
 
 from . import library

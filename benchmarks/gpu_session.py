@@ -1,8 +1,10 @@
-"""``python -m benchmarks.gpu_session``: everything to measure on a GPU, within minutes.
+"""Check, time and watch every kernel on this machine's GPU, within minutes.
+
+    python -m benchmarks.gpu_session --out records    8 minutes; --minutes 20 for more
+    python -m benchmarks.gpu_session --dry-run        the same plan on a CPU, on tiny shapes
 
 Needs only torch, Triton and the standard library; optional packages that are missing are listed
-with what they would add. Without a GPU, ``--dry-run`` runs the same plan on a CPU with tiny shapes:
-its records say so, and reports refuse them.
+with what they would add. The records of a dry run say so, and reports refuse them.
 
 Exit codes: 0 fine, 1 something is wrong or failed, 2 bad usage, 3 it can't be measured here, or
 nothing was, 130 interrupted.
@@ -17,6 +19,8 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+
+from benchmarks.module_commands import Parser
 
 REQUIRED = {"torch": "torch>=2.11", "triton": "triton>=3.6"}
 # Import name: its name for pip, and what is missing without it.
@@ -55,10 +59,7 @@ def optional() -> dict[str, str]:
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.gpu_session",
-        description="Check, time and watch every kernel on this machine's GPU, within minutes.",
-    )
+    parser = Parser("python -m benchmarks.gpu_session", __doc__)
     parser.add_argument(
         "--dry-run", action="store_true", help="the same plan on a CPU, tiny shapes; no evidence"
     )
@@ -130,7 +131,7 @@ def main(words: Sequence[str] | None = None) -> int:
         journal.close()
     for problem in session.problems[:20]:
         print(f"problem: {problem}")
-    print(f"records: {journal.path} ({journal.worse} results are worse than allowed)")
+    print(f"records: {journal.path} ({journal.worse} results failed)")
     return code
 
 

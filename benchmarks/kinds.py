@@ -45,15 +45,15 @@ class Kind:
     def listed(self, folder: Path) -> set[str]:
         """The files in a folder of this kind that are recognised as ours without its marker."""
         known = {**self.pages, **self.others}
-        return {name for name, mark in known.items() if _begins(folder / name, mark)} | set(
+        return {name for name, start in known.items() if _begins(folder / name, start)} | set(
             self.also(folder)
         )
 
 
-def _begins(path: Path, mark: bytes) -> bool:
+def _begins(path: Path, start: bytes) -> bool:
     try:
         with path.open("rb") as file:
-            return re.search(mark, file.read(_BEGINNING)) is not None
+            return re.search(start, file.read(_BEGINNING)) is not None
     except OSError:
         return False
 

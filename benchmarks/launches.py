@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from marginbench import catalogue
-from marginbench.drawing import Batch
+from marginbench.inputs import Batch
 from marginbench.loss import Loss, Shape, Variant
 from marginbench.shared.launching import DEFAULT_ARCHITECTURE, Launch, recorded
 
-from .recipes import Recipe, recipe
+from .specializations import Specialization, specialization
 
 CONTENDER = "triton"
 # By family: the usual size; for a head also a small batch, which has other tiles; and one with
@@ -126,7 +126,7 @@ def _zeros(*size: int, dtype: torch.dtype) -> torch.Tensor:
     return torch.from_numpy(np.zeros(count, dtype=np.uint8)).view(dtype).view(size)
 
 
-def recipes(target: str, losses: Collection[str] | None = None) -> list[Recipe]:
+def specializations(target: str, losses: Collection[str] | None = None) -> list[Specialization]:
     """What there is to compile for a target, each once, in the order of the first launch.
 
     So that all of it compiles in two minutes, some stand for others that compile alike: bfloat16
@@ -138,10 +138,10 @@ def recipes(target: str, losses: Collection[str] | None = None) -> list[Recipe]:
         if not losses or failure.name in losses:
             raise RuntimeError(f"{failure.name} fails to import: {failure.reason}")
     of = [o for o in origins(losses) if o.shape.dim % 16 == 0 or o.dtype != "float16"]
-    found: dict[Recipe, None] = {}
+    found: dict[Specialization, None] = {}
     for origin, launches in recordings(target, of):
         plain = origin.shape.dim % 16 == 0 and origin.dtype != "float16"
-        for one in map(recipe, launches):
+        for one in map(specialization, launches):
             if plain or one.product or target == DEFAULT_ARCHITECTURE:
                 found.setdefault(one)
     return list(found)

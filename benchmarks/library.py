@@ -1,7 +1,8 @@
 """Where a tree keeps the library ``marginbench``: what a child process imports, and older layouts.
 
 The library lies in ``kernels/marginbench``; before version 0.2 ``kernels`` was the package itself
-and what its losses share lay in ``machines``. The gate still times such a base.
+and what its losses share lay in ``machines``. The module ``inputs`` was called ``drawing`` then and
+for a while after. The gate still times such a base.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from .machine import ROOT
 
@@ -36,5 +39,17 @@ def folder(tree: Path) -> Path:
 
 def shared(package: str, module: str) -> ModuleType:
     """A module that the losses share, of a library of either layout, by its package's name."""
-    now = importlib.util.find_spec(f"{package}.shared") is not None
-    return importlib.import_module(f"{package}.{'shared' if now else 'machines'}.{module}")
+    folder = "shared" if _has(package, "shared") else "machines"
+    return importlib.import_module(f"{package}.{folder}.{module}")
+
+
+def random_inputs(package: str) -> Callable[..., Any]:
+    """What draws the inputs of a case, `marginbench.inputs.random_inputs`, of a library of either
+    layout, by its package's name."""
+    if _has(package, "inputs"):
+        return importlib.import_module(f"{package}.inputs").random_inputs
+    return importlib.import_module(f"{package}.drawing").draw
+
+
+def _has(package: str, module: str) -> bool:
+    return importlib.util.find_spec(f"{package}.{module}") is not None

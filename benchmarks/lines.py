@@ -19,6 +19,9 @@ SCHEMA_VERSION: Literal[2] = 2
 UNPROTECTED = 1
 
 Status = Literal["ok", "worse", "not_run"]
+# A result's status, and the word for it wherever people read it. (A training's: see
+# `suites.quality.jobs.STATUS_WORDS`.)
+STATUS_WORDS: dict[str, str] = {"ok": "passed", "worse": "failed", "not_run": "not run"}
 
 # The median of an even number of rounds is one sum and one halving; half an ulp each, with room.
 _MEDIAN_TOLERANCE = 4 * 2.0**-52

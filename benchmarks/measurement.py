@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from marginbench import catalogue, drawing, stress
+from marginbench import catalogue, stress
+from marginbench.inputs import inputs_from, random_batch
 from marginbench.loss import Inputs
 from suites.cases import Case, compared
 from suites.presets import Preset
@@ -260,8 +261,8 @@ def draw(case: Case, subject: Subject, number: int) -> Inputs:
     elif case.data in stress.KINDS:
         found = stress.KINDS[case.data].make(case.shape, seed, unit)
     else:
-        found = drawing.random_batch(case.shape, seed, unit=unit)
-    return drawing.inputs(subject.variant, found, case.dtype, case.device)
+        found = random_batch(case.shape, seed, unit=unit)
+    return inputs_from(subject.variant, found, case.dtype, case.device)
 
 
 def only_reduction(case: Case) -> str:

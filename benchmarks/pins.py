@@ -129,6 +129,25 @@ def differences(pinned: Sequence[Row], now: Sequence[Row]) -> list[Difference]:
     return found
 
 
+def renamed(before: Sequence[Row], after: Sequence[Row]) -> list[Row]:
+    """``before`` with the parameters' names of ``after``: where only those of a kernel changed, it
+    is the same kernel, not one that is gone and another that is new."""
+    kept, there = ({key(row) for row in rows} for rows in (before, after))
+    names = {_by_value(row): row["arguments"] for row in after if key(row) not in kept}
+    return [
+        row
+        if key(row) in there
+        else {**row, "arguments": names.get(_by_value(row), row["arguments"])}
+        for row in before
+    ]
+
+
+def _by_value(row: Row) -> Key:
+    """The key of a row without the names of its arguments."""
+    values = (word.partition("=")[2] for word in row["arguments"].split())
+    return row["kernel"], " ".join(values), row["target"]
+
+
 def short(arguments: str) -> str:
     """The arguments that distinguish a kernel's rows at a glance: dtype, alignment, constants."""
     words = dict(word.split("=", 1) for word in arguments.split())

@@ -22,6 +22,7 @@ from . import record_files
 from .digests import Chain, Changed
 from .lines import (
     SCHEMA_VERSION,
+    STATUS_WORDS,
     UNPROTECTED,
     CaseEnd,
     CaseKey,
@@ -37,9 +38,9 @@ from .lines import (
 from .record_files import RecordError
 
 __all__ = [
-    "SCHEMA_VERSION", "CaseEnd", "CaseKey", "Line", "Protected", "Provenance", "RecordError",
-    "Result", "Run", "RunEnd", "Session", "Status", "Training", "arrange", "explain", "load",
-    "measured", "read_lines",
+    "SCHEMA_VERSION", "STATUS_WORDS", "CaseEnd", "CaseKey", "Line", "Protected", "Provenance",
+    "RecordError", "Result", "Run", "RunEnd", "Session", "Status", "Training", "arrange",
+    "explain", "load", "measured", "read_lines",
 ]  # fmt: skip
 
 _ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])

@@ -149,14 +149,14 @@ def _call(
 
     import torch
 
-    from marginbench import drawing
+    from marginbench.inputs import random_inputs
 
     from .far import unchecked
     from .sanitizer import OutOfBounds
 
     if contender.limit is not None and contender.limit(shape, job.dtype):
         return []
-    inputs = drawing.draw(variant, shape, job.dtype, "cpu", seed=0)
+    inputs = random_inputs(variant, shape, job.dtype, "cpu", seed=0)
     arguments = {name: laid_out(t, layout) for name, t in inputs.tensors.items()}
     if stray_labels:
         arguments["labels"][::3] = shape.classes

@@ -15,6 +15,7 @@ from typing import Any
 
 from suites.cases import Case
 from suites.presets import Preset
+from suites.quality.jobs import STATUS_WORDS
 
 from . import interpreted, machine, memory
 from .contenders import cold_caches
@@ -261,7 +262,7 @@ class _Session:
             self._report(
                 replace(
                     self.step, done=self.step.done + 1, finished=result.name,
-                    note=result.reason or result.status,
+                    note=result.reason or STATUS_WORDS[result.status],
                 )
             )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """What a Triton kernel compiles to, without a GPU: registers, stack, shared memory, instructions.
 
 A launch is compiled with the very arguments that the launcher passes, through Triton's own
-specialisation (divisibility by 16, equality with 1), for a GPU that needn't be there::
+specialization (divisibility by 16, equality with 1), for a GPU that needn't be there::
 
     with launching.recorded(architecture="sm_90") as launches:
         softmax_terms(embeddings, ...)
@@ -25,7 +25,7 @@ from triton.backends.compiler import GPUTarget
 
 from . import occupancy
 from .disassembly import amd_instructions, classes, code_hash, disassemble, text_section
-from .recipes import Recipe, recipe
+from .specializations import Specialization, specialization
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -79,32 +79,32 @@ class _NoDriver:
 
 
 def compile_ahead(launch: Any, target: str) -> Facts:
-    """Compile a `marginbench.shared.launching.Launch` (or a Recipe) for one of TARGETS.
+    """Compile a `marginbench.shared.launching.Launch` (or a Specialization) for one of TARGETS.
 
     Raises RuntimeError where the kernel was imported for the interpreter, and what Triton raises
     where it doesn't compile.
     """
-    made = launch if isinstance(launch, Recipe) else recipe(launch)
+    made = launch if isinstance(launch, Specialization) else specialization(launch)
     (facts,) = compile_all([made], target)
     if isinstance(facts, Exception):
         raise facts
     return facts
 
 
-def compile_all(recipes: Sequence[Recipe], target: str) -> list[Facts | Exception]:
+def compile_all(made: Sequence[Specialization], target: str) -> list[Facts | Exception]:
     """The same for many, which takes less time than one by one; what went wrong in its place."""
     compiled: list[Any] = []
-    for one in recipes:
+    for one in made:
         try:
             compiled.append(_compile(one, target))
         except Exception as error:
             compiled.append(error)
-    made = [one for one in compiled if not isinstance(one, Exception)]
-    facts = iter(_amd(made) if target.startswith("gfx") else _nvidia(made, target))
+    worked = [one for one in compiled if not isinstance(one, Exception)]
+    facts = iter(_amd(worked) if target.startswith("gfx") else _nvidia(worked, target))
     return [one if isinstance(one, Exception) else next(facts) for one in compiled]
 
 
-def _compile(one: Recipe, target: str) -> Any:
+def _compile(one: Specialization, target: str) -> Any:
     kernel = one.kernel.load()
     if not isinstance(kernel, triton.runtime.JITFunction):
         raise RuntimeError("compile_ahead: the kernel was imported with TRITON_INTERPRET set")

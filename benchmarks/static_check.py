@@ -1,10 +1,17 @@
-"""What the kernels compile to, compared with what is pinned; or pinned."""
+"""What the kernels compile to, compared with what is pinned; or pinned.
+
+``python -m benchmarks.static_check [TARGET ...]`` compiles every kernel, by default for sm_90, with
+whatever Triton is installed, and compares with no pins: all have to compile. An older Triton's code
+may spill where the pinned one's does not: that is printed, and right if slower. It needs torch,
+Triton and numpy alone. Exit codes: 0 all compile, 1 not, 2 bad usage, 3 nothing was compiled.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +20,8 @@ from . import pins, static_matrix
 
 SAME, DIFFERS, UNCHECKED = 0, 1, 3
 REPIN = "marginbench static --pin"
+DEFAULT_TARGET = "sm_90"
+NO_TRITON = "not checked: Triton isn't installed"
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ def examine(
     ``report(done, total, what)`` is called with the progress.
     """
     if importlib.util.find_spec("triton") is None:
-        return Examined(UNCHECKED, problem="not checked: Triton isn't installed")
+        return Examined(UNCHECKED, problem=NO_TRITON)
     version = importlib.metadata.version("triton")
     path = pins.path_for(version, folder)
     if not pin and not path.is_file():
@@ -85,3 +94,30 @@ def chosen(row: pins.Row, targets: Sequence[str], kernels: Sequence[str]) -> boo
     return row["target"] in targets and (
         not kernels or any(name in row["kernel"] for name in kernels)
     )
+
+
+def main() -> None:
+    targets = tuple(sys.argv[1:]) or (DEFAULT_TARGET,)
+    unknown = [name for name in targets if name not in static_matrix.TARGETS]
+    if unknown:
+        known = ", ".join(static_matrix.TARGETS)
+        print(f"error: TARGET: expected one of {known}; got {unknown[0]!r}", file=sys.stderr)
+        sys.exit(2)
+    if importlib.util.find_spec("triton") is None:
+        print(NO_TRITON, file=sys.stderr)
+        sys.exit(UNCHECKED)
+    rows = static_matrix.compile_matrix(
+        targets, cache=static_matrix.cache_folder(), workers=len(os.sched_getaffinity(0))
+    )
+    failed = [row for row in rows if "error" in row]
+    for row in rows:
+        if "breaks" in row:
+            said = row.get("error") or ", ".join(row["breaks"])
+            print(f"{row['kernel']} for {row['target']}: {said} ({pins.short(row['arguments'])})")
+    version = importlib.metadata.version("triton")
+    print(f"Triton {version}: {len(rows)} kernels, {len(failed)} don't compile")
+    sys.exit(UNCHECKED if not rows else DIFFERS if failed else SAME)
+
+
+if __name__ == "__main__":
+    main()

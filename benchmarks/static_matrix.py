@@ -26,7 +26,7 @@ from . import pins, processes
 TARGETS = tuple(pins.PRODUCTS)
 # So many kernels share the start of a disassembler, and a step of the progress bar.
 CHUNK = 12
-_READERS = ("disassembly.py", "occupancy.py", "recipes.py", "static.py", "static_matrix.py")
+_READERS = ("disassembly.py", "occupancy.py", "specializations.py", "static.py", "static_matrix.py")
 
 
 def cache_folder() -> Path:
@@ -105,7 +105,7 @@ def _survey(target, losses, kernels):
 
     return [
         (one, _key(one, target))
-        for one in launches.recipes(target, losses)
+        for one in launches.specializations(target, losses)
         if not kernels or any(name in one.kernel.short for name in kernels)
     ]
 
@@ -123,12 +123,12 @@ def _readers() -> str:
     return "".join((Path(__file__).parent / name).read_text() for name in _READERS)
 
 
-def _compile(target: str, recipes) -> list[pins.Row]:
+def _compile(target: str, made) -> list[pins.Row]:
     from . import static
 
     return [
         _row(one, target, facts)
-        for one, facts in zip(recipes, static.compile_all(recipes, target), strict=True)
+        for one, facts in zip(made, static.compile_all(made, target), strict=True)
     ]
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from benchmarks.exact.check import ExactOutcome
     from benchmarks.exact.rows import ExactDifference
 
-# So many rows of a table are shown; how many there are is always told.
+# At most this many rows of a table are shown; the total always is.
 _SHOWN = 60
 # How wide tables are in a log.
 _WIDTH = 200

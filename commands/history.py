@@ -39,7 +39,7 @@ def history(folders: tuple[Path, ...], out: Path | None) -> None:
 
     \b
     Exit codes:
-      0  drawn, whatever it finds: it informs, and is no gate
+      0  drawn, whatever it finds: it is for information only
       2  bad usage, or --out holds something other than an earlier history (left untouched)
       3  there is nothing to read, or the page can't be written
     """

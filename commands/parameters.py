@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .usage import meant
+from marginbench.spelling import meant
 
 
 class Choice(click.Choice[str]):

@@ -32,7 +32,7 @@ class Folder(click.Path):
 
 
 def new_folder(parent: Path = RUNS, *, before: str = "", after: str = "") -> Path:
-    """Where a run goes that is not told where: named after the time."""
+    """The default folder of a run: named after the time."""
     return parent / f"{before}{time.strftime('%Y-%m-%d-%H%M%S')}{after}"
 
 

@@ -70,7 +70,7 @@ class Pace:
 
     @property
     def left_s(self) -> float | None:
-        """It runs down between steps; None where there is no telling yet."""
+        """It runs down between steps; None while it is unknown."""
         behind = self.done - self._first
         if self._given is not None:
             expected = self._given
@@ -138,7 +138,7 @@ def steps(report: Report) -> Progress:
 
 
 class _Left(ProgressColumn):
-    """The time left, or the time spent where there is no telling yet."""
+    """The time left, or the time spent while that is unknown."""
 
     def __init__(self, pace: Pace) -> None:
         super().__init__()

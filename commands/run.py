@@ -101,7 +101,7 @@ def _measure(
     elif outcome.exit_code == session.NOT_MEASURED:
         say("nothing was measured; the report says why", err=True)
     elif outcome.worse:
-        say(f"{outcome.worse} results are worse than allowed; the report names them", err=True)
+        say(f"{outcome.worse} results failed; the report names them", err=True)
     sys.exit(outcome.exit_code)
 
 

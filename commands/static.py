@@ -31,7 +31,7 @@ def static(pin: bool, targets: tuple[str, ...], kernels: tuple[str, ...]) -> Non
     """Compile every kernel for four GPUs and compare with the pins.
 
     Needs Triton, but no GPU. The pins are each kernel's registers, shared memory, spills and
-    machine code, as committed. Takes minutes, but for what was compiled before.
+    machine code, as committed. Takes minutes; what was compiled before is cached.
 
     \b
     Examples:

@@ -3,24 +3,18 @@ help has more. The exit code stays click's own, 2."""
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from typing import IO, Any, NoReturn
 
 import click
+
+from marginbench.spelling import meant
 
 from .endings import visible
 
 _KIND = {"Directory": "a folder", "File": "a file", "Path": "a file or folder"}
 # What click says of a path that is not there.
 _MISSING = re.compile(r"(Directory|File|Path) '(.*)' does not exist\.")
-
-
-def meant(got: str, known: Iterable[str]) -> str:
-    """The nearest that there is, as the end of a sentence; empty where none is near."""
-    close = difflib.get_close_matches(got, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 class Usage(click.UsageError):

@@ -11,7 +11,7 @@ from . import progress
 from .messages import say
 from .paths import PUBLISHED
 
-# So many differences of a folder are shown; how many there are is always told.
+# At most this many differences of a folder are shown; the total always is.
 _SHOWN = 20
 
 

@@ -14,7 +14,7 @@ SUITE_ALONE = (
     "*/peers.py",
     "*/selection.py",
     "selections.py",
-    "drawing.py",
+    "inputs.py",
     "stress.py",
     "stress_batches.py",
     "shared/invariants.py",

@@ -1,12 +1,13 @@
 """What the README says of the records and the declarations, written into it by a command.
 
-::
-
     python -m reports.headlines            is README.md what the records say?
     python -m reports.headlines --write    make it so
 
-Two blocks are made: ``headlines``, three figures of the committed records with their machine and
-date, and ``losses``, the table of losses and implementations.
+Two blocks are made: "headlines", three figures of the committed records with their machine and
+date, and "losses", the table of losses and implementations.
+
+Exit codes: 0 it is as it should be, or was written; 1 it is out of date, or a record or a loss that
+it needs can't be read; 2 bad usage.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from .site import loading, sources
 from .site.sources import Published
 
 README = ROOT / "README.md"
-COMMAND = "python -m reports.headlines --write"
+PROGRAM = "python -m reports.headlines"
+COMMAND = f"{PROGRAM} --write"
 OURS = ("reference", "eager", "compiled", "tiled", "triton")
 PEER = "pytorch-metric-learning"
 HARD = "speed/triplet/batch-hard/B512-D128-C128/float32/cpu/drawn/s0"
@@ -157,14 +159,14 @@ def headlines(published: Published) -> str:
 
 
 def losses() -> str:
-    """The block of losses and implementations."""
+    """The block of losses and implementations; raises BrokenLoss where one would be missing."""
     rows = []
-    for loss in catalogue.losses():
+    for loss in catalogue.complete():
         ours, peers = implementations(loss)
         variants = ", ".join(variant.name for variant in loss.variants)
         name = f"[{loss.title}](docs/losses/{loss.name}.md)"
         rows.append((name, variants, ", ".join(ours), ", ".join(peers) or units.NOTHING))
-    return table(("loss", "variants", "implementations", "measured beside"), rows)
+    return table(("loss", "variants", "implementations", "compared with"), rows)
 
 
 def implementations(loss: Loss) -> tuple[list[str], list[str]]:
@@ -183,16 +185,14 @@ def filled(text: str, published: Path = PUBLISHED) -> str:
     return text
 
 
-def main(arguments: Sequence[str]) -> int:
-    if set(arguments) - {"--write"}:
-        print(f"expected --write or nothing; got {' '.join(arguments)}", file=sys.stderr)
-        return 2
+def main(words: Sequence[str]) -> int:
+    write = markdown_blocks.asked_to_write(PROGRAM, __doc__, words)
     try:
         text = filled(README.read_text(encoding="utf-8"))
-    except (RecordError, ValueError) as error:
+    except (RecordError, catalogue.BrokenLoss, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return markdown_blocks.settle({README: text}, "--write" in arguments, COMMAND)
+    return markdown_blocks.settle({README: text}, write, COMMAND)
 
 
 if __name__ == "__main__":

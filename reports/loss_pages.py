@@ -1,12 +1,13 @@
 """The pages docs/losses/NAME.md, one a loss, made from its declaration.
 
-::
-
     python -m reports.loss_pages            are the pages what the losses declare?
     python -m reports.loss_pages --write    make them so
 
 A new folder under kernels/marginbench gets its page by itself; the page of one that is gone is
 removed.
+
+Exit codes: 0 they are as they should be, or were written; 1 one is out of date, or a loss can't be
+imported; 2 bad usage.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from .paths import PUBLISHED, ROOT
 from .site import snippets
 
 FOLDER = ROOT / "docs" / "losses"
-COMMAND = "python -m reports.loss_pages --write"
+PROGRAM = "python -m reports.loss_pages"
+COMMAND = f"{PROGRAM} --write"
 INDEX = "README.md"
 _WORDS = (
     "What a variant, its version and a contender are: [words](../reading.md#words). `compiled` is "
-    "no value of `implementation`, but `torch.compile(loss)` of a loss with "
+    "not a value of `implementation`: it is `torch.compile(loss)` of a loss with "
     '`implementation="eager"`.'
 )
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -52,9 +54,9 @@ _OUTPUTS = {
 
 
 def pages() -> dict[str, str]:
-    """The text of each page by its file name."""
-    made = {f"{loss.name}.md": page(loss) for loss in catalogue.losses()}
-    return {INDEX: index(catalogue.losses()), **made}
+    """The text of each page by its file name; raises BrokenLoss where one would be missing."""
+    losses = catalogue.complete()
+    return {INDEX: index(losses), **{f"{loss.name}.md": page(loss) for loss in losses}}
 
 
 def index(losses: Iterable[Loss]) -> str:
@@ -183,17 +185,17 @@ def _implementation(contender: Contender) -> tuple[str, str, str, str]:
 
 def _training(loss: Loss) -> list[str]:
     """How the suite trains a network with it."""
-    recipe = loss.recipe()
-    if recipe is None:
+    training = loss.effective_training()
+    if training is None:
         return []
-    said = [f"The training suite uses the variant `{recipe.variant}`."]
-    for field, name in recipe.updates.items():
+    said = [f"The training suite uses the variant `{training.variant}`."]
+    for field, name in training.updates.items():
         said.append(f"After each step `{name}` computes the new `{field}`.")
-    if recipe.source:
-        said.append(f"Schedule and updates are from: {recipe.source}.")
+    if training.source:
+        said.append(f"Schedule and updates are from: {training.source}.")
     parts = ["## In training", " ".join(said)]
-    if recipe.search:
-        rows = [(f"`{name}`", *_range(found)) for name, found in recipe.search.items()]
+    if training.search:
+        rows = [(f"`{name}`", *_range(found)) for name, found in training.search.items()]
         division = "The [open division](../training-quality.md) tunes each loss by a search:"
         parts += [division, table(("option", "from", "to", "spaced"), rows)]
     return parts
@@ -204,17 +206,16 @@ def _range(found: Range) -> tuple[str, str, str]:
     return f"{found.low:g}", f"{found.high:g}", spaced
 
 
-def main(arguments: Sequence[str]) -> int:
-    if set(arguments) - {"--write"}:
-        print(f"expected --write or nothing; got {' '.join(arguments)}", file=sys.stderr)
-        return 2
-    for failure in catalogue.failures():
-        print(f"{failure.name} can't be imported: {failure.reason}", file=sys.stderr)
-    if catalogue.failures():  # its page would go
+def main(words: Sequence[str]) -> int:
+    write = markdown_blocks.asked_to_write(PROGRAM, __doc__, words)
+    try:
+        made = pages()
+    except catalogue.BrokenLoss as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     wanted: dict[Path, str | None] = dict.fromkeys(FOLDER.glob("*.md"))
-    wanted |= {FOLDER / name: text for name, text in pages().items()}
-    return markdown_blocks.settle(wanted, "--write" in arguments, COMMAND)
+    wanted |= {FOLDER / name: text for name, text in made.items()}
+    return markdown_blocks.settle(wanted, write, COMMAND)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.module_commands import Parser
+
 from .paths import ROOT
+
+
+def asked_to_write(command: str, text: str | None, words: Sequence[str]) -> bool:
+    """Whether ``--write`` is given; ``text`` is the command's help. Any other word ends it with
+    exit code 2."""
+    parser = Parser(command, text)
+    parser.add_argument("--write", action="store_true", help="write what is out of date")
+    return bool(parser.parse_args(words).write)
 
 
 def put(text: str, name: str, content: str) -> str:

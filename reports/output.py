@@ -1,4 +1,4 @@
-"""A report as files: the page, its Markdown twin, its figures and what stands beside them."""
+"""A report as files: the page, the same in Markdown, its figures and what stands beside them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,10 @@
 """A page on paper or as a picture, by a headless Chromium, where one is installed.
 
-``python -m reports.pdf PAGE.html OUT.png`` takes the picture of a page's top that the README shows;
-a name that ends in .pdf prints it. OUT is a new file: one that is there is left as it is.
+    python -m reports.pdf PAGE.html OUT.png    the picture of its top, such as the README shows
+    python -m reports.pdf PAGE.html OUT.pdf    the whole page, printed
+
+Exit codes: 0 made; 2 bad usage, such as an OUT that is there, which is left as it is; 3 there is no
+Chromium, it failed, or OUT can't be written.
 """
 
 from __future__ import annotations
@@ -11,7 +14,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+
+from benchmarks.module_commands import Parser
 
 FILE = "report.pdf"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -68,18 +74,28 @@ def _made(page: Path, name: str, *arguments: str) -> bytes:
         return made.read_bytes()
 
 
-def main(source: Path, target: Path) -> int:
-    """Exit code 2 where the file is there already: nothing says that it is ours."""
-    if os.path.lexists(target):
-        print(f"error: OUT: expected a new file; {target} is there, and is left as it is",
-              file=sys.stderr)  # fmt: skip
-        return 2
-    content = (picture if target.suffix == ".png" else printed)(source, target.name)
-    with target.open("xb") as file:
-        file.write(content)
-    print(target)
+def main(words: Sequence[str]) -> int:
+    parser = Parser("python -m reports.pdf", __doc__)
+    parser.add_argument("source", metavar="PAGE", type=Path, help="an HTML file")
+    parser.add_argument("target", metavar="OUT", type=Path, help="a new file, .png or .pdf")
+    given = parser.parse_args(words)
+    if not given.source.is_file():
+        parser.error(f"PAGE: expected an HTML file; got {given.source}")
+    if given.target.suffix not in (".png", ".pdf"):
+        parser.error(f"OUT: expected a name that ends in .png or .pdf; got {given.target}")
+    if os.path.lexists(given.target):  # nothing says that it is ours
+        parser.error(f"OUT: expected a new file; {given.target} is there, and is left as it is")
+    make = picture if given.target.suffix == ".png" else printed
+    try:
+        content = make(given.source, given.target.name)
+        with given.target.open("xb") as file:
+            file.write(content)
+    except (NoPdf, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    print(given.target)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(Path, sys.argv[1:3])))
+    sys.exit(main(sys.argv[1:]))

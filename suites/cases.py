@@ -74,13 +74,19 @@ def plan(preset: Preset, device: str, seed: int) -> list[Case]:
     ]
 
 
-def automatic(preset: Preset, device: str, seed: int) -> list[Case]:
-    """The suite ``auto``: each timed case of a loss, for its times alone."""
-    return [
-        replace(case, suite=AUTO, measures=("speed",), compile=False, interpret=False)
-        for case in _speed(preset, device, seed)
-        if catalogue.get(case.loss).variant(case.variant).output == "loss"
-    ]
+def automatic(preset: Preset, device: str, seed: int) -> Iterator[Case]:
+    """The suite ``auto``, for times alone: every variant of a loss whose sizes are swept, in every
+    dtype where auto has a choice."""
+    for loss, variant in _variants():
+        if not variant.sweep or variant.output != "loss":
+            continue
+        chosen = device == "cuda" or any(one.name == "tiled" for one in variant.contenders)
+        for shape in preset.automatic_shapes(device)[variant.family]:
+            for dtype in preset.automatic_dtypes(device) if chosen else ("float32",):
+                yield Case(
+                    AUTO, loss.name, variant.name, shape, dtype, device, "drawn", seed,
+                    measures=("speed",), interpret=False,
+                )  # fmt: skip
 
 
 def _agreement(preset: Preset, device: str, seed: int) -> Iterator[Case]:

@@ -8,7 +8,7 @@ that a growth exponent can be fitted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from marginbench import stress
@@ -25,7 +25,8 @@ class Preset:
     data, at one small size, in ``stress_dtypes``; ``stress_interpreted`` whether Triton's
     interpreter, which takes a second for each, is afforded there.
     ``compiled`` says where torch.compile's first call, seconds each, is afforded on a CPU: once a
-    loss, at the centre of each variant whose sizes are swept, or everywhere."""
+    loss, at the centre of each variant whose sizes are swept, or everywhere.
+    ``auto_shapes``: what the suite ``auto`` is measured on where there is no GPU."""
 
     name: str
     summary: str
@@ -45,12 +46,20 @@ class Preset:
     stress_dtypes: tuple[str, ...] = ("float32",)
     stress_interpreted: bool = False
     compiled: Literal["losses", "variants", "everywhere"] = "variants"
+    auto_shapes: Shapes = field(default_factory=lambda: _BETWEEN)
 
     def speed_shapes(self, device: str) -> Shapes:
         return self.cuda_shapes if device == "cuda" else self.cpu_shapes
 
     def speed_dtypes(self, device: str) -> tuple[str, ...]:
         return ("bfloat16", "float32") if device == "cuda" else ("float32",)
+
+    def automatic_shapes(self, device: str) -> Shapes:
+        """Of the suite ``auto``; on a GPU no table says what auto takes, so any size will do."""
+        return self.cuda_shapes if device == "cuda" else self.auto_shapes
+
+    def automatic_dtypes(self, device: str) -> tuple[str, ...]:
+        return ("bfloat16", "float32") if device == "cuda" else ("float32", "bfloat16", "float64")
 
 
 # 1 is the smallest; 37 x 19 x 23 are primes below and above a tile of 16 and of 32; 64 is a tile.
@@ -75,6 +84,14 @@ _CPU: Shapes = {
               Shape(512, 64, 128), Shape(512, 512, 128)),
     "rows": (Shape(16_384, 128, 128), Shape(1_024, 128, 128), Shape(65_536, 128, 128),
              Shape(16_384, 64, 128), Shape(16_384, 512, 128)),
+}  # fmt: skip
+# Where auto's table for a CPU is judged: at none of the sizes above, which it was read from; B x C
+# of 64 thousand, 3, 10 and 31 million, on both sides of every loss's place in it.
+_BETWEEN: Shapes = {
+    "head": (Shape(64, 128, 1_000), Shape(256, 128, 10_000), Shape(1024, 256, 10_000),
+             Shape(512, 128, 60_000)),
+    "batch": (Shape(384, 128, 96),),
+    "rows": (Shape(4_096, 128, 128),),
 }  # fmt: skip
 _CUDA: Shapes = {
     "head": (Shape(1024, 512, 100_000), Shape(1024, 512, 10_000), Shape(1024, 512, 1_000_000),
@@ -119,6 +136,10 @@ FAST = Preset(
     training_epochs=2,
     stress=_ONE_EACH,
     compiled="losses",
+    auto_shapes={
+        "head": (Shape(96, 64, 1_000),), "batch": (Shape(96, 64, 32),),
+        "rows": (Shape(512, 64, 32),)
+    },
 )  # fmt: skip
 DEFAULT = Preset(
     name="default",

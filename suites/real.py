@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from marginbench.checks import InputError
-from marginbench.drawing import Batch
+from marginbench.inputs import Batch
 from marginbench.loss import Shape
 
 from .quality import backbones, sampling

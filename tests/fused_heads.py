@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from marginbench import catalogue, drawing
+from marginbench import catalogue
+from marginbench.inputs import random_inputs
 from marginbench.loss import REDUCTIONS, Inputs, Shape
 from marginbench.shared import launching, linear_lse, linear_lse_gradients
 from marginbench.shared.linear_lse_tiles import Backward
@@ -17,8 +18,9 @@ VARIANTS = {
     for variant in catalogue.get(name).variants
     if variant.output == "loss"
 }
-# Each machine once; the other variants differ from one of these by the bend alone, or add two.
-MACHINES = ("softmax/linear", "a-softmax/m4", "center/term")
+# Each path through the shared kernels once; the other variants differ from one of these by the
+# margin alone, or add two.
+REPRESENTATIVES = ("softmax/linear", "a-softmax/m4", "center/term")
 DTYPES = ("float32", "bfloat16", "float16")
 # With tiles of 16: a tile less one, a tile, and one more; primes over several tiles.
 SMALL_TILES = (Shape(15, 17, 16), Shape(17, 16, 31), Shape(37, 19, 41))
@@ -38,7 +40,7 @@ def changed(inputs: Inputs, **others: Tensor) -> Inputs:
 
 
 def draw(name: str, shape: Shape, dtype: str, device: str, seed: int) -> Inputs:
-    return drawing.draw(VARIANTS[name][1], shape, dtype, device, seed)
+    return random_inputs(VARIANTS[name][1], shape, dtype, device, seed)
 
 
 def outcome(name: str, contender: str, inputs: Inputs, reduction: str, seed: int):

@@ -27,10 +27,10 @@ VARIANTS = {
 }
 LOSSES = [name for name, (_, variant) in VARIANTS.items() if variant.output == "loss"]
 ROWS = ["contrastive/pairs", "triplet/explicit"]
-# Each machine once: batch-all-active differs from batch-all by the divisor of its mean alone.
+# Each kernel once: batch-all-active differs from batch-all by the divisor of its mean alone.
 BATCHES = [name for name in LOSSES if name not in [*ROWS, "triplet/batch-all-active"]]
 # The same kernels as batch-all's, with one more condition.
-MACHINES = [name for name in [*ROWS, *BATCHES] if name != "triplet/semi-hard-all"]
+REPRESENTATIVES = [name for name in [*ROWS, *BATCHES] if name != "triplet/semi-hard-all"]
 MINING = [name for name in VARIANTS if name not in LOSSES]
 DTYPES = ("float32", "bfloat16", "float16")
 EPS = torch.finfo(torch.float32).eps

@@ -278,7 +278,7 @@ CAUGHT: dict[str, str] = {
     "lower_precision": "error",
     "uninitialised_output": "NaN",
     "another_thread": "after it has returned",
-    "skipped_after_warm_up": "timed call gave a wrong result",
+    "skipped_after_warm_up": "timed call gave a wrong result|invalid",
     "cached_backward": "grad",
     "weights_kept_normalised": "error|wrong",
     "no_work_at_all": "invalid",

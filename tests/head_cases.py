@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from marginbench import catalogue, drawing
+from marginbench import catalogue
+from marginbench.inputs import random_inputs
 from marginbench.loss import REDUCTIONS, Inputs, Loss, Shape, Variant
 
 HEADS = ("softmax", "a-softmax", "center")
@@ -39,7 +40,7 @@ class Outcome:
 
 
 def draw(variant: Variant, shape: Shape, dtype: str, seed: int) -> Inputs:
-    return drawing.draw(variant, shape, dtype, "cpu", seed)
+    return random_inputs(variant, shape, dtype, "cpu", seed)
 
 
 def function_of(loss: Loss, variant: Variant, contender: str):

@@ -77,7 +77,7 @@ def measure(folder: Path, ended: Any = lambda step: None) -> int:
 
 
 def doomed(folder: Path, pipe: int, after_bytes: float, after_calls: float) -> None:
-    """A child that dies in the middle of a write, or between two calls; tells by the pipe what it
+    """A child that dies in the middle of a write, or between two calls; reports by the pipe what it
     took for safe on the disk."""
     left = {"bytes": after_bytes, "calls": after_calls}
 
@@ -100,17 +100,17 @@ def doomed(folder: Path, pipe: int, after_bytes: float, after_calls: float) -> N
             die()
         REAL_FSYNC(file)
 
-    def tell(step: session.Step) -> None:
+    def report(step: session.Step) -> None:
         if step.finished:
             REAL_WRITE(pipe, f"{step.finished}\n".encode())
 
     os.write, os.fsync = write, fsync
-    os._exit(measure(folder, tell))
+    os._exit(measure(folder, report))
 
 
 def attempt(folder: Path, draw: random.Random, usual: dict[str, float]) -> tuple[bool, set[str]]:
     """One process, and one way to die: in a write, between two calls, or by the clock. Whether
-    it was killed, and what it had told as ended."""
+    it was killed, and what it had reported as ended."""
     way = draw.choice(("bytes", "calls", "clock"))
     point = draw.random() * usual[way]
     reading, writing = os.pipe()
@@ -126,8 +126,8 @@ def attempt(folder: Path, draw: random.Random, usual: dict[str, float]) -> tuple
     if way == "clock":
         time.sleep(point)
         os.kill(child, signal.SIGKILL)
-    with os.fdopen(reading) as told:
-        names = set(told.read().split())
+    with os.fdopen(reading) as pipe_end:
+        names = set(pipe_end.read().split())
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, status
     return os.WIFSIGNALED(status), names
@@ -163,14 +163,14 @@ def done_in(lines: list[Line]) -> list[str]:
     ]
 
 
-def after_a_kill(folder: Path, told: set[str], before: list[Line]) -> None:
-    """What was there is there still; what was told as ended is; one case at most is open."""
+def after_a_kill(folder: Path, reported: set[str], before: list[Line]) -> None:
+    """What was there is there still; what was reported as ended is; one case at most is open."""
     lines = lines_of(folder)
     assert lines[: len(before)] == before, "a line that was on the disk is lost or changed"
     done = Counter(done_in(lines))
     assert set(done.values()) <= {1}, f"ended twice: {done}"
-    assert told <= set(done), f"told as ended, and lost: {told - set(done)}"
-    assert len(set(done) - set(done_in(before)) - told) <= 1, "ended, and not told"
+    assert reported <= set(done), f"reported as ended, and lost: {reported - set(done)}"
+    assert len(set(done) - set(done_in(before)) - reported) <= 1, "ended, and not reported"
     new = lines[len(before) :]
     open_cases = {line.case.id for line in new if isinstance(line, Result)} - set(done)
     assert len(open_cases) <= 1, f"more than the case being measured is lost: {open_cases}"
@@ -190,10 +190,10 @@ def main(folder: Path, seed: int, kills: int) -> dict[str, Any]:
         at = folder / f"run{runs}"
         for _ in range(draw.choice((1, 2, 3, 4))):
             before = lines_of(at) if (at / "records.jsonl").exists() else []
-            killed, told = attempt(at, draw, usual)
+            killed, reported = attempt(at, draw, usual)
             done += killed
             if (at / "records.jsonl").exists():
-                after_a_kill(at, told, before)
+                after_a_kill(at, reported, before)
         child = os.fork()
         if child == 0:
             os._exit(measure(at))

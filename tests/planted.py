@@ -15,7 +15,8 @@ from benchmarks.records import load
 from benchmarks.rounds import Interleaved, Rounds, Timed
 from benchmarks.rows import Candidate, Subject
 from benchmarks.truth import Truth
-from marginbench import catalogue, drawing
+from marginbench import catalogue
+from marginbench.inputs import random_inputs
 from marginbench.loss import Contender, Shape
 from suites import presets
 from suites.cases import Case
@@ -44,7 +45,7 @@ def truths(subject: Subject, seed: int, count: int = 3) -> list[Truth]:
     return [
         Truth(
             subject,
-            drawing.draw(subject.variant, subject.shape, subject.dtype, "cpu", seed + k),
+            random_inputs(subject.variant, subject.shape, subject.dtype, "cpu", seed + k),
             "mean",
             eager,
             seed,
@@ -54,7 +55,7 @@ def truths(subject: Subject, seed: int, count: int = 3) -> list[Truth]:
 
 
 class FakeClock:
-    """Calls everything, and says that each pass took as long as it was told."""
+    """Calls everything, and says that each pass took a fixed time."""
 
     protocol: ClassVar[dict[str, str]] = {"clock": "fake"}
 

@@ -57,11 +57,11 @@ def train(
     if job.arm == "diverges":
         status, reason = "worse", "diverged: loss is inf"
     rate = random.Random(job.name).random()
-    told = {"reason": "OperationalError: the store is locked"} if job.arm == "unmirrored" else {}
+    mlflow = {"reason": "OperationalError: the store is locked"} if job.arm == "unmirrored" else {}
     return TrainingResult(
         name=job.name, loss=job.loss, variant="", contender=job.contender, dataset=job.dataset,
         seed=job.seed, status=status, reason=reason, study=job.study, arm=job.arm,
-        job=job.plain(), metrics={"recall_at_1": rate}, mlflow=told,
+        job=job.plain(), metrics={"recall_at_1": rate}, mlflow=mlflow,
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from benchmarks import library
 from benchmarks.records import Line
 from marginbench import catalogue
 from reports.fitting import MOST_BYTES
-from tests.synthetic_run import BATCH, HEAD, Maker
+from tests.synthetic_run import BATCH, HEAD, Maker, texts
 
 SECONDS, BYTES = 60, 10**9
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -47,9 +47,9 @@ def write(root: Path, wanted: int, machines: int) -> dict[str, int]:
         folder.mkdir(parents=True)
         kept = 0
         with lzma.open(folder / "records.jsonl.xz", "wt", preset=0) as file:
-            for line in _run(number, shapes):
-                kept += line.kind == "result"
-                file.write(line.model_dump_json() + "\n")
+            lines = list(_run(number, shapes))
+            kept += sum(line.kind == "result" for line in lines)
+            file.writelines(texts(lines))
         total[folder.name] = kept
     return total
 

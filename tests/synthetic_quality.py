@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from page_reader import Page
-from synthetic_run import COMMIT, IDENTITY, RUN
+from synthetic_run import COMMIT, IDENTITY, RUN, texts
 
 from benchmarks.records import Line, Provenance, RunEnd, Session, Training
 from reports.quality import judging, published
@@ -139,8 +139,7 @@ def session(plan: Sequence[str], dirty: bool = False) -> Session:
 def write(folder: Path, lines: Sequence[Line] | Iterator[Line]) -> Path:
     """The folder, with the lines as its record file."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = "".join(line.model_dump_json() + "\n" for line in lines)
-    (folder / "records.jsonl").write_text(text)
+    (folder / "records.jsonl").write_text("".join(texts(lines)))
     return folder
 
 

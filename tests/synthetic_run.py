@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.digests import Chain, digest_of
 from benchmarks.records import (
     CaseEnd,
     CaseKey,
@@ -185,9 +187,24 @@ class Maker:
         yield RunEnd(run=RUN, session=self.session, seconds=200)
 
 
+def texts(lines: Iterable[Line]) -> Iterator[str]:
+    """Each line as a file has it, with its digest."""
+    chain = Chain()
+    for line in lines:
+        text = chain.sealed(line.text())
+        chain.last = digest_of(text)
+        yield f"{text}\n"
+
+
+def unprotected(text: str) -> str:
+    """A record as schema 1 had it, without digests: what is edited is judged by what it says."""
+    return re.sub(r',\s?"digest":\s?"\w+"}$', "}", text, flags=re.MULTILINE).replace(
+        '"schema_version":2', '"schema_version":1'
+    )
+
+
 def write(folder: Path, lines: Sequence[Line] | Iterator[Line]) -> Path:
     """The folder, with the lines as its record file."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = "".join(line.model_dump_json() + "\n" for line in lines)
-    (folder / "records.jsonl").write_text(text)
+    (folder / "records.jsonl").write_text("".join(texts(lines)))
     return folder

@@ -79,13 +79,13 @@ def findings(found: Any) -> list[str]:
     if not isinstance(found, dict):
         return [f"expected keys and values; got {found!r}"]
     rest = {key: value for key, value in found.items() if key not in ("authors", "references")}
-    told = [*broken(rest, WHOLE, ("cff-version", "message", "title")),
+    problems = [*broken(rest, WHOLE, ("cff-version", "message", "title")),
             *authors(found.get("authors"))]  # fmt: skip
     for one in found.get("references", ()):
         kept = {key: value for key, value in one.items() if key != "authors"}
-        told += [f"{one.get('title')}: {said}" for said in (
+        problems += [f"{one.get('title')}: {said}" for said in (
             *broken(kept, REFERENCE, ("title", "type")), *authors(one.get("authors")))]  # fmt: skip
-    return told
+    return problems
 
 
 def cited() -> dict[str, Any]:
@@ -115,8 +115,8 @@ WRONG = {
 
 @pytest.mark.parametrize("key", WRONG)
 def test_a_file_that_breaks_a_rule_is_found(key: str):
-    told = findings({**cited(), key: WRONG[key]})
-    assert len(told) == 1 and told[0].startswith(f"{key}: ")
+    problems = findings({**cited(), key: WRONG[key]})
+    assert len(problems) == 1 and problems[0].startswith(f"{key}: ")
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_a_file_that_breaks_a_rule_is_found(key: str):
 def test_an_author_that_is_none_is_found(author: Any):
     assert findings({**cited(), "authors": [author]})
     [first, *others] = cited()["references"]
-    told = findings({**cited(), "references": [{**first, "authors": [author]}, *others]})
-    assert len(told) == 1 and told[0].startswith(first["title"])
+    problems = findings({**cited(), "references": [{**first, "authors": [author]}, *others]})
+    assert len(problems) == 1 and problems[0].startswith(first["title"])
 
 
 @pytest.mark.parametrize("key", ["cff-version", "message", "title", "authors"])

@@ -29,8 +29,8 @@ def test_a_thousand_identities_are_asked_in_full_form(name: str, seed: int):
     jobs = {job.arm: job for job in claim.jobs("full", SEEDS, "cpu")}
     assert (jobs[arm].dataset, jobs[arm].settings.backbone) == ("glyphs", "resnet")
     found = run(claim, lost_on_many, seed, "full")
-    told = {e.label: e.value for e in claim.judge(found).estimates}
-    (value,) = [value for name, value in told.items() if label in name]
+    values = {e.label: e.value for e in claim.judge(found).estimates}
+    (value,) = [value for name, value in values.items() if label in name]
     of_arm = [t.metrics["map_at_r"] for t in found if t.arm == arm]
     base = "m=1 on many" if name == "a-softmax-margin" else "m=4 floor 5 on many"
     of_base = [t.metrics["map_at_r"] for t in found if t.arm == base]
@@ -73,7 +73,7 @@ def test_a_thousand_that_are_missing_leave_it_inconclusive(seed: int, broken: st
         assert "needs fonts" in verdict.reason
 
 
-def test_the_trap_is_told_without_a_thousand_that_failed(seed: int):
+def test_the_trap_is_reported_without_a_thousand_that_failed(seed: int):
     """Beside the verdict: they are left out, and the rest stands."""
     claim = catalogue.get("full-margin")
     found = [
@@ -82,8 +82,8 @@ def test_the_trap_is_told_without_a_thousand_that_failed(seed: int):
     ]
     verdict = claim.judge(found)
     assert verdict.outcome == "reproduced"
-    (told,) = [e.label for e in verdict.estimates if "thousand" in e.label]
-    assert told.endswith("m=4 floor 5 - m=1")
+    (label,) = [e.label for e in verdict.estimates if "thousand" in e.label]
+    assert label.endswith("m=4 floor 5 - m=1")
 
 
 def test_a_network_that_did_not_learn_leaves_the_question_open(seed: int):

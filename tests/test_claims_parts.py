@@ -101,11 +101,11 @@ def test_joined_parts_make_one_sentence_and_keep_theirs():
         Part("a", "A", "reproduced", "it grows"),
         Part("b", "B", "inconclusive", "it may fall"),
     ]
-    told = (
+    sentences = (
         Part("a", "A", "reproduced", "It grows."),
         Part("b", "B", "inconclusive", "It may fall."),
     )
-    assert judging.joined(parts) == Verdict("inconclusive", "It grows; it may fall.", (), told)
+    assert judging.joined(parts) == Verdict("inconclusive", "It grows; it may fall.", (), sentences)
 
 
 def test_what_the_schedule_left_of_the_angular_margin_stands_beside_its_verdict(seed: int):
@@ -119,9 +119,9 @@ def test_what_the_schedule_left_of_the_angular_margin_stands_beside_its_verdict(
         ]}) if "a-softmax" in one.arm else one
         for one in found
     ]  # fmt: skip
-    told = {part.label: part.reason for part in claim.judge(known).parts}
+    reasons = {part.label: part.reason for part in claim.judge(known).parts}
     for dataset, share in (("fashion", "7%"), ("glyphs", "5%")):
-        assert f"at its last step psi has {share} of the target's weight" in told[dataset]
+        assert f"at its last step psi has {share} of the target's weight" in reasons[dataset]
 
 
 def test_the_highest_mean_is_looked_for_among_all_that_were_trained(seed: int):
@@ -143,6 +143,6 @@ def test_arms_that_did_not_learn_are_named_beside_the_seventh_verdict(seed: int)
         return {**yes(job), "train_accuracy": 0.01 if gone else 0.9}
 
     claim = catalogue.get("full-margin")
-    told = claim.judge(run(claim, collapsed, seed, "full")).reason
-    assert "; m=4 floor 0 on many did not learn their own training images" in told
+    reason = claim.judge(run(claim, collapsed, seed, "full")).reason
+    assert "; m=4 floor 0 on many did not learn their own training images" in reason
     assert "did not learn" not in claim.judge(run(claim, yes, seed, "full")).reason

@@ -1,4 +1,4 @@
-"""The command line: its options are few and frozen, its mistakes are told in a sentence."""
+"""The command line: few options, frozen; a user's mistakes are reported in one sentence."""
 
 from __future__ import annotations
 

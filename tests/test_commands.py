@@ -86,7 +86,7 @@ def test_examples_are_commands_that_there_are(words: tuple[str, ...]):
         assert {word for word in typed if word.startswith("-")} <= names, line
 
 
-def test_the_root_tells_how_to_complete_by_the_tab_key():
+def test_the_root_s_help_says_how_to_complete_by_the_tab_key():
     assert 'eval "$(_MARGINBENCH_COMPLETE=bash_source marginbench)"' in shown(())
     environment = {**os.environ, "_MARGINBENCH_COMPLETE": "zsh_source"}
     words = [sys.executable, "-m", "commands"]
@@ -166,8 +166,8 @@ def test_a_folder_without_a_run_of_the_command_is_not_resumed(
         (tmp_path / "records.jsonl.xz").write_bytes(b"")
     result = CliRunner().invoke(cli, [*words, "--resume", str(tmp_path)])
     assert result.exit_code == 2
-    told = " ".join(result.output.split())
-    assert f"expected a folder that marginbench {' '.join(words)} made" in told
+    output = " ".join(result.output.split())
+    assert f"expected a folder that marginbench {' '.join(words)} made" in output
 
 
 def test_the_newest_run_is_found(tmp_path: Path):

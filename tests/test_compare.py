@@ -81,7 +81,7 @@ def test_a_pair_is_judged_by_its_process_to_process_interval(
     assert "took 1.00 times as long as the base in the median of 12 times" in output
 
 
-def test_one_benchmark_alone_does_not_tell_a_change_from_the_machine(tmp_path: Path):
+def test_one_benchmark_alone_does_not_distinguish_a_change_from_the_machine(tmp_path: Path):
     """With two runs a side it does, where those of one side agree."""
     a = save(tmp_path / "a.json", benchmark(1e-3))
     b = save(tmp_path / "b.json", benchmark(2e-3))
@@ -121,8 +121,9 @@ def test_more_processes_decide_what_two_can_not(tmp_path: Path):
 
 
 def test_files_of_one_side_that_differ_widen_the_interval(seed: int):
-    """Processes that differ by 20% where 3.1% is taken: the files of a side tell. Of 20 benchmarks
-    with 3 files a side, 80 degrees of freedom give the 20% to within a third: four errors."""
+    """Processes that differ by 20% where 3.1% is taken: the files of a side show it. Of 20
+    benchmarks with 3 files a side, 80 degrees of freedom give the 20% to within a third: four
+    errors."""
     draw = np.random.default_rng(seed)
 
     def process() -> Measured:
@@ -151,7 +152,7 @@ def test_a_regression_outweighs_what_is_missing(tmp_path: Path):
     assert code == 1 and "1 vanished" in output
 
 
-def test_parameters_tell_benchmarks_apart(tmp_path: Path):
+def test_parameters_distinguish_benchmarks(tmp_path: Path):
     entries = [benchmark(1e-3 * n, params={"n": n}) for n in (1, 2)]
     a, b = save(tmp_path / "a.json", *entries), save(tmp_path / "b.json", entries[1])
     assert list(load(Path(a)).timings) == [f'{NAME}[{{"n": {n}}}]' for n in (1, 2)]
@@ -236,7 +237,7 @@ def test_another_machine_is_3_and_another_clock_is_not(
     assert call(a, b, "--across-machines")[0] == 1
 
 
-def test_a_machine_that_neither_file_tells_is_3(tmp_path: Path):
+def test_a_machine_that_neither_file_names_is_3(tmp_path: Path):
     """py-cpuinfo does not know every CPU by name; two that it does not know may be any two."""
     nameless = {**MACHINE, "cpu": {"arch": "ARM_8", "count": 2}}
     others = [benchmark(1e-3, f"t.py::other{i}") for i in range(12)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from compared_runs import VERSIONS, call, changed, is_timed, lines, slowed, timed_by
-from synthetic_run import IDENTITY, write
+from synthetic_run import IDENTITY, texts, write
 
 import marginbench
 from benchmarks import folders, kinds
@@ -150,9 +150,8 @@ def test_words_choose_stored_runs(tmp_path: Path):
     packed = tmp_path / "store/b/records.jsonl.xz"
     packed.parent.mkdir()
     newer = json.loads(json.dumps(identity)) | {"versions": {**VERSIONS, "torch": "2.14.0"}}
-    packed.write_bytes(lzma.compress(b"".join(
-        changed(line, run="another").model_dump_json().encode() + b"\n"
-        for line in lines(1, identity=newer))))  # fmt: skip
+    other = texts(changed(line, run="another") for line in lines(1, identity=newer))
+    packed.write_bytes(lzma.compress("".join(other).encode()))
     copy = tmp_path / "store/published/records.jsonl.xz"
     copy.parent.mkdir()
     copy.write_bytes(lzma.compress(run.read_bytes()))

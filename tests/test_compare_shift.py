@@ -84,8 +84,8 @@ def test_a_change_to_everything_is_not_decided_by_one_run_a_side(
     assert codes.count(NOT_COMPARED) >= 90 and set(codes) <= {NOT_COMPARED, REGRESSION}
     assert found[0].shift.log_ratio == pytest.approx(math.log(factor), abs=0.05 + 5 * drift)
     if not drift:
-        told = sum("the machine may be the cause" in v.reason for v in found[0].verdicts)
-        assert told > COUNT / 2
+        warned = sum("the machine may be the cause" in v.reason for v in found[0].verdicts)
+        assert warned > COUNT / 2
 
 
 def test_several_runs_a_side_decide_a_change_to_everything(seed: int):
@@ -112,7 +112,7 @@ def test_what_did_not_change_is_not_slower_where_most_got_faster(seed: int):
     assert exit_code(Drawn(seed, 0.0, 0.01).found(planted).verdicts) == NOT_COMPARED
 
 
-def test_a_spread_that_few_figures_tell_counts_for_what_it_is_worth(seed: int):
+def test_a_spread_estimated_from_few_figures_counts_for_what_it_is_worth(seed: int):
     """Eight figures that differ by 10%: 4% of pairs find one slower, 80 of 2,000 and four errors
     more; a normal distribution's quantile would let 170."""
     draw = np.random.default_rng(seed)
@@ -122,6 +122,6 @@ def test_a_spread_that_few_figures_tell_counts_for_what_it_is_worth(seed: int):
 
 
 def test_one_run_a_side_is_judged_by_the_spread_of_its_figures(seed: int):
-    """Of 100 figures the median deviation tells 10% to within a tenth; four errors."""
+    """Of 100 figures the median deviation gives 10% to within a tenth; four errors."""
     assert Drawn(seed, 0.5, 0.1).found().process_sd == pytest.approx(0.1, rel=0.45)
     assert Drawn(seed, 0.5, 0.001).found().process_sd == PROCESS_SD

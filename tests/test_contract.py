@@ -9,8 +9,9 @@ import math
 import pytest
 import torch
 
-from marginbench import catalogue, drawing
+from marginbench import catalogue
 from marginbench.checks import InputError
+from marginbench.inputs import Batch, inputs_from, random_batch, random_inputs
 from marginbench.loss import Loss, Shape, Variant
 
 VARIANTS = [(loss, variant) for loss in catalogue.losses() for variant in loss.variants]
@@ -36,8 +37,8 @@ def callables(loss: Loss, variant: Variant):
             yield contender.name, loss.resolve(contender.entry)
 
 
-def gradients(function, variant: Variant, batch: drawing.Batch, reduction: str = "sum"):
-    inputs = drawing.inputs(variant, batch, "float32", "cpu")
+def gradients(function, variant: Variant, batch: Batch, reduction: str = "sum"):
+    inputs = inputs_from(variant, batch, "float32", "cpu")
     value = function(**inputs.tensors, **variant.options, reduction=reduction)
     leaves = [inputs.tensors[name] for name in inputs.differentiable]
     grads = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
@@ -69,7 +70,7 @@ def test_declaration_is_complete(loss: Loss, variant: Variant):
 
 @every_variant
 def test_every_entry_takes_the_declared_arguments(loss: Loss, variant: Variant):
-    batch = drawing.random_batch(RAGGED[variant.family], 0)
+    batch = random_batch(RAGGED[variant.family], 0)
     arguments = dict(variant.arguments(batch)) | dict(variant.options)
     if variant.output == "loss":
         arguments["reduction"] = "mean"
@@ -82,18 +83,18 @@ def test_every_entry_takes_the_declared_arguments(loss: Loss, variant: Variant):
 
 
 @every_variant
-def test_drawing_repeats_with_its_seed(loss: Loss, variant: Variant, seed: int):
+def test_inputs_repeat_with_their_seed(loss: Loss, variant: Variant, seed: int):
     shape = RAGGED[variant.family]
     first, again, other = (
-        drawing.draw(variant, shape, "float32", "cpu", s).tensors for s in (seed, seed, seed + 1)
+        random_inputs(variant, shape, "float32", "cpu", s).tensors for s in (seed, seed, seed + 1)
     )
     assert all(torch.equal(first[k], again[k]) for k in first if first[k] is not None)
     assert any(not torch.equal(first[k], other[k]) for k in first if first[k] is not None)
 
 
-def _edges(shape: Shape, seed: int) -> dict[str, drawing.Batch]:
+def _edges(shape: Shape, seed: int) -> dict[str, Batch]:
     """Batches at the edge of each definition, all finite and of ordinary size."""
-    batch = drawing.random_batch(shape, seed)
+    batch = random_batch(shape, seed)
     same = batch.embeddings[:1].expand_as(batch.embeddings)
     sign = torch.tensor([1.0, -1.0]).repeat(shape.batch)[: shape.batch, None]
     zero = torch.zeros_like(batch.embeddings)
@@ -109,9 +110,9 @@ def _edges(shape: Shape, seed: int) -> dict[str, drawing.Batch]:
         "cosine +-1": dataclasses.replace(
             batch, embeddings=sign * batch.class_weights[batch.labels]
         ),
-        "one class": drawing.random_batch(Shape(shape.batch, shape.dim, 1), seed),
-        "no positive": drawing.random_batch(Shape(shape.batch, shape.dim, shape.batch), seed),
-        "one row": drawing.random_batch(Shape(1, shape.dim, 1), seed),
+        "one class": random_batch(Shape(shape.batch, shape.dim, 1), seed),
+        "no positive": random_batch(Shape(shape.batch, shape.dim, shape.batch), seed),
+        "one row": random_batch(Shape(1, shape.dim, 1), seed),
     }
 
 
@@ -133,7 +134,7 @@ def test_finite_at_the_edges(loss: Loss, variant: Variant, edge: str, seed: int)
 def test_agrees_with_its_reference(loss: Loss, variant: Variant, seed: int):
     """Bound: an ordinary float32 evaluation loses a few tens of eps; the precise multiple of
     eager's own error is judged by each loss's tests and by the agreement suite."""
-    batch = drawing.random_batch(RAGGED[variant.family], seed, unit=variant.unit_embeddings)
+    batch = random_batch(RAGGED[variant.family], seed, unit=variant.unit_embeddings)
     wanted, wanted_grads = gradients(
         loss.resolve(variant.contender("reference").entry), variant, batch
     )
@@ -149,7 +150,7 @@ def test_agrees_with_its_reference(loss: Loss, variant: Variant, seed: int):
 
 @every_loss_value
 def test_reductions_are_consistent(loss: Loss, variant: Variant, seed: int):
-    batch = drawing.random_batch(RAGGED[variant.family], seed, unit=variant.unit_embeddings)
+    batch = random_batch(RAGGED[variant.family], seed, unit=variant.unit_embeddings)
     for name, function in callables(loss, variant):
         terms, _ = gradients(function, variant, batch, "none")
         total, _ = gradients(function, variant, batch, "sum")
@@ -162,7 +163,7 @@ def test_reductions_are_consistent(loss: Loss, variant: Variant, seed: int):
 @every_variant
 def test_inputs_are_left_alone(loss: Loss, variant: Variant, seed: int):
     for name, function in callables(loss, variant):
-        inputs = drawing.draw(variant, RAGGED[variant.family], "float32", "cpu", seed)
+        inputs = random_inputs(variant, RAGGED[variant.family], "float32", "cpu", seed)
         before = {k: t.detach().clone() for k, t in inputs.tensors.items() if t is not None}
         extra = {"reduction": "sum"} if variant.output == "loss" else {}
         value = function(**inputs.tensors, **variant.options, **extra)
@@ -176,7 +177,7 @@ def test_inputs_are_left_alone(loss: Loss, variant: Variant, seed: int):
 def test_invariants_hold_for_every_contender(loss: Loss, variant: Variant, seed: int):
     for invariant in variant.invariants:
         for name, function in callables(loss, variant):
-            inputs = drawing.draw(variant, RAGGED[variant.family], "float32", "cpu", seed)
+            inputs = random_inputs(variant, RAGGED[variant.family], "float32", "cpu", seed)
             try:
                 loss.resolve(invariant.entry)(function, inputs, dict(variant.options))
             except AssertionError as error:
@@ -231,7 +232,7 @@ def test_bad_input_is_named(loss: Loss, variant: Variant, bad: str, seed: int):
     for name, function in callables(loss, variant):
         if name == "reference":
             continue
-        inputs = drawing.draw(variant, RAGGED[variant.family], "float32", "cpu", seed)
+        inputs = random_inputs(variant, RAGGED[variant.family], "float32", "cpu", seed)
         tensors = dict(inputs.tensors)
         if argument is not None and argument not in tensors:
             pytest.skip(f"takes no {argument}")
@@ -246,7 +247,7 @@ def test_bad_input_is_named(loss: Loss, variant: Variant, bad: str, seed: int):
 @every_loss_value
 def test_unknown_reduction_is_named(loss: Loss, variant: Variant, seed: int):
     for name, function in callables(loss, variant):
-        inputs = drawing.draw(variant, RAGGED[variant.family], "float32", "cpu", seed)
+        inputs = random_inputs(variant, RAGGED[variant.family], "float32", "cpu", seed)
         with pytest.raises(InputError, match="reduction: expected one of none, sum, mean"):
             function(**inputs.tensors, **variant.options, reduction="median")
         assert name

@@ -21,7 +21,8 @@ import torch
 from benchmarks import agreement, tolerance
 from benchmarks.contenders import candidates, is_peer, unfit
 from benchmarks.rows import Row, Subject
-from marginbench import catalogue, drawing, stress
+from marginbench import catalogue, stress
+from marginbench.inputs import Batch, inputs_from, random_batch
 from marginbench.loss import DTYPES, Inputs, Loss, Shape, Variant
 
 SHAPES = {"head": Shape(11, 5, 7), "batch": Shape(8, 5, 3), "rows": Shape(11, 5, 3)}
@@ -43,7 +44,7 @@ def held(*dtypes: str) -> list:
 def drawn(variant: Variant, kind: stress.Kind, dtype: str, seed: int) -> tuple[Shape, Inputs]:
     shape = SHAPES[variant.family]
     batch = kind.make(shape, seed, variant.unit_embeddings)
-    return shape, drawing.inputs(variant, batch, dtype, "cpu")
+    return shape, inputs_from(variant, batch, dtype, "cpu")
 
 
 def refusable(inputs: Inputs) -> bool:
@@ -140,7 +141,7 @@ def test_a_kind_repeats_with_its_seed_and_its_dtypes_hold_it(
     kind: stress.Kind, shape: Shape, unit: bool, seed: int
 ):
     first, again, other = (kind.make(shape, s, unit) for s in (seed, seed, seed + 1))
-    ordinary = drawing.random_batch(shape, seed, unit=unit)
+    ordinary = random_batch(shape, seed, unit=unit)
     assert set(kind.dtypes) <= set(DTYPES) and kind.families
     differs = False
     for field in dataclasses.fields(first):
@@ -157,18 +158,18 @@ def test_a_kind_repeats_with_its_seed_and_its_dtypes_hold_it(
     assert int(first.labels.min()) >= 0 and int(first.labels.max()) < shape.classes
 
 
-def logits(batch: drawing.Batch) -> tuple[torch.Tensor, torch.Tensor]:
+def logits(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """In float64: the target's (B x 1), and all with the target's out of the way (B x C)."""
     all_BC = batch.embeddings.double() @ batch.class_weights.double().T + batch.bias.double()
     target_B1 = all_BC.gather(1, batch.labels[:, None])
     return target_B1, all_BC.scatter(1, batch.labels[:, None], -torch.inf)
 
 
-def made(name: str, seed: int, unit: bool = False) -> drawing.Batch:
+def made(name: str, seed: int, unit: bool = False) -> Batch:
     return stress.KINDS[name].make(Shape(24, 16, 5), seed, unit)
 
 
-def distances(batch: drawing.Batch) -> torch.Tensor:
+def distances(batch: Batch) -> torch.Tensor:
     x_BD = batch.embeddings.double()
     return (x_BD[:, None] - x_BD).square().sum(dim=2)
 
@@ -212,7 +213,7 @@ def test_distances_are_tight_tied_or_zero(unit: bool, seed: int):
 
 @pytest.mark.parametrize("name", ["1e-30", "1e-20", "1e-10", "1e10", "1e20", "1e30"])
 def test_lengths_are_exact_powers_of_two(name: str, seed: int):
-    ordinary = drawing.random_batch(Shape(24, 16, 5), seed)
+    ordinary = random_batch(Shape(24, 16, 5), seed)
     for kind, field in (
         ("length", "embeddings"),
         ("length", "centers"),

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import synthetic_run
 from click.testing import CliRunner
 from test_records import OTHER, end, file, result, session, write
 
@@ -27,7 +28,7 @@ __all__ = ["file"]
 LIMIT = 4096
 
 
-def told(*arguments: str) -> tuple[int, str]:
+def invoked(*arguments: str) -> tuple[int, str]:
     found = CliRunner().invoke(cli, arguments)
     assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
     return found.exit_code, found.output
@@ -46,10 +47,7 @@ def changed(line: str, **fields: object) -> str:
 
 
 def unprotected(lines: list[str]) -> list[str]:
-    """As schema 1 had them, without digests: what is refused is refused for what it says."""
-    plain = [{**json.loads(line), "schema_version": 1} for line in lines]
-    return [json.dumps({k: v for k, v in one.items() if k != "digest"},
-                       separators=(",", ":")) + "\n" for one in plain]  # fmt: skip
+    return synthetic_run.unprotected("".join(lines)).splitlines(keepends=True)
 
 
 EDITS: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
@@ -111,7 +109,7 @@ def test_a_damaged_file_is_refused_with_a_sentence_and_left_as_it_is(file: Path,
     file.parent.mkdir()
     lines = change(unprotected(whole_run(file)))
     file.write_text("".join(lines))
-    code, output = told("report", str(file.parent))
+    code, output = invoked("report", str(file.parent))
     assert code == 3 and says in output, output
     assert len(output.splitlines()) == 1 and output.startswith("error: ")
     assert not (file.parent / "index.html").exists()
@@ -142,7 +140,7 @@ def test_zeros_that_a_power_cut_left_are_cut_off(file: Path):
 @pytest.mark.parametrize("content", ["", '{"schema_version":1,"run"'])
 def test_a_run_that_was_killed_before_it_began_says_how_to_begin(tmp_path: Path, content: str):
     (tmp_path / "records.jsonl").write_text(content)
-    code, output = told("run", "--resume", str(tmp_path))
+    code, output = invoked("run", "--resume", str(tmp_path))
     assert code == 3 and "the run never began: delete the file and start anew" in output
 
 
@@ -273,7 +271,7 @@ def test_the_command_on_a_full_disk_says_so_and_goes_on_when_there_is_room(tmp_p
     )  # fmt: skip
     assert again.returncode == 3 and "Traceback" not in again.stderr, again.stderr
     assert f"go on with: marginbench run --resume {out}" in again.stderr
-    code, output = told("run", "--resume", str(out))
+    code, output = invoked("run", "--resume", str(out))
     assert code == 0, output
     assert load(out / "records.jsonl").complete
 
@@ -283,14 +281,14 @@ def test_a_report_that_finds_no_room_leaves_the_old_one(
 ):
     run = tmp_path / "run"
     whole_run(run / "records.jsonl")
-    assert told("report", str(run))[0] == 0
+    assert invoked("report", str(run))[0] == 0
     before = (run / "index.html").read_text()
 
     def full(self: Path, *_: object, **__: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    code, output = told("report", str(run))
+    code, output = invoked("report", str(run))
     assert code == 3 and "error: disk full: " in output and str(run) in output
     monkeypatch.undo()
     assert (run / "index.html").read_text() == before

@@ -52,7 +52,7 @@ def test_what_was_pinned_passes(tmp_path: Path, now: list[ExactRow]):
 
 
 @pytest.mark.parametrize(
-    ("metric", "value", "told"),
+    ("metric", "value", "shown"),
     [
         ("peak_bytes", 1001, "1,001 (+0.10%)"),
         ("peak_bytes", 999, "999 (-0.10%)"),
@@ -61,13 +61,13 @@ def test_what_was_pinned_passes(tmp_path: Path, now: list[ExactRow]):
     ],
 )
 def test_drift_in_either_direction_fails_until_pinned(
-    metric: str, value: rows.Value, told: str, tmp_path: Path, now: list[ExactRow]
+    metric: str, value: rows.Value, shown: str, tmp_path: Path, now: list[ExactRow]
 ):
     _check(tmp_path, pin=True)
     _planted(now, metric, value)
     drifted = _check(tmp_path)
     assert drifted.code == 1
-    assert [(one.metric, one.after) for one in drifted.differences] == [(metric, told)]
+    assert [(one.metric, one.after) for one in drifted.differences] == [(metric, shown)]
     again = _check(tmp_path, pin=True)
     assert (again.code, again.differences) == (0, drifted.differences)
     assert _check(tmp_path).code == 0
@@ -173,9 +173,11 @@ def test_a_broken_bound_cannot_be_pinned_away(
     assert _check(tmp_path, pin=True).code == 1
     outcome = _check(tmp_path)
     assert outcome.code == 1 and [one.metric for one in outcome.broken] == [metric]
+    if metric == "agreement":
+        assert (outcome.broken[0].before, outcome.broken[0].after) == ("passed", "failed")
 
 
-def test_what_was_pinned_again_is_told_and_fails_nothing(tmp_path: Path, now: list[ExactRow]):
+def test_what_was_pinned_again_is_reported_and_fails_nothing(tmp_path: Path, now: list[ExactRow]):
     base, here = tmp_path / "base", tmp_path / "here"
     _check(base, pin=True)
     del now[1]
@@ -200,11 +202,11 @@ def test_the_inventory_of_timed_rows_is_kept(tmp_path: Path, now: list[ExactRow]
 
 
 @pytest.mark.parametrize(
-    ("base", "code", "told"),
+    ("base", "code", "message"),
     [("missing", 0, "the base has nothing pinned"), ("damaged", 3, "not checked: the base's pins")],
 )
-def test_the_base_s_pins_of_compiled_kernels_are_told_where_they_are_none(
-    base: str, code: int, told: str, tmp_path: Path, now: list[ExactRow], monkeypatch
+def test_missing_or_damaged_pins_of_compiled_kernels_in_the_base_are_reported(
+    base: str, code: int, message: str, tmp_path: Path, now: list[ExactRow], monkeypatch
 ):
     here = tmp_path / "here"
     examined = static_check.Examined(0, 5, [], [], here / "triton-1.jsonl")
@@ -220,7 +222,34 @@ def test_the_base_s_pins_of_compiled_kernels_are_told_where_they_are_none(
         (there / "triton-1.jsonl").write_text("{\n")
     outcome = checking.check(pin=False, folder=here, base_pins=there)
     assert outcome.code == code
-    assert [told in problem for problem in outcome.problems] == [True]
+    assert [message in problem for problem in outcome.problems] == [True]
+
+
+@pytest.mark.parametrize(
+    ("size", "registers", "told"),
+    [
+        (16, 64, []),
+        (16, 60, [("registers", "60")]),
+        (17, 64, [("row", "pinned"), ("row", "-")]),
+    ],
+    ids=("a name alone", "a register too", "another size"),
+)
+def test_a_base_s_kernel_is_known_by_its_values_where_a_parameter_was_renamed(
+    size: int, registers: int, told: list, tmp_path: Path, now: list[ExactRow], monkeypatch
+):
+    here, there = tmp_path / "here", tmp_path / "base"
+    there.mkdir()
+    examined = static_check.Examined(0, 1, [], [], here / "triton-1.jsonl")
+    monkeypatch.setattr(static_check, "examine", lambda **_: examined)
+    checking.check(pin=True, folder=here)
+    row = {"kernel": "a.kernel", "target": "sm_90", "registers": 64, "arguments": "M=None D=16"}
+    pins.write(here / "triton-1.jsonl", [row])
+    base = row | {"registers": registers, "arguments": f"BEND=None D={size}"}
+    pins.write(there / "triton-1.jsonl", [base])
+    exact_file = rows.path_for(torch.__version__, here)
+    (there / exact_file.name).write_bytes(exact_file.read_bytes())
+    outcome = checking.check(pin=False, folder=here, base_pins=there)
+    assert [(one.metric, one.before) for one in outcome.repinned] == told
 
 
 def test_compiled_kernels_count_too(tmp_path, now, monkeypatch, capsys):
@@ -235,5 +264,5 @@ def test_compiled_kernels_count_too(tmp_path, now, monkeypatch, capsys):
     assert exact.checked(True, folder=tmp_path) == 0
     assert "5 exact rows and 5 compiled kernels" in capsys.readouterr().out
     assert exact.checked(False, folder=tmp_path) == 1
-    told = " ".join(capsys.readouterr().out.split())
-    assert "registers" in told and "a.kernel" in told and "1 not as pinned" in told
+    output = " ".join(capsys.readouterr().out.split())
+    assert "registers" in output and "a.kernel" in output and "1 not as pinned" in output

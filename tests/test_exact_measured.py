@@ -39,11 +39,11 @@ def test_another_process_measures_the_same(center: list[ExactRow]):
     changed = {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "3", "ATEN_CPU_CAPABILITY": "default"}
     environment = library.environment(**changed)
     environment.pop("TRITON_INTERPRET", None)
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", _CODE], cwd=ROOT, env=environment, capture_output=True, text=True,
         check=True,
     ).stdout  # fmt: skip
-    assert [ExactRow(*row) for row in json.loads(told)] == center
+    assert [ExactRow(*row) for row in json.loads(output)] == center
 
 
 def test_as_pinned(center: list[ExactRow]):

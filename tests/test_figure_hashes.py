@@ -237,7 +237,7 @@ def contrast(a: str, b: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_shades_of_a_matrix_tell_apart_in_grey_and_their_text_reads():
+def test_shades_of_a_matrix_differ_in_grey_and_their_text_is_readable():
     fields = ["#ffffff", *(field for _, _, field, _ in matrices.SHADES)]
     for pale, dark in itertools.pairwise(fields):
         assert luminance(pale) > luminance(dark) and contrast(pale, dark) > 1.15

@@ -11,7 +11,8 @@ from planted import candidate
 from benchmarks import agreement, tolerance, verdict
 from benchmarks.rows import Outputs, Row, Subject
 from benchmarks.truth import Truth
-from marginbench import catalogue, drawing, stress
+from marginbench import catalogue, stress
+from marginbench.inputs import Batch, inputs_from, random_batch
 from marginbench.loss import Inputs, Loss, Shape, Variant
 
 SELECTING = [
@@ -31,7 +32,7 @@ def subject_of(name: str, variant: str, shape: Shape = SMALL) -> Subject:
 
 def inputs_of(subject: Subject, data: str, seed: int) -> Inputs:
     batch = stress.KINDS[data].make(subject.shape, seed, subject.variant.unit_embeddings)
-    return drawing.inputs(subject.variant, batch, "float32", "cpu")
+    return inputs_from(subject.variant, batch, "float32", "cpu")
 
 
 def enlarged(truth: Truth, factor: float) -> Outputs:
@@ -83,11 +84,11 @@ def hard_at(last: float) -> tuple[Subject, Inputs]:
     """Anchor 0 with a negative at distance 0.6 on one side and one at ``last`` on the other."""
     subject = subject_of("triplet", "batch-hard", Shape(4, 2, 3))
     batch = dataclasses.replace(
-        drawing.random_batch(subject.shape, 0),
+        random_batch(subject.shape, 0),
         embeddings=torch.tensor([[0.0, 0.0], [0.5, 0.0], [0.0, 0.6], [0.0, last]]),
         labels=torch.tensor([0, 0, 1, 2]),
     )
-    return subject, drawing.inputs(subject.variant, batch, "float32", "cpu")
+    return subject, inputs_from(subject.variant, batch, "float32", "cpu")
 
 
 def rows_taking_the_last(last: float) -> list[Row]:
@@ -151,11 +152,11 @@ def mined_rows(x: list[list[float]], labels: list[int], negative_of_0: int) -> d
     """A rule that takes this negative for anchor 0, and all else as eager does."""
     subject = subject_of("triplet", "mine-batch-hard", Shape(len(x), len(x[0]), 3))
     batch = dataclasses.replace(
-        drawing.random_batch(subject.shape, 0),
+        random_batch(subject.shape, 0),
         embeddings=torch.tensor(x),
         labels=torch.tensor(labels),
     )
-    inputs = drawing.inputs(subject.variant, batch, "float32", "cpu")
+    inputs = inputs_from(subject.variant, batch, "float32", "cpu")
     eager = candidate(subject, "eager")
 
     def planted(**arguments):
@@ -188,8 +189,8 @@ def test_of_exact_equals_the_lowest_index_is_no_excuse():
 # What each variant declares.
 
 
-def arguments_of(variant: Variant, batch: drawing.Batch) -> dict:
-    inputs = drawing.inputs(variant, batch, "float64", "cpu")
+def arguments_of(variant: Variant, batch: Batch) -> dict:
+    inputs = inputs_from(variant, batch, "float64", "cpu")
     return {**inputs.tensors, **variant.options}
 
 
@@ -203,7 +204,7 @@ def test_the_reference_takes_what_the_selection_says(
     shape = Shape(12, 4, 3)
     make = stress.KINDS[data].make if data in stress.KINDS else None
     unit = variant.unit_embeddings
-    batch = make(shape, seed, unit) if make else drawing.random_batch(shape, seed, unit=unit)
+    batch = make(shape, seed, unit) if make else random_batch(shape, seed, unit=unit)
     arguments = arguments_of(variant, batch)
     selection = loss.resolve(variant.selection)(**arguments, within=WITHIN)
     reference = loss.resolve(variant.contender("reference").entry)

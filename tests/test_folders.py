@@ -224,11 +224,14 @@ def test_a_picture_is_written_into_a_new_file_alone(
     from reports import pdf
 
     monkeypatch.setattr(pdf, "_made", lambda page, name, *_: b"drawn")
+    page = tmp_path / "page.html"
+    page.write_text("a page")
     (tmp_path / "mine.png").write_text("mine")
-    assert pdf.main(tmp_path / "page.html", tmp_path / "mine.png") == 2
+    with pytest.raises(SystemExit, match="2"):
+        pdf.main([str(page), str(tmp_path / "mine.png")])
     assert (tmp_path / "mine.png").read_text() == "mine"
     assert "OUT: expected a new file" in capsys.readouterr().err
-    assert pdf.main(tmp_path / "page.html", tmp_path / "new.png") == 0
+    assert pdf.main([str(page), str(tmp_path / "new.png")]) == 0
     assert (tmp_path / "new.png").read_bytes() == b"drawn"
 
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 from fused_heads import (
     DTYPES,
-    MACHINES,
     OWN_TILES,
+    REPRESENTATIVES,
     SMALL_TILES,
     VARIANTS,
     assert_agrees,
@@ -24,11 +24,13 @@ from fused_heads import (
     use_small_tiles,
 )
 
-from marginbench import catalogue, drawing
+from marginbench import catalogue
 from marginbench.a_softmax import fused as a_softmax
 from marginbench.a_softmax import reference as a_softmax_reference
+from marginbench.a_softmax.eager import MARGINS
 from marginbench.center import fused as center
 from marginbench.center import fused_centers
+from marginbench.inputs import random_inputs
 from marginbench.loss import Inputs, Shape
 from marginbench.shared import launching, linear_lse_gradients
 
@@ -40,14 +42,14 @@ def _inside_the_tensors():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_agrees_over_many_tiles(name: str, dtype: str, monkeypatch, device: str, seed: int):
     use_small_tiles(monkeypatch)
     for shape in SMALL_TILES:
         assert_agrees(name, draw(name, shape, dtype, device, seed), seed, ("none",))
 
 
-@pytest.mark.parametrize("name", MACHINES[:2])
+@pytest.mark.parametrize("name", REPRESENTATIVES[:2])
 def test_agrees_where_a_split_has_several_blocks(name: str, monkeypatch, device: str, seed: int):
     """Seven blocks of classes for two processors and three blocks of rows: splits of 3, 3 and 1."""
     use_small_tiles(monkeypatch)
@@ -98,8 +100,8 @@ def test_agrees_at_the_edges(name: str, device: str, seed: int):
                 raise AssertionError(f"{edge}, {dtype}: {error}") from error
 
 
-@pytest.mark.parametrize("m", a_softmax.MARGINS)
-def test_every_angle_is_bent_as_the_definition_says(m: int, device: str):
+@pytest.mark.parametrize("m", MARGINS)
+def test_the_margin_is_as_defined_at_every_angle(m: int, device: str):
     """65 angles from 0 to pi, and beside the segments' ends, with two lengths of x."""
     ends = torch.arange(1, m, dtype=torch.float64) * math.pi / m
     even = torch.linspace(0, math.pi, 65, dtype=torch.float64)
@@ -125,7 +127,7 @@ def test_every_angle_is_bent_as_the_definition_says(m: int, device: str):
 
 def test_half_precision_keeps_small_and_large_upstream_gradients(device: str, seed: int):
     """A loss scale costs no digits: only what float16 itself can't hold is lost."""
-    for name in MACHINES[:2]:
+    for name in REPRESENTATIVES[:2]:
         inputs = draw(name, Shape(17, 16, 37), "float16", device, seed)
         loss, variant = VARIANTS[name]
         function = loss.resolve(variant.contender("triton").entry)
@@ -145,7 +147,7 @@ def test_centers_step_as_the_reference_does(dtype: str, device: str, seed: int):
     variant = loss.variant("update")
     reference, eager = (loss.resolve(f"{of}:update") for of in ("reference", "eager"))
     for shape in (Shape(1, 1, 1), Shape(37, 19, 7), Shape(5, 129, 40), Shape(65, 16, 2)):
-        inputs = drawing.draw(variant, shape, dtype, device, seed)
+        inputs = random_inputs(variant, shape, dtype, device, seed)
         before = inputs.tensors["centers"].clone()
         want = reference(**inputs.tensors, **variant.options)
         got = center.update(**inputs.tensors, **variant.options)
@@ -167,7 +169,7 @@ def test_steps_add_up_over_many_blocks_of_labels(together: int, monkeypatch, dev
     loss = catalogue.get("center")
     variant = loss.variant("update")
     for shape in (Shape(37, 19, 7), Shape(50, 16, 33), Shape(33, 17, 1)):
-        inputs = drawing.draw(variant, shape, "float32", device, seed)
+        inputs = random_inputs(variant, shape, "float32", device, seed)
         want = loss.resolve("reference:update")(**inputs.tensors, **variant.options)
         got = center.update(**inputs.tensors, **variant.options)
         allowed = 8 * torch.finfo(torch.float32).eps * float(want.norm())
@@ -176,7 +178,7 @@ def test_steps_add_up_over_many_blocks_of_labels(together: int, monkeypatch, dev
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_loss_gradient_and_step_are_those_apart_in_two_launches(dtype, monkeypatch, device, seed):
-    inputs = drawing.draw(
+    inputs = random_inputs(
         catalogue.get("center").variant("term"), Shape(37, 19, 7), dtype, device, seed
     ).tensors
     kernels = []
@@ -198,7 +200,7 @@ def test_loss_gradient_and_step_are_those_apart_in_two_launches(dtype, monkeypat
 
 @pytest.mark.parametrize("bad", [-1, 7, 2**40])
 def test_a_label_out_of_range_makes_every_new_center_nan(bad: int, device: str, seed: int):
-    inputs = drawing.draw(
+    inputs = random_inputs(
         catalogue.get("center").variant("update"), Shape(37, 19, 7), "float32", device, seed
     ).tensors
     labels = inputs["labels"].clone()

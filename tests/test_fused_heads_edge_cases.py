@@ -8,7 +8,7 @@ from __future__ import annotations
 import bounds
 import pytest
 import torch
-from fused_heads import MACHINES, RAGGED, VARIANTS, changed, draw, outcome, use_small_tiles
+from fused_heads import RAGGED, REPRESENTATIVES, VARIANTS, changed, draw, outcome, use_small_tiles
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -46,7 +46,7 @@ def _layouts(tensor: Tensor) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_any_layout_gives_the_same_bits(name: str, device: str, seed: int):
     inputs = draw(name, Shape(17, 19, 37), "bfloat16", device, seed)
     plain, _ = outcome(name, "triton", inputs, "none", seed)
@@ -69,7 +69,7 @@ def _raw(name: str, inputs: Inputs) -> Tensor:
 
 
 @pytest.mark.parametrize("bad", [-1, 37, 2**31 - 1, 2**32, 2**62, -(2**63)])
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_a_label_out_of_range_reads_nothing_and_is_nan(name, bad, many_tiles, device, seed):
     """2^32 would be class 0 if labels were cut to 32 bits."""
     inputs = draw(name, Shape(17, 19, 37), "float32", device, seed)
@@ -84,7 +84,7 @@ def test_a_label_out_of_range_reads_nothing_and_is_nan(name, bad, many_tiles, de
     assert grads[0][5].isnan().all() and grads[0][fine].isfinite().all()
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_nan_goes_in_and_comes_out(name: str, many_tiles, device: str, seed: int):
     inputs = draw(name, Shape(17, 19, 37), "float32", device, seed)
     for argument in inputs.tensors.keys() - {"labels"}:
@@ -102,7 +102,7 @@ def test_nan_goes_in_and_comes_out(name: str, many_tiles, device: str, seed: int
         assert dx[hit].isnan().all() and dx[~hit].isfinite().all(), argument
 
 
-@pytest.mark.parametrize("name", [*MACHINES, "center/joint"])
+@pytest.mark.parametrize("name", [*REPRESENTATIVES, "center/joint"])
 def test_inputs_are_unchanged_and_results_repeat(name: str, many_tiles, device: str, seed: int):
     """Nothing changed in place (the upstream gradient neither), the same bits again, no_grad,
     retain_graph, checkpointing, two uses in one graph."""
@@ -135,7 +135,7 @@ def test_inputs_are_unchanged_and_results_repeat(name: str, many_tiles, device: 
         assert torch.equal(inputs.tensors[key].detach(), old), f"{key} was changed"
 
 
-@pytest.mark.parametrize("name", MACHINES[:2])
+@pytest.mark.parametrize("name", REPRESENTATIVES[:2])
 def test_each_gradient_alone_is_the_same(name: str, device: str, seed: int):
     inputs = draw(name, RAGGED, "float32", device, seed)
     whole, _ = outcome(name, "triton", inputs, "none", seed)
@@ -160,7 +160,7 @@ def test_autocast_takes_inputs_as_they_come(device: str, seed: int):
 
 
 @pytest.mark.parametrize("contender", ["triton", "eager"])
-@pytest.mark.parametrize("name", [*MACHINES, "center/joint"])
+@pytest.mark.parametrize("name", [*REPRESENTATIVES, "center/joint"])
 def test_autocast_brings_embeddings_and_weights_together(name, contender, device, seed):
     """Embeddings of 16 bits beside parameters of 32, as a network under autocast gives them: class
     weights are cast, and embeddings to the dtype of the centers."""
@@ -185,7 +185,7 @@ def test_autocast_brings_embeddings_and_weights_together(name, contender, device
         function(**mixed.tensors, **variant.options)
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_opcheck(name: str, device: str, seed: int):
     t = draw(name, Shape(5, 3, 4), "float32", device, seed).tensors
     x, y = t["embeddings"], t["labels"]

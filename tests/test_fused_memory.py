@@ -17,7 +17,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from marginbench import catalogue, drawing
+from marginbench import catalogue
+from marginbench.inputs import random_inputs
 from marginbench.loss import Shape
 
 
@@ -32,7 +33,7 @@ def _fresh_memory_is_nan() -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-@pytest.mark.parametrize("name", fused_heads.MACHINES)
+@pytest.mark.parametrize("name", fused_heads.REPRESENTATIVES)
 def test_heads_read_nothing_before_it_is_written(name: str, monkeypatch, device: str, seed: int):
     """Two ranges of classes, and dX's sum over each in two splits."""
     fused_heads.use_small_tiles(monkeypatch)
@@ -60,7 +61,7 @@ def test_pairs_read_nothing_before_it_is_written(name: str, monkeypatch, device:
 def test_updates_and_rules_read_nothing_before_it_is_written(loss, variant, device, seed):
     found = catalogue.get(loss)
     declared = found.variant(variant)
-    arguments = drawing.draw(declared, Shape(19, 7, 5), "float32", device, seed).tensors
+    arguments = random_inputs(declared, Shape(19, 7, 5), "float32", device, seed).tensors
     function = found.resolve(declared.contender("triton").entry)
     plain = function(**arguments, **declared.options)
     with _fresh_memory_is_nan():
@@ -79,7 +80,7 @@ def _far_apart(matrix: Tensor) -> Tensor:
     return wide.copy_(matrix)
 
 
-@pytest.mark.parametrize("name", fused_heads.MACHINES)
+@pytest.mark.parametrize("name", fused_heads.REPRESENTATIVES)
 def test_rows_of_a_head_may_lie_far_apart(name: str, device: str, seed: int):
     inputs = fused_heads.draw(name, Shape(5, 3, 5), "float16", device, seed)
     want, _ = fused_heads.outcome(name, "triton", inputs, "none", seed)
@@ -91,7 +92,7 @@ def test_rows_of_a_head_may_lie_far_apart(name: str, device: str, seed: int):
                 assert all(torch.equal(got[of], want[of]) for of in want), argument
 
 
-@pytest.mark.parametrize("name", fused_pairs.MACHINES)
+@pytest.mark.parametrize("name", fused_pairs.REPRESENTATIVES)
 def test_rows_of_a_batch_may_lie_far_apart(name: str, device: str, seed: int):
     tensors = fused_pairs.draw(name, (5, 3, 2), "float16", device, seed)
     want = fused_pairs.outcome(name, "triton", tensors, "none", seed)

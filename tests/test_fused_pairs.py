@@ -220,7 +220,7 @@ def test_all_equal_points_have_no_gradient_of_their_own(name: str, device: str, 
 @pytest.mark.parametrize("name", ["triplet/mine-batch-hard", "triplet/mine-semi-hard"])
 def test_what_rounding_leaves_open_is_settled(name, identities, many_tiles, device, seed):
     """Codes that are moved by an ulp or a few: nearly all distances come several times, in one tile
-    and in several, and differ by less than float32 products tell."""
+    and in several, and differ by less than float32 products resolve."""
     generator, batch = torch.Generator().manual_seed(seed), 28 if "semi" in name else 90
     x_BD = torch.randint(0, 2, (batch, 4), generator=generator).float()
     x_BD = x_BD * 0.5 + 2.0**-22 * torch.randint(-8, 9, (batch, 4), generator=generator)

@@ -12,8 +12,8 @@ import torch
 from fused_pairs import (
     BATCHES,
     LOSSES,
-    MACHINES,
     MINING,
+    REPRESENTATIVES,
     ROWS,
     draw,
     floats,
@@ -63,7 +63,7 @@ def _gradients(name: str, tensors: dict[str, Tensor]) -> list[Tensor]:
     return [terms.detach(), *grads]
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_any_layout_gives_the_same_bits(name: str, device: str, seed: int):
     tensors = draw(name, SIZE, "bfloat16", device, seed)
     plain = _gradients(name, tensors)
@@ -75,7 +75,7 @@ def test_any_layout_gives_the_same_bits(name: str, device: str, seed: int):
                 assert torch.equal(got, want), f"{argument} {layout}"
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_inputs_are_unchanged_and_results_repeat(name: str, device: str, seed: int):
     """Nothing changed in place (the upstream gradient neither), the same bits again, no_grad,
     retain_graph, checkpointing, two uses in one graph, a gradient of the same dtype."""
@@ -105,7 +105,7 @@ def test_inputs_are_unchanged_and_results_repeat(name: str, device: str, seed: i
         assert torch.equal(leaves[key].detach(), old), f"{key} was changed"
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_a_second_derivative_is_refused(name: str, device: str, seed: int):
     tensors = draw(name, SIZE, "float32", device, seed)
     leaves = {k: t.requires_grad_(k in floats(tensors)) for k, t in tensors.items()}
@@ -197,7 +197,7 @@ def test_only_the_terms_take_a_gradient(name: str, device: str, seed: int):
     assert terms.requires_grad and not any(other.requires_grad for other in others)
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_compiles_without_a_graph_break(name: str, device: str, seed: int):
     tensors = draw(name, SIZE, "float32", device, seed)
     leaves = [tensors[of].requires_grad_() for of in floats(tensors)]
@@ -211,7 +211,7 @@ def test_compiles_without_a_graph_break(name: str, device: str, seed: int):
         torch.testing.assert_close(mine, theirs)
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_autocast_changes_nothing(name: str, device: str, seed: int):
     tensors = draw(name, SIZE, "float32", device, seed)
     leaves = [tensors[of].requires_grad_() for of in floats(tensors)]

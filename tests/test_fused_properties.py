@@ -18,7 +18,8 @@ import torch
 from hypothesis import strategies
 from torch import Tensor
 
-from marginbench import catalogue, drawing
+from marginbench import catalogue
+from marginbench.inputs import random_inputs
 from marginbench.loss import Inputs, Loss, Shape, Variant
 
 CASES = [
@@ -72,7 +73,7 @@ def _for_all(loss: Loss, variant: Variant, check: Check, device: str, seed: int,
 def _decided(loss: Loss, variant: Variant, shape: Shape, dtype: str, device: str, seed: int):
     """Inputs on which rounding decides nothing, drawn until they are such."""
     for attempt in range(200):
-        inputs = drawing.draw(variant, shape, dtype, device, seed + 10_007 * attempt)
+        inputs = random_inputs(variant, shape, dtype, device, seed + 10_007 * attempt)
         if variant.family == "head" or _is_decided(loss, variant, inputs):
             return inputs
     raise AssertionError(f"no decided inputs for {variant.name} {shape} {dtype}")

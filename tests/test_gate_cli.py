@@ -73,7 +73,7 @@ def test_a_drawn_seed_is_recorded(monkeypatch, tmp_path: Path):
     assert "--seed " in (tmp_path / "out" / "gate.jsonl").read_text().splitlines()[0]
 
 
-def test_a_full_disk_is_told_and_no_pass(monkeypatch, tmp_path: Path):
+def test_a_full_disk_is_reported_and_no_pass(monkeypatch, tmp_path: Path):
     def full(self, line):
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -207,7 +207,7 @@ def _verdict(case: ET.Element) -> str:
 
 
 @pytest.mark.parametrize(("code", "tag"), [(3, "error"), (1, "failure")])
-def test_what_no_case_tells_the_whole_gate_tells(tmp_path, code, tag):
+def test_what_concerns_no_single_case_is_reported_for_the_whole_gate(tmp_path, code, tag):
     """All cases equivalent, and yet the GPU was throttled or the candidate does not load."""
     run = reading.load(written(tmp_path, small(code, verdict("a", "EQUIVALENT"), cases=["a"])))
     root = ET.fromstring(junit.render(run).encode())

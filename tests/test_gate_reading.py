@@ -6,6 +6,7 @@ import re
 
 import pytest
 from gate_record import END, EXACT, lines, small, verdict, written
+from synthetic_run import unprotected
 
 from benchmarks.gate.records import FILE
 from benchmarks.records import RecordError
@@ -52,9 +53,17 @@ def test_what_is_not_one_whole_gate_is_refused(tmp_path, damaged, said):
 
 def test_an_older_record_s_verdict_has_today_s_name(tmp_path):
     path = written(tmp_path, small(3, verdict("a", "INCONCLUSIVE"), cases=["a"]))
-    path.write_text(path.read_text().replace('"verdict":"INCONCLUSIVE"', '"verdict":"UNDECIDED"'))
+    old = unprotected(path.read_text())
+    path.write_text(old.replace('"verdict":"INCONCLUSIVE"', '"verdict":"UNDECIDED"'))
     assert "UNDECIDED" in path.read_text()
     assert [row.verdict for row in reading.load(path).rows()] == ["INCONCLUSIVE"]
+
+
+def test_a_line_that_was_changed_is_named(tmp_path):
+    path = written(tmp_path, lines())
+    path.write_text(path.read_text().replace("21000", "22000", 1))
+    with pytest.raises(RecordError, match="line 3: its digest is not of this line"):
+        reading.load(path)
 
 
 def test_a_killed_gate_can_be_looked_into_but_no_form_shows_it(tmp_path):

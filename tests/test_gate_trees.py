@@ -87,7 +87,7 @@ def test_a_file_that_a_build_left_makes_no_base_of_head(repository: Path):
 
 
 def test_a_change_in_the_second_of_the_commit_is_seen(repository: Path):
-    """Of the same size, too: git tells such a file from its index by that index's own time."""
+    """Of the same size, too: git notices such a change only by its index's own time."""
     git(repository, "config", "core.trustctime", "false")
     file, index = repository / "kernels" / "catalogue.py", repository / ".git" / "index"
     file.write_text("VALUE = 1\n")

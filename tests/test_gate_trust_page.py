@@ -132,10 +132,10 @@ def test_the_page_says_the_claim_first_and_everything_twice(folder: Path):
     ids = [attributes["id"] for _, attributes in shown.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert not re.search(r'(?:src|href)="(?!#)', text) and text.count("<script") == 1
-    twin = (folder / "report.md").read_text()
-    assert twin.index("Asked for, and measured") < twin.index("False alarms")
+    markdown = (folder / "report.md").read_text()
+    assert markdown.index("Asked for, and measured") < markdown.index("False alarms")
     for cheat in cheats():
-        assert cheat.how in shown.seen and cheat.how in twin
+        assert cheat.how in shown.seen and cheat.how in markdown
 
 
 def test_the_same_record_gives_the_same_bytes(folder: Path, tmp_path: Path):

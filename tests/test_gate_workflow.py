@@ -1,4 +1,4 @@
-"""The workflow for GitHub: it parses, what it names exists, and it tells the gate's exit codes."""
+"""The workflow for GitHub: it parses, what it names exists, and it reports the gate's exit code."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def watched(opened: Callable, samples: int = 3) -> dict[str, Any]:
     return found
 
 
-def test_what_nvml_does_not_tell_is_none_and_the_rest_stands():
+def test_what_nvml_does_not_report_is_none_and_the_rest_stands():
     clocks = iter([1980, 1500, 1755])
 
     def broken(gpu: Any) -> int:

@@ -27,7 +27,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TESTS)}
 
 
 class Time:
-    """A clock that moves when told."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.s = 1000.0
@@ -254,7 +254,7 @@ def test_a_lane_whose_children_keep_dying_is_given_up(tmp_path: Path):
     assert sum("given up" in reason for reason in ended) == 3
 
 
-def test_a_figure_that_is_no_number_and_a_cell_told_twice_make_no_bad_line(tmp_path: Path):
+def test_a_figure_that_is_no_number_and_a_cell_given_twice_make_no_bad_line(tmp_path: Path):
     journal, case = Journal(tmp_path, dry_run=True), small(speed=1).speed[0]
     journal.start("x", "gpu-dry-run", [case.id], {})
     journal.results(case, [Row("eager", "peak_bytes", value=math.nan), Row("eager", "peak_bytes")])

@@ -48,9 +48,9 @@ def _unit(x, w) -> Logit:
 
 def _with_margin(x, w, m: int, annealing: float) -> Logit:
     """(annealing ||x|| cos theta + ||x|| psi(theta)) / (1 + annealing), psi as equation 7 says."""
-    straight = _unit(x, w)
+    plain = _unit(x, w)
     n, length = mpmath.sqrt(_dot(x, x)), mpmath.sqrt(_dot(w, w))
-    cosine = max(min(straight.value / n, mpmath.mpf(1)), mpmath.mpf(-1))
+    cosine = max(min(plain.value / n, mpmath.mpf(1)), mpmath.mpf(-1))
     theta = mpmath.acos(cosine)
     k = min(int(mpmath.floor(theta * m / mpmath.pi)), m - 1)
     psi = (-1) ** k * mpmath.cos(m * theta) - 2 * k
@@ -66,8 +66,8 @@ def _with_margin(x, w, m: int, annealing: float) -> Logit:
 
     by_x = [psi * a + slope * (b - cosine * a) for a, b in zip(x_unit, w_unit, strict=True)]
     by_w = [n * slope * (a - cosine * b) / length for a, b in zip(x_unit, w_unit, strict=True)]
-    value = (annealing * straight.value + n * psi) / (1 + annealing)
-    return Logit(value, blend(straight.by_x, by_x), blend(straight.by_w, by_w))
+    value = (annealing * plain.value + n * psi) / (1 + annealing)
+    return Logit(value, blend(plain.by_x, by_x), blend(plain.by_w, by_w))
 
 
 def _outcome(logits_BC: list[list[Logit]], labels: list[int], upstream: list[float]):

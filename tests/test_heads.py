@@ -63,10 +63,9 @@ def _a_softmax_by_loops(x, labels, weights, m: int, annealing: float) -> list[fl
         for j, weight in enumerate(weights.tolist()):
             dot = sum(a * b for a, b in zip(row, weight, strict=True))
             theta = math.acos(dot / (length * math.hypot(*weight)))
-            straight = length * math.cos(theta)
-            bent = length * _psi_by_angle(theta, m)
-            target = (annealing * straight + bent) / (1 + annealing)
-            logits.append(target if j == label else straight)
+            plain = length * math.cos(theta)
+            target = (annealing * plain + length * _psi_by_angle(theta, m)) / (1 + annealing)
+            logits.append(target if j == label else plain)
         terms.append(math.log(sum(math.exp(v) for v in logits)) - logits[label])
     return terms
 
@@ -151,15 +150,15 @@ def test_zero_norms(loss, variant, seed: int) -> None:
 
 @pytest.mark.parametrize("module", (a_softmax_reference, a_softmax_eager))
 def test_the_sub_gradients_at_norm_zero(module) -> None:
-    """At x = 0 all logits are 0: each other class pulls by 1/C, the bent target not at all, or by
-    its straight part; a class weight of norm 0 takes no gradient."""
+    """At x = 0 all logits are 0: each other class pulls by 1/C, the target with a margin by its
+    plain part alone; a class weight of norm 0 takes no gradient."""
     weights = torch.tensor([[0.0, 2.0], [3.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
     labels = torch.tensor([0])
-    for m, annealing, straight in ((4, 0.0, 0.0), (4, 3.0, 0.75), (1, 0.0, 1.0)):
+    for m, annealing, plain_part in ((4, 0.0, 0.0), (4, 3.0, 0.75), (1, 0.0, 1.0)):
         x = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
         w = weights.clone().requires_grad_()
         module.a_softmax(x, labels, w, m=m, annealing=annealing).backward()
-        expected = torch.tensor([[1 / 3, -2 / 3 * straight]], dtype=torch.float64)
+        expected = torch.tensor([[1 / 3, -2 / 3 * plain_part]], dtype=torch.float64)
         torch.testing.assert_close(x.grad, expected, rtol=1e-15, atol=1e-15)
         assert not w.grad.any()
 

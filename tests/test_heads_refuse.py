@@ -49,14 +49,13 @@ _BAD_EVERYWHERE = (
     ("embeddings", torch.full((3, 2), float("inf"))),
     ("reduction", "avg"),
 )
-_BAD_HEAD = (
-    ("class_weights", torch.ones(4, 3)),
-    ("class_weights", torch.ones(4, 2, dtype=torch.float64)),
-    ("class_weights", _NAN),
-)
-_BAD_CENTERS = (("centers", torch.ones(4, 3)), ("centers", _NAN), ("centers", torch.ones(0, 2)))
+# Embeddings that what a module owns does not go with: the embeddings are named.
+_MISFITS = (torch.ones(3, 3), torch.ones(3, 2, dtype=torch.float64))
+_BAD_HEAD = (("class_weights", _NAN), ("class_weights", torch.ones(0, 2)))
+_BAD_CENTERS = (("centers", _NAN), ("centers", torch.ones(0, 2)))
 _BAD = [
     *((name, *bad) for name in _FUNCTIONS for bad in _BAD_EVERYWHERE),
+    *((name, "embeddings", bad) for name in _FUNCTIONS for bad in _MISFITS),
     *((name, *bad) for name in ("softmax", "a_softmax", "joint") for bad in _BAD_HEAD),
     *((name, *bad) for name in ("joint", "term", "update") for bad in _BAD_CENTERS),
     *(("a_softmax", "m", m) for m in (0, 5, 1.5, -1, True, "4", None)),
@@ -64,6 +63,7 @@ _BAD = [
     ("softmax", "bias", torch.zeros(3)),
     ("joint", "bias", torch.zeros(5)),
     ("joint", "centers", torch.ones(5, 2)),
+    ("joint", "centers", torch.ones(4, 3)),
     *(("joint", "weight", v) for v in (-1, float("nan"), float("inf"))),
     *(("update", "alpha", v) for v in (-0.1, 1.1, float("nan"))),
 ]

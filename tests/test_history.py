@@ -166,7 +166,7 @@ def test_a_published_run_is_read_and_its_copy_is_not(tmp_path: Path):
     assert list(found.measured_at) == [name_of(1)] and not found.refused
     # Where it was measured and where it is published: once.
     assert files([tmp_path / "out", tmp_path / "published"]) == [plain]
-    # What tells of no run stands for itself: each is told where it is read.
+    # A file that names no run is kept as it is: each is reported where it is read.
     damaged = [tmp_path / "damaged" / name / "records.jsonl" for name in "ab"]
     for path in damaged:
         path.parent.mkdir(parents=True)
@@ -243,9 +243,9 @@ def test_the_page_and_the_table_name_the_commits_around_the_change(tmp_path: Pat
 
 
 @pytest.mark.ruptures
-@pytest.mark.parametrize(("known", "told"), [(0, "3 commits not"), (2, "1 commit not"), (3, "")])
-def test_an_order_that_git_does_not_tell_is_said_to_be_a_guess(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: int, told: str
+@pytest.mark.parametrize(("known", "warning"), [(0, "3 commits not"), (2, "1 commit not"), (3, "")])
+def test_an_order_that_git_does_not_know_is_called_a_guess(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: int, warning: str
 ):
     """A shallow clone knows few commits, and without git none is known."""
     for number in range(3):
@@ -255,7 +255,7 @@ def test_an_order_that_git_does_not_tell_is_said_to_be_a_guess(
     seen = Page((tmp_path / "out" / "index.html").read_text()).seen
     assert code == 0
     for text in (output, seen):
-        assert ("in this clone's history" in text) is bool(told) and told in text
+        assert ("in this clone's history" in text) is bool(warning) and warning in text
 
 
 @pytest.mark.ruptures

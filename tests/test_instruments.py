@@ -1,4 +1,4 @@
-"""Clock, memory and machine tell what they say they tell; a contender that can't run says why."""
+"""Clock, memory and machine measure what they claim to; a contender that can't run says why."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_peak_of_a_loss_repeats_bit_for_bit(seed: int):
     assert found.pop() >= 3 * 4 * 64 * 257
 
 
-def test_out_of_memory_is_told_as_such():
+def test_out_of_memory_is_reported_as_such():
     with memory.protected(), pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60, dtype=torch.int8)
     assert is_out_of_memory(caught.value)
@@ -116,7 +116,7 @@ def test_why_a_contender_does_not_run():
     assert "afford" in reason(compiled=True)
 
 
-def test_an_older_gpu_is_told_from_a_newer_one(monkeypatch: pytest.MonkeyPatch):
+def test_an_older_gpu_is_distinguished_from_a_newer_one(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(machine, "_missing_cuda", lambda: None)
     monkeypatch.setattr(torch.version, "hip", None)
     need = machine.missing.__wrapped__  # what is remembered is this machine's answer

@@ -66,7 +66,7 @@ def test_the_committed_table_is_of_these_mutants():
         assert f"def {function}(" in (declared.ROOT / "tests" / file).read_text(), name
 
 
-def test_a_table_of_other_mutants_is_told():
+def test_a_table_of_other_mutants_is_reported():
     rows = [(mutant, "test_x.py::test_y") for mutant in MUTANTS]
     assert not declared.disagreements(MUTANTS, declared.table(rows))
     assert "not in the table" in declared.disagreements(MUTANTS, declared.table(rows[1:]))[0]
@@ -138,7 +138,7 @@ def test_what_was_not_run_is_not_found(monkeypatch, passed: int, judged: int, sa
     [
         (("--list",), 0, MUTANTS[0].name),
         (("--check",), 0, ""),
-        (("--only", MUTANTS[0].name + "x"), 2, f"did you mean {MUTANTS[0].name}?"),
+        (("--only", MUTANTS[0].name + "x"), 2, f"did you mean {MUTANTS[0].name!r}?"),
     ],
 )
 def test_the_command(arguments: tuple[str, ...], code: int, says: str):

@@ -18,7 +18,8 @@ from torch import Tensor
 from benchmarks import agreement, tolerance
 from benchmarks.rows import Candidate, Row, Subject
 from benchmarks.truth import Truth
-from marginbench import catalogue, drawing
+from marginbench import catalogue
+from marginbench.inputs import inputs_from, random_batch, random_inputs
 from marginbench.loss import Contender, Inputs, Shape
 
 VARIANTS = [(loss, variant) for loss in catalogue.losses() for variant in loss.variants]
@@ -120,15 +121,15 @@ def _subject(loss, variant, dtype: str, seed: int) -> tuple[Subject, Inputs, Inp
     """The subject, its inputs, and those of an earlier call: of another seed and at least three
     times as long, for two draws of one kind may well come to the same mean in half precision."""
     subject = Subject(loss, variant, SHAPES[variant.family], dtype, "cpu")
-    inputs = drawing.draw(variant, subject.shape, dtype, "cpu", seed)
+    inputs = random_inputs(variant, subject.shape, dtype, "cpu", seed)
     for earlier in range(seed + 1, seed + 100):
         longer = 3 ** (1 + (earlier - seed) // 25)
-        batch = drawing.random_batch(subject.shape, earlier, unit=variant.unit_embeddings)
+        batch = random_batch(subject.shape, earlier, unit=variant.unit_embeddings)
         fields = ("embeddings", "second", "third")
         batch = dataclasses.replace(
             batch, **{name: longer * getattr(batch, name) for name in fields}
         )
-        stale = drawing.inputs(variant, batch, dtype, "cpu")
+        stale = inputs_from(variant, batch, dtype, "cpu")
         if variant.output != "loss" or _are_apart(subject, inputs, stale):
             return subject, inputs, stale
     raise AssertionError("no earlier call differs")
@@ -189,7 +190,7 @@ def test_nulls_fail_every_cell_of_a_loss(loss, variant, dtype: str, seed: int):
         planted[f"right gradient, {null.__name__}"] = fakes.fake(null, right)
     rows, truths = _measured(subject, planted, inputs, seed)
     for truth in truths.values():
-        assert all(out.any() for out in truth.outputs.named().values()), "nothing to tell from 0"
+        assert all(out.any() for out in truth.outputs.named().values()), "its outputs are 0 anyway"
     assert len(rows) == _expected(subject, len(_judged_both_ways(planted)))
     wrong = []
     for row in rows:

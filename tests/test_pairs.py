@@ -20,9 +20,10 @@ from pair_cases import (
     variants,
 )
 
-from marginbench import catalogue, drawing
+from marginbench import catalogue
 from marginbench.checks import InputError
 from marginbench.contrastive import eager, reference
+from marginbench.inputs import random_inputs
 from marginbench.loss import REDUCTIONS, Inputs, Loss, Shape, Variant
 from marginbench.shared import motions
 
@@ -31,7 +32,7 @@ ROUNDINGS = 16 * EPS
 
 
 def _drawn(variant: Variant, shape: Shape, seed: int, dtype: str = "float32"):
-    inputs = drawing.draw(variant, shape, dtype, "cpu", seed)
+    inputs = random_inputs(variant, shape, dtype, "cpu", seed)
     return {name: tensor.detach() for name, tensor in inputs.tensors.items()}
 
 

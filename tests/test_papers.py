@@ -48,8 +48,8 @@ def test_sphereface_is_trained_as_released_and_as_written():
     assert released.settings.decay_at == pytest.approx((16 / 28, 24 / 28))
     paper = recipes.get("sphereface2017")
     assert recipes.job(paper, "folder:/faces", 494_414).settings.batch == 128
-    (told,) = [limit for limit in recipes.limits(paper) if limit.startswith("annealing: not stat")]
-    assert told.endswith("stands in: lambda = 0 from the first step on")
+    (annealing,) = [x for x in recipes.limits(paper) if x.startswith("annealing: not stat")]
+    assert annealing.endswith("stands in: lambda = 0 from the first step on")
     terms = recipes.job(paper, "folder:/faces", 494_414).terms
     (term,) = declared(terms, "eager", "cpu", 28_000)
     assert [term.options(done)["annealing"] for done in (0.0, 0.5, 1.0)] == [0, 0, 0]

@@ -22,7 +22,7 @@ from reports import pdf
 ROOT = Path(__file__).resolve().parent.parent
 TIMED = sum(len(shapes) + 1 for *_, shapes in synthetic_run.LOSSES[2:3])
 ANSWER = f"Fastest, of {TIMED} timed cases: compiled in {TIMED}."
-# What stands in Chromium's place, and what the reader is told of it.
+# What stands in Chromium's place, and what the message says of it.
 FAILING = {
     "says why": ("echo first >&2; echo out of memory >&2; exit 7", "(exit code 7): out of memory"),
     "is silent": ("exit 0", "(exit code 0): it said nothing"),
@@ -84,17 +84,17 @@ def test_without_a_browser_on_the_path_it_says_so_too(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("how", FAILING)
-def test_a_chromium_that_fails_is_told_with_its_words(
+def test_a_chromium_that_fails_is_reported_with_its_words(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Path, how: str
 ):
-    script, told = FAILING[how]
+    script, message = FAILING[how]
     browser = tmp_path / "chromium"
     browser.write_text(f"#!/bin/sh\n{NAMED}\n{script}\n")
     browser.chmod(0o755)
     monkeypatch.setenv(pdf.VARIABLE, str(browser))
     monkeypatch.setattr(pdf, "TIMEOUT_S", 1 if how == "hangs" else 60)
     said = refused(report(run), run)
-    assert f"{browser} did not print {run / 'index.html'}" in said and told in said
+    assert f"{browser} did not print {run / 'index.html'}" in said and message in said
 
 
 def test_an_earlier_pdf_outlives_a_chromium_that_fails(
@@ -123,6 +123,6 @@ def test_without_chromium_page_tests_are_skipped_and_say_what_to_install():
         [sys.executable, *words], cwd=ROOT, env=where, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
-    told = [line for line in done.stdout.splitlines() if line.startswith("SKIPPED")]
-    assert told and all(NEEDS_CHROMIUM in line for line in told)
+    skipped = [line for line in done.stdout.splitlines() if line.startswith("SKIPPED")]
+    assert skipped and all(NEEDS_CHROMIUM in line for line in skipped)
     assert re.search(r"=+ \d+ skipped in ", done.stdout) and "make chromium" in NEEDS_CHROMIUM

@@ -1,4 +1,4 @@
-"""Products of float32 are IEEE products; tf32 comes only where torch was told so."""
+"""Products of float32 are IEEE products; tf32 comes only where torch allows it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.sanitizing import sanitized
-from marginbench import drawing
+from marginbench.inputs import random_inputs
 from marginbench.loss import Shape
 from marginbench.shared import launching
 
@@ -15,7 +15,7 @@ def _precisions(dtype: str, device: str) -> set[tuple[str, str]]:
     """What each kernel that makes products is launched with, over all losses."""
     found = set()
     for loss, variant, contender in sanitized():
-        inputs = drawing.draw(variant, Shape(9, 16, 3), dtype, device, seed=0)
+        inputs = random_inputs(variant, Shape(9, 16, 3), dtype, device, seed=0)
         leaves = [inputs.tensors[name] for name in inputs.differentiable]
         with launching.recorded() as launches:
             function = loss.resolve(contender.entry)

@@ -19,7 +19,7 @@ from commands.root import cli
 
 
 class Clock:
-    """Goes on when it is told to."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -55,7 +55,7 @@ def test_the_time_left_is_that_of_the_steps_so_far(lines: Callable[..., list[str
     ]  # fmt: skip
 
 
-def test_a_long_time_is_told_in_hours(lines: Callable[..., list[str]]):
+def test_a_long_time_is_shown_in_hours(lines: Callable[..., list[str]]):
     assert lines((0, 0, 100), (40, 1, 100))[-1] == "0/100  at"
     assert lines((0, 0, 10), (3600, 1, 10))[-1] == "1/10  at  9:00:00 left"
 
@@ -129,7 +129,7 @@ def test_the_bar_is_drawn_on_the_error_stream(
     assert out == "" and "reading" in err
 
 
-def test_a_terminal_shows_the_time_spent_where_nothing_can_be_told(clock: Clock):
+def test_a_terminal_shows_the_time_spent_while_the_time_left_is_unknown(clock: Clock):
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
     with progress.shown("reading", on=terminal, clock=clock):
         clock.now += 75

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_damaged import EDITS, changed, told, unprotected, whole_run
+from test_damaged import EDITS, changed, invoked, unprotected, whole_run
 from test_records import end, file, result, session, write
 
 from benchmarks import record_files
@@ -87,14 +87,14 @@ def test_a_command_that_cannot_be_given_again_is_refused(file: Path, command: st
     """A run that is resumed goes on with the options of its command: none is every suite."""
     lines = unprotected(whole_run(file))
     written(file, [changed(lines[0], command=command), *lines[1:]])
-    code, output = told("run", "--resume", str(file.parent))
+    code, output = invoked("run", "--resume", str(file.parent))
     assert code == 1 and "command: expected a command line" in output, output
 
 
 def test_what_nests_without_end_is_a_damaged_line(file: Path):
     written(file, ["[" * 100_000 + "\n"])
     assert record_files.head(file) == {}
-    code, output = told("report", str(file.parent))
+    code, output = invoked("report", str(file.parent))
     assert code == 1 and output.startswith("error: ") and len(output.splitlines()) == 1
     with pytest.raises(RecordError, match="the line is damaged"):
         load(file)

@@ -20,7 +20,7 @@ def test_the_store_is_where_its_address_says(tmp_path: Path, name: str):
     database = tmp_path / name / addresses.OWN
     database.parent.mkdir()
     uri = addresses.of_database(database)
-    assert addresses.database_of(uri) == database == Path(str(make_url(uri).database))
+    assert addresses.database(uri) == database == Path(str(make_url(uri).database))
     with create_engine(uri).connect() as connection:
         connection.execute(text("CREATE TABLE made (one INT)"))
     assert database.is_file() and [one.name for one in tmp_path.iterdir()] == [name]
@@ -42,7 +42,7 @@ def test_the_address_that_is_given_comes_first(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there")
     assert addresses.address(tmp_path, None) == "http://there"
     assert addresses.address(tmp_path, "sqlite:///here.db") == "sqlite:///here.db"
-    assert addresses.database_of("http://there") is None
+    assert addresses.database("http://there") is None
 
 
 @pytest.mark.parametrize(("age_s", "is_down"), [(1.0, True), (601.0, False), (-1.0, False)])

@@ -77,7 +77,7 @@ def test_a_difference_is_reported_only_where_it_is_found():
     assert by_pair["a/x", "c/z"].higher is None
 
 
-def test_one_seed_tells_no_difference_and_takes_no_place_in_the_family():
+def test_one_seed_shows_no_difference_and_takes_no_place_in_the_family():
     results = [*(result("a/x", s, 0.1 * s) for s in range(3)), result("b/y", 1, 0.9)]
     results += [result("c/z", s, 0.2 * s + 0.3) for s in range(3)]
     by_pair = {(c.a, c.b): c for c in comparisons(results)}

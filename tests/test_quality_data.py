@@ -31,7 +31,7 @@ def test_digits_are_split_by_identity_and_kept_apart():
     assert sorted(set(labels.tolist())) == [0, 1, 2, 3, 4]
 
 
-def test_a_manifest_tells_any_change_of_the_data():
+def test_a_manifest_changes_with_any_change_of_the_data():
     data = digits()
     digits.cache_clear()
     assert digits().manifest == data.manifest
@@ -234,12 +234,12 @@ def test_a_record_holds_counts_and_hashes_of_what_is_long():
         "short": ["a"],
     }  # fmt: skip
     data = dataclasses.replace(digits(), facts=facts)
-    told = data.summary
-    assert told["fonts"]["count"] == 40 and len(told["fonts"]["sha256"]) == 64
-    assert told["counts"]["blank"] == 3 and told["counts"]["names"]["count"] == 2_000
-    assert told["short"] == ["a"] and "split" not in told
+    summary = data.summary
+    assert summary["fonts"]["count"] == 40 and len(summary["fonts"]["sha256"]) == 64
+    assert summary["counts"]["blank"] == 3 and summary["counts"]["names"]["count"] == 2_000
+    assert summary["short"] == ["a"] and "split" not in summary
     fonts[7]["sha256"] = "1" * 64
-    assert data.summary["fonts"]["sha256"] != told["fonts"]["sha256"]
+    assert data.summary["fonts"]["sha256"] != summary["fonts"]["sha256"]
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 1], [0, 0, 0]])

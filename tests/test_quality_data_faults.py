@@ -59,7 +59,7 @@ def test_sixteen_bits_are_scaled_by_their_full_range(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "format_name"),
     [
         (np.full((8, 6), 0.5, dtype=np.float32), r"mode F \(floats\)"),
         (np.full((8, 6), 70_000, dtype=np.int32), r"mode I \(32 or signed 16 bits\)"),
@@ -68,14 +68,16 @@ def test_sixteen_bits_are_scaled_by_their_full_range(
     ids=["floats", "32 bits", "12 bits"],
 )
 def test_pictures_whose_white_is_not_known_are_refused(
-    faces: Path, content: np.ndarray | bytes, told: str
+    faces: Path, content: np.ndarray | bytes, format_name: str
 ):
     path = faces / "p3" / "deep.tiff"
     if isinstance(content, bytes):
         path.write_bytes(content)
     else:
         Image.fromarray(content).save(path)
-    message = rf"image .*p3/deep\.tiff: expected 8 or 16 bits a channel.*; got Pillow's {told}"
+    message = (
+        rf"image .*p3/deep\.tiff: expected 8 or 16 bits a channel.*; got Pillow's {format_name}"
+    )
     with pytest.raises(DataError, match=message):
         datasets.load(f"folder:{faces}")
     with pytest.raises(Undecodable, match=message):

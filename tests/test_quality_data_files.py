@@ -148,7 +148,7 @@ def test_a_folder_is_resized_and_grey_if_asked(faces: Path):
     assert np.array_equal((data.images[torch.tensor(row)] * 255).round().numpy(), expected)
 
 
-def test_what_is_no_identity_or_no_image_is_skipped_counted_and_told_once(
+def test_what_is_no_identity_or_no_image_is_skipped_counted_and_reported_once(
     faces: Path, caplog: pytest.LogCaptureFixture
 ):
     whole = datasets.load(f"folder:{faces}").manifest
@@ -213,8 +213,8 @@ def test_ten_images_are_named_and_the_others_counted(faces: Path):
             cut_short(faces / f"p{p}" / f"{i}.png")
     images = datasets.load(f"folder:{faces}").images
     assert isinstance(images, FileImages)
-    told = images.undecodable()
-    assert told.count(".png") == 10 and told.endswith(" and 2 more")
+    listed = images.undecodable()
+    assert listed.count(".png") == 10 and listed.endswith(" and 2 more")
 
 
 def test_a_folder_that_is_too_small_is_no_fault_of_the_suite(tmp_path: Path, seed: int):
@@ -266,9 +266,13 @@ def test_a_small_folder_is_trained_by_its_recipe(faces: Path, loss: str, seed: i
     short = dataclasses.replace(of, settings=dataclasses.replace(of.settings, epochs=2))
     result = training.run(short)
     assert (result.status, result.reason) == ("ok", "")
-    told = result.settings
-    assert (told["identities_per_batch"], told["images_per_identity"]) == (3, 3)
-    assert (told["batch"], told["steps"]) == (9, 2)
-    assert "P x K = 64 x 4 was asked for, and fitted to the 9 images" in told["protocol"]["batch"]
-    assert told["dataset_facts"]["skipped"]["identities with fewer than 2 pictures"]["count"] == 1
+    settings = result.settings
+    assert (settings["identities_per_batch"], settings["images_per_identity"]) == (3, 3)
+    assert (settings["batch"], settings["steps"]) == (9, 2)
+    assert (
+        "P x K = 64 x 4 was asked for, and fitted to the 9 images"
+        in (settings["protocol"]["batch"])
+    )
+    skipped = settings["dataset_facts"]["skipped"]
+    assert skipped["identities with fewer than 2 pictures"]["count"] == 1
     assert result.job == short.plain(), "the job stays what was asked for"

@@ -18,11 +18,11 @@ import torch
 
 from suites.quality.datasets import Missing, cache, fonts
 from suites.quality.datasets.glyph_choice import Chooser
-from suites.quality.datasets.glyphs import Recipe, rendered
+from suites.quality.datasets.glyphs import GlyphSet, rendered
 from tests.glyph_fonts import LETTERS, build, collect
 
-RECIPE = Recipe("letters", 6, 3, size=32, em=28, ranges=((ord("A"), ord("Z")),), least=10)
-CHARACTERS = RECIPE.characters()
+ALPHABET = GlyphSet("letters", 6, 3, size=32, em=28, ranges=((ord("A"), ord("Z")),), least=10)
+CHARACTERS = ALPHABET.characters()
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def chosen(directory: Path, pictures: int = 1, least: int = 10) -> tuple[Chooser
 
 
 def test_letters_become_identities_half_of_them_trained(directory: Path):
-    data = rendered(RECIPE, directory, silent)
+    data = rendered(ALPHABET, directory, silent)
     assert tuple(data.images.shape) == (18, 1, 32, 32)
     images = data.images[torch.arange(18)]
     assert images.dtype == torch.float32
@@ -74,7 +74,7 @@ def test_letters_become_identities_half_of_them_trained(directory: Path):
 
 def test_a_picture_is_its_own_letter_with_its_ink_centred(directory: Path):
     """Against the letter's bars drawn as rectangles: hinting moves an edge by a pixel at most."""
-    data = rendered(RECIPE, directory, silent)
+    data = rendered(ALPHABET, directory, silent)
     bars = {letter: bar_columns(letter) for letter in LETTERS}
     for identity, letter in enumerate(data.facts["characters"]):
         for image in data.images[(data.identities == identity).nonzero()[:, 0]]:
@@ -190,22 +190,22 @@ def test_the_letters_of_most_designs_come_first(tmp_path: Path):
 def test_the_same_fonts_give_the_same_pictures_wherever_they_are(
     directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    first = rendered(RECIPE, directory, silent)
-    assert rendered(RECIPE, directory, never).manifest == first.manifest
+    first = rendered(ALPHABET, directory, silent)
+    assert rendered(ALPHABET, directory, never).manifest == first.manifest
     shutil.copytree(directory, tmp_path / "elsewhere" / "fonts")
     # Other paths and times, the same content: surveyed again, found in the cache.
-    moved = rendered(RECIPE, tmp_path / "elsewhere" / "fonts", never)
+    moved = rendered(ALPHABET, tmp_path / "elsewhere" / "fonts", never)
     assert moved.manifest == first.manifest
     monkeypatch.setenv("MARGINBENCH_CACHE", str(tmp_path / "another"))
-    anew = rendered(RECIPE, tmp_path / "elsewhere" / "fonts", silent)
+    anew = rendered(ALPHABET, tmp_path / "elsewhere" / "fonts", silent)
     assert anew.manifest == first.manifest and anew.images is not first.images
     build(directory / "bars4.ttf", 6)
-    assert rendered(RECIPE, directory, silent).manifest != first.manifest
+    assert rendered(ALPHABET, directory, silent).manifest != first.manifest
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "no images", "no facts", "facts of text"])
 def test_a_damaged_cache_is_rendered_anew(directory: Path, own_cache: Path, damage: str, seed: int):
-    whole = rendered(RECIPE, directory, silent).manifest
+    whole = rendered(ALPHABET, directory, silent).manifest
     place = next(p for p in own_cache.iterdir() if p.is_dir())
     images, facts = place / "images.npy", place / "facts.json"
     content = bytearray(images.read_bytes())
@@ -227,7 +227,7 @@ def test_a_damaged_cache_is_rendered_anew(directory: Path, own_cache: Path, dama
         rendered_again.append(what)
         yield lambda done: None
 
-    assert rendered(RECIPE, directory, heard).manifest == whole
+    assert rendered(ALPHABET, directory, heard).manifest == whole
     assert rendered_again == ["rendering letters"]
     assert [p.name for p in own_cache.iterdir() if p.is_dir()] == [place.name]
 
@@ -242,13 +242,13 @@ def test_rendering_that_fails_leaves_nothing_behind(directory: Path, own_cache: 
         yield advance
 
     with pytest.raises(KeyboardInterrupt):
-        rendered(RECIPE, directory, stopped)
+        rendered(ALPHABET, directory, stopped)
     assert [p for p in own_cache.iterdir() if p.is_dir()] == []
-    assert len(rendered(RECIPE, directory, silent).identities) == 18
+    assert len(rendered(ALPHABET, directory, silent).identities) == 18
 
 
 def test_too_few_fonts_say_what_installs_them(directory: Path):
-    big = Recipe("letters", 20, 5, ranges=RECIPE.ranges, least=10)
+    big = GlyphSet("letters", 20, 5, ranges=ALPHABET.ranges, least=10)
     with pytest.raises(Missing) as error:
         rendered(big, directory, silent)
     assert str(error.value) == (
@@ -260,7 +260,7 @@ def test_too_few_fonts_say_what_installs_them(directory: Path):
         rendered(big, directory, silent)
     (directory / "empty").mkdir()
     with pytest.raises(Missing, match="the 0 usable faces"):
-        rendered(RECIPE, directory / "empty", silent)
+        rendered(ALPHABET, directory / "empty", silent)
 
 
 def test_fonts_are_found_without_fc_list(
@@ -280,6 +280,6 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
 
 
 def test_progress_is_a_plain_line_for_each_tenth(directory: Path, capfd: pytest.CaptureFixture):
-    rendered(RECIPE, directory)
+    rendered(ALPHABET, directory)
     lines = capfd.readouterr().err.splitlines()
     assert lines == [f"rendering letters: {i} of 6" for i in range(1, 7)]

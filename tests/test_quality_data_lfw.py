@@ -78,7 +78,7 @@ def test_another_folder_can_train_without_the_people_tested(lfw: Path, tmp_path:
 def test_no_file_is_trained_on_that_is_tested_under_another_name(
     lfw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: int
 ):
-    """Numbered folders, as CASIA's and MS1M's are: their names tell nothing."""
+    """Numbered folders, as CASIA's and MS1M's are: their names say nothing."""
     monkeypatch.setattr("suites.quality.datasets.copies._END", end)
     faces = tmp_path / "faces"
     for shade in range(4):

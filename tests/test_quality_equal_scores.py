@@ -101,7 +101,7 @@ def test_the_curve_has_a_point_for_each_distinct_score(seed: int):
 
 def _accuracy(scores: list[float], same: list[bool], fold: list[int]) -> Fraction | None:
     """Of the thresholds below, midway between and above the other folds' scores the lowest that
-    tells most of their pairs; None where these are of one kind."""
+    classifies most of their pairs correctly; None where these are of one kind."""
     accuracies = []
     pairs = list(zip(map(Fraction, scores), same, fold, strict=True))
     for held in sorted(set(fold)):
@@ -120,7 +120,7 @@ def _accuracy(scores: list[float], same: list[bool], fold: list[int]) -> Fractio
 
 def test_verification_accuracy_is_exact_whatever_is_equal(seed: int):
     draw = random.Random(seed + 1)
-    told = 0
+    defined = 0
     for scores, same in cases(seed, 400):
         fold = [draw.randrange(3) for _ in scores]
         if len(set(fold)) < 2:
@@ -133,9 +133,9 @@ def test_verification_accuracy_is_exact_whatever_is_equal(seed: int):
         if expected is None:
             assert math.isnan(got)
             continue
-        told += 1
+        defined += 1
         assert got == pytest.approx(float(expected), abs=4 * ROUNDED), (scores, same, fold)
-    assert told > 100
+    assert defined > 100
 
 
 @pytest.mark.parametrize("start", [1.0, 1.0 + 2**-52, 0.5 - 2**-54, 5e-324, -1.0, 1e308])
@@ -177,7 +177,7 @@ def test_equal_scores_are_worth_what_chance_is():
     ],
 )  # fmt: skip
 def test_what_is_not_defined_is_no_number(scores: list[float], same: list[bool]):
-    """Pairs of one kind alone would all be told by accepting them all."""
+    """Pairs of one kind alone would all be classified correctly by accepting them all."""
     s, k = torch.tensor(scores, dtype=torch.float64), torch.tensor(same, dtype=torch.bool)
     assert all(map(math.isnan, verification.error_rates(s, k).values()))
     assert verification.receiver_operating(s, k) is None

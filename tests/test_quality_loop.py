@@ -206,11 +206,11 @@ def test_settings_that_do_not_exist_are_reported(change: dict, message: str, see
 
 
 def test_the_sampler_can_be_chosen(seed: int):
-    def told(**changes) -> TrainingResult:
+    def sampler(**changes) -> TrainingResult:
         return Run(job(seed, **changes), datasets.digits()).description()["sampler"]
 
-    assert told() == told(sampler="shuffled") == "shuffled"
-    assert told(sampler="balanced") == "P x K"
+    assert sampler() == sampler(sampler="shuffled") == "shuffled"
+    assert sampler(sampler="balanced") == "P x K"
 
 
 def test_what_is_tested_is_even_over_identities_and_flipped_where_said(seed: int):

@@ -11,7 +11,7 @@ from suites.quality.datasets import digits
 from suites.quality.jobs import Job, Settings, Term
 from suites.quality.loop import Run, cpu_threads
 from suites.quality.objective import Objective
-from suites.quality.terms import learnt_fields, needs_partners, recipe
+from suites.quality.terms import learnt_fields, needs_partners, training_of
 
 SOFTMAX = Job("x", "softmax", (Term("softmax"),), "digits", 7, Settings(epochs=1))
 
@@ -42,13 +42,13 @@ def test_without_a_declaration_the_first_loss_over_a_head_or_batch_is_trained():
         dataclasses.replace(linear, name="update", output="tensor"),
     )
     loss = dataclasses.replace(softmax, training=None, variants=(update, rows, linear))
-    assert recipe(loss).variant == "linear"
-    assert recipe(dataclasses.replace(loss, variants=(update, rows))).variant == "rows"
+    assert training_of(loss).variant == "linear"
+    assert training_of(dataclasses.replace(loss, variants=(update, rows))).variant == "rows"
 
 
 def test_a_recipe_of_the_catalogue_names_variants_and_fields_that_are_there():
     for loss in catalogue.losses():
-        training_ = recipe(loss)
+        training_ = training_of(loss)
         assert loss.variant(training_.variant).output == "loss"
         for field, name in training_.updates.items():
             assert field in ("class_weights", "bias", "centers")

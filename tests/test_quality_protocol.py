@@ -54,7 +54,9 @@ def test_a_loss_that_declares_no_training_is_trained_by_its_first_over_a_head_or
     update = dataclasses.replace(linear, name="update", output="tensor")
 
     def standing(*variants: Variant) -> str | None:
-        training = dataclasses.replace(softmax, training=None, variants=variants).recipe()
+        training = dataclasses.replace(
+            softmax, training=None, variants=variants
+        ).effective_training()
         return training.variant if training else None
 
     assert standing(update, rows, linear) == "linear"
@@ -84,7 +86,7 @@ def test_sizes_name_what_there_is():
     for size in protocol.SIZES.values():
         assert set(size.datasets) <= set(RECIPES)
         assert size.claims in FORMS
-        assert size.seeds >= 2, "one seed tells no spread"
+        assert size.seeds >= 2, "one seed shows no spread"
         assert protocol.SEARCH_SEED not in range(size.seeds)
 
 

@@ -31,8 +31,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     journal.begin(COMMAND, "quality", 0, [one.name, two.name])
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     assert "run_id" in mirrored(Mirror(folder, {"run": "another"}, uri), result(2))
-    told = mirrored(Mirror(folder, {"run": journal.run}, uri), one)
-    one.mlflow.update(told)
+    sent = mirrored(Mirror(folder, {"run": journal.run}, uri), one)
+    one.mlflow.update(sent)
     for each in (one, two):
         journal.trained(each)
     journal.end_run(1.0)
@@ -56,13 +56,13 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_what_is_published_is_the_record_its_page_and_mlflow(finished: Path, tmp_path: Path):
     target = tmp_path / "published"
-    told = publish(finished, target)
-    assert told.exit_code == 0, told.output
+    done = publish(finished, target)
+    assert done.exit_code == 0, done.output
     files = content(target)
     assert lzma.decompress(files["records.jsonl.xz"]) == (finished / "records.jsonl").read_bytes()
     assert {"index.html", "report.md", "summary.json", "mlflow/runs.jsonl"} <= set(files)
     assert not [name for name in files if name.endswith((".png", ".pt", ".pth", ".db"))]
-    assert f"{sum(map(len, files.values())):,} bytes in all" in told.output
+    assert f"{sum(map(len, files.values())):,} bytes in all" in done.output
     assert b"marginbench quality again records.jsonl.xz" in files["report.md"]
     assert reading.read(target).records.missing == []
     # The one that MLflow lacked was sent first; the other run of its store is not this one's.
@@ -92,20 +92,20 @@ def test_what_is_not_finished_or_would_overwrite_is_refused(finished: Path, tmp_
     cut.mkdir()
     lines = (finished / "records.jsonl").read_text().splitlines(True)
     (cut / "records.jsonl").write_text("".join(lines[:-1]))
-    told = publish(cut, tmp_path / "published")
-    assert told.exit_code == 3 and f"quality run --resume {cut}" in told.output
+    done = publish(cut, tmp_path / "published")
+    assert done.exit_code == 3 and f"quality run --resume {cut}" in done.output
     assert not (tmp_path / "published").exists()
     assert publish(finished, finished).exit_code == 2
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    told = publish(finished, tmp_path / "mine")
-    assert told.exit_code == 2 and "TARGET" in told.output
+    done = publish(finished, tmp_path / "mine")
+    assert done.exit_code == 2 and "TARGET" in done.output
     assert content(tmp_path / "mine") == {"letter.txt": b"dear"}
 
 
 def test_a_store_that_refuses_is_3_and_nothing_is_published(finished: Path, tmp_path: Path):
-    told = publish(finished, tmp_path / "published", "--store", "http://127.0.0.1:9")
-    assert told.exit_code == 3 and "not in MLflow" in told.output
+    done = publish(finished, tmp_path / "published", "--store", "http://127.0.0.1:9")
+    assert done.exit_code == 3 and "not in MLflow" in done.output
     assert not (tmp_path / "published").exists()
 
 

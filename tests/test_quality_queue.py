@@ -1,4 +1,4 @@
-"""What a quality run trains and in which order; searches that are asked, told and resumed."""
+"""What a quality run trains and in which order; searches by ask and tell, and resumed."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Search:
     trials = 3
 
     def __init__(self, name: str = "a") -> None:
-        self.name, self.told, self.asked = name, [], 0
+        self.name, self.results, self.asked = name, [], 0
 
     def ask(self) -> Job | None:
-        assert self.asked == len(self.told), "asked before the last trial was told"
+        assert self.asked == len(self.results), "asked before the last trial had its result"
         if self.asked == self.trials:
             return None
         self.asked += 1
         return fakes.job(f"{self.name}/trial-{self.asked}", study="search")
 
     def tell(self, result: TrainingResult) -> None:
-        self.told.append(result.name)
+        self.results.append(result.name)
 
     def jobs(self) -> list[Job]:
         return [fakes.job(self.name, seed, study="open") for seed in range(2)]
@@ -73,7 +73,7 @@ def test_a_search_is_gone_on_with_from_its_records():
     before = [recorded(done(fakes.job(f"a/trial-{k}", study="search"))) for k in (1, 2)]
     queue = Queue(Plan([], [search]), before)
     assert (queue.done, queue.total) == (2, 5)
-    assert drained(queue) == whole[2:] and search.told == whole[:3]
+    assert drained(queue) == whole[2:] and search.results == whole[:3]
     assert queue.over and queue.done == queue.total
 
 

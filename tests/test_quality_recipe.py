@@ -20,13 +20,13 @@ def _call(*words: str):
 
 @pytest.mark.parametrize("name", [one.name for one in recipes.recipes()])
 def test_every_setting_is_shown_with_its_source(name: str):
-    recipe, told = recipes.get(name), _call(name)
-    assert told.exit_code == 0, told.output
+    recipe, result = recipes.get(name), _call(name)
+    assert result.exit_code == 0, result.output
     for key, setting in recipe.settings.items():
         where = f"  [{setting.status}: {setting.source}]" if setting.stated else ""
-        assert f"  {key} = {setting.value}{where}\n" in told.output
+        assert f"  {key} = {setting.value}{where}\n" in result.output
     for limit in recipes.limits(recipe):
-        assert limit in told.output
+        assert limit in result.output
 
 
 def test_recipes_are_listed_and_a_wrong_name_is_reported():
@@ -47,9 +47,9 @@ def test_a_recipe_trains_on_a_folder_of_images(tmp_path: Path, seed: int):
             pixels = noise.integers(0, 256, (16, 16), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / f"{number}.png")
     out = tmp_path / "out"
-    told = _call("hermans2017", "--dataset", f"folder:{tmp_path / 'faces'}", "--backbone",
+    result = _call("hermans2017", "--dataset", f"folder:{tmp_path / 'faces'}", "--backbone",
                  "mlp", "--epochs", "1", "--no-mlflow", "--out", str(out))  # fmt: skip
-    assert told.exit_code == 0, told.output
+    assert result.exit_code == 0, result.output
     lines = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
     (made,) = [line for line in lines if line["kind"] == "training"]
     assert (made["status"], made["study"]) == ("ok", "recipes/hermans2017")

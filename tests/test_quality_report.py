@@ -75,7 +75,7 @@ def test_every_section_is_there_in_order(page: Page):
     ]  # fmt: skip
 
 
-def test_the_answer_names_the_highest_mean_and_what_it_can_be_told_from(
+def test_the_answer_names_the_highest_mean_and_what_it_differs_from_significantly(
     page: Page, summary: dict, built: Path
 ):
     (made,) = summary["tables"]
@@ -109,7 +109,7 @@ def test_differences_are_paired_and_corrected_over_all_pairs(built: Path, summar
     pairs = [paired(values[one["a"]], values[one["b"]]) for one in found]
     assert len(found) == 6
     known = [one.p_value for one in pairs if one.p_value is not None]
-    assert len(known) == 3, "one shared seed tells no p-value"
+    assert len(known) == 3, "one shared seed gives no p-value"
     corrected = iter(holm(known))
     for one, pair in zip(found, pairs, strict=True):
         assert one["mean"] == pytest.approx(pair.difference.mean, abs=1e-8)

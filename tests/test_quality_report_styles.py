@@ -155,10 +155,10 @@ def test_roc_curves_carry_their_interval_over_seeds_and_can_be_picked(tmp_path: 
             accepted.append(max(t for f, t in zip(far, tar, strict=True) if f <= 0.1))
     assert len(accepted) == len(seeds)
     found = interval(accepted)
-    told = f"{found.mean:.3f}"
+    expected = f"{found.mean:.3f}"
     if found.high is not None:
-        told += f" ± {found.high - found.mean:.3f}"
-    assert told in page.seen
+        expected += f" ± {found.high - found.mean:.3f}"
+    assert expected in page.seen
     html = (tmp_path / "index.html").read_text()
     (svg,) = re.findall(r"<svg[^>]*>(?:(?!</svg>).)*ROC curves.*?</svg>", html, re.DOTALL)[:1]
     drawn = re.findall(rf'<g data-contender="[^"]*{arm}[^"]*">(.*?)</g>', svg, re.DOTALL)

@@ -56,7 +56,7 @@ def test_what_goes_wrong_in_a_training_costs_that_one_alone_and_is_tried_again(t
     assert [step.done for step in ended] == [1, 2, 3, 4, 5] and ended[-1].total == 5
     outcome, _ = run(plan, tmp_path)
     lines = trained_lines(tmp_path)
-    # The one that was killed went on; the others came to the same again, which is told once.
+    # The one that was killed went on; the others came to the same again, which is recorded once.
     assert Counter(one.arm for one in lines) == {
         "fine": 1, "killed": 2, "raises": 1, "missing": 1, "diverges": 1
     }  # fmt: skip
@@ -72,7 +72,7 @@ def test_only_what_this_machine_lacks_is_3(tmp_path: Path):
 def test_a_damaged_dataset_is_3_and_its_other_trainings_are_not_begun(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    fakes.warn_once.cache_clear()  # each text is told once a process
+    fakes.warn_once.cache_clear()  # each text is logged once a process
     bad = [replace(fakes.job("damaged", seed), dataset="folder:/faces") for seed in range(6)]
     outcome, _ = run(Plan([*bad, fakes.job("fine", seed=9)]), tmp_path)
     assert outcome.exit_code == running.NOT_POSSIBLE
@@ -81,8 +81,8 @@ def test_a_damaged_dataset_is_3_and_its_other_trainings_are_not_begun(
     begun = said(tmp_path, "begin closed/damaged")
     assert len(begun) <= 2, "those that the two workers had when the first failed"
     assert said(tmp_path, "epoch 2 closed/fine")
-    told = [record.getMessage() for record in caplog.records]
-    assert told == ["faces: left out: identities without a picture: 1 (none)"]
+    logged = [record.getMessage() for record in caplog.records]
+    assert logged == ["faces: left out: identities without a picture: 1 (none)"]
 
 
 def test_a_store_that_refuses_ends_the_run_in_3_with_all_records_safe(tmp_path: Path):
@@ -93,7 +93,7 @@ def test_a_store_that_refuses_ends_the_run_in_3_with_all_records_safe(tmp_path: 
     assert load(outcome.records).complete
 
 
-def test_the_command_tells_a_store_that_refuses_and_how_to_send_what_it_lacks(
+def test_the_command_reports_a_store_that_refuses_and_how_to_send_what_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     import functools
@@ -108,10 +108,10 @@ def test_the_command_tells_a_store_that_refuses_and_how_to_send_what_it_lacks(
     monkeypatch.setattr(running, "run", functools.partial(running.run, train=TRAIN))
     monkeypatch.setattr(command, "_page", lambda out_dir: out_dir / "index.html")
     folder = tmp_path / "run"
-    told = CliRunner().invoke(cli, ["quality", "run", "--out", str(folder), "--no-mlflow"])
-    assert told.exit_code == 3
-    assert "1 of 2 trainings not in MLflow: OperationalError: the store is locked" in told.output
-    assert f"marginbench quality sync {folder}" in told.output
+    result = CliRunner().invoke(cli, ["quality", "run", "--out", str(folder), "--no-mlflow"])
+    assert result.exit_code == 3
+    assert "1 of 2 trainings not in MLflow: OperationalError: the store is locked" in result.output
+    assert f"marginbench quality sync {folder}" in result.output
 
 
 def test_each_row_has_the_command_that_trains_it_again(tmp_path: Path):

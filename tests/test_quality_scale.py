@@ -28,7 +28,7 @@ def scores_and_kinds(seed: int, *, rounded: bool) -> tuple[Tensor, Tensor]:
     same = torch.rand(700, generator=generator) < 0.3
     scores = torch.randn(700, generator=generator).double() * 0.2 + 0.4 * same
     scores = (scores * 0.5 + 0.3).clamp(0, 1)
-    # Either way float32, which torchmetrics computes in, tells the same scores apart.
+    # Either way float32, which torchmetrics computes in, distinguishes the same scores.
     steps = 40 if rounded else 2**20
     return (scores * steps).round() / steps, same
 

@@ -82,7 +82,7 @@ def test_a_trial_never_carries_test_identities_and_keeps_to_the_space(
         assert (job.validation, job.study, job.seed) == (True, "search", seed)
         assert job.settings.batch == recipe(dataset).settings.batch
         assert 1e-4 <= job.settings.learning_rate <= 1e-2
-    variant = catalogue.get(loss).recipe()
+    variant = catalogue.get(loss).effective_training()
     assert variant is not None
     # The declared recipe is tried first, exactly as the closed division trains it.
     assert jobs[0].terms[0].options == ()

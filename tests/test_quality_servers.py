@@ -105,8 +105,8 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
                 urllib.request.urlopen(f"{uri}/health", timeout=1).close()
                 break
             except OSError:
-                told = (tmp_path / "server.log").read_text(errors="replace")[-2000:]
-                assert time.monotonic() < until and process.poll() is None, told
+                said = (tmp_path / "server.log").read_text(errors="replace")[-2000:]
+                assert time.monotonic() < until and process.poll() is None, said
                 time.sleep(0.1)
         yield uri
     finally:

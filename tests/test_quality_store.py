@@ -1,4 +1,4 @@
-"""A store that fails costs the mirror alone and is told; what it missed is sent later, once."""
+"""A store that fails costs the mirror alone and is reported; what it missed is sent later, once."""
 
 from __future__ import annotations
 
@@ -68,47 +68,47 @@ def lock(out: Path) -> sqlite3.Connection:
 def test_a_store_that_fails_is_reported_and_synced_later(out: Path, seed: int, how: str, when: str):
     one, uri = result(seed), None
     aside, held = out / "aside.db", None
-    tells = mirror(out)
+    mirroring = mirror(out)
     if how == "read-only":
-        tells = mirror(out, f"sqlite:///file:{out / 'mlflow.db'}?mode=ro&uri=true")
+        mirroring = mirror(out, f"sqlite:///file:{out / 'mlflow.db'}?mode=ro&uri=true")
     if when == "mid-run":
         from suites.quality.jobs import Job
 
-        tells.begin(Job.from_plain(one.job), one.settings)
-        tells.epoch(one.epochs[0])
+        mirroring.begin(Job.from_plain(one.job), one.settings)
+        mirroring.epoch(one.epochs[0])
     if how == "locked":
         held = lock(out)
     if how == "deleted":
         (out / "mlflow.db").rename(aside)
     if when == "mid-run":
         for row in one.epochs[1:]:
-            tells.epoch(row)
-        told = tells.end(one, None)
+            mirroring.epoch(row)
+        answer = mirroring.end(one, None)
     else:
-        told = mirrored(tells, one)
+        answer = mirrored(mirroring, one)
     says = {"locked": "locked", "read-only": "readonly", "deleted": "gone"}[how]
-    assert says in told["reason"] and "marginbench quality sync" in told["reason"]
-    assert mirrored(tells, result(seed + 1)) == told, "not tried again for each training"
+    assert says in answer["reason"] and "marginbench quality sync" in answer["reason"]
+    assert mirrored(mirroring, result(seed + 1)) == answer, "not tried again for each training"
     if how != "read-only":
-        assert mirrored(mirror(out, uri), one) == told, "nor by another process"
+        assert mirrored(mirror(out, uri), one) == answer, "nor by another process"
     if held:
         held.close()
     if how == "deleted":
         aside.rename(out / "mlflow.db")
-    done = sync([recorded(one, mlflow=told)], out)
+    done = sync([recorded(one, mlflow=answer)], out)
     assert (done.sent, done.failed, done.reason) == (1, 0, "")
     assert [run.info.status for run in Store(out).runs()] == ["FINISHED"]
     assert "run_id" in mirrored(mirror(out), result(seed + 1)), "a sync that succeeds ends the wait"
 
 
 @pytest.mark.parametrize(
-    "told",
+    "message",
     ["(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.experiment_id, datasets.name",
      '(psycopg.errors.UniqueViolation) duplicate key value violates "dataset_pk"',
      "(pymysql.err.IntegrityError) (1062, \"Duplicate entry '1-digits-ab' for key 'PRIMARY'\")"],
 )  # fmt: skip
 def test_a_dataset_that_another_training_adds_in_between_is_found(
-    out: Path, seed: int, monkeypatch: pytest.MonkeyPatch, told: str
+    out: Path, seed: int, monkeypatch: pytest.MonkeyPatch, message: str
 ):
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -118,7 +118,7 @@ def test_a_dataset_that_another_training_adds_in_between_is_found(
     def beaten_once(self: MlflowClient, *args: object, **named: object) -> None:
         asked.append(named)
         if len(asked) == 1:
-            raise MlflowException(told)
+            raise MlflowException(message)
         logged(self, *args, **named)
 
     monkeypatch.setattr(MlflowClient, "log_inputs", beaten_once)
@@ -126,12 +126,12 @@ def test_a_dataset_that_another_training_adds_in_between_is_found(
     (run,) = Store(out).runs()
     assert [found.dataset.name for found in run.inputs.dataset_inputs] == ["digits"]
     asked.clear()
-    told = "the disk is full"
+    message = "the disk is full"
     assert "the disk is full" in mirrored(mirror(out), result(seed + 1))["reason"]
     assert len(asked) == 1
 
 
-def test_sync_tells_what_fails(out: Path, seed: int):
+def test_sync_reports_what_fails(out: Path, seed: int):
     held = lock(out)
     done = sync([recorded(result(seed)), recorded(result(seed + 1))], out)
     held.close()
@@ -152,7 +152,7 @@ def test_a_run_that_was_killed_is_replaced_by_sync(out: Path, seed: int):
     assert run.info.status == "FINISHED"
 
 
-def test_sync_tells_the_facts_of_the_dataset_that_was_trained_on(out: Path, seed: int):
+def test_sync_sends_the_facts_of_the_dataset_that_was_trained_on(out: Path, seed: int):
     known = datasets.load("digits")
     one, trial, other = result(seed), result(seed, "search"), result(seed + 1)
     one.settings["dataset_sha256"] = known.manifest  # the other's is another dataset's
@@ -234,10 +234,10 @@ def test_the_model_comes_back_with_its_signature(out: Path, seed: int, monkeypat
     monkeypatch.setattr(backbones, "load", lambda path: network, raising=False)
     facts = {"facts": {"image_shape": [1, 2, 3]}}
     monkeypatch.setattr(backbones, "read", lambda path: facts, raising=False)
-    told = mirrored(mirror(out), result(seed), out / "any.pt")
+    answer = mirrored(mirror(out), result(seed), out / "any.pt")
     import mlflow.pytorch
 
-    run = Store(out).client.get_run(told["run_id"])
+    run = Store(out).client.get_run(answer["run_id"])
     assert "model_missing" not in run.data.tags
     back = mlflow.pytorch.load_model(f"{run.info.artifact_uri}/model")
     image = torch.rand(2, 1, 2, 3)
@@ -249,8 +249,8 @@ def test_the_model_comes_back_with_its_signature(out: Path, seed: int, monkeypat
 
 
 def test_a_model_that_can_not_be_read_costs_itself_alone(out: Path, seed: int):
-    told = mirrored(mirror(out), result(seed), out / "none.pt")
-    run = Store(out).client.get_run(told["run_id"])
+    answer = mirrored(mirror(out), result(seed), out / "none.pt")
+    run = Store(out).client.get_run(answer["run_id"])
     assert run.info.status == "FINISHED" and run.data.tags["model_missing"]
 
 

@@ -83,8 +83,8 @@ def test_options_replace_the_variants_and_those_of_its_update_rule(seed: int):
         made(embedded(seed), 0.0)
         made.step_done()
     torch.testing.assert_close(moved.fields["centers"], 2 * plain.fields["centers"])
-    told = moved.description(0.9)["terms"][0]
-    assert told["options_first"] == {"weight": 2.0, "alpha": 1.0}
+    described = moved.description(0.9)["terms"][0]
+    assert described["options_first"] == {"weight": 2.0, "alpha": 1.0}
 
 
 def test_a_term_can_be_put_on_the_unit_sphere_or_taken_off_it(seed: int):

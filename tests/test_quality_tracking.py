@@ -160,8 +160,8 @@ def test_odd_secrets_in_an_address_are_left_out(text: str):
 
 
 def test_a_reason_is_cut_only_after_its_secrets_are_left_out():
-    told = store.reason(OSError("x" * 270 + " postgresql://me:hidden@host/db"))
-    assert "hid" not in told and len(told) <= 300
+    reason = store.reason(OSError("x" * 270 + " postgresql://me:hidden@host/db"))
+    assert "hid" not in reason and len(reason) <= 300
 
 
 def test_listing_and_importing_the_suite_does_not_import_mlflow():

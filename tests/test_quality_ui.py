@@ -62,10 +62,10 @@ def test_the_pages_answer_and_end_whole(tmp_path: Path, how: signal.Signals):
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"http://127.0.0.1:{port}/", timeout=_UP_S) as page:
             assert b"<!doctype html>" in page.read().lower()
-        # The run's own store, and not one that MLflow makes where it is told of none.
+        # The run's own store, and not one that MLflow makes where it is given none.
         search = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search?max_results=10"
-        with opener.open(search, timeout=_UP_S) as told:
-            names = [one["name"] for one in json.load(told)["experiments"]]
+        with opener.open(search, timeout=_UP_S) as answer:
+            names = [one["name"] for one in json.load(answer)["experiments"]]
         assert EXPERIMENT in names
         # Itself and the server: by default MLflow would start ten.
         assert len(processes_of(process.pid)) <= 4
@@ -94,8 +94,8 @@ def test_a_password_is_on_no_command_line(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     monkeypatch.setattr(subprocess, "Popen", popen)
-    told = CliRunner().invoke(cli, ["quality", "ui", str(tmp_path)])
-    assert told.exit_code == 3 and "not really started" in told.output
+    result = CliRunner().invoke(cli, ["quality", "ui", str(tmp_path)])
+    assert result.exit_code == 3 and "not really started" in result.output
     ((command, env),) = started
     assert "secret" not in " ".join(command)
     assert env["MLFLOW_BACKEND_STORE_URI"] == store and "MLFLOW_TRACKING_URI" not in env
@@ -103,15 +103,15 @@ def test_a_password_is_on_no_command_line(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_port_that_is_taken_is_2_and_no_store_3(tmp_path: Path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    told = CliRunner().invoke(cli, ["quality", "ui", str(tmp_path)])
-    assert told.exit_code == 3 and "quality sync" in told.output
+    result = CliRunner().invoke(cli, ["quality", "ui", str(tmp_path)])
+    assert result.exit_code == 3 and "quality sync" in result.output
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@elsewhere")
-    told = CliRunner().invoke(cli, ["quality", "ui", str(tmp_path)])
-    assert told.exit_code == 3 and "https://elsewhere" in told.output
+    result = CliRunner().invoke(cli, ["quality", "ui", str(tmp_path)])
+    assert result.exit_code == 3 and "https://elsewhere" in result.output
     (tmp_path / "mlflow.db").touch()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        told = CliRunner().invoke(cli, ["quality", "ui", str(tmp_path), "--port", str(port)])
-    assert told.exit_code == 2 and "is taken" in told.output
+        result = CliRunner().invoke(cli, ["quality", "ui", str(tmp_path), "--port", str(port)])
+    assert result.exit_code == 2 and "is taken" in result.output

@@ -11,7 +11,7 @@ from benchmarks import machine, rates
 
 
 @pytest.mark.parametrize(
-    ("lies", "told"),
+    ("lies", "named"),
     [
         ("clone/reports/published/a box", "'reports/published/a box'"),
         ("clone/reports/published/box", "reports/published/box"),
@@ -19,7 +19,7 @@ from benchmarks import machine, rates
     ],
 )
 def test_the_command_names_the_folder_by_its_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lies: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lies: str, named: str
 ):
     monkeypatch.setattr(machine, "ROOT", tmp_path / "clone")
     monkeypatch.setattr(machine, "versions", dict)
@@ -29,6 +29,6 @@ def test_the_command_names_the_folder_by_its_path(
     (folder / rates.FILE).write_text('{"title": "A box"}')
     facts = json.loads(rates.write(folder, "cpu").read_text())
     assert facts["title"] == "A box" and facts["rates"] == {"x": 1.0}
-    assert facts["measured"]["command"] == f"python -m benchmarks.rates {told}".format(
+    assert facts["measured"]["command"] == f"python -m benchmarks.rates {named}".format(
         root=tmp_path
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from marginbench import catalogue, drawing
+from marginbench import catalogue
 from marginbench.checks import InputError
+from marginbench.inputs import inputs_from, random_batch
 from marginbench.loss import Shape
 from suites import real
 from suites.presets import PRESETS
@@ -18,7 +19,7 @@ FIELDS = (
 
 def test_shapes_and_dtypes_are_those_of_a_drawn_batch(seed: int):
     shape = Shape(37, 19, 10)
-    got, drawn = real.batch(shape, seed), drawing.random_batch(shape, seed)
+    got, drawn = real.batch(shape, seed), random_batch(shape, seed)
     for name in FIELDS:
         assert getattr(got, name).shape == getattr(drawn, name).shape, name
         assert getattr(got, name).dtype == getattr(drawn, name).dtype, name
@@ -109,5 +110,5 @@ def test_every_variant_takes_it_at_the_presets_size(seed: int):
         for loss in catalogue.losses():
             for variant in loss.variants:
                 batch = real.batch(preset.real_shape, seed, unit=variant.unit_embeddings)
-                inputs = drawing.inputs(variant, batch, "float32", "cpu")
+                inputs = inputs_from(variant, batch, "float32", "cpu")
                 assert set(inputs.differentiable) <= set(inputs.tensors), (loss.name, variant.name)

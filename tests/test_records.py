@@ -101,7 +101,7 @@ def test_a_cut_off_line_is_refused_with_the_mend_and_dropped_on_resumption(file:
 
 
 def test_a_cut_off_packed_file_is_unpacked_before_it_goes_on(file: Path):
-    """Nothing can be appended to an archive: what is told has to work."""
+    """Nothing can be appended to an archive: the command that is suggested has to work."""
     write(file, session("a"), result("a", 1.0), end("a"))
     packed = file.with_name("records.jsonl.xz")
     packed.write_bytes(lzma.compress(file.read_bytes()[:-20]))

@@ -1,4 +1,4 @@
-"""What a report tells its reader to type, and what it calls the parts of a machine."""
+"""The commands that a report suggests, and what it calls the parts of a machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize(
-    ("lies", "told"),
+    ("lies", "path"),
     [
         ("reports/published/half", "reports/published/half"),
         ("reports/out/half", "{root}/reports/out/half"),
@@ -25,11 +25,11 @@ ROOT = Path(__file__).resolve().parent.parent
     ],
 )
 def test_an_incomplete_packed_run_is_unpacked_where_it_lies_before_it_goes_on(
-    tmp_path: Path, lies: str, told: str
+    tmp_path: Path, lies: str, path: str
 ):
     """A published one is named from the root of its clone, whichever that is."""
     folder = tmp_path / lies
-    named = told.format(root=tmp_path)
+    named = path.format(root=tmp_path)
     plain = write(folder, list(Maker(losses=LOSSES[1:2]).lines())[:12]) / "records.jsonl"
     (folder / "records.jsonl.xz").write_bytes(lzma.compress(plain.read_bytes()))
     plain.unlink()

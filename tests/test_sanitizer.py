@@ -108,7 +108,7 @@ def test_an_atomic_outside_is_found(copied):
     )
 
 
-def test_what_was_found_before_a_launch_is_given_up_is_told(copied):
+def test_what_was_found_before_a_launch_is_given_up_is_reported(copied):
     module = copied(old="    mask_M = row_M < B\n", new="    mask_M = row_M <= B\n")
     with sanitizer.checked() as watch:
         watch.patience = 3  # either program loads once and stores once
@@ -201,7 +201,7 @@ def test_an_interpreter_that_is_built_otherwise_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("shape, stride", [((3, 4), (8, 1)), ((4, 3), (1, 8)), ((5,), (2,))])
-def test_the_elements_of_a_view_are_told_from_its_gaps(shape, stride):
+def test_the_elements_of_a_view_are_distinguished_from_its_gaps(shape, stride):
     tensor = torch.zeros(64).as_strided(shape, stride)
     view = sanitizer.View("x", tensor)
     own = {

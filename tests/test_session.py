@@ -1,4 +1,4 @@
-"""A session measures a plan, whatever a contender does, and tells every cell."""
+"""A session measures a plan, whatever a contender does, and records every cell."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_without_a_reference_nothing_is_compared_and_the_run_goes_on(
     assert outcome.done == 2
 
 
-def test_a_spent_budget_leaves_every_other_case_told(tmp_path: Path):
+def test_after_a_spent_budget_every_other_case_is_recorded_with_the_reason(tmp_path: Path):
     preset = dataclasses.replace(TINY, budget_s=0.0)
     cases = [case(), case(batch=8)]
     outcome, found, _ = run(cases, tmp_path, preset, contenders=["eager"])

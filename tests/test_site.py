@@ -1,50 +1,24 @@
 """The published site: what stands on it, that every address leads somewhere, that the same records
-give the same bytes, and what it says of records that it can't or won't show."""
+give the same bytes."""
 
 from __future__ import annotations
 
 import json
-import lzma
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from benchmarks.records import RecordError
-from commands.root import cli
 from reports import fitting
 from reports.document import Document, Figure, Link, Section, table
-from reports.site import building, loading, rendering, sources, verifying
+from reports.site import building, loading, rendering, verifying
 from reports.style import Styles
 from tests.page_reader import Page
-from tests.synthetic_run import BATCH, HEAD, Maker
+from tests.synthetic_store import LOSSES, publish, run, small
 
 HOSTILE = '<script>alert("x")</script>&amp;\x07\'"'
-LOSSES = (
-    ("a-softmax", "m4", "head", (*HEAD[:1], HEAD[2], (512, 64, 10_000))),
-    ("triplet", "batch-hard", "batch", BATCH[:3]),
-    ("gone", "forgotten", "rows", ((1024, 128, 128),)),
-)
-
-
-def publish(root: Path, name: str, maker: Maker, **machine: object) -> Path:
-    """A published folder with a synthetic run."""
-    folder = root / name
-    folder.mkdir(parents=True)
-    text = "".join(line.model_dump_json() + "\n" for line in maker.lines())
-    (folder / "records.jsonl.xz").write_bytes(lzma.compress(text.encode()))
-    if machine:
-        facts = {"schema_version": 1, **machine}
-        (folder / "machine.json").write_text(json.dumps(facts))
-    return folder
-
-
-def small(**changes: object) -> Maker:
-    given = {"losses": LOSSES, "agreement_shapes": ((37, 19, 7),), "dtypes": ("float32",)}
-    return Maker(**{**given, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +158,9 @@ def test_the_same_records_give_the_same_bytes_and_any_change_is_found(root: Path
         changed.write_text(before)
         (root / "site" / "extra.html").unlink()
     assert verifying.exit_code(found) == 1
-    told = found[0].findings
-    assert any(f.startswith("losses/triplet.html: line ") and "9.99" in f for f in told)
-    assert any(f.startswith("extra.html: is not made") for f in told)
+    findings = found[0].findings
+    assert any(f.startswith("losses/triplet.html: line ") and "9.99" in f for f in findings)
+    assert any(f.startswith("extra.html: is not made") for f in findings)
 
 
 def test_versions_are_declared_and_no_difference(root: Path):
@@ -203,10 +177,6 @@ def test_versions_are_declared_and_no_difference(root: Path):
         assert verifying._manifests(path.read_bytes(), before.encode(), "manifest.json")
     finally:
         path.write_text(before)
-
-
-def run(*arguments: object):
-    return CliRunner().invoke(cli, [str(a) for a in arguments])
 
 
 def test_an_empty_store_is_reported_and_nothing_is_written(tmp_path: Path):
@@ -236,58 +206,6 @@ def test_no_file_made_is_none_that_is_the_same(tmp_path: Path, monkeypatch: pyte
     folder = publish(tmp_path, "box", small(losses=LOSSES[1:2]))
     monkeypatch.setattr(verifying, "_run", lambda path, made: True)
     assert verifying.exit_code(verifying.verify([folder])) == 3
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ('"schema_version":1', "expected schema version 1; got 99"),
-        ("", "expected a JSON object"),
-    ],
-)
-def test_a_record_of_another_schema_is_refused_and_the_old_site_stays(
-    tmp_path: Path, change: str, told: str
-):
-    """Also where it is one line of many."""
-    folder = publish(tmp_path, "box", small(losses=LOSSES[1:2]))
-    lines = lzma.decompress((folder / "records.jsonl.xz").read_bytes()).decode().splitlines()
-    lines[3] = lines[3].replace(change, '"schema_version":99') if change else "{damaged"
-    (folder / "records.jsonl.xz").write_bytes(lzma.compress("\n".join([*lines, ""]).encode()))
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / building.MANIFEST).write_text('{"schema_version": 1, "sources": {}, "files": {}}')
-    done = run("publish", "--records", tmp_path)
-    assert done.exit_code == 3 and told in done.output and "line 4" in done.output
-    assert [p.name for p in site.iterdir()] == [building.MANIFEST]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["box", "site"]
-
-
-def test_what_is_no_site_is_never_replaced(tmp_path: Path):
-    publish(tmp_path / "records", "box", small())
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "letter.txt").write_text("dear")
-    done = run("publish", "--records", tmp_path / "records", "--out", tmp_path / "home")
-    assert done.exit_code == 2 and "left as it is" in done.output
-    assert (tmp_path / "home" / "letter.txt").read_text() == "dear"
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("{", "expected JSON"),
-        ('{"schema_version": 2}', "expected schema version 1; got 2"),
-        ('{"schema_version": 1, "rats": {}}', "got rats"),
-        ('{"schema_version": 1, "rates": {"bytes_per_s": -1}}', "numbers above 0"),
-    ],
-)
-def test_a_machine_file_that_is_none_is_refused(tmp_path: Path, text: str, told: str):
-    (tmp_path / "machine.json").write_text(text)
-    with pytest.raises(RecordError, match=re.escape(told)):
-        sources.machine_file(tmp_path)
-
-
-def test_a_missing_machine_file_is_reported(tmp_path: Path):
-    assert sources.machine_file(tmp_path).missing
 
 
 def test_a_page_that_is_too_large_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch):

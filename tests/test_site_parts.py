@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,8 +11,16 @@ import pytest
 import benchmarks.records
 from marginbench import catalogue
 from reports import units
-from reports.reading import arrange
-from reports.site import loading, machine_facts, others, snippets, sources, static_facts
+from reports.reading import Measured, arrange
+from reports.site import (
+    loading,
+    machine_facts,
+    others,
+    record_pages,
+    snippets,
+    sources,
+    static_facts,
+)
 from reports.site.context import relative
 from reports.site.sources import MachineFile
 from tests.synthetic_run import BATCH, Maker, write
@@ -62,6 +71,24 @@ def test_every_loss_finds_its_compiled_kernels(loss: str):
 )
 def test_rates_stand_in_decimal_units(rate: float, shown: str):
     assert units.decimal(rate) == shown
+
+
+def test_a_record_page_has_the_words_that_people_read_for_each_status():
+    maker = Maker()
+    key = next(maker.cases())
+    results = [
+        maker.result(key, "eager", metric, status=status, reason=reason, value=1.0)
+        for metric, status, reason in (
+            ("peak_bytes", "ok", ""),
+            ("relative_error", "ok", ""),
+            ("both_time_s", "worse", "NaN"),
+            ("forward_time_s", "not_run", "needs CUDA"),
+        )
+    ]
+    rows = record_pages._rows(Measured(key, "s1", 0, tuple(results)))
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", "".join(rows))
+    assert {"passed", "failed: NaN", "not run: needs CUDA"} <= set(cells)
+    assert not {"ok", "worse", "not_run"} & {cell.partition(":")[0] for cell in cells}
 
 
 def test_rates_of_another_machine_are_left_out():

@@ -88,7 +88,7 @@ row_sums:                               ; @row_sums
 """
 
 
-def test_amd_instructions_are_told_from_the_rest():
+def test_amd_instructions_are_distinguished_from_the_rest():
     instructions = amd_instructions(AMD)
     assert len(instructions) == 10
     assert instructions[1] == "buffer_load_dwordx4 v[4:7], v3, s[40:43], 0 offen"

@@ -1,4 +1,4 @@
-"""Pins: what differs is told and named, what may never be is refused, nothing passes unchecked."""
+"""Pins: what differs is reported by name, what may never be is refused, none goes unchecked."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def test_without_pins_of_this_version_nothing_is_checked(
 ):
     pins.write(tmp_path / "triton-0.1.jsonl", compiled)
     assert _run(tmp_path) == 3
-    told = capsys.readouterr().err
-    assert "triton-0.1" in told and "marginbench static --pin" in told
+    output = capsys.readouterr().err
+    assert "triton-0.1" in output and "marginbench static --pin" in output
 
 
 def test_what_was_pinned_passes(tmp_path: Path, compiled: list[dict]):
@@ -70,8 +70,8 @@ def test_a_change_is_found_and_named(
     compiled[0] |= change
     capsys.readouterr()
     assert _run(tmp_path) == 1
-    told = " ".join(capsys.readouterr().out.split())
-    assert named in told and "a.fused.kernel" in told and "sm_90" in told
+    output = " ".join(capsys.readouterr().out.split())
+    assert named in output and "a.fused.kernel" in output and "sm_90" in output
 
 
 def test_a_spill_on_sm_90_cannot_be_pinned_away(tmp_path: Path, compiled: list[dict]):
@@ -95,6 +95,37 @@ def test_what_does_not_compile_is_never_pinned_as_known(compiled: list[dict]):
         row = {**compiled[0], "target": target, "aligned": False, "error": "loop-carried _"}
         known = [{**row, "breaks": [pins.NOT_COMPILED]}]
         assert [found.now for found in pins.breaks([row], known)] == ["loop-carried _"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        ({}, 0, "2 kernels, 0 don't compile"),
+        ({**SPILLED, "breaks": [pins.SPILLS]}, 0, f"a.fused.kernel for sm_90: {pins.SPILLS} ("),
+        ({"breaks": [pins.NOT_COMPILED], "error": "loop-carried _"}, 1, "sm_90: loop-carried _ ("),
+    ],
+)
+def test_without_pins_every_kernel_has_to_compile(
+    change: dict, code: int, said: str, compiled: list[dict],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    compiled[0] |= change
+    monkeypatch.setattr(static_matrix, "compile_matrix", lambda targets, **_: compiled)
+    monkeypatch.setattr("sys.argv", ["static_check"])
+    with pytest.raises(SystemExit) as ended:
+        static_check.main()
+    assert ended.value.code == code
+    assert said in capsys.readouterr().out
+
+
+def test_an_unknown_target_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sys.argv", ["static_check", "sm_9"])
+    with pytest.raises(SystemExit) as ended:
+        static_check.main()
+    assert ended.value.code == 2
+    assert "expected one of sm_80, sm_90, sm_100, gfx942; got 'sm_9'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -148,15 +179,15 @@ def test_where_nothing_compiles_at_all_the_pins_stay(tmp_path: Path, compiled: l
     assert path.read_text() == before
 
 
-def test_a_loss_that_can_not_be_imported_is_told_and_not_left_out(monkeypatch):
+def test_a_loss_that_can_not_be_imported_is_reported_and_not_left_out(monkeypatch):
     from benchmarks import launches
 
     failed = (catalogue.Failure("softmax", "SyntaxError: no"),)
     monkeypatch.setattr(catalogue, "failures", lambda: failed)
     with pytest.raises(RuntimeError, match="softmax fails to import: SyntaxError"):
-        launches.recipes("sm_90")
+        launches.specializations("sm_90")
     with pytest.raises(RuntimeError, match="softmax fails"):
-        launches.recipes("sm_90", ("softmax",))
+        launches.specializations("sm_90", ("softmax",))
 
 
 def test_a_row_that_comes_twice_is_refused(tmp_path: Path, compiled: list[dict]):

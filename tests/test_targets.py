@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from benchmarks import memory
-from marginbench import catalogue, checks, drawing
+from marginbench import catalogue, checks
+from marginbench.inputs import Batch
 from marginbench.loss import Shape
 from marginbench.shared import launching
 from reports.targets import declared, gradient_elements, matrix_bytes
@@ -34,7 +35,7 @@ def _arguments(target: Target, shape: Shape) -> dict:
     def zeros(*size: int) -> torch.Tensor:
         return torch.zeros(size, dtype=getattr(torch, target.dtype))
 
-    batch = drawing.Batch(
+    batch = Batch(
         embeddings=zeros(b, d), second=zeros(b, d), third=zeros(b, d), labels=labels,
         different=labels % 2 == 0, class_weights=zeros(c, d), bias=zeros(c), centers=zeros(c, d),
     )  # fmt: skip

@@ -10,15 +10,15 @@ import torch
 from fused_heads import RAGGED, VARIANTS, assert_agrees, changed, draw, outcome, right
 
 from benchmarks import memory, tolerance
-from marginbench import drawing
+from marginbench.inputs import random_inputs
 from marginbench.loss import Shape
 from marginbench.shared import linear_lse_tiled, shares
 
 NAMES = [n for n, (_, v) in VARIANTS.items() if any(c.name == "tiled" for c in v.contenders)]
-# Each machine once: a bias, and unit weights with a bent target.
-MACHINES = ("softmax/linear", "a-softmax/m4")
+# Each path through the shared code once: a bias, and unit weights with a margin.
+REPRESENTATIVES = ("softmax/linear", "a-softmax/m4")
 every_name = pytest.mark.parametrize("name", NAMES)
-every_machine = pytest.mark.parametrize("name", MACHINES)
+every_representative = pytest.mark.parametrize("name", REPRESENTATIVES)
 
 
 @pytest.fixture(params=(1, 3), ids="threads{}".format)
@@ -69,20 +69,20 @@ def test_sums_over_many_samples_keep_their_digits(seed: int):
     assert mine <= 2 * max(theirs, tolerance.epsilon("float32"))
 
 
-@every_machine
+@every_representative
 @pytest.mark.parametrize("shape", (Shape(1, 1, 1), Shape(5, 3, 16), Shape(5, 3, 17)), ids=str)
 def test_a_chunk_and_its_neighbours(name, shape, narrow, threads, seed: int):
     assert_agrees(name, draw(name, shape, "float32", "cpu", seed), seed, contender="tiled")
 
 
-@every_machine
+@every_representative
 def test_its_own_chunks(name, threads, seed: int):
     """1,100 classes: chunks of 512, 128 and what is left."""
     shape = Shape(5, 9, 1_100)
     assert_agrees(name, draw(name, shape, "float32", "cpu", seed), seed, contender="tiled")
 
 
-@every_machine
+@every_representative
 def test_labels_wherever_they_fall(name, narrow, threads, seed: int):
     """One in each chunk, at the edges of chunks, and all in one."""
     inputs = draw(name, Shape(9, 5, 101), "float64", "cpu", seed)
@@ -91,7 +91,7 @@ def test_labels_wherever_they_fall(name, narrow, threads, seed: int):
         assert_agrees(name, other, seed, ("none",), contender="tiled")
 
 
-@every_machine
+@every_representative
 @pytest.mark.parametrize("scale", (0.0, 1e3))
 def test_embeddings_of_no_and_of_great_length(name, scale, narrow, threads, seed: int):
     inputs = draw(name, RAGGED, "float32", "cpu", seed)
@@ -99,7 +99,7 @@ def test_embeddings_of_no_and_of_great_length(name, scale, narrow, threads, seed
     assert_agrees(name, scaled, seed, contender="tiled")
 
 
-@every_machine
+@every_representative
 def test_layouts(name, narrow, threads, seed: int):
     """Transposed matrices, and vectors with a stride."""
     inputs = draw(name, RAGGED, "float32", "cpu", seed)
@@ -170,7 +170,7 @@ def test_a_second_derivative_is_refused(name, seed: int):
         torch.autograd.grad(call(name, inputs, "sum"), leaves, create_graph=True)
 
 
-@every_machine
+@every_representative
 def test_autocast_leaves_it_as_it_is(name, narrow, threads, seed: int):
     inputs = draw(name, RAGGED, "float32", "cpu", seed)
     plain, _ = outcome(name, "tiled", inputs, "sum", seed)
@@ -192,7 +192,7 @@ def test_compile_leaves_it_to_eager(narrow, seed: int):
 
 def _bytes_beyond(name: str, contender: str, shape: Shape, *, backward: bool, seed: int) -> int:
     """Peak bytes beyond the inputs and, with ``backward``, beyond the gradients returned."""
-    inputs = drawing.draw(VARIANTS[name][1], shape, "float32", "cpu", seed)
+    inputs = random_inputs(VARIANTS[name][1], shape, "float32", "cpu", seed)
     leaves = [inputs.tensors[of] for of in inputs.differentiable]
 
     def work():
@@ -203,7 +203,7 @@ def _bytes_beyond(name: str, contender: str, shape: Shape, *, backward: bool, se
     return memory.peak(work, "cpu").allocated - gradients
 
 
-@every_machine
+@every_representative
 @pytest.mark.parametrize("backward", (False, True), ids=("forward", "both"))
 def test_under_a_twentieth_of_the_logits(name, backward, threads, seed: int):
     """At 100,000 classes. With one thread every allocation is on the thread that is watched."""
@@ -258,7 +258,7 @@ def test_a_failing_share_is_raised_when_all_have_ended(failing: int):
     assert sorted(ended) == [s for s in range(3) if s != failing]
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_another_device_is_refused(name, seed: int):
     inputs = draw(name, RAGGED, "float32", "cpu", seed)
     elsewhere = changed(inputs, **{of: t.to("meta") for of, t in inputs.tensors.items()})

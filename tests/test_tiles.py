@@ -9,8 +9,9 @@ import torch
 
 from benchmarks import agreement, contenders
 from benchmarks.rows import Subject
-from marginbench import catalogue, drawing
+from marginbench import catalogue
 from marginbench.contrastive import fused_all_pairs
+from marginbench.inputs import random_inputs
 from marginbench.loss import Shape
 from marginbench.shared import launching, linear_lse_tiles, pairwise_tiles, tuning
 from marginbench.shared.architectures import KNOWN, SHARED_BYTES, nearest
@@ -88,7 +89,7 @@ def test_nearest_architecture(architecture: str, stand_in: str):
     assert nearest(architecture) == stand_in
 
 
-def test_an_operator_tells_its_tiles():
+def test_an_operator_reports_its_tiles():
     """What `watched` sees is what is launched."""
     x, y = torch.zeros(70, 64, dtype=torch.bfloat16), torch.arange(70) % 7
     with launching.recorded("sm_80") as launches, tuning.watched() as choices:
@@ -108,7 +109,7 @@ def test_rows_of_a_fused_contender_record_its_tiles(seed: int):
     loss = catalogue.get("softmax")
     subject = Subject(loss, loss.variants[0], Shape(5, 17, 3), "float32", "cpu")
     found = contenders.candidates(subject, compile=False, only=["triton"], interpreted=True)
-    inputs = drawing.draw(loss.variants[0], subject.shape, "float32", "cpu", seed)
+    inputs = random_inputs(loss.variants[0], subject.shape, "float32", "cpu", seed)
     rows = {"eager": [], "triton": []}
     for row in agreement.measure(subject, found, inputs, seed, every=False):
         rows[row.contender].append(row.protocol.get("tiles"))

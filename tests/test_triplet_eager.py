@@ -27,8 +27,9 @@ from pair_cases import (
 import marginbench.triplet.batch_all as all_triplets
 import marginbench.triplet.beyond as nearest
 import marginbench.triplet.mined as mined
-from marginbench import catalogue, drawing
+from marginbench import catalogue
 from marginbench.checks import InputError
+from marginbench.inputs import random_batch
 from marginbench.loss import REDUCTIONS, Loss, Shape, Variant
 from marginbench.triplet import eager
 
@@ -72,7 +73,7 @@ def test_every_path_equals_the_reference(
 def test_by_rank_and_by_search_agree_on_drawn_batches(seed: int) -> None:
     """Off the grid, in float64, where a hinge within rounding of its kink is not to be met."""
     for shape, beyond in itertools.product((Shape(60, 8, 20), Shape(60, 8, 2)), (False, True)):
-        batch = drawing.random_batch(shape, seed, unit=True)
+        batch = random_batch(shape, seed, unit=True)
         x, y = batch.embeddings.double(), batch.labels
         weights = torch.linspace(-1, 1, shape.batch, dtype=torch.float64)
         few, many = (
@@ -173,7 +174,7 @@ def test_backward_runs_twice_and_a_gradient_penalty_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ("batch_all", "semi_hard_all", "batch_hard", "semi_hard"))
 def test_autocast_changes_nothing(name: str, seed: int) -> None:
-    batch = drawing.random_batch(Shape(40, 16, 8), seed, unit=True)
+    batch = random_batch(Shape(40, 16, 8), seed, unit=True)
     x, y = batch.embeddings.requires_grad_(), batch.labels
     results = []
     for enabled in (False, True):

@@ -11,7 +11,8 @@ from pair_cases import SHAPES, compare, force_small_blocks, force_static_shapes,
 
 import marginbench.triplet.beyond as nearest
 import marginbench.triplet.mining as mining
-from marginbench import catalogue, drawing
+from marginbench import catalogue
+from marginbench.inputs import random_inputs
 from marginbench.loss import REDUCTIONS, Loss, Shape, Variant
 from marginbench.triplet import eager, reference
 
@@ -83,7 +84,7 @@ def test_peer_equals_the_reference(loss: Loss, variant: Variant, seed: int) -> N
     if all(c.name != "pytorch-metric-learning" for c in variant.contenders):
         pytest.skip("the library has no such rule, as the folder's docstring says")
     for shape in (Shape(37, 9, 7), Shape(30, 5, 15), Shape(40, 6, 2)):
-        inputs = drawing.draw(variant, shape, "float64", "cpu", seed)
+        inputs = random_inputs(variant, shape, "float64", "cpu", seed)
         tensors = {name: tensor.detach() for name, tensor in inputs.tensors.items()}
         if variant.output == "indices":
             expected = _resolved(loss, variant, "reference")(**tensors, **variant.options)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pair_cases import SHAPES, grid, resolved, variants
 
-from marginbench import drawing
+from marginbench.inputs import random_inputs
 from marginbench.loss import Loss, Shape, Variant
 
 MARGIN = 0.25
@@ -67,7 +67,7 @@ def test_gradient_of_the_reference_is_that_of_its_value(
     loss: Loss, variant: Variant, seed: int
 ) -> None:
     """By finite differences, off the kinks: none lies within the step for these seeds."""
-    inputs = drawing.draw(variant, Shape(9, 3, 3), "float64", "cpu", seed % 100)
+    inputs = random_inputs(variant, Shape(9, 3, 3), "float64", "cpu", seed % 100)
     x, y = inputs.tensors["embeddings"], inputs.tensors["labels"]
     function = resolved(loss, variant, "reference")
     (slope,) = torch.autograd.grad(function(x, y, **variant.options, reduction="sum"), x)

@@ -98,7 +98,7 @@ def test_what_fails_is_skipped_and_noted(cache: Path):
     assert "shared memory" in entry["tried"][0]["failed"]
 
 
-def test_where_all_fail_the_table_tells_why(cache: Path):
+def test_where_all_fail_the_error_says_why(cache: Path):
     with tuning.autotuning(), pytest.raises(RuntimeError, match="out of resource"):
         _run([], failing=(16, 32, 64))
     assert not cache.exists()
@@ -147,7 +147,7 @@ def test_sizes_are_rounded_and_alignment_counts():
 
 
 @pytest.mark.parametrize("content", ["{not json", "[]", '{"schema": "another", "choices": {}}'])
-def test_a_damaged_file_is_told_and_replaced(cache: Path, content: str):
+def test_a_damaged_file_is_reported_and_replaced(cache: Path, content: str):
     cache.parent.mkdir()
     cache.write_text(content)
     with tuning.autotuning(), pytest.warns(RuntimeWarning, match=r"tile cache .*tiles\.json"):

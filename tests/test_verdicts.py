@@ -24,12 +24,13 @@ from torch import Tensor
 from benchmarks import agreement, indices, tolerance, verdict
 from benchmarks.rows import Outputs, Subject
 from benchmarks.truth import Truth
-from marginbench import catalogue, drawing
+from marginbench import catalogue
+from marginbench.inputs import inputs_from, random_batch, random_inputs
 from marginbench.loss import Shape
 
 
 def rows_of(subject: Subject, function: Callable, seed: int) -> dict[tuple[str, str, str], object]:
-    inputs = drawing.draw(subject.variant, subject.shape, subject.dtype, "cpu", seed)
+    inputs = random_inputs(subject.variant, subject.shape, subject.dtype, "cpu", seed)
     found = [candidate(subject, "eager"), candidate(subject, "planted", function)]
     rows = agreement.measure(subject, found, inputs, seed)
     return {
@@ -161,13 +162,13 @@ def test_inputs_next_to_a_tie_excuse_what_the_reference_does_there_too():
     jumps from one to the other."""
     loss = catalogue.get("triplet")
     subject = Subject(loss, loss.variant("batch-hard"), Shape(4, 2, 3), "float32", "cpu")
-    batch = drawing.random_batch(subject.shape, 0)
+    batch = random_batch(subject.shape, 0)
     labels = torch.tensor([0, 0, 1, 2])
 
     def truth_at(last: float) -> Truth:
         x_BD = torch.tensor([[0.0, 0.0], [0.5, 0.0], [0.0, 0.6], [0.0, last]])
         moved = dataclasses.replace(batch, embeddings=x_BD, labels=labels)
-        inputs = drawing.inputs(subject.variant, moved, "float32", "cpu")
+        inputs = inputs_from(subject.variant, moved, "float32", "cpu")
         return Truth(subject, inputs, "sum", candidate(subject, "eager"), 0)
 
     truth, other = truth_at(-0.6 - 1e-7), truth_at(-0.6 + 1e-7).outputs

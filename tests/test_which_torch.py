@@ -91,9 +91,9 @@ def test_with_an_nvidia_gpu_nothing_is_done(machine: Machine):
 @pytest.mark.parametrize("of", ["pip's configuration", "the arguments"])
 def test_another_build_that_was_chosen_is_left(machine: Machine, of: str):
     url = INDEX.replace("cpu", "rocm7.1")
-    told = [] if of == "pip's configuration" else ["--index-url", url]
-    config = "" if told else f"global.extra-index-url='{url}'"
-    assert machine.run(*told, has=True, config=config) == ("", [])
+    arguments = [] if of == "pip's configuration" else ["--index-url", url]
+    config = "" if arguments else f"global.extra-index-url='{url}'"
+    assert machine.run(*arguments, has=True, config=config) == ("", [])
 
 
 @pytest.mark.parametrize(("there", "calls"), [("", 0), ("+cu130", 0), (None, 1)])

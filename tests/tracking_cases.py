@@ -68,7 +68,7 @@ def recorded(result: TrainingResult, **changed: Any) -> SimpleNamespace:
 
 
 def mirrored(mirror: Any, of: TrainingResult, model: Path | None = None) -> dict[str, str]:
-    """The result, told as the training's loop tells it."""
+    """The result, sent as the training's loop sends it."""
     mirror.begin(Job.from_plain(of.job), of.settings)
     for row in of.epochs:
         mirror.epoch(row)
@@ -87,8 +87,8 @@ def main(folder: str, uri: str, first: str, last: str, kill: str = "") -> None:
             mirror.begin(Job.from_plain(one.job), one.settings)
             mirror.epoch(one.epochs[0])
             os.kill(os.getpid(), signal.SIGKILL)
-        told = mirrored(mirror, one)
-        assert "run_id" in told, told
+        answer = mirrored(mirror, one)
+        assert "run_id" in answer, answer
 
 
 if __name__ == "__main__":

@@ -127,9 +127,9 @@ class Bench:
             unexpected = done.exception and not isinstance(done.exception, SystemExit)
             assert not unexpected, done.exception
             return Said(done.exit_code, done.output, tuple(WORK))
-        told = io.StringIO()
+        output = io.StringIO()
         with (
-            contextlib.redirect_stdout(told), contextlib.redirect_stderr(told),
+            contextlib.redirect_stdout(output), contextlib.redirect_stderr(output),
             pytest.MonkeyPatch.context() as patch,
         ):  # fmt: skip
             patch.setattr(machine, "missing", lambda need: None)
@@ -137,7 +137,7 @@ class Bench:
                 code = gpu_session.main(words[1:])
             except SystemExit as ended:
                 code = int(ended.code or 0)
-        return Said(code, told.getvalue(), tuple(WORK))
+        return Said(code, output.getvalue(), tuple(WORK))
 
 
 def run_lines() -> list[Any]:
@@ -172,7 +172,7 @@ def _append(path: Path, lines: Sequence[Any]) -> None:
     """What a run measured; nothing, where all was measured before."""
     if not path.stat().st_size:
         with path.open("a") as file:
-            file.writelines(line.model_dump_json() + "\n" for line in lines)
+            file.writelines(synthetic_run.texts(lines))
 
 
 def _measured(cases: Any, preset: Any, out_dir: Path, **rest: Any) -> session.Outcome:

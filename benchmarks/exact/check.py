@@ -170,7 +170,7 @@ def _broken(rows: Sequence[ExactRow]) -> list[ExactDifference]:
     found = []
     for row in rows:
         if row.metric == measuring.AGREEMENT and row.value == "worse":
-            found.append(ExactDifference(*row.key, "ok", "worse", row.reason))
+            found.append(ExactDifference(*row.key, text("ok"), text(row.value), row.reason))
         share = row.value if row.metric == growth.METRIC else None
         if isinstance(share, int | float) and share > growth.BOUND:
             reason = "memory grows with a matrix that is not to be kept"
@@ -194,7 +194,8 @@ def _with_static(
                 problems.append(f"the base has nothing pinned in {base.name}: all is new here")
             elif found.path.is_file():
                 before, after = pins.read(base), pins.read(found.path)
-                repinned += map(_of_static, pins.differences(before, after))
+                changed = pins.differences(pins.renamed(before, after), after)
+                repinned += map(_of_static, changed)
         except (pins.PinError, OSError) as error:
             problems.append(f"not checked: the base's pins: {error}")
             damaged = True

@@ -10,6 +10,7 @@ from typing import Any
 from marginbench.loss import Contender, Loss, Shape, Variant
 from suites.gate import ours
 
+from .. import library
 from . import growth
 from .rows import ExactRow, Value
 
@@ -160,9 +161,9 @@ def _subject(package: str, loss: Loss, variant: Variant, shape: Shape) -> tuple[
     """What is called, and its inputs: drawn by the tree that the loss is from."""
     from ..rows import Subject
 
-    drawing = importlib.import_module(f"{package}.drawing")
     subject = Subject(loss, variant, shape, DTYPE, "cpu")
-    return subject, drawing.draw(variant, shape, DTYPE, "cpu", SEED)
+    random_inputs = library.random_inputs(package)
+    return subject, random_inputs(variant, shape, DTYPE, "cpu", SEED)
 
 
 def _call(

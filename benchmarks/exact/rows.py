@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from .. import files, pins
+from ..lines import STATUS_WORDS
 
 # The inventory of the gate's timed half is in the same file: its rows are kept and not compared.
 TIMED = "timed"
@@ -117,7 +118,9 @@ def differences(
 
 def text(value: Value) -> str:
     """A figure as it is shown."""
-    if isinstance(value, bool | str):
+    if isinstance(value, str):
+        return STATUS_WORDS.get(value, value)
+    if isinstance(value, bool):
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"

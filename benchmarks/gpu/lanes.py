@@ -118,7 +118,7 @@ class _Slot:
         self.child: subprocess.Popen[str] | None = None
         self.lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.log = lane.log.with_name(f"{lane.log.name}-{number}.err")
-        self.over, self.mark = False, 0
+        self.over, self.log_start = False, 0
 
     def work(self) -> None:
         lane = self.lane
@@ -147,7 +147,7 @@ class _Slot:
         lane = self.lane
         try:
             self._spawn()
-            self.mark = self.log.stat().st_size  # what it writes from here on is of this case
+            self.log_start = self.log.stat().st_size  # what it writes from here on is of this case
             self.events.put(Event(lane.name, case, start=True))
             child = self.child
             assert child is not None and child.stdin is not None
@@ -210,7 +210,7 @@ class _Slot:
     def _said(self) -> str:
         try:
             with self.log.open("rb") as file:
-                file.seek(max(self.mark, self.log.stat().st_size - _TAIL))
+                file.seek(max(self.log_start, self.log.stat().st_size - _TAIL))
                 return file.read().decode(errors="replace")
         except OSError:
             return ""

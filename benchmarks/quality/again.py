@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +11,8 @@ from typing import Any
 
 from benchmarks import machine, record_files
 from benchmarks.records import Run, Training, load
-from suites.quality.jobs import Job, TrainingResult
+from marginbench.spelling import meant
+from suites.quality.jobs import STATUS_WORDS, Job, TrainingResult
 
 from . import workers
 
@@ -54,10 +54,8 @@ def find(run: Run, name: str) -> Training:
     """The training of that name; raises NotThere."""
     known = {one.name: one for one in run.trainings if one.job}
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
         raise NotThere(f"expected one of the {len(known)} trainings of the record; got {name!r}"
-                       f"{hint}")  # fmt: skip
+                       f"{meant(name, known)}")  # fmt: skip
     return known[name]
 
 
@@ -98,14 +96,15 @@ def compare(recorded: Training, result: TrainingResult) -> Compared:
         code, verdict = NOT_COMPARED, f"the record has no figures: {recorded.reason}"
     elif result.status != recorded.status:
         unequal.insert(0, "status")
-        code, verdict = _unequal(f"{recorded.status} in the record, {result.status} now", others)
+        words = STATUS_WORDS[recorded.status], STATUS_WORDS[result.status]
+        code, verdict = _unequal(f"{words[0]} in the record, {words[1]} now", others)
     elif unequal:
         what = f"{len(unequal)} of {len(then)} figures differ"
         code, verdict = _unequal(what, others)
     elif all(value is None for place, value in then.items() if place.split()[-1] != "epoch"):
         code, verdict = (
             NOT_COMPARED,
-            f"nothing to compare: {recorded.status} without a figure, twice",
+            f"nothing to compare: {STATUS_WORDS[recorded.status]} without a figure, twice",
         )
     else:
         code, verdict = EQUAL, f"equal bit for bit: {len(then)} figures"

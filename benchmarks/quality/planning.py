@@ -34,7 +34,7 @@ class Asked:
 
 
 class Search(Protocol):
-    """A search by ask and tell: it is asked for one trial at a time, and told its result."""
+    """A search by ask and tell: it is asked for one trial at a time, and given its result."""
 
     def ask(self) -> Job | None:
         """The next trial; None when the search is over."""

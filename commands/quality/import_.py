@@ -34,4 +34,4 @@ def import_command(source: Path, store: str) -> None:
             outcome = tracking.import_(source, store, progress.named(report))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="SOURCE") from None
-    stores.tell(outcome, f"{source} to MLflow")
+    stores.report(outcome, f"{source} to MLflow")

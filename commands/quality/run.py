@@ -37,7 +37,9 @@ _NOT_OF_THE_PLAN = ("resume", "workers", "out")
               help="The first seed.")  # fmt: skip
 @click.option("--device", type=Choice(["cpu", "cuda"]), default="cpu", show_default=True,
               help="Where to train.")  # fmt: skip
-@click.option("--contender", default="eager", show_default=True, help="Who computes the losses.")
+@click.option(
+    "--contender", default="eager", show_default=True, help="The implementation of the losses."
+)
 @click.option("--workers", type=Whole(1, 256), default=None,
               help="Trainings in parallel.  [default: one per core, 1 on a GPU]")  # fmt: skip
 @click.option("--only", default="", help="Only trainings whose name contains this.")

@@ -10,7 +10,7 @@ from ..endings import NOT_POSSIBLE
 from ..messages import say
 
 
-def tell(outcome: Any, what: str) -> None:
+def report(outcome: Any, what: str) -> None:
     """How many runs were sent; exit code 3 where the store did not take all."""
     say(f"{what}: {outcome.sent} sent, {outcome.present} were there")
     if outcome.reason:

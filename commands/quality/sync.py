@@ -38,4 +38,4 @@ def sync(run_dir: Path | None, store: str | None) -> None:
     folders.expect(folder, kinds.QUALITY, "RUN_DIR")
     with progress.shown() as report:
         outcome = tracking.sync(records, folder, store, progress.named(report))
-    stores.tell(outcome, f"{folder} to MLflow")
+    stores.report(outcome, f"{folder} to MLflow")

@@ -6,7 +6,6 @@ is reported by name and never ends the run.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .loss import Loss
+from .spelling import meant
 
 _HERE = Path(__file__).parent
 # Folders that are not losses.
@@ -26,12 +26,15 @@ class UnknownName(KeyError):
     """No loss, variant, contender or suite of that name; lists those there are and the nearest."""
 
     def __init__(self, argument: str, got: str, known: list[str]) -> None:
-        close = difflib.get_close_matches(got, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"{argument}: expected one of {', '.join(known)}; got {got!r}{hint}")
+        expected = f"one of {', '.join(known)}"
+        super().__init__(f"{argument}: expected {expected}; got {got!r}{meant(got, known)}")
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class BrokenLoss(ImportError):
+    """Folders that can't be imported; names each and why."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class Failure:
 
     name: str
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} can't be imported: {self.reason}"
 
 
 @functools.cache
@@ -85,6 +91,14 @@ def losses() -> list[Loss]:
     return [_discover()[0][name] for name in names()]
 
 
+def complete() -> list[Loss]:
+    """All losses, for what lists every one of them; raises BrokenLoss where one can't be imported
+    and so would be left out."""
+    if failures():
+        raise BrokenLoss("; ".join(map(str, failures())))
+    return losses()
+
+
 def get(name: str) -> Loss:
     """The loss of that name; raises UnknownName, naming the nearest that exists."""
     found = _discover()[0]
@@ -110,9 +124,8 @@ def offered(part: str, name: str) -> Any:
     found = public(part)
     if name not in found:
         where = ".".join(filter(None, ("marginbench", part)))
-        close = difflib.get_close_matches(name, found, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        hint += "".join(f"; {one.name} can't be imported: {one.reason}" for one in failures())
+        hint = meant(name, found)
+        hint += "".join(f"; {one}" for one in failures())
         raise AttributeError(f"module {where!r} has no attribute {name!r}{hint}")
     loss, entry = found[name]
     return loss.resolve(entry)

@@ -8,12 +8,15 @@ makes the loss NaN instead (eager PyTorch raises its own device-side assertion f
 from __future__ import annotations
 
 import math
+import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .loss import REDUCTIONS
+from .spelling import meant
 
 #: For PyTorch's cross_entropy, which drops rows of the label -100 unless another is given.
 NO_LABEL = torch.iinfo(torch.int64).min
@@ -27,33 +30,57 @@ class InputError(ValueError):
         super().__init__(f"{argument}: expected {expected}; got {got}")
 
 
-def check_matrix(name: str, tensor: Tensor, like: Tensor | None = None) -> None:
-    """A non-empty float matrix; with ``like``, of its width, dtype and device too."""
+def check_matrix(
+    name: str,
+    tensor: Tensor,
+    like: Tensor | None = None,
+    of: str = "embeddings",
+    *,
+    empty: bool = False,
+) -> None:
+    """A float matrix, which has rows unless it may be ``empty``; with ``like``, whose name is
+    ``of``, of its width, dtype and device too."""
     if not isinstance(tensor, Tensor):
         raise InputError(name, "a tensor", type(tensor).__name__)
-    if tensor.ndim != 2 or tensor.shape[0] == 0 or tensor.shape[1] == 0:
-        raise InputError(name, "a non-empty matrix (rows x D)", f"shape {tuple(tensor.shape)}")
+    if tensor.ndim != 2 or tensor.shape[1] == 0 or (tensor.shape[0] == 0 and not empty):
+        expected = "a matrix (rows x D)" if empty else "a non-empty matrix (rows x D)"
+        raise InputError(name, expected, f"shape {tuple(tensor.shape)}")
     if tensor.dtype not in FLOATS:
         raise InputError(name, "a floating-point dtype", tensor.dtype)
-    if like is None:
-        return
+    if like is not None:
+        check_width(name, tensor, like, of)
+        check_same(name, tensor, like, of)
+
+
+def check_width(name: str, tensor: Tensor, like: Tensor, of: str = "embeddings") -> None:
+    """As many columns as ``like``, whose name is ``of``."""
     if tensor.shape[1] != like.shape[1]:
         raise InputError(
-            name, f"{like.shape[1]} columns as embeddings have", f"shape {tuple(tensor.shape)}"
+            name, f"{like.shape[1]} columns as {of} have", f"shape {tuple(tensor.shape)}"
         )
-    check_same(name, tensor, like)
 
 
-def check_same(name: str, tensor: Tensor, like: Tensor) -> None:
-    """The dtype and device of the embeddings."""
+def check_same(name: str, tensor: Tensor, like: Tensor, of: str = "embeddings") -> None:
+    """The dtype and device of ``like``, whose name is ``of``."""
     if tensor.dtype != like.dtype:
-        raise InputError(name, f"the embeddings' dtype {like.dtype}", tensor.dtype)
+        raise InputError(name, f"dtype {like.dtype} as {of} have", tensor.dtype)
     if tensor.device != like.device:
-        raise InputError(name, f"the embeddings' device {like.device}", tensor.device)
+        raise InputError(name, f"device {like.device} as {of} have", tensor.device)
 
 
 def check_labels(name: str, labels: Tensor, like: Tensor, classes: int | None = None) -> None:
     """int64 labels, one a row of ``like``; on the CPU, each in [0, classes), or >= 0 without."""
+    check_label_rows(name, labels, like)
+    if labels.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    lowest, highest = (int(v) for v in labels.aminmax())
+    if lowest < 0 or (classes is not None and highest >= classes):
+        bound = f"[0, {classes})" if classes is not None else "[0, 2^63)"
+        raise InputError(name, f"every label in {bound}", lowest if lowest < 0 else highest)
+
+
+def check_label_rows(name: str, labels: Tensor, like: Tensor) -> None:
+    """int64 labels, one a row of ``like``, whatever their values."""
     if not isinstance(labels, Tensor):
         raise InputError(name, "a tensor", type(labels).__name__)
     if labels.dtype != torch.int64:
@@ -62,12 +89,6 @@ def check_labels(name: str, labels: Tensor, like: Tensor, classes: int | None = 
         raise InputError(name, f"shape ({like.shape[0]},)", f"shape {tuple(labels.shape)}")
     if labels.device != like.device:
         raise InputError(name, f"the embeddings' device {like.device}", labels.device)
-    if labels.device.type != "cpu" or torch.compiler.is_compiling():
-        return
-    lowest, highest = (int(v) for v in labels.aminmax())
-    if lowest < 0 or (classes is not None and highest >= classes):
-        bound = f"[0, {classes})" if classes is not None else "[0, 2^63)"
-        raise InputError(name, f"every label in {bound}", lowest if lowest < 0 else highest)
 
 
 def as_int64(labels: Any) -> Any:
@@ -105,20 +126,37 @@ def check_finite(**tensors: Tensor | None) -> None:
 
 def check_number(
     name: str, value: float, low: float, *, strict: bool = False, high: float = float("inf")
-) -> None:
-    """A finite number at or (``strict``) above ``low``, and at most ``high``."""
-    fine = isinstance(value, (int, float)) and not isinstance(value, bool)
+) -> float:
+    """Python's own of a finite number at or (``strict``) above ``low``, and at most ``high``;
+    numbers of other packages are taken too, such as NumPy's."""
+    # Python's first: asking for a `numbers.Real` takes longer.
+    fine = isinstance(value, (float, int, numbers.Real)) and not isinstance(value, bool)
     fine = fine and (value > low if strict else value >= low)
     if not fine or value > high or value == float("inf"):
         bound = "" if high == float("inf") else f" and <= {high:g}"
         expected = f"a finite number {'>' if strict else '>='} {low:g}{bound}"
         raise InputError(name, expected, repr(value))
+    return int(value) if isinstance(value, (int, numbers.Integral)) else float(value)
 
 
-def check_whole(name: str, value: int, low: int) -> None:
-    """A whole number from ``low`` on."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+def check_whole(name: str, value: int, low: int) -> int:
+    """Python's own of a whole number from ``low`` on."""
+    if not is_whole(value) or value < low:
         raise InputError(name, f"a whole number from {low} on", repr(value))
+    return int(value)
+
+
+def is_whole(value: object) -> bool:
+    """Whether it is a whole number, of Python or of another package; True and False are not."""
+    return isinstance(value, (int, numbers.Integral)) and not isinstance(value, bool)
+
+
+def check_choice(name: str, value: Any, known: Iterable[Any]) -> None:
+    """One of ``known``; an error names the nearest."""
+    known = tuple(known)
+    if value not in known:
+        expected = f"one of {', '.join(map(str, known))}"
+        raise InputError(name, expected, f"{value!r}{meant(value, known)}")
 
 
 def check_rows(name: str, tensor: Tensor, like: Tensor) -> None:
@@ -130,16 +168,16 @@ def check_rows(name: str, tensor: Tensor, like: Tensor) -> None:
 
 
 def check_reduction(reduction: str) -> None:
-    if reduction not in REDUCTIONS:
-        raise InputError("reduction", f"one of {', '.join(REDUCTIONS)}", repr(reduction))
+    check_choice("reduction", reduction, REDUCTIONS)
 
 
 def check_head(
     embeddings: Tensor, labels: Tensor, class_weights: Tensor, bias: Tensor | None = None
 ) -> None:
-    """Checks the arguments of every head over class weights."""
-    check_matrix("embeddings", embeddings)
-    check_matrix("class_weights", class_weights, like=embeddings)
+    """Checks the arguments of every head over class weights. Where the two do not go together it
+    names the embeddings: these change from step to step."""
+    check_matrix("class_weights", class_weights)
+    check_matrix("embeddings", embeddings, like=class_weights, of="class_weights")
     check_labels("labels", labels, embeddings, classes=class_weights.shape[0])
     if bias is not None:
         check_vector("bias", bias, class_weights.shape[0], like=embeddings)

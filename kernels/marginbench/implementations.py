@@ -1,7 +1,7 @@
-"""Which implementation of a loss computes it: one by name, or the fastest one, ``auto``.
+"""Chooses the implementation that computes a loss: one by name, or ``auto``, the fastest.
 
 ``auto`` takes Triton on a CUDA device where the dtype has a kernel; on a CPU eager, or tiled from
-the size on at which the suite measured it as the faster one (`Files.tiled_from`) and in float16;
+the size on at which the suite measured it as the faster one in that dtype (`Files.tiled_from`);
 elsewhere eager.
 No GPU has been measured yet: that Triton is the fastest there is an expectation.
 """
@@ -11,20 +11,31 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .checks import FLOATS, InputError, check_whole
+from .checks import FLOATS, InputError, check_choice, check_whole
 
 #: What ``implementation`` may be; each but ``auto`` is a file of a loss's folder.
 IMPLEMENTATIONS = ("auto", "triton", "tiled", "eager", "reference")
 WITHOUT_TILED = ("auto", "triton", "eager", "reference")
 _KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def from_logits(*, float32: int, bfloat16: int, float64: int) -> Mapping[torch.dtype, int]:
+    """`Files.tiled_from`. PyTorch's float16 products are slow on a CPU at every size; tiled makes
+    them in float32."""
+    return {
+        torch.float32: float32,
+        torch.bfloat16: bfloat16,
+        torch.float64: float64,
+        torch.float16: 0,
+    }
 
 
 @functools.cache
@@ -37,11 +48,11 @@ def _automatic(files: Files, device: str, dtype: torch.dtype, logits: int) -> st
         return "triton"
     if files.tiled is None or device != "cpu":
         return "eager"
-    # PyTorch's float16 products are slow on a CPU at every size; tiled makes them in float32.
-    if logits < files.tiled_from and dtype != torch.float16:
-        return "eager"
     # torch.compile can't see into the threads of tiled.
-    return "eager" if torch.compiler.is_compiling() else "tiled"
+    if torch.compiler.is_compiling():
+        return "eager"
+    start = files.tiled_from.get(dtype)
+    return "eager" if start is None or logits < start else "tiled"
 
 
 def automatic(files: Files, name: str) -> Callable[..., Any]:
@@ -87,10 +98,8 @@ def which(
     """
     from . import catalogue
 
-    check_whole("batch", batch, 1)
-    check_whole("classes", classes, 0)
-    if dtype not in FLOATS:
-        raise InputError("dtype", f"one of {', '.join(map(str, FLOATS))}", repr(dtype))
+    batch, classes = check_whole("batch", batch, 1), check_whole("classes", classes, 0)
+    check_choice("dtype", dtype, FLOATS)
     try:
         kind = torch.device(device).type
     except (RuntimeError, TypeError) as error:
@@ -107,8 +116,7 @@ def which(
 
 def checked(implementation: str, offered: tuple[str, ...] = IMPLEMENTATIONS) -> str:
     """``implementation`` if it is one of ``offered``; else InputError."""
-    if implementation not in offered:
-        raise InputError("implementation", f"one of {', '.join(offered)}", repr(implementation))
+    check_choice("implementation", implementation, offered)
     return implementation
 
 
@@ -118,15 +126,15 @@ class Files:
 
     ``fused`` returns the file of kernels, so that Triton is imported where it is used (as a
     function, for torch.compile follows an import statement alone); ``tiled`` is None where a loss
-    has no such form. From ``tiled_from`` logits (B x C) on it is the fastest on a CPU, as
-    `python -m reports.auto` reads it off the published records.
+    has no such form. From ``tiled_from`` logits (B x C) on, by dtype, it is the fastest on a CPU,
+    as `python -m reports.auto` reads it off the published records.
     """
 
     eager: ModuleType
     reference: ModuleType
     fused: Callable[[], ModuleType]
     tiled: ModuleType | None = None
-    tiled_from: int = 30_000_000
+    tiled_from: Mapping[torch.dtype, int] = field(default_factory=dict)
 
     def function(
         self,

@@ -39,7 +39,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Cost:
-    """The least a case can cost, whoever computes it: what the roofline is drawn from.
+    """A lower bound on the work of a case, whatever the implementation: the roofline's.
 
     Bytes count each input read once and each output written once; operations count a
     multiply-add as two. Units: bytes and floating-point operations.
@@ -103,7 +103,7 @@ class Variant:
     ``"head"`` (B x D embeddings against C class weights), ``"batch"`` (all pairs or triplets of a
     labelled batch) or ``"rows"`` (N independent pairs, triplets or samples).
 
-    ``arguments`` maps a drawn `marginbench.drawing.Batch` to the call's tensors by name.
+    ``arguments`` maps a drawn `marginbench.inputs.Batch` to the call's tensors by name.
     ``output``: ``"loss"`` (has reductions and gradients), ``"tensor"`` (an update, compared as it
     is) or ``"indices"`` (a mining rule: integer tensors).
     ``reference_elements`` gives how many float64 elements the reference handles for a shape: a
@@ -165,7 +165,7 @@ class Training:
     """How a network is trained with a loss, as data; optimiser, budget and sizes are the suite's.
 
     ``variant`` names the definition that stands for the loss. ``updates`` maps a field of
-    `marginbench.drawing.Batch` that no gradient reaches (such as ``centers``) to the variant with
+    `marginbench.inputs.Batch` that no gradient reaches (such as ``centers``) to the variant with
     output ``"tensor"`` whose value replaces it after each step. ``schedule`` gives the options
     that change on the way, by the number of steps done. ``source`` says where schedule and
     updates come from. ``search`` names the options, of the variant or of an update, that the open
@@ -209,7 +209,7 @@ class Loss:
         known = ", ".join(v.name for v in self.variants)
         raise KeyError(f"variant: expected one of {known} for {self.name}; got {name!r}")
 
-    def recipe(self) -> Training | None:
+    def effective_training(self) -> Training | None:
         """How a network is trained with it: what it declares; else its first variant over class
         weights or a labelled batch, and failing that its first with a loss at all, if any."""
         if self.training is not None:

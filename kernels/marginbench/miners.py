@@ -1,4 +1,4 @@
-"""Miners: a labelled batch in, indices of what to train on out.
+"""Miners: from a labelled batch, the indices of the samples to train on.
 
 Each is declared by its loss's folder and imported when it is first used.
 """

@@ -1,9 +1,9 @@
-"""What a definition decides before it computes, and which decisions rounding could turn.
+"""The discrete choices of a definition (mined samples, active hinges) that rounding could flip.
 
-A loss that mines or cuts off at a hinge jumps where two distances, or a hinge and zero, are next to
-each other: there two right implementations give different results. A variant that selects declares
-a function that lists its decisions, so that such a difference can be shown for what it is: which
-decision was turned, and how near the tie was.
+A loss that mines or cuts off at a hinge jumps where two distances, or a hinge and zero, nearly tie:
+there two correct implementations may give different results. A variant that selects declares a
+function that lists its choices, so that such a difference can be explained: which choice was
+flipped, and how near the tie was.
 """
 
 from __future__ import annotations

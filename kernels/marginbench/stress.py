@@ -1,4 +1,4 @@
-"""Data on which losses go wrong, by name: what every loss is held to beside ordinary data.
+"""Named kinds of difficult data, on which every loss is checked as on ordinary data.
 
 The table alone, without torch: `stress_batches` draws them.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .loss import DTYPES, Shape
 
 if TYPE_CHECKING:
-    from .drawing import Batch
+    from .inputs import Batch
 
 # What holds a thousandth of a number's size without losing it, and what reaches 1e30 and 1e-30.
 _FINE = ("float32", "float64")

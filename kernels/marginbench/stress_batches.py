@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from .drawing import Batch, random_batch
+from .inputs import Batch, random_batch
 from .loss import Shape
 
 

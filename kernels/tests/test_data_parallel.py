@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -33,11 +34,30 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return inputs, torch.randint(CLASSES, (RANKS * ROWS,), generator=generator)
 
 
-def work(rank: int, name: str, folder: str) -> None:
+def drawn() -> tuple[torch.Tensor, torch.Tensor]:
+    """Embeddings and labels of one rank."""
+    _, labels = batch()
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(ROWS, DIM, generator=generator), labels[:ROWS]
+
+
+def meet(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=RANKS
-    )
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=RANKS,
+        timeout=timedelta(seconds=60),
+    )  # fmt: skip
+
+
+def part() -> None:
+    torch.distributed.destroy_process_group()
+    # The ordinary end of a process now and then destroys a thread of gloo's that still runs, which
+    # aborts it: about one run in ten ended like that after all was done.
+    os._exit(0)
+
+
+def work(rank: int, name: str, folder: str) -> None:
+    meet(rank, folder)
     inputs, labels = batch()
     mine = slice(rank * ROWS, (rank + 1) * ROWS)
     model = Model(name)
@@ -50,10 +70,25 @@ def work(rank: int, name: str, folder: str) -> None:
         model.loss.update(embeddings[rows], labels[mine][rows])
     state = {name: one.grad for name, one in model.named_parameters()}
     torch.save({"grads": state, "buffers": dict(model.named_buffers())}, f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
-    # The ordinary end of a process now and then destroys a thread of gloo's that still runs, which
-    # aborts it: about one run in ten ended like that after all was done.
-    os._exit(0)
+    part()
+
+
+def update_of_one(rank: int, folder: str) -> None:
+    """The last rank has no row of this step."""
+    meet(rank, folder)
+    term = marginbench.CenterTerm(DIM, CLASSES)
+    rows = slice(0, 0) if rank else slice(None)
+    term.update(*(one[rows] for one in drawn()))
+    torch.save(term.centers, f"{folder}/{rank}.pt")
+    part()
+
+
+def test_a_rank_without_rows_takes_part(tmp_path: Path):
+    torch.multiprocessing.spawn(update_of_one, args=(str(tmp_path),), nprocs=RANKS)
+    alone = marginbench.CenterTerm(DIM, CLASSES)
+    alone.update(*drawn())
+    for rank in range(RANKS):
+        assert torch.equal(torch.load(tmp_path / f"{rank}.pt"), alone.centers)
 
 
 @pytest.mark.parametrize("name", ["SoftmaxLoss", "CenterLoss"])

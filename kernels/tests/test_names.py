@@ -44,7 +44,7 @@ def test_a_public_object_is_pickled_by_its_name(part: str, name: str):
         ({"classes": 0}, "classes: expected how many class weights softmax has, .*; got 0"),
         ({"device": "gpu"}, "device: expected a device of torch, such as 'cpu' .*; got 'gpu'"),
         ({"device": None}, "device: expected a device of torch, such as 'cpu' .*; got None"),
-        ({"dtype": "float32"}, "dtype: expected one of .*torch.float32.*; got 'float32'"),
+        ({"dtype": "float32"}, ".*; got 'float32'; did you mean torch.float32"),
         ({"dtype": torch.int64}, "dtype: expected one of .*torch.float32.*; got torch.int64"),
     ],
     ids=str,

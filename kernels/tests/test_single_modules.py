@@ -176,6 +176,9 @@ def test_an_update_of_no_row_moves_nothing(seed: int):
     before = module.centers.clone()
     module.update(labelled(ROWS, seed)[0], torch.full((ROWS,), -100))
     assert torch.equal(module.centers, before)
+    for labels in (torch.empty(0).long(), torch.empty(0).int()):
+        module.update(torch.empty(0, DIM), labels)
+    assert torch.equal(module.centers, before)
 
 
 def test_annealing_under_compile_makes_two_graphs(seed: int):
@@ -205,9 +208,14 @@ def test_wrong_steps_are_named():
 @pytest.mark.parametrize(
     ("embeddings", "labels", "says"),
     [
-        (torch.ones(3, DIM), [0, 1, 2], "labels: expected 3, one a row of embeddings; got list"),
-        (torch.ones(3, DIM), torch.tensor([0, 1]), "labels: expected 3, .*; got torch.Size"),
+        (torch.ones(3, DIM), [0, 1, 2], "labels: expected a tensor; got list"),
+        (torch.ones(3, DIM), torch.tensor([0, 1]), r"labels: expected shape \(3,\); got shape"),
+        (torch.ones(0, DIM), torch.tensor([0]), r"labels: expected shape \(0,\); got shape"),
+        (torch.ones(3, DIM), torch.ones(3), "labels: expected dtype torch.int64 or torch.int32"),
         (torch.ones(3, DIM + 1), torch.full((3,), -100), f"embeddings: expected {DIM} columns as"),
+        (torch.ones(0, DIM + 1), torch.zeros(0).long(), f"embeddings: expected {DIM} columns as"),
+        (torch.ones(DIM), torch.tensor([0]), r"embeddings: expected a matrix \(rows x D\)"),
+        (torch.ones(0, DIM).int(), torch.zeros(0).long(), "embeddings: expected a floating-point"),
     ],
 )
 def test_an_update_names_what_is_wrong(embeddings, labels, says: str):

@@ -99,7 +99,7 @@ def _errors(part: Part) -> list[Difference]:
 
 
 def write(made: Comparison, out: Path) -> Path:
-    """Writes the page, its Markdown twin and its figures; the page's path."""
+    """Writes the page, the same in Markdown, and its figures; the page's path."""
     contenders = [key.contender for part in made.parts for key, _ in part.timed]
     contenders += [one.key.contender for part in made.parts for one in part.differences]
     styles = Styles(contenders)

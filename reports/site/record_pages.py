@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from benchmarks.records import Result
+from benchmarks.records import STATUS_WORDS, Result
 
 from .. import units
 from ..agreement import ERRORS
@@ -127,7 +127,7 @@ def _rows(measured: Measured) -> Iterator[str]:
         worst = max(one.value or 0.0 for one in found)
         yield (
             f"<tr><td>{_text(contender)}</td><td>{_text(metric)}</td>"
-            f'<td class="long">{_text(listed)}</td><td>ok</td>'
+            f'<td class="long">{_text(listed)}</td><td>{STATUS_WORDS["ok"]}</td>'
             f'<td class="number" data-sort="{worst!r}">{units.digits3(worst)} at most</td>'
             f"<td>{protocol}</td></tr>"
         )
@@ -136,7 +136,7 @@ def _rows(measured: Measured) -> Iterator[str]:
 def _row(result: Result) -> str:
     value = units.figure(result.metric, result.value)
     sort = "" if result.value is None else f' data-sort="{result.value!r}"'
-    status = result.status.replace("_", " ")
+    status = STATUS_WORDS[result.status]
     if result.reason:
         status += f": {result.reason}"
     tone = {"worse": ' class="bad"', "not_run": ' class="quiet long"'}.get(result.status, "")

@@ -5,6 +5,8 @@
     published/<machine>/records.jsonl.xz          a run of the suites; machine.json beside it
     published/quality/<name>/records.jsonl.xz     a run of training quality
     published/gate-trust/<name>/trust.jsonl.xz    the gate's own trial, with its page
+    published/auto/<name>/records.jsonl.xz        a run of the suite auto, with its verdict; no
+                                                  page of the site shows it
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from benchmarks.records import RecordError
 from ..gate.trust import FILES as TRUST_FILES
 from ..sections.context import slug, unique
 
-SITE, QUALITY, GATE = "site", "quality", "gate-trust"
+SITE, QUALITY, GATE, AUTO = "site", "quality", "gate-trust", "auto"
 MACHINE_FILE = "machine.json"
 # "measured" says when and how the rates were taken; the machine's page shows it.
 _FIELDS = {"schema_version", "title", "description", "rates", "measured"}
@@ -75,7 +77,7 @@ def find(root: Path) -> Published:
         raise RecordError(f"published records: expected a folder; {root} is not there")
     machines, left_out = [], []
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        if folder.name in (SITE, QUALITY, GATE) or folder.name.startswith("."):
+        if folder.name in (SITE, QUALITY, GATE, AUTO) or folder.name.startswith("."):
             continue
         records = record_files.find(folder)
         if records:

@@ -16,11 +16,12 @@ from typing import Literal
 from benchmarks import folders, record_files
 from benchmarks.records import RecordError
 
+from .. import auto
 from . import building, loading, sources
 
 SHOWN = 3
 # How long each takes against a run, for the time that is left.
-_WEIGHTS = {"site": 20, "gate's trial": 25, "quality run": 4, "run": 1}
+_WEIGHTS = {"site": 20, "gate's trial": 25, "quality run": 4, "run": 1, "run of the suite auto": 1}
 State = Literal["same", "differs", "not checked"]
 
 
@@ -78,6 +79,8 @@ def _published(path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _kind(path: Path) -> str:
+    if path.parent.name == sources.AUTO:
+        return "run of the suite auto"
     if path.parent.name == sources.QUALITY or (path / "summary.json").is_file():
         return "quality run"
     return "run"
@@ -89,7 +92,10 @@ def _check(kind: str, path: Path) -> Checked:
             made = Path(folder) / "made"
             if kind == "site":
                 return _compared(kind, path, made, list(_site(path, made)))
-            build = {"gate's trial": _trial, "quality run": _quality, "run": _run}[kind]
+            build = {
+                "gate's trial": _trial, "quality run": _quality, "run": _run,
+                "run of the suite auto": _auto,
+            }[kind]  # fmt: skip
             if build(path, made):
                 return _compared(kind, path, made, [])
             if _shown(path):
@@ -155,6 +161,12 @@ def _quality(path: Path, made: Path) -> bool:
     from ..quality.build import build
 
     build(path, made)
+    return True
+
+
+def _auto(path: Path, made: Path) -> bool:
+    made.mkdir()
+    (made / auto.VERDICT).write_text(auto.read(path).text, encoding="utf-8")
     return True
 
 

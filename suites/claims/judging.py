@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from suites.quality.intervals import Interval, interval, paired
+from suites.quality.jobs import STATUS_WORDS
 
 from .claim import Estimate, Line, Outcome, Part, Trained, Verdict
 
@@ -56,7 +57,7 @@ class Arms:
             raise Unusable(f"the arm {arm} is missing")
         for training in found:
             if training.status != "ok":
-                why = training.reason or training.status
+                why = training.reason or STATUS_WORDS[training.status]
                 raise Unusable(f"the arm {arm} failed at seed {training.seed}: {why}")
         if len({training.seed for training in found}) < 2:
             raise Unusable(f"the arm {arm} has a single seed, which gives no spread")

@@ -39,7 +39,7 @@ Option = float | int | str | Anneal
 class Term:
     """One loss in the sum that is minimised.
 
-    ``variant`` is empty for the one that stands for the loss (its declared recipe, schedule and
+    ``variant`` is empty for the one that stands for the loss (its declared training, schedule and
     updates included). ``options`` replace the variant's by name, those of its update rule too
     (center's ``alpha``); an `Anneal` changes over the run. The term counts while the share of
     steps done is in [since, until).
@@ -157,6 +157,10 @@ def _option(value: Any) -> Option:
 def at_fault(dataset: str) -> str:
     """What a reason begins with that holds for every training on the dataset: it is damaged."""
     return f"dataset {dataset}: "
+
+
+# A training's status in records, and the word for it wherever people read it.
+STATUS_WORDS = {"ok": "trained", "worse": "diverged", "not_run": "not run"}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from marginbench.drawing import Batch
+from marginbench.inputs import Batch
 
 from .jobs import Term
 from .terms import LEARNABLE, declared

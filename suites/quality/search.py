@@ -1,6 +1,6 @@
 """The open division: each loss tuned by the same small search, on validation identities only.
 
-Optuna's TPE proposes, one trial after the other, from a fixed seed: told the same results in the
+Optuna's TPE proposes, one trial after the other, from a fixed seed: given the same results in the
 same order it proposes the same trials, so a search that was stopped goes on where it was. Needs
 no torch; optuna is imported when a search begins.
 """
@@ -165,14 +165,14 @@ def _distributions(ranges: Mapping[str, Range]) -> dict[str, Any]:
 
 def standing_variant(loss: str) -> str:
     """The variant that stands for a loss; ``none`` if it has nothing to train with."""
-    training = catalogue.get(loss).recipe()
+    training = catalogue.get(loss).effective_training()
     return training.variant if training else "none"
 
 
 def space(loss: str, settings: Settings) -> dict[str, Range]:
     """What is searched: the learning rate within a decade of the recipe's either way, and what
     the loss declares."""
-    training = catalogue.get(loss).recipe()
+    training = catalogue.get(loss).effective_training()
     rate = settings.learning_rate
     around = Range(rate / _DECADES, rate * _DECADES, log=True)
     return {LEARNING_RATE: around, **(training.search if training else {})}
@@ -182,7 +182,7 @@ def declared(loss: str, settings: Settings) -> dict[str, float]:
     """The value of everything that is searched as the recipe has it; of an option that falls,
     where it ends."""
     found = catalogue.get(loss)
-    training = found.recipe()
+    training = found.effective_training()
     values: dict[str, Any] = {LEARNING_RATE: settings.learning_rate}
     if training is None:
         return values

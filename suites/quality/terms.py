@@ -20,7 +20,7 @@ from torch import Tensor
 
 from marginbench import catalogue
 from marginbench.checks import InputError
-from marginbench.drawing import random_batch
+from marginbench.inputs import random_batch
 from marginbench.loss import Contender, Loss, Shape, Training, Variant
 
 from .jobs import Anneal, Option, Term
@@ -34,9 +34,9 @@ class NotRun(Exception):
     """Why a training can't be done here; its text goes into the result as the reason."""
 
 
-def recipe(loss: Loss) -> Training:
-    """How a network is trained with it (`Loss.recipe`). Raises NotRun if no variant is a loss."""
-    found = loss.recipe()
+def training_of(loss: Loss) -> Training:
+    """`Loss.effective_training`, or NotRun if no variant of it is a loss."""
+    found = loss.effective_training()
     if found is None:
         raise NotRun("no variant of it is a loss")
     return found
@@ -183,7 +183,7 @@ def declared(
 
 def _declared(term: Term, contender: str, device: str, steps: int) -> Declared:
     loss = catalogue.get(term.loss)
-    training = recipe(loss)
+    training = training_of(loss)
     try:
         variant = loss.variant(term.variant or training.variant)
     except KeyError as error:

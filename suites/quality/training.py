@@ -18,7 +18,7 @@ from .jobs import Job, Row, Settings, Term, TrainingResult, at_fault
 from .loop import Diverged, Run, cpu_threads
 from .notices import warn_once
 from .preparing import check_batch
-from .terms import NotRun, recipe
+from .terms import NotRun, training_of
 from .tracking import Mirror
 
 Progress = Callable[[str, int, int], None]
@@ -41,7 +41,7 @@ def plan(preset: Preset, seed: int, device: str = "cpu", contender: str = "eager
     jobs: list[Job] = []
     for loss in catalogue.losses():
         try:
-            variant = recipe(loss).variant
+            variant = training_of(loss).variant
         except NotRun:
             variant = "none"
         jobs += [
@@ -168,7 +168,7 @@ def _check_device(device: str) -> None:
 def _variant(job: Job) -> str:
     """The variants that are trained, joined as their losses are."""
     try:
-        return "+".join(t.variant or recipe(catalogue.get(t.loss)).variant for t in job.terms)
+        return "+".join(t.variant or training_of(catalogue.get(t.loss)).variant for t in job.terms)
     except (NotRun, KeyError):
         return "none"
 

@@ -8,7 +8,6 @@ committed table differs from what is declared.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import sys
 import tempfile
@@ -20,6 +19,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TimeRemainingColumn
 from rich.table import Table
+
+from marginbench.spelling import meant
 
 from . import declared, forking
 from .declared import BadMutant, Mutant
@@ -55,8 +56,7 @@ def _chosen(found: list[Mutant], only: Sequence[str]) -> list[Mutant]:
     names = [mutant.name for mutant in found]
     for name in only:
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {close[0]}?" if close else "; --list names them"
+            hint = meant(name, names) or "; --list names them"
             raise click.BadParameter(f"no mutant is called {name}{hint}", param_hint="--only")
     return [mutant for mutant in found if not only or mutant.name in only]
 
@@ -83,13 +83,13 @@ def _run(found: list[Mutant], workers: int, *, show: bool, whole: bool) -> None:
         folders = [Path(temporary).resolve() / f"tree{k}" for k in range(workers)]
         for folder in folders:
             forking.copy_tree(declared.ROOT, folder)
-        with _progress(len(found)) as (tell, wait):
+        with _progress(len(found)) as (announce, wait):
             judge = Judge(declared.ROOT, folders, seed, wait)
             cpu_s = _whole_tree(judge, found)
             judged = []
             for one in judge.judge(found):
                 judged.append(one)
-                tell(one, show)
+                announce(one, show)
     cpu_s += time.process_time() - before + sum(one.cpu_s for one in judged)
     judged.sort(key=lambda one: found.index(one.mutant))
     _print(judged)
@@ -124,7 +124,7 @@ def _whole_tree(judge: Judge, found: list[Mutant]) -> float:
 
 @contextlib.contextmanager
 def _progress(total: int) -> Iterator[tuple[Callable, Callable]]:
-    """Two functions: one tells what became of a mutant, one is called while waiting. A plain line
+    """Two functions: one prints what became of a mutant, one is called while waiting. A plain line
     a mutant where there is no terminal. Nothing here may start a thread: the process forks."""
     columns = ("{task.completed:.0f}/{task.total:.0f}", BarColumn(24), TimeRemainingColumn(),
                "[dim]{task.description}")  # fmt: skip
@@ -134,7 +134,7 @@ def _progress(total: int) -> Iterator[tuple[Callable, Callable]]:
         task = bar.add_task("the unmutated tree", total=total)
         done = 0
 
-        def tell(one: Judged, show: bool) -> None:
+        def announce(one: Judged, show: bool) -> None:
             nonlocal done
             done += 1
             bar.update(task, advance=1, description=one.mutant.name)
@@ -144,7 +144,7 @@ def _progress(total: int) -> Iterator[tuple[Callable, Callable]]:
             if show or one.state == INVALID:
                 console.print(one.output, markup=False)
 
-        yield tell, bar.refresh
+        yield announce, bar.refresh
 
 
 def _print(judged: list[Judged]) -> None:

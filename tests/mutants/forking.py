@@ -102,13 +102,13 @@ class Run:
         if pid == 0:
             return None
         late = late and os.WIFSIGNALED(status)
-        told = json.loads(self._answer.read_text()) if self._answer.exists() else {}
+        answer = json.loads(self._answer.read_text()) if self._answer.exists() else {}
         return Ran(
             code=None if late else os.waitstatus_to_exitcode(status),
-            failed=told.get("failed", ""),
-            error=told.get("error", ""),
-            asserted=told.get("asserted", False),
-            passed=told.get("passed", 0),
+            failed=answer.get("failed", ""),
+            error=answer.get("error", ""),
+            asserted=answer.get("asserted", False),
+            passed=answer.get("passed", 0),
             seconds=time.monotonic() - self._began,
             cpu_s=usage.ru_utime + usage.ru_stime,
             output=self._log.read_text(errors="replace"),
@@ -146,7 +146,7 @@ class Run:
         if stop:
             options.append("-x")
         code = pytest.main([*options, *(f"tests/{test}" for test in tests)], plugins=[witness])
-        self._answer.write_text(json.dumps(witness.told))
+        self._answer.write_text(json.dumps(witness.answer))
         return int(code)
 
 
@@ -154,10 +154,10 @@ class _Witness:
     """A pytest plugin that notes the first test to go red, and why."""
 
     def __init__(self) -> None:
-        self.told: dict[str, object] = {"passed": 0}
+        self.answer: dict[str, object] = {"passed": 0}
 
     def pytest_exception_interact(self, node, call, report) -> None:
-        if "failed" in self.told or not hasattr(report, "when"):
+        if "failed" in self.answer or not hasattr(report, "when"):
             return
         import pytest
         from torch.testing._internal.optests import OpCheckError
@@ -165,7 +165,7 @@ class _Witness:
         expected = (AssertionError, pytest.fail.Exception, OpCheckError)
         chain = list(_chain(call.excinfo.value))
         text = str(chain[-1]).strip().splitlines()
-        self.told |= {
+        self.answer |= {
             "failed": report.nodeid.removeprefix("tests/"),
             "error": f"{type(chain[-1]).__name__}: {text[0] if text else ''}"[:200],
             "asserted": any(isinstance(error, expected) for error in chain),
@@ -173,7 +173,7 @@ class _Witness:
 
     def pytest_runtest_logreport(self, report) -> None:
         if report.when == "call" and report.passed:
-            self.told["passed"] += 1  # type: ignore[operator]
+            self.answer["passed"] += 1  # type: ignore[operator]
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -3,7 +3,7 @@
 pytorch-metric-learning 2.9.0 computes the variants without annealing: SphereFaceLoss with
 scale 1, and for m = 1 NormalizedSoftmaxLoss with temperature 1 on embeddings left at their
 length. It departs from the definition where a norm is 0: it divides the gradient of such a class
-weight by 1e-12, and SphereFaceLoss gives such an embedding the gradient 0. Annealing it has none.
+weight by 1e-12, and SphereFaceLoss gives such an embedding the gradient 0. It has no annealing.
 Its LargeMarginSoftmaxLoss is another loss (L-Softmax: the class weights keep their lengths) and is
 not compared.
 """
@@ -90,7 +90,7 @@ def _variant(name: str, m: int, summary: str, target: str, source: str, **change
     )
 
 
-_BENT = r"\|x_i\| \psi(\theta_{y_i,i})"
+_WITH_MARGIN = r"\|x_i\| \psi(\theta_{y_i,i})"
 _ANNEALED = (
     r"\frac{\lambda \|x_i\| \cos\theta_{y_i,i} + \|x_i\| \psi(\theta_{y_i,i})}{1 + \lambda},"
     r" \quad \lambda = 5"
@@ -132,10 +132,10 @@ LOSS = Loss(
         "functional.a_softmax": "functional:a_softmax",
     },
     variants=(
-        _variant("m4", 4, "margin m = 4, as the paper trains", _BENT, "equation 7"),
-        _variant("m1", 1, "m = 1: modified softmax", _BENT, "equation 5", sweep=False),
-        _variant("m2", 2, "margin m = 2", _BENT, "equation 7", sweep=False),
-        _variant("m3", 3, "margin m = 3", _BENT, "equation 7", sweep=False),
+        _variant("m4", 4, "margin m = 4, as the paper trains", _WITH_MARGIN, "equation 7"),
+        _variant("m1", 1, "m = 1: modified softmax", _WITH_MARGIN, "equation 5", sweep=False),
+        _variant("m2", 2, "margin m = 2", _WITH_MARGIN, "equation 7", sweep=False),
+        _variant("m3", 3, "margin m = 3", _WITH_MARGIN, "equation 7", sweep=False),
         _variant(
             "m4-annealed",
             4,

@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..checks import InputError, check_head, check_number, check_reduction
+from ..checks import InputError, check_head, check_number, check_reduction, is_whole
 from ..shared.lengths import along_own, inverse_lengths
 from ..shared.mixed import as_linear
 from ..shared.once import differentiable_once
@@ -42,24 +42,25 @@ def psi(cosine: Tensor, m: int) -> tuple[Tensor, Tensor]:
     return sign * first - 2 * k, sign * m * second
 
 
-def bent_target(
-    straight_B: Tensor, length_B: Tensor, m: int, annealing: float
+def target_with_margin(
+    plain_B: Tensor, length_B: Tensor, m: int, annealing: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The target logit f(a, n) of a = ||x|| cos theta and n = ||x||, with df/da and (df/dn) / n.
+    """The target's logit with the margin, f(a, n) of a = ||x|| cos theta (the plain logit) and
+    n = ||x||, with df/da and (df/dn) / n.
 
     Where n = 0, psi's part counts as constant.
     """
     if m == 1:
-        return straight_B, torch.ones_like(straight_B), torch.zeros_like(straight_B)
+        return plain_B, torch.ones_like(plain_B), torch.zeros_like(plain_B)
     some_B = length_B > 0
     divisor_B = length_B.where(some_B, 1)
-    cosine_B = straight_B / divisor_B
-    bent_B, slope_B = psi(cosine_B, m)
+    cosine_B = plain_B / divisor_B
+    psi_B, slope_B = psi(cosine_B, m)
     total = 1 + annealing
-    target_B = (annealing * straight_B + length_B * bent_B) / total
-    by_straight_B = (annealing + slope_B * some_B) / total
-    by_length_B = (bent_B - cosine_B * slope_B) * some_B / (divisor_B * total)
-    return target_B, by_straight_B, by_length_B
+    target_B = (annealing * plain_B + length_B * psi_B) / total
+    by_plain_B = (annealing + slope_B * some_B) / total
+    by_length_B = (psi_B - cosine_B * slope_B) * some_B / (divisor_B * total)
+    return target_B, by_plain_B, by_length_B
 
 
 class _ASoftmax(torch.autograd.Function):
@@ -74,8 +75,8 @@ class _ASoftmax(torch.autograd.Function):
     def forward(ctx, x_BD, y_B, w_CD, m, annealing):
         inverse_C = inverse_lengths(w_CD)
         unit_CD = (w_CD * inverse_C[:, None]).to(w_CD.dtype)
-        straight_B, length_B = along_own(x_BD, w_CD.index_select(0, y_B))
-        target_B, by_straight_B, by_length_B = bent_target(straight_B, length_B, m, annealing)
+        plain_B, length_B = along_own(x_BD, w_CD.index_select(0, y_B))
+        target_B, by_plain_B, by_length_B = target_with_margin(plain_B, length_B, m, annealing)
 
         others_BC = wide(torch.mm(x_BD, unit_CD.T))
         dtype = others_BC.dtype
@@ -90,7 +91,7 @@ class _ASoftmax(torch.autograd.Function):
         # The largest probability is at least 1/C, so its logarithm is always safe.
         rest_B = top_B.double() - target_B - others_BC.amax(dim=1).log()
         terms_B = torch.logaddexp(rest_B, rest_B.new_zeros(())).to(dtype)
-        d_logits_BC = others_BC.scatter_(1, y_B[:, None], -by_straight_B.to(dtype)[:, None])
+        d_logits_BC = others_BC.scatter_(1, y_B[:, None], -by_plain_B.to(dtype)[:, None])
         rows = (rest_B.sigmoid().to(dtype), by_length_B.to(dtype), length_B.to(dtype))
         ctx.save_for_backward(x_BD, unit_CD, inverse_C, d_logits_BC.to(x_BD.dtype), *rows)
         return terms_B
@@ -121,14 +122,20 @@ def _off_direction(d_unit_CD: Tensor, unit_CD: Tensor, scale_C: Tensor) -> Tenso
     return d_unit_CD.addcmul_(unit_CD, along_C[:, None], value=-1).mul_(scale_C[:, None])
 
 
+def check_margin(m: int) -> int:
+    """Python's own of one of `MARGINS`."""
+    if not is_whole(m) or m not in MARGINS:
+        raise InputError("m", "1, 2, 3 or 4", repr(m))
+    return int(m)
+
+
 def check_arguments(
     embeddings: Tensor, labels: Tensor, class_weights: Tensor, m: int, annealing: float
-) -> None:
-    """Checks the arguments of A-Softmax; raises InputError naming the one at fault."""
+) -> tuple[int, float]:
+    """Checks the arguments of A-Softmax and returns m and annealing as Python's own numbers; raises
+    InputError naming the one at fault."""
     check_head(embeddings, labels, class_weights)
-    if isinstance(m, bool) or not isinstance(m, int) or m not in MARGINS:
-        raise InputError("m", "1, 2, 3 or 4", repr(m))
-    check_number("annealing", annealing, 0)
+    return check_margin(m), check_number("annealing", annealing, 0)
 
 
 def a_softmax(
@@ -152,6 +159,6 @@ def a_softmax(
     Raises InputError naming the argument.
     """
     embeddings, class_weights = as_linear(embeddings, class_weights)
-    check_arguments(embeddings, labels, class_weights, m, annealing)
+    m, annealing = check_arguments(embeddings, labels, class_weights, m, annealing)
     check_reduction(reduction)
     return reduce(_ASoftmax.apply(embeddings, labels, class_weights, m, annealing), reduction)

@@ -8,10 +8,10 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from ..implementations import Files
+from ..implementations import Files, from_logits
 from ..shared import head_options
 from . import eager, reference, tiled
-from .eager import bent_target
+from .eager import target_with_margin
 
 
 def _fused() -> ModuleType:
@@ -20,7 +20,8 @@ def _fused() -> ModuleType:
     return fused
 
 
-FILES = Files(eager, reference, _fused, tiled, tiled_from=30_000_000)
+TILED_FROM = from_logits(float32=30_000_000, bfloat16=60_000_000, float64=20_000_000)
+FILES = Files(eager, reference, _fused, tiled, tiled_from=TILED_FROM)
 
 
 def a_softmax(
@@ -87,4 +88,4 @@ def _target(
     x_BD = embeddings.double()
     own_BD = head_options.directions(class_weights.index_select(0, labels).double())
     length_B = torch.linalg.vector_norm(x_BD, dim=1)
-    return bent_target((x_BD * own_BD).sum(dim=1), length_B, m, annealing)[0]
+    return target_with_margin((x_BD * own_BD).sum(dim=1), length_B, m, annealing)[0]

@@ -1,4 +1,4 @@
-"""A-Softmax in Triton: the shared linear + log-sum-exp over unit weights, and the margin's bend."""
+"""A-Softmax in Triton: shared linear + log-sum-exp over unit weights, and the angular margin."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..checks import InputError, check_head, check_number, check_reduction
+from ..checks import check_reduction
 from ..shared.launching import check_fused
 from ..shared.linear_lse import Head
 from ..shared.mixed import as_linear
 from ..shared.reduction import reduce
-
-MARGINS = (1, 2, 3, 4)
+from .eager import check_arguments
 
 
 @triton.jit
@@ -45,17 +44,17 @@ def psi_of(cosine, M: tl.constexpr):
 
 
 @triton.jit
-def angular_margin(straight, length, annealing, MARGIN: tl.constexpr):
-    """target, slope and radial of (annealing straight + length psi) / (1 + annealing).
+def angular_margin(plain, length, annealing, MARGIN: tl.constexpr):
+    """target, slope and radial of (annealing plain + length psi) / (1 + annealing).
 
-    straight is ||x|| cos theta and length ||x||. Where that is 0, psi's part counts as constant.
+    plain is ||x|| cos theta and length ||x||. Where length is 0, psi's part counts as constant.
     """
     nowhere = length == 0.0
     divisor = tl.where(nowhere, 1.0, length)
-    cosine = straight / divisor
+    cosine = plain / divisor
     psi, by_cosine = psi_of(cosine, MARGIN)
     total = 1.0 + annealing
-    target = (annealing * straight + length * psi) / total
+    target = (annealing * plain + length * psi) / total
     slope = (annealing + tl.where(nowhere, 0.0, by_cosine)) / total
     radial = tl.where(nowhere, 0.0, (psi - cosine * by_cosine) / (divisor * total))
     return target, slope, radial
@@ -88,11 +87,8 @@ def a_softmax(
     makes the loss NaN.
     """
     embeddings, class_weights = as_linear(embeddings, class_weights)
-    check_head(embeddings, labels, class_weights)
+    m, annealing = check_arguments(embeddings, labels, class_weights, m, annealing)
     check_fused(embeddings)
-    if isinstance(m, bool) or not isinstance(m, int) or m not in MARGINS:
-        raise InputError("m", "1, 2, 3 or 4", repr(m))
-    check_number("annealing", annealing, 0)
     check_reduction(reduction)
     if m == 1:
         terms_B = modified_softmax(embeddings, labels, class_weights)

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import InputError, check_number, check_whole
+from ..checks import check_number, check_whole
 from ..shared.modules import Head
+from .eager import check_margin
 from .functional import a_softmax
 
 
@@ -44,7 +45,7 @@ class Annealing:
 
     def __post_init__(self) -> None:
         for name in ("base", "gamma", "power", "floor"):
-            check_number(name, getattr(self, name), 0)
+            object.__setattr__(self, name, check_number(name, getattr(self, name), 0))
 
     def __call__(self, steps: int) -> float:
         return max(self.floor, self.base * (1 + self.gamma * steps) ** -self.power)
@@ -110,14 +111,11 @@ class ASoftmaxLoss(Head):
             label_smoothing=label_smoothing, implementation=implementation, device=device,
             dtype=dtype,
         )  # fmt: skip
-        if isinstance(m, bool) or not isinstance(m, int) or m not in (1, 2, 3, 4):
-            raise InputError("m", "1, 2, 3 or 4", repr(m))
-        self.m, self._steps = m, 0
+        self.m, self._steps = check_margin(m), 0
         self.schedule: Annealing | None = None
         if isinstance(annealing, Annealing):
             self.schedule, annealing = annealing, annealing(0)
-        check_number("annealing", annealing, 0)
-        self._annealing = annealing
+        self._annealing = check_number("annealing", annealing, 0)
         self._followed: tuple[int, int] | None = None
         if self.schedule is not None:
             self.register_buffer("annealing_steps", torch.zeros((), dtype=torch.int64))
@@ -136,8 +134,7 @@ class ASoftmaxLoss(Head):
 
     @annealing.setter
     def annealing(self, annealing: float) -> None:
-        check_number("annealing", annealing, 0)
-        self._annealing = annealing
+        self._annealing = check_number("annealing", annealing, 0)
 
     def _follow(self) -> None:
         """Others write the buffer too: a checkpoint, DDP on the ranks beside the first, an average
@@ -163,8 +160,7 @@ class ASoftmaxLoss(Head):
         Raises:
             InputError: ``steps`` is something else.
         """
-        check_whole("steps", steps, 0)
-        self._steps = self.steps + steps
+        self._steps = self.steps + check_whole("steps", steps, 0)
         if self.schedule is not None:
             with torch.no_grad():
                 self.annealing_steps.fill_(self._steps)

@@ -59,10 +59,10 @@ def a_softmax(
     """
     x_BD = embeddings.double()
     logits_BC = x_BD @ _direction(class_weights.double()).T
-    straight_B = logits_BC.gather(1, labels[:, None])[:, 0]
+    plain_B = logits_BC.gather(1, labels[:, None])[:, 0]
     length_B = _length(x_BD)
-    cosine_B = straight_B / length_B.where(length_B > 0, 1)
-    bent_B = straight_B if m == 1 else length_B * psi(cosine_B, m)
-    target_B = (annealing * straight_B + bent_B) / (1 + annealing)
+    cosine_B = plain_B / length_B.where(length_B > 0, 1)
+    with_margin_B = plain_B if m == 1 else length_B * psi(cosine_B, m)
+    target_B = (annealing * plain_B + with_margin_B) / (1 + annealing)
     logits_BC = logits_BC.scatter(1, labels[:, None], target_B[:, None])
     return reduce(negative_log_probability(logits_BC, labels), reduction)

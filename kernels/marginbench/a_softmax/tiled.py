@@ -1,5 +1,5 @@
 """A-Softmax in PyTorch without a B x C matrix: the shared tiled linear + log-sum-exp over unit
-weights, and eager's bend of the target."""
+weights, and eager's margin on the target's logit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..checks import check_reduction
 from ..shared import linear_lse_tiled
 from ..shared.mixed import as_linear
 from ..shared.reduction import reduce
-from .eager import bent_target, check_arguments
+from .eager import check_arguments, target_with_margin
 
 
 def a_softmax(
@@ -29,11 +29,11 @@ def a_softmax(
     once. Raises InputError naming the argument.
     """
     embeddings, class_weights = as_linear(embeddings, class_weights)
-    check_arguments(embeddings, labels, class_weights, m, annealing)
+    m, annealing = check_arguments(embeddings, labels, class_weights, m, annealing)
     linear_lse_tiled.check_cpu(embeddings)
     check_reduction(reduction)
-    bend = None if m == 1 else functools.partial(bent_target, m=m, annealing=annealing)
+    margin = None if m == 1 else functools.partial(target_with_margin, m=m, annealing=annealing)
     terms_B = linear_lse_tiled.terms(
-        embeddings, labels, class_weights, bend=bend, unit_weights=True
+        embeddings, labels, class_weights, margin_function=margin, unit_weights=True
     )
     return reduce(terms_B, reduction)

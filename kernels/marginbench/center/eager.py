@@ -1,7 +1,7 @@
 """The center loss and its centers' update in PyTorch.
 
-The distance keeps nothing for backward but its inputs: the difference is made again, straight
-into the gradient. B batch, D dimension, C classes.
+The distance keeps nothing for backward but its inputs: the difference is recomputed, directly in
+the gradient. B batch, D dimension, C classes.
 """
 
 from __future__ import annotations
@@ -86,8 +86,9 @@ def check_joint(
     pulled: Tensor,
     centers: Tensor,
     weight: float,
-) -> None:
-    """Checks the arguments of the joint loss; raises InputError naming the one at fault.
+) -> float:
+    """Checks the arguments of the joint loss and returns the weight as Python's own number; raises
+    InputError naming the one at fault.
 
     ``pulled`` are the embeddings as the centers take them (`as_centers`).
     """
@@ -95,13 +96,13 @@ def check_joint(
     check_matrix("centers", centers, like=pulled)
     check_rows("centers", centers, class_weights)
     check_finite(centers=centers)
-    check_number("weight", weight, 0)
+    return check_number("weight", weight, 0)
 
 
 def check_centers(embeddings: Tensor, labels: Tensor, centers: Tensor) -> None:
     """Checks the arguments of term and update; raises InputError naming the one at fault."""
-    check_matrix("embeddings", embeddings)
-    check_matrix("centers", centers, like=embeddings)
+    check_matrix("centers", centers)
+    check_matrix("embeddings", embeddings, like=centers, of="centers")
     check_labels("labels", labels, embeddings, classes=centers.shape[0])
     check_finite(embeddings=embeddings, centers=centers)
 
@@ -126,7 +127,7 @@ def joint(
     """
     pulled = as_centers(embeddings, centers)
     embeddings, class_weights, bias = as_linear(embeddings, class_weights, bias)
-    check_joint(embeddings, labels, class_weights, bias, pulled, centers, weight)
+    weight = check_joint(embeddings, labels, class_weights, bias, pulled, centers, weight)
     check_reduction(reduction)
     logits_BC = wide(F.linear(embeddings, class_weights, bias))
     softmax_B = F.cross_entropy(logits_BC, labels, reduction="none", ignore_index=NO_LABEL)
@@ -169,7 +170,7 @@ def update(
     """
     embeddings = as_centers(embeddings, centers)
     check_centers(embeddings, labels, centers)
-    check_number("alpha", alpha, 0, high=1)
+    alpha = check_number("alpha", alpha, 0, high=1)
     check_reduction(reduction)
     classes = centers.shape[0]
     sorted_B, order_B = labels.sort(stable=True)

@@ -37,7 +37,7 @@ def joint(
     """
     pulled = as_centers(embeddings, centers)
     embeddings, class_weights, bias = as_linear(embeddings, class_weights, bias)
-    check_joint(embeddings, labels, class_weights, bias, pulled, centers, weight)
+    weight = check_joint(embeddings, labels, class_weights, bias, pulled, centers, weight)
     check_fused(embeddings)
     check_reduction(reduction)
     softmax_B = head(embeddings, labels, class_weights, bias)

@@ -7,9 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import InputError, as_int64, check_number, check_whole
+from ..checks import (
+    as_int64,
+    check_label_rows,
+    check_matrix,
+    check_number,
+    check_whole,
+    check_width,
+)
 from ..shared.gathering import of_all_ranks
-from ..shared.head_options import check_width
 from ..shared.modules import Head, Loss
 from .functional import center, center_term, center_update
 
@@ -37,25 +43,25 @@ class _Centers:
 
         It waits for a GPU only where rows are ignored or ranks are gathered. Where
         torch.distributed runs, embeddings (B x D) and labels (B) of all ranks count, so
-        that the centers are the same on each; every rank has to call it.
+        that the centers are the same on each. Every rank has to call it, also one without rows
+        (0 x D): an error that is raised on one rank alone leaves the others waiting for it.
 
         Arguments:
-            embeddings: (B x D), of any float dtype.
+            embeddings: (B x D), of any float dtype; B may be 0.
             labels: (B), int64 or int32; rows of ``ignore_index`` move no center.
 
         Raises:
             InputError: names the argument, what was expected and what came.
         """
-        check_width(embeddings, self.centers, "centers")
+        check_matrix("embeddings", embeddings, empty=True)
+        check_width("embeddings", embeddings, self.centers, of="centers")
         labels = as_int64(labels)
-        if not isinstance(labels, Tensor) or labels.shape != embeddings.shape[:1]:
-            got = labels.shape if isinstance(labels, Tensor) else type(labels).__name__
-            raise InputError("labels", f"{len(embeddings)}, one a row of embeddings", got)
+        check_label_rows("labels", labels, embeddings)
         if self.ignore_index is not None:
             kept_B = labels != self.ignore_index
             embeddings, labels = embeddings[kept_B], labels[kept_B]
         embeddings, labels = of_all_ranks(embeddings.detach(), labels)
-        if len(labels) == 0:  # all ignored, on every rank
+        if len(labels) == 0:  # on every rank
             return
         implementation = self.implementation if self.implementation != "tiled" else "auto"
         self.centers.copy_(
@@ -124,9 +130,8 @@ class CenterLoss(_Centers, Head):
             label_smoothing=label_smoothing, implementation=implementation, device=device,
             dtype=dtype,
         )  # fmt: skip
-        check_number("weight", weight, 0)
-        check_number("alpha", alpha, 0, high=1)
-        self.weight, self.alpha = weight, alpha
+        self.weight = check_number("weight", weight, 0)
+        self.alpha = check_number("alpha", alpha, 0, high=1)
         self.register_buffer("centers", torch.zeros_like(self.class_weights.detach()))
 
     def reset_parameters(self) -> None:
@@ -186,10 +191,8 @@ class CenterTerm(_Centers, Loss):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(reduction, implementation)
-        check_whole("dim", dim, 1)
-        check_whole("classes", classes, 1)
-        check_number("alpha", alpha, 0, high=1)
-        self.alpha = alpha
+        dim, classes = check_whole("dim", dim, 1), check_whole("classes", classes, 1)
+        self.alpha = check_number("alpha", alpha, 0, high=1)
         self.register_buffer("centers", torch.zeros(classes, dim, device=device, dtype=dtype))
 
     def reset_parameters(self) -> None:

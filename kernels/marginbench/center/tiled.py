@@ -29,7 +29,7 @@ def joint(
     """
     pulled = as_centers(embeddings, centers)
     embeddings, class_weights, bias = as_linear(embeddings, class_weights, bias)
-    eager.check_joint(embeddings, labels, class_weights, bias, pulled, centers, weight)
+    weight = eager.check_joint(embeddings, labels, class_weights, bias, pulled, centers, weight)
     linear_lse_tiled.check_cpu(embeddings)
     check_reduction(reduction)
     softmax_B = linear_lse_tiled.terms(embeddings, labels, class_weights, bias)

@@ -1,7 +1,7 @@
 """All pairs of a batch in one sweep over blocks of their distances: value and gradient.
 
-Every pair is taken for a different one first, by passes over whole blocks; the few of one identity
-are put right by their columns.
+Every pair is first treated as one of different identities, in passes over whole blocks; the few of
+one identity are then corrected, by their columns.
 
 Legend: R rows of a block, B batch, K positives of a row; D2 and D squared and plain distance.
 """

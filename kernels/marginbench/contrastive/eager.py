@@ -36,7 +36,7 @@ def pairs(
     (N,) for reduction ``none``, else a scalar. Source: Hadsell, Chopra, LeCun 2006, equation 4.
     """
     check_pairs(embeddings_a, embeddings_b, different)
-    check_number("margin", margin, 0)
+    margin = check_number("margin", margin, 0)
     check_reduction(reduction)
     return reduce(_Pairs.apply(embeddings_a, embeddings_b, different, margin), reduction)
 
@@ -79,6 +79,6 @@ def all_pairs(
     Chopra, LeCun 2006, equation 4.
     """
     check_batch(embeddings, labels)
-    check_number("margin", margin, 0)
+    margin = check_number("margin", margin, 0)
     sweep = functools.partial(_all_pairs.sweep, margin=margin)
     return pairwise_loss.apply(sweep, embeddings, labels, reduction)

@@ -32,7 +32,7 @@ def pairs(
     """
     check_pairs(embeddings_a, embeddings_b, different)
     check_fused(embeddings_a, "embeddings_a")
-    check_number("margin", margin, 0)
+    margin = check_number("margin", margin, 0)
     check_reduction(reduction)
     terms_N, _ = pair_terms(embeddings_a, embeddings_b, different, margin)
     return reduce(terms_N, reduction)
@@ -50,7 +50,7 @@ def all_pairs(
     """
     check_batch(embeddings, labels)
     check_fused(embeddings)
-    check_number("margin", margin, 0)
+    margin = check_number("margin", margin, 0)
     check_reduction(reduction)
     batch = embeddings.shape[0]
     terms_B = all_pairs_terms(embeddings, labels, margin)

@@ -16,8 +16,7 @@ class _Margin(Loss):
         self, *, margin: float = 1.0, reduction: str = "mean", implementation: str = "auto"
     ) -> None:
         super().__init__(reduction, implementation)
-        check_number("margin", margin, 0)
-        self.margin = margin
+        self.margin = check_number("margin", margin, 0)
 
     def _shown(self) -> dict[str, Any]:
         return {"margin": self.margin}

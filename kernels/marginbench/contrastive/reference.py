@@ -47,7 +47,7 @@ def all_pairs(
         return _terms(x_BD - x_BD[i], labels != labels[i], margin).sum() / 2
 
     count = len(x_BD)
-    # Checkpointed: the backward pass makes a row's differences again instead of keeping B x B x D.
+    # Checkpointed: the backward pass recomputes a row's differences instead of keeping B x B x D.
     terms = [
         checkpoint(term, i, x_BD, use_reentrant=False, preserve_rng_state=False)
         for i in range(count)

@@ -1,1 +1,1 @@
-"""What several losses share."""
+"""Code that several losses share."""

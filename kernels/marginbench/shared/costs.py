@@ -1,4 +1,4 @@
-"""What several losses cost at least, as formulas of the shape; no torch."""
+"""Lower bounds on cost that several losses share, as formulas of the shape; no torch."""
 
 from ..loss import Cost, Shape
 
@@ -9,7 +9,7 @@ def all_pairs_cost(shape: Shape, itemsize: int) -> Cost:
     b, d = shape.batch, shape.dim
     operands = b * d * itemsize
     # One inner product an unordered pair; backward multiplies the coefficients of all pairs with
-    # the embeddings. Without B x B kept the products are made again, but that is no lower bound.
+    # the embeddings. Without B x B kept the products are recomputed, but that is no lower bound.
     return Cost(
         forward_bytes=operands + 8 * b + 4,
         backward_bytes=2 * operands + 8 * b + 4,

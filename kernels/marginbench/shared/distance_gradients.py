@@ -20,7 +20,7 @@ class TripletGradient:
 
     Of a triplet the anchor gets 2 (x_n - x_p), which is small where positive and negative lie
     close together, far from the anchor; and so may be what others get in sum. Float32 would lose
-    it: where strangers are close (`strangers_close`), ``fine``, all is in float64.
+    it: where different identities are close (`different_close`), ``fine``, all is in float64.
     """
 
     x_BD: Tensor
@@ -54,7 +54,7 @@ class TripletGradient:
         self.total_BD.addmm_(slope_RB.T, x_BD[rows], alpha=-2)
 
 
-def strangers_close(close: Pairs | None, part: Positives) -> bool:
+def different_close(close: Pairs | None, part: Positives) -> bool:
     """Whether two samples of different identities lie close together, on a CPU."""
     if close is None:
         return False

@@ -7,12 +7,12 @@ There are three ways, and `points` takes the first that is right:
 
 - float32 on a CPU: the Gram form, ||x_i||^2 + ||x_j||^2 - 2 x_i . x_j. The batch is centred, so
   that an offset common to all does not drown the distances; pairs nearer than `CLOSE` times the sum
-  of their squared norms are computed again from the difference, so that duplicates are at distance
+  of their squared norms are recomputed from the difference, so that duplicates are at distance
   0 exactly. What remains is off by at most a few eps / CLOSE, and by `Points.rounding` times the
   squared norms: comparisons that this leaves open are decided by `shared.exact`.
 - Static shapes (on a GPU and under torch.compile): which pairs are close must not matter, so
-  products in float64 of embeddings cut in two parts (`shared.split_products`). So it is where
-  torch may round the factors of float32 products ("medium").
+  products in float64 of embeddings cut in two parts (`shared.split_products`). The same where torch
+  may round the factors of float32 products ("medium").
 - float64 inputs ask for precision, not for speed: all their pairs come from the differences. So do
   float32 embeddings on a CPU whose squares would leave float32's range.
 

@@ -1,7 +1,7 @@
-"""Comparisons of distances that float32 leaves open, decided in float64 as the references do.
+"""Comparisons of distances too close for float32, decided in float64 as the references do.
 
-Where two distances of a block are nearer to each other than both may be off (`Points.rounding`),
-they are made again in float64: equal ones are then equal, and of these the lowest index is taken.
+Where two distances of a block differ by less than their rounding errors (`Points.rounding`), they
+are recomputed in float64: equal ones are then equal, and ties go to the lowest index.
 On ordinary data that is a comparison in a hundred, and differences are made for a few candidates.
 Where many are alike (quantised codes, duplicates) a block's distances are all made at once, by
 products (`split_products`).

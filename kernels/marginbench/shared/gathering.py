@@ -1,4 +1,4 @@
-"""Rows of all ranks of a torch.distributed run, for what has to be the same on each."""
+"""Gathers the rows of all ranks of a torch.distributed run, for state that all must share."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What every head over class weights takes beside its own options: rows that are ignored, a weight
-per row, label smoothing; and the logits of new embeddings, a chunk of classes at a time. A loss
-without class weights refuses these options by name.
+"""Options of every loss over class weights, beside its own: ignored rows, a weight per row, label
+smoothing; and the logits of new embeddings, a chunk of classes at a time. A loss without class
+weights refuses these options by name.
 
 All of it is made around a head's terms, so that it is the same for each implementation, and costs
 O(B D + C D) beside them: no B x C matrix.
@@ -18,7 +18,15 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from ..checks import InputError, as_int64, check_finite, check_matrix, check_number
+from ..checks import (
+    InputError,
+    as_int64,
+    check_finite,
+    check_matrix,
+    check_number,
+    check_width,
+    is_whole,
+)
 from .reduction import reduce, wide
 
 # Of one chunk of logits, so that it stays far below a GPU's memory.
@@ -70,20 +78,13 @@ def directions(rows_ND: Tensor) -> Tensor:
     return scaled_ND / length_N1.where(length_N1 > 0, torch.inf)
 
 
-def check_ignored(ignore_index: int | None) -> None:
-    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int | None):
+def check_ignored(ignore_index: int | None) -> int | None:
+    """Python's own of a whole number; or None."""
+    if ignore_index is None:
+        return None
+    if not is_whole(ignore_index):
         raise InputError("ignore_index", "a whole number, or None", repr(ignore_index))
-
-
-def check_width(embeddings: Tensor, class_weights: Tensor, name: str = "class_weights") -> None:
-    """Embeddings as wide as the class weights, of whatever float dtype."""
-    check_matrix("embeddings", embeddings)
-    width = class_weights.shape[1]
-    if embeddings.shape[1] != width:
-        raise InputError(
-            "embeddings", f"{width} columns as {name} have",
-            f"shape {tuple(embeddings.shape)}",
-        )  # fmt: skip
+    return int(ignore_index)
 
 
 def check_row_weights(weights: Tensor, embeddings: Tensor) -> None:
@@ -131,8 +132,8 @@ def loss(
     of the row's.
     """
     labels = as_int64(labels)
-    check_number("label_smoothing", label_smoothing, 0, high=1)
-    check_ignored(ignore_index)
+    label_smoothing = check_number("label_smoothing", label_smoothing, 0, high=1)
+    ignore_index = check_ignored(ignore_index)
     if weights is None and ignore_index is None and not label_smoothing:
         return terms(labels, reduction=reduction)
     check_matrix("embeddings", embeddings)
@@ -203,10 +204,12 @@ def topk(
 ) -> tuple[Tensor, Tensor]:
     """The k largest logits of each row, falling, and their classes (B x k each), without a
     B x C matrix: a chunk of rows and classes at a time, in float32 or float64."""
-    check_width(embeddings, class_weights)
+    check_matrix("embeddings", embeddings)
+    check_width("embeddings", embeddings, class_weights, of="class_weights")
     classes = class_weights.shape[0]
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= classes:
+    if not is_whole(k) or not 1 <= k <= classes:
         raise InputError("k", f"a whole number from 1 to {classes}, the classes", repr(k))
+    k = int(k)
     found = [
         _topk(rows, class_weights, bias, k, unit_weights=unit_weights)
         for rows in embeddings.split(_ROWS_OF_A_CHUNK)
@@ -240,7 +243,8 @@ def logits(
     embeddings: Tensor, class_weights: Tensor, bias: Tensor | None, *, unit_weights: bool
 ) -> Tensor:
     """x . w + b of each row and class, without a margin (B x C), in float32 or float64."""
-    check_width(embeddings, class_weights)
+    check_matrix("embeddings", embeddings)
+    check_width("embeddings", embeddings, class_weights, of="class_weights")
     w_CD = wide(class_weights)
     if unit_weights:
         w_CD = directions(w_CD)

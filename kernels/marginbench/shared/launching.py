@@ -1,6 +1,6 @@
 """Launches Triton kernels, or records what would be launched.
 
-A recorded launch holds the kernel with the very arguments and options that a GPU would get, so
+A recorded launch holds the kernel with exactly the arguments and options that a GPU would get, so
 that it can be compiled ahead of time, or run for a few chosen programs, on a machine without one::
 
     with recorded(architecture="sm_90") as launches:

@@ -1,4 +1,4 @@
-"""Lengths of rows over the whole range of float32, whose squares leave it beyond 1e19 and 1e-19."""
+"""Norms of rows over the whole range of float32: their squares may overflow or underflow."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def along_own(x_BD: Tensor, own_BD: Tensor, unit_weights: bool = True) -> tuple[
     float64 holds the squares of all float32.
     """
     x_BD, own_BD = x_BD.double(), own_BD.double()
-    straight_B = (x_BD * own_BD).sum(dim=1)
+    plain_B = (x_BD * own_BD).sum(dim=1)
     if unit_weights:
         length_B = torch.linalg.vector_norm(own_BD, dim=1)
-        straight_B.div_(length_B.clamp_(min=torch.finfo(torch.float64).tiny))
-    return straight_B, torch.linalg.vector_norm(x_BD, dim=1)
+        plain_B.div_(length_B.clamp_(min=torch.finfo(torch.float64).tiny))
+    return plain_B, torch.linalg.vector_norm(x_BD, dim=1)

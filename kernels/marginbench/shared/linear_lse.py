@@ -1,18 +1,18 @@
-"""Linear layer + log-sum-exp with a bend on the target's logit, fused: no B x C matrix is made.
+"""Linear layer + log-sum-exp with a margin on the target's logit, fused: no B x C matrix is made.
 
 For embeddings x_i, labels y_i, class weights w_j (or their directions) and a bias b_j,
 
     term_i = log(exp f_i + sum_{j != y_i} exp(x_i . w_j + b_j)) - f_i,
-    f_i = bend(x_i . w_{y_i}, ||x_i||) + b_{y_i}.
+    f_i = margin_function(x_i . w_{y_i}, ||x_i||) + b_{y_i}.
 
-A loss supplies the bend, one device function; everything else is shared.
+A loss supplies the margin function, one device function; everything else is shared.
 
 **Forward.** Class tiles stream through tensor-core products; a row keeps the largest logit and the
 sum of exponentials beside the target's. Ranges of classes go to different programs, so that a small
-batch fills a GPU too. A kernel over rows then puts the target's logit in (one that is bent is made
-anew, in float64) and keeps four numbers a row for backward.
+batch fills a GPU too. A kernel over rows then puts the target's logit in (one with a margin is
+recomputed, in float64) and keeps four numbers a row for backward.
 
-**Backward.** For a range of classes at a time, a tile's logits are made again and turned into the
+**Backward.** For a range of classes at a time, a tile's logits are recomputed and turned into the
 derivatives by x_i . w_j, kept in a scratch of B x span (`linear_lse_tiles`), which both
 products then read: dX adds up over the ranges, dW is complete for each. So the logits are
 recomputed once, whatever D is: three products backward, the least there can be. Sums are made in a
@@ -45,15 +45,15 @@ from .tuning import tuned
 class Head:
     """The terms of a loss over class weights, as the operator ``{name}_terms``.
 
-    ``bend`` is a @triton.jit function ``(straight, length, parameter, MARGIN) -> (target, slope,
-    radial)`` on float64 blocks of rows: from the target's plain logit x . w (x . w / ||w||
-    for ``unit_weights``) and ||x||, the bent logit, its derivative by the plain one, and its
-    derivative by ||x|| over ||x||. ``parameter`` is a number at run time, ``MARGIN`` an int that
-    the kernel is compiled for. The slope's magnitude may reach 63. None leaves the plain logit as
-    it is.
+    ``margin_function`` is a @triton.jit function ``(plain, length, parameter, MARGIN) -> (target,
+    slope, radial)`` on float64 blocks of rows: from the target's plain logit x . w (x . w / ||w||
+    for ``unit_weights``) and ||x||, the logit with the margin, its derivative by the plain one, and
+    its derivative by ||x|| over ||x||. ``parameter`` is a number at run time, ``MARGIN`` an int
+    that the kernel is compiled for. The slope's magnitude may reach 63. None leaves the plain logit
+    as it is.
     """
 
-    def __init__(self, name: str, bend: Any | None, *, unit_weights: bool) -> None:
+    def __init__(self, name: str, margin_function: Any | None, *, unit_weights: bool) -> None:
         def terms(
             embeddings: Tensor,
             labels: Tensor,
@@ -63,12 +63,12 @@ class Head:
             parameter: float,
         ) -> tuple[Tensor, Tensor, Tensor]:
             inverse_C = _inverse_lengths(class_weights) if unit_weights else None
-            inputs = embeddings, labels, class_weights, bias, inverse_C, bend, margin, parameter
+            tensors = embeddings, labels, class_weights, bias, inverse_C
             (B, D), C = embeddings.shape, class_weights.shape[0]
             terms_B, rows_4B = tuned(
                 f"heads {name} forward", embeddings, {"B": B, "C": C, "D": D},
                 streams(embeddings.device, embeddings.dtype, B, D),
-                lambda tile: _terms(*inputs, tile),
+                lambda tile: _terms(*tensors, margin_function, margin, parameter, tile),
             )  # fmt: skip
             if inverse_C is None:
                 inverse_C = terms_B.new_empty(0)
@@ -130,7 +130,7 @@ def _inverse_lengths(w_CD: Tensor) -> Tensor:
 
 def _terms(
     x_BD: Tensor, y_B: Tensor, w_CD: Tensor, bias_C: Tensor | None, inverse_C: Tensor | None,
-    bend: Any | None, margin: int, parameter: float, tile: Tile,
+    margin_function: Any | None, margin: int, parameter: float, tile: Tile,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Terms (B) and, for backward, rows (4 x B: `linear_lse_forward`)."""
     x_BD, w_CD = row_major(x_BD), row_major(w_CD)
@@ -156,11 +156,11 @@ def _terms(
     )  # fmt: skip
     # A plain target is made in the tiles that the other logits are made in.
     sizes = {"BLOCK_B": ROWS, "BLOCK_D": power_of_two(D, 16, 128)}
-    if bend is None:
+    if margin_function is None:
         sizes = {k: v for k, v in tile.named("B", "C", "D").items() if k != "BLOCK_C"}
     launch(
         kernels.rows_of_terms, blocks(B, sizes["BLOCK_B"]),
         **inputs, terms_ptr=terms_B, rows_ptr=rows_4B, splits=splits, parameter=parameter,
-        BEND=bend, MARGIN=margin, PRECISION=precision, **sizes,
+        MARGIN_FUNCTION=margin_function, MARGIN=margin, PRECISION=precision, **sizes,
     )  # fmt: skip
     return terms_B, rows_4B

@@ -48,7 +48,7 @@ def coefficients_of_range(
     row_there = rows < B
     class_there = columns < width
     y = labels_of(y_ptr, rows, row_there, C)
-    straight = products_of(
+    plain = products_of(
         x_ptr, w_ptr, rows, row_there, classes, class_there, D, x_stride, w_stride,
         PRECISION, BLOCK_B, BLOCK_C, BLOCK_D,
     )  # fmt: skip
@@ -59,8 +59,8 @@ def coefficients_of_range(
     upstream /= _scale_of(peak_ptr)
     if inverse_ptr is not None:
         inverse = tl.load(inverse_ptr + classes, mask=class_there, other=0.0)
-        straight *= inverse[None, :]
-    logits = straight
+        plain *= inverse[None, :]
+    logits = plain
     if bias_ptr is not None:
         bias = tl.load(bias_ptr + classes, mask=class_there, other=0.0).to(tl.float32)
         logits += bias[None, :]
@@ -76,7 +76,7 @@ def coefficients_of_range(
     at = coefficients_ptr + rows.to(tl.int64)[:, None] * span + columns[None, :]
     tl.store(at, rounded, mask=row_there[:, None])
     if sums_ptr is not None:
-        sums = slopes if inverse_ptr is None else rounded.to(tl.float32) * straight
+        sums = slopes if inverse_ptr is None else rounded.to(tl.float32) * plain
         tl.store(sums_ptr + row_block.to(tl.int64) * span + columns, tl.sum(sums, axis=0))
 
 

@@ -130,12 +130,13 @@ def plain_targets(
 
 
 @triton.jit
-def bent_targets(
+def targets_with_margin(
     x_ptr, w_ptr, inverse_ptr, rows, row_there, y, valid, D, x_stride, w_stride, parameter,
-    BEND: tl.constexpr, MARGIN: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
+    MARGIN_FUNCTION: tl.constexpr, MARGIN: tl.constexpr,
+    BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """The target's logit (float64), bent, with the bend's slope and radial part, for a block of
-    rows. A head whose targets are bent has no bias."""
+    """The target's logit with the margin (float64), and the margin's slope and radial part, for a
+    block of rows. A head with a margin has no bias."""
     d = tl.arange(0, BLOCK_D)
     x_ptrs = x_ptr + rows.to(tl.int64)[:, None] * x_stride + d[None, :]
     w_ptrs = w_ptr + y.to(tl.int64)[:, None] * w_stride + d[None, :]
@@ -152,12 +153,12 @@ def bent_targets(
         x_square += x * x
         if inverse_ptr is not None:
             w_square += w * w
-    straight = tl.sum(inner, axis=1)
+    plain = tl.sum(inner, axis=1)
     length = tl.sqrt(tl.sum(x_square, axis=1))
     if inverse_ptr is not None:
         w_length = tl.sqrt(tl.sum(w_square, axis=1))
-        straight /= tl.where(w_length == 0, 1.0, w_length)
-    target, slope, radial = BEND(straight, length, parameter, MARGIN)
+        plain /= tl.where(w_length == 0, 1.0, w_length)
+    target, slope, radial = MARGIN_FUNCTION(plain, length, parameter, MARGIN)
     return target, slope.to(tl.float32), radial.to(tl.float32)
 
 
@@ -174,15 +175,16 @@ def log_of_one_more(rest):
 @triton.jit(do_not_specialize=["splits"])
 def rows_of_terms(
     x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, top_ptr, total_ptr, terms_ptr, rows_ptr,
-    B, C, D, x_stride, w_stride, splits, parameter, BEND: tl.constexpr, MARGIN: tl.constexpr,
-    PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
+    B, C, D, x_stride, w_stride, splits, parameter,
+    MARGIN_FUNCTION: tl.constexpr, MARGIN: tl.constexpr, PRECISION: tl.constexpr,
+    BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """terms (B, float32) and rows from top and total, with the target's logit put in."""
     rows = tl.program_id(0) * BLOCK_B + tl.arange(0, BLOCK_B)
     row_there = rows < B
     y = labels_of(y_ptr, rows, row_there, C)
     valid = y >= 0
-    if BEND is None:
+    if MARGIN_FUNCTION is None:
         target = plain_targets(
             x_ptr, w_ptr, bias_ptr, inverse_ptr, rows, row_there, y, valid, D, x_stride, w_stride,
             PRECISION, BLOCK_B, BLOCK_D,
@@ -190,9 +192,9 @@ def rows_of_terms(
         slope = tl.full((BLOCK_B,), 1.0, dtype=tl.float32)
         radial = tl.zeros((BLOCK_B,), dtype=tl.float32)
     else:
-        target, slope, radial = bent_targets(
+        target, slope, radial = targets_with_margin(
             x_ptr, w_ptr, inverse_ptr, rows, row_there, y, valid, D, x_stride, w_stride, parameter,
-            BEND, MARGIN, BLOCK_B, BLOCK_D,
+            MARGIN_FUNCTION, MARGIN, BLOCK_B, BLOCK_D,
         )  # fmt: skip
     target = tl.where(valid, target, float("nan"))
 

@@ -1,9 +1,9 @@
-"""Linear layer + log-sum-exp with a bend on the target's logit in plain PyTorch on a CPU: classes
+"""Linear layer + log-sum-exp with a margin on the target's logit in plain PyTorch on a CPU: classes
 go by in chunks, no B x C matrix is made.
 
-The same function as the fused `linear_lse`; a bend is ``(straight_B, length_B) -> (target_B,
-by_straight_B, by_length_B)``: from the target's plain logit and ||x|| the bent logit, its
-derivative by the plain one, and its derivative by ||x|| over ||x||.
+The same function as the fused `linear_lse`; a margin function is ``(plain_B, length_B) ->
+(target_B, by_plain_B, by_length_B)``: from the target's plain logit and ||x|| the logit with the
+margin, its derivative by the plain one, and its derivative by ||x|| over ||x||.
 
 **Forward.** Beside the target's logit f, a row keeps the largest of the others' logits l_j and
 the sum of exp(l_j - largest), apart: as one log-sum-exp they would be rounded like a logit, and
@@ -12,11 +12,11 @@ exp(l_j - f) a term is log(1 + e^r), and its derivative, the sigmoid of r, a fac
 row's gradients: the target's probability less 1, which is 0 where a row is confident, is never
 formed.
 
-**Backward.** A chunk's logits are made again (the same product of the same operands: the same
-bits), become exp(l_j - largest) in place and feed both gradients; dW goes straight into its rows.
-What all of a row has in common scales the B x D operands. That is one product more than with the
-logits kept, paid for by chunks that stay in the caches, where B x C logits are fresh pages written
-and read.
+**Backward.** A chunk's logits are recomputed (the same product of the same operands: the same
+bits), become exp(l_j - largest) in place and feed both gradients; dW is written into its rows
+directly. What all of a row has in common scales the B x D operands. That is one product more than
+with the logits kept, paid for by chunks that stay in the caches, where B x C logits are fresh pages
+written and read.
 
 Chunks are dealt out to the threads in contiguous shares (`shares`), whose dX are added in
 their order: the same bits every time for the same number of threads.
@@ -41,7 +41,7 @@ from .once import differentiable_once
 from .reduction import wide
 from .shares import in_shares, undivided
 
-Bend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+MarginFunction = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 # 512 x 512 numbers are a megabyte. Wider chunks gain nothing; narrower ones make small products.
 _MOST_COLUMNS = 512
@@ -65,31 +65,33 @@ def terms(
     class_weights: Tensor,
     bias: Tensor | None = None,
     *,
-    bend: Bend | None = None,
+    margin_function: MarginFunction | None = None,
     unit_weights: bool = False,
 ) -> Tensor:
     """The terms (B, float32, or float64 for float64 inputs), differentiable once.
 
     embeddings (B x D), labels (B, int64), class_weights (C x D) and bias (C) share a float dtype;
-    16-bit ones are widened, a chunk at a time. Without a bend the target's logit stays as it is.
+    16-bit ones are widened, a chunk at a time. Without a margin the target's logit stays as it is.
     torch.compile leaves this to eager.
     """
-    return _Terms.apply(embeddings, labels, class_weights, bias, bend, unit_weights)
+    return _Terms.apply(embeddings, labels, class_weights, bias, margin_function, unit_weights)
 
 
 class _Terms(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x_BD, y_B, w_CD, bias_C, bend, unit_weights):
+    def forward(ctx, x_BD, y_B, w_CD, bias_C, margin_function, unit_weights):
         with undivided() as threads, torch.autocast("cpu", enabled=False):
             x_wide_BD = wide(x_BD).contiguous()
             inverse_C = x_wide_BD.new_empty(len(w_CD)) if unit_weights else None
             chunks = _Chunks(x_wide_BD, y_B, w_CD, bias_C, inverse_C, threads)
-            if bend is None:
+            if margin_function is None:
                 target_B = x_wide_BD.new_empty(len(y_B))
                 slope_B, radial_B = torch.ones_like(target_B), torch.zeros_like(target_B)
                 top_B, total_B = _sums(chunks, target_B)
             else:
-                target_B, slope_B, radial_B = _bent(x_BD, y_B, w_CD, bias_C, unit_weights, bend)
+                target_B, slope_B, radial_B = _targets_with_margin(
+                    x_BD, y_B, w_CD, bias_C, unit_weights, margin_function
+                )
                 top_B, total_B = _sums(chunks, None)
             rest_B = top_B.double() - target_B + total_B.log()
             terms_B = torch.logaddexp(rest_B, rest_B.new_zeros(())).to(x_wide_BD.dtype)
@@ -185,17 +187,17 @@ class _Chunks:
         return self._order_B[hits], self._sorted_B[hits] - at.start
 
 
-def _bent(
+def _targets_with_margin(
     x_BD: Tensor,
     y_B: Tensor,
     w_CD: Tensor,
     bias_C: Tensor | None,
     unit_weights: bool,
-    bend: Bend,
+    margin_function: MarginFunction,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The target's logit of each row, its slope and its radial part (`Bend`), in float64."""
-    straight_B, length_B = along_own(x_BD, w_CD.index_select(0, y_B), unit_weights)
-    target_B, slope_B, radial_B = bend(straight_B, length_B)
+    """Each row's target logit with the margin, its slope and its radial part, in float64."""
+    plain_B, length_B = along_own(x_BD, w_CD.index_select(0, y_B), unit_weights)
+    target_B, slope_B, radial_B = margin_function(plain_B, length_B)
     if bias_C is not None:
         target_B = target_B + bias_C[y_B]
     return target_B, slope_B, radial_B

@@ -1,8 +1,9 @@
-"""What the modules of a loss have in common: checked arguments, class weights that they own."""
+"""Base classes of the losses' modules: checked arguments, class weights that they own."""
 
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -23,6 +24,19 @@ _FOREIGN = {
 }
 
 
+def _renamed(function: types.FunctionType, name: str) -> types.FunctionType:
+    """A copy under another name: Python's TypeError for arguments that are missing, or that it does
+    not take, says whose they are by that name, and people know the class, not its base."""
+    copy = types.FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__,
+        function.__closure__,
+    )  # fmt: skip
+    copy.__kwdefaults__, copy.__annotations__ = function.__kwdefaults__, function.__annotations__
+    copy.__dict__.update(function.__dict__)
+    copy.__qualname__ = name
+    return copy
+
+
 class Loss(nn.Module):
     """A module over embeddings and labels; ``reduction`` and ``implementation`` are attributes."""
 
@@ -36,6 +50,10 @@ class Loss(nn.Module):
         super().__init_subclass__(**options)
         if not cls.is_head and "forward" in vars(cls):
             cls.forward = head_options.refusing(cls.forward)
+        if "__init__" not in vars(cls) and isinstance(cls.__init__, types.FunctionType):
+            cls.__init__ = _renamed(  # type: ignore[method-assign]
+                cls.__init__, f"{cls.__qualname__}.__init__"
+            )
 
     def __new__(cls, *arguments: Any, **options: Any) -> Self:
         if not cls.is_head:
@@ -85,11 +103,9 @@ class Head(Loss):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(reduction, implementation)
-        check_whole("dim", dim, 1)
-        check_whole("classes", classes, 1)
-        check_number("label_smoothing", label_smoothing, 0, high=1)
-        head_options.check_ignored(ignore_index)
-        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
+        dim, classes = check_whole("dim", dim, 1), check_whole("classes", classes, 1)
+        self.label_smoothing = check_number("label_smoothing", label_smoothing, 0, high=1)
+        self.ignore_index = head_options.check_ignored(ignore_index)
         made = {"device": device, "dtype": dtype}
         self.class_weights = nn.Parameter(torch.empty(classes, dim, **made))
         self.bias = nn.Parameter(torch.empty(classes, **made)) if bias else None

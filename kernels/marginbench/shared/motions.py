@@ -1,4 +1,4 @@
-"""Invariants of losses over distances: what leaves all distances as they are changes nothing.
+"""Invariance of losses over distances under rotation, translation and permutation of embeddings.
 
 Each check calls ``function`` on inputs and on moved inputs, and raises AssertionError where value
 or gradient differ by more than rounding explains.

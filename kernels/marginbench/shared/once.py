@@ -1,4 +1,4 @@
-"""Losses whose backward is written by hand are differentiable once, and say so."""
+"""A backward pass written by hand is differentiable once: a second derivative raises an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pairwise machine: tiles of squared distances, reduced on the way.
+"""Device functions of the pairwise kernels: tiles of squared distances, reduced as they are made.
 
 A tile is M rows against N columns of the embeddings x (B x D). Its squared distances come from the
 Gram form, ||x_i||^2 + ||x_j||^2 - 2 x_i . x_j, whose products run on the tensor cores. What a loss
@@ -9,10 +9,9 @@ The Gram form is off by a few eps (||x_i||^2 + ||x_j||^2): nothing for distant p
 for near ones. Two remedies, the same as in eager PyTorch (`distances`). The embeddings are moved to
 their common centre where that is affordable, and scaled by a power of two where their squares would
 leave the range of float32 (`pairwise_launch.ready`): distances are in those units. And pairs nearer
-than
-`CLOSE` times the sum of their squared norms are computed again from the difference of the
-embeddings as they came, so that equal rows are at distance 0 exactly. That takes a column of the
-tile at a time; a tile without close pairs pays a comparison an element for it.
+than `CLOSE` times the sum of their squared norms are recomputed from the difference of the original
+embeddings, so that equal rows are at distance 0 exactly. That takes a column of the tile at a time;
+a tile without close pairs pays one comparison per element for it.
 
 Products of 16-bit operands accumulate in float32; those of float32 operands are IEEE products
 unless tf32 is asked for. Nothing here uses atomics: the same input gives the same bits.

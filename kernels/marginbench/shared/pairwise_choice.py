@@ -1,11 +1,11 @@
-"""The nearest of an anchor's candidates, or the farthest: as the definition has it, ties included.
+"""Picks an anchor's nearest or farthest candidate exactly as the definition does, ties included.
 
 Distances by the Gram form are off by a few units in the last place of the squared norms. Where two
 candidates are equally far (quantised codes, duplicates), or a negative as far as the positive that
-it must lie beyond, their rounding would choose. So they choose only where distances differ by more
-than it can amount to (`rounding`). What is left in doubt is settled by the embeddings as they came,
-in float64 (`exact_gaps`): 0 for duplicates whatever their entries, and without any rounding for
-codes of up to 20 bits at D = 512. Of equals the lowest index is taken.
+must be nearer, their rounding would decide. So they decide only where distances differ by more
+than the rounding can amount to (`rounding`). What is left in doubt is settled by the original
+embeddings, in float64 (`exact_gaps`): 0 for duplicates whatever their entries, and without any
+rounding for codes of up to 20 bits at D = 512. Ties go to the lowest index.
 
 A batch has few such pairs, so that a tile of distances first goes through `take_least`, which
 takes what is beyond doubt and says in which rows something is not; only where it says so does

@@ -1,4 +1,4 @@
-"""How the pairwise kernels are launched: their shares of the work, and embeddings made ready."""
+"""Launches the pairwise kernels: splits the work, and centres and scales the embeddings first."""
 
 from __future__ import annotations
 

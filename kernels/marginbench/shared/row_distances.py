@@ -1,4 +1,4 @@
-"""Squared lengths of the differences of two rows, when squares may leave float32's range.
+"""Squared distances of paired rows, where squares may overflow or underflow float32.
 
 N rows of D columns.
 """

@@ -1,6 +1,6 @@
-"""Work cut into shares for the CPU's cores, each share on a thread of its own.
+"""Work split into shares for the CPU's cores, each share on a thread of its own.
 
-PyTorch cuts every operator over its threads and waits for all of them at its end. Many small
+PyTorch splits every operator over its threads and waits for all of them at its end. Many small
 operators in a row then wait many times, and where another process holds a core for a moment, each
 wait costs that moment. Shares wait once, at the end of them all.
 """

@@ -1,4 +1,4 @@
-"""The file that tuned tiles are kept in: JSON, one entry a key."""
+"""The file that tuned tiles are kept in: JSON, one entry per key."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def _cost_of(numbers: int, shape: Shape, itemsize: int) -> Cost:
     b, d, c = shape.batch, shape.dim, shape.classes
     operands = numbers * itemsize
     product = 2 * b * c * d
-    # Backward feeds dX and dW. Without the logits kept they are made again: a third product,
+    # Backward feeds dX and dW. Without the logits kept they are recomputed: a third product,
     # but no lower bound.
     return Cost(
         forward_bytes=operands + 8 * b + 4,

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from torch import Tensor
 
-from ..implementations import Files
+from ..implementations import Files, from_logits
 from ..shared import head_options
 from . import eager, reference, tiled
 
@@ -18,7 +18,8 @@ def _fused() -> ModuleType:
     return fused
 
 
-FILES = Files(eager, reference, _fused, tiled, tiled_from=10_000_000)
+TILED_FROM = from_logits(float32=10_000_000, bfloat16=20_000_000, float64=5_000_000)
+FILES = Files(eager, reference, _fused, tiled, tiled_from=TILED_FROM)
 
 
 def softmax(

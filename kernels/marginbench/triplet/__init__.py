@@ -1,11 +1,11 @@
-r"""Triplet loss: an anchor is to be nearer to its positive than to its negative, by a margin.
+r"""Triplet loss: an anchor should be nearer to its positive than to its negative, by a margin.
 
 Distances d are squared Euclidean everywhere. p runs over the positives of an anchor a (its label,
 not itself), n over its negatives (another label). The functions take embeddings as they are;
-FaceNet puts them on the unit sphere, and so are they drawn.
+FaceNet puts them on the unit sphere, and so do the suite's inputs.
 
-Rules where the world disagrees: the divisor of a mean is part of a variant's definition; of equal
-candidates the one with the lowest index is taken; without a negative beyond the positive,
+Conventions where implementations differ: the divisor of a mean is part of a variant's definition;
+ties go to the lowest index; without a negative beyond the positive,
 ``semi-hard`` takes the farthest negative, as TensorFlow's well-known implementation does.
 
 pytorch-metric-learning 2.9.0 computes all but ``semi-hard`` and ``mine-semi-hard``: it has no rule

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..shared.distance_gradients import TripletGradient, strangers_close
+from ..shared.distance_gradients import TripletGradient, different_close
 from ..shared.distances import Points, blocks, points, squared_distances
 from ..shared.exact import Exact, windows
 from ..shared.positives import Positives, positives
@@ -54,7 +54,7 @@ def sweep(
     for rows in blocks(len(labels), embeddings):
         d2_RB, close = squared_distances(these, rows)
         part = table.of(rows)
-        if gradient and not fine and strangers_close(close, part):
+        if gradient and not fine and different_close(close, part):
             return sweep(
                 embeddings, labels, weights_B, True, margin=margin, beyond=beyond,
                 divisor=divisor, few=few, fine=True,

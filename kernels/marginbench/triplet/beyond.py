@@ -1,4 +1,4 @@
-"""For anchors and their positives the nearest negative beyond the positive: semi-hard mining.
+"""Semi-hard mining: for each anchor and positive, the nearest negative beyond the positive.
 
 Two ways, the same selection: a pass over the negatives for each of a few positives, or one sort of
 them for many. Where float32 leaves open which negatives lie beyond the positive, or which of these
@@ -29,9 +29,9 @@ def nearest_beyond(
     search: bool = False,
 ) -> Tensor:
     """The column (R x K) of the nearest negative with d_an > d_ap, or of the farthest negative
-    where none is; of equals the lowest. Anything where it is not ``wanted_RK`` or the anchor has
-    no negative. ``positive_RK``: which points the positives are. With ``search`` no shape depends
-    on data, if no comparison can be open."""
+    where none is; ties go to the lowest index. Anything where it is not ``wanted_RK`` or the anchor
+    has no negative. ``positive_RK``: which points the positives are. With ``search`` no shape
+    depends on data, if no comparison can be open."""
     if search or d_ap.shape[1] > _FEW:
         column_RK, missing_RK = _by_sorting(d_ap, d_an, wanted_RK, positive_RK, exact)
         return torch.where(missing_RK, _farthest(d_an, exact)[:, None], column_RK)

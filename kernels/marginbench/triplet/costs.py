@@ -1,4 +1,4 @@
-"""What a triplet variant costs at least, and what its peer can't hold, as formulas of the shape."""
+"""Lower bounds on a triplet variant's cost, and sizes that its peer can't hold, by the shape."""
 
 from ..loss import Cost, Shape
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import InputError, check_batch, check_number, check_reduction, check_triplets
+from ..checks import check_batch, check_choice, check_number, check_reduction, check_triplets
 from ..shared import pairwise_loss
 from ..shared.once import differentiable_once
 from ..shared.reduction import reduce, wide
@@ -41,7 +41,7 @@ def explicit(
     section 3.1.
     """
     check_triplets(anchor, positive, negative)
-    check_number("margin", margin, 0)
+    margin = check_number("margin", margin, 0)
     check_reduction(reduction)
     return reduce(_Explicit.apply(anchor, positive, negative, margin), reduction)
 
@@ -99,9 +99,8 @@ def batch_all(
     2017, section 2.
     """
     check_batch(embeddings, labels)
-    check_number("margin", margin, 0)
-    if divisor not in ("valid", "active"):
-        raise InputError("divisor", "one of valid, active", repr(divisor))
+    margin = check_number("margin", margin, 0)
+    check_choice("divisor", divisor, ("valid", "active"))
     sweep = functools.partial(_batch_all.sweep, margin=margin, divisor=divisor)
     return pairwise_loss.apply(sweep, embeddings, labels, reduction)
 
@@ -115,7 +114,7 @@ def batch_hard(
     in the divisor of the mean. Source: Hermans et al. 2017, section 2, with squared distances.
     """
     check_batch(embeddings, labels)
-    check_number("margin", margin, 0)
+    margin = check_number("margin", margin, 0)
     sweep = functools.partial(mined.sweep_batch_hard, margin=margin)
     return pairwise_loss.apply(sweep, embeddings, labels, reduction)
 
@@ -129,7 +128,7 @@ def semi_hard(
     anchor has a negative. Source: Schroff et al. 2015 (FaceNet), section 3.2.
     """
     check_batch(embeddings, labels)
-    check_number("margin", margin, 0)
+    margin = check_number("margin", margin, 0)
     sweep = functools.partial(mined.sweep_semi_hard, margin=margin)
     return pairwise_loss.apply(sweep, embeddings, labels, reduction)
 
@@ -143,7 +142,7 @@ def semi_hard_all(
     Schroff et al. 2015 (FaceNet), section 3.2.
     """
     check_batch(embeddings, labels)
-    check_number("margin", margin, 0)
+    margin = check_number("margin", margin, 0)
     sweep = functools.partial(_batch_all.sweep, margin=margin, beyond=True, divisor="active")
     return pairwise_loss.apply(sweep, embeddings, labels, reduction)
 
@@ -152,8 +151,8 @@ def semi_hard_all(
 def mine_batch_hard(
     embeddings: Tensor, labels: Tensor, *, reduction: str = "mean"
 ) -> tuple[Tensor, Tensor]:
-    """Farthest positive (B) and nearest negative (B) of each anchor, int64, -1 where none; of
-    equals the lowest index. ``reduction`` changes nothing: indices have none."""
+    """Farthest positive (B) and nearest negative (B) of each anchor, int64, -1 where none; ties
+    go to the lowest index. ``reduction`` changes nothing: indices have none."""
     check_batch(embeddings, labels)
     check_reduction(reduction)
     return mining.list_hardest(embeddings, labels)
@@ -164,8 +163,8 @@ def mine_semi_hard(
     embeddings: Tensor, labels: Tensor, *, reduction: str = "mean"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Anchors, positives and negatives (T, int64): for each pair of an anchor and a positive, in
-    row-major order, the nearest negative with d_an > d_ap, or the farthest where none is; of
-    equals the lowest index. Anchors without a negative give no row."""
+    row-major order, the nearest negative with d_an > d_ap, or the farthest where none is; ties
+    go to the lowest index. Anchors without a negative give no row."""
     check_batch(embeddings, labels)
     check_reduction(reduction)
     return mining.list_semi_hard(embeddings, labels)
@@ -178,6 +177,6 @@ def mine_semi_hard_all(
     """Anchors, positives and negatives (T, int64) of all triplets with d_ap < d_an < d_ap +
     margin, in lexicographic order."""
     check_batch(embeddings, labels)
-    check_number("margin", margin, 0)
+    margin = check_number("margin", margin, 0)
     check_reduction(reduction)
     return mining.list_all_semi_hard(embeddings, labels, margin)

@@ -6,7 +6,7 @@ from types import ModuleType
 
 from torch import Tensor
 
-from ..checks import InputError, as_int64
+from ..checks import as_int64, check_choice
 from ..implementations import Files
 from ..shared import head_options
 from . import eager, reference
@@ -32,8 +32,7 @@ MINING: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def check_mining(mining: str) -> str:
-    if mining not in MINING:
-        raise InputError("mining", f"one of {', '.join(MINING)}", repr(mining))
+    check_choice("mining", mining, MINING)
     return mining
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ..checks import (
-    InputError,
     check_batch,
+    check_choice,
     check_number,
     check_reduction,
     check_triplets,
@@ -25,11 +25,12 @@ from .fused_hard import hard_terms
 from .fused_semi_hard import semi_hard_negatives, semi_hard_terms
 
 
-def _check(embeddings: Tensor, labels: Tensor, margin: float, reduction: str) -> None:
+def _check(embeddings: Tensor, labels: Tensor, margin: float, reduction: str) -> float:
+    """Checks what each takes, and returns the margin as Python's own number."""
     check_batch(embeddings, labels)
     check_fused(embeddings)
-    check_number("margin", margin, 0)
     check_reduction(reduction)
+    return check_number("margin", margin, 0)
 
 
 def explicit(
@@ -48,7 +49,7 @@ def explicit(
     """
     check_triplets(anchor, positive, negative)
     check_fused(anchor, "anchor")
-    check_number("margin", margin, 0)
+    margin = check_number("margin", margin, 0)
     check_reduction(reduction)
     return reduce(explicit_terms(anchor, positive, negative, margin), reduction)
 
@@ -69,9 +70,8 @@ def batch_all(
     ``none``, else a scalar. Raises InputError naming the argument. Source: Hermans, Beyer, Leibe
     2017, section 2.
     """
-    _check(embeddings, labels, margin, reduction)
-    if divisor not in ("valid", "active"):
-        raise InputError("divisor", "one of valid, active", repr(divisor))
+    margin = _check(embeddings, labels, margin, reduction)
+    check_choice("divisor", divisor, ("valid", "active"))
     counts = torch.is_grad_enabled() and embeddings.requires_grad
     terms_B, active_B, _ = all_terms(embeddings, labels, margin, False, counts)
     if reduction != "mean":
@@ -90,7 +90,7 @@ def semi_hard_all(
 
     Arguments, memory, result and errors as for `batch_all`. Source: FaceNet 2015, section 3.2.
     """
-    _check(embeddings, labels, margin, reduction)
+    margin = _check(embeddings, labels, margin, reduction)
     counts = torch.is_grad_enabled() and embeddings.requires_grad
     terms_B, selected_B, _ = all_terms(embeddings, labels, margin, True, counts)
     return reduce(terms_B, reduction, divisor=selected_B.sum())
@@ -107,7 +107,7 @@ def batch_hard(
     ``none``, else a scalar. Raises InputError naming the argument. Source: Hermans, Beyer, Leibe
     2017, section 2, with squared distances.
     """
-    _check(embeddings, labels, margin, reduction)
+    margin = _check(embeddings, labels, margin, reduction)
     terms_B, positive_B, negative_B = hard_terms(embeddings, labels, margin)
     found_B = (positive_B >= 0) & (negative_B >= 0)
     return reduce(terms_B, reduction, divisor=found_B.sum())
@@ -126,7 +126,7 @@ def semi_hard(
     scalar. Raises InputError naming the argument. Source: FaceNet 2015, section 3.2; the farthest
     negative as in TensorFlow's triplet_semihard_loss.
     """
-    _check(embeddings, labels, margin, reduction)
+    margin = _check(embeddings, labels, margin, reduction)
     terms_B, pairs_B = semi_hard_terms(embeddings, labels, margin)
     return reduce(terms_B, reduction, divisor=pairs_B.sum())
 

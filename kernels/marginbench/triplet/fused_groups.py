@@ -1,4 +1,4 @@
-"""Who shares a label with whom, without a B x B mask: the batch sorted by label.
+"""The samples that share each label, without a B x B mask: the batch sorted by label.
 
 All on the labels' device and without waiting for it, but `positive_pairs`, whose length depends on
 the data.

@@ -8,7 +8,7 @@
 
 Time O(B^2 D) forward and O(B D + B log B) backward; memory O(B) beyond inputs and outputs. Which
 samples are hardest is decided as by the definition, whatever the rounding of distances
-(`pairwise_choice`): of equals the lowest index wins. A NaN or an infinity in any row makes every
+(`pairwise_choice`): ties go to the lowest index. A NaN or an infinity in any row makes every
 term NaN.
 
 Legend: B batch, D dimension; M rows and N columns of a tile, K a chunk of D.

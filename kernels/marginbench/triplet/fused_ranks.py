@@ -1,4 +1,4 @@
-"""A program's positives in order, and where its negatives stand among them.
+"""Sorts a program's positives, and finds the rank of its negatives among them.
 
 In registers alone: nothing here reads or writes memory. A slot at or above ``used`` or ``real``
 holds no positive.

@@ -4,7 +4,7 @@ A program takes M anchors, neighbours in the batch sorted by label, and a few of
 a time (slots). It makes the distances to those, and then goes through all columns for the nearest
 negative beyond each of them and the farthest negative. Which those are is decided as by the
 definition, whatever the rounding of distances (`pairwise_choice`): a negative as far as the
-positive is not beyond it, and of equals the lowest index of the batch wins.
+positive is not beyond it, and ties go to the lowest index of the batch.
 
 Forward keeps nothing but the terms. Backward mines again, into one index for each of the T pairs
 of an anchor and a positive, and sums the differences of the active triplets

@@ -1,7 +1,7 @@
-"""Makes exact those squared distances that rounding may put on the wrong side of a border.
+"""Recomputes exactly the squared distances that rounding may put on the wrong side of a threshold.
 
 Which triplets count is decided by comparing two squared distances, or a hinge with zero. Where what
-is compared is nearer than rounding, both are made again from differences, in float64, and rounded
+is compared is nearer than rounding, both are recomputed from differences, in float64, and rounded
 to float32 once: equal ones then compare as equal.
 
 Legend: B batch, D dimension; S positives and Q columns at a time.

@@ -1,12 +1,12 @@
-"""Hinges of a block of anchors, and how those that float32 leaves open are put right.
+"""Hinges of a block of anchors; those too near an edge for float32 are decided in float64.
 
 A triplet is open where rounding may take it over an edge: from beyond the positive to nearer, where
 semi-hard mining is strict, or from inside the margin to outside. Exact distances (`shared.exact`)
 decide on which side it is.
 
 A hinge is exactly 0 where two squared distances differ by exactly the margin. Those are sums of
-products of binary fractions: a margin of many binary digits (0.2) they meet by chance alone, which
-is next to never, but one of a few digits (0, 0.25) in earnest, on duplicates and quantised codes.
+products of binary fractions: a margin of many binary digits (0.2) they meet by chance alone,
+almost never, but one of a few digits (0, 0.25) regularly, on duplicates and quantised codes.
 Only for such a margin is that edge examined; and where the margin is lost in the rounding of the
 distances, for then what is equal seems to be at the edge.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..shared.distance_gradients import TripletGradient, strangers_close
+from ..shared.distance_gradients import TripletGradient, different_close
 from ..shared.distances import Points, blocks, points, squared_distances
 from ..shared.exact import Exact
 from ..shared.positives import Positives, positives
@@ -58,7 +58,7 @@ def sweep_batch_hard(
     for rows in blocks(len(labels), embeddings):
         d2_RB, close = squared_distances(these, rows)
         part = table.of(rows)
-        if gradient and not fine and strangers_close(close, part):
+        if gradient and not fine and different_close(close, part):
             return sweep_batch_hard(embeddings, labels, weights_B, True, margin=margin, fine=True)
         block = _block(these, rows, margin, weights_B, total)
         positive_R, negative_R = hardest(d2_RB, part, block.exact)
@@ -84,7 +84,7 @@ def sweep_semi_hard(
     for rows in blocks(len(labels), embeddings):
         d2_RB, close = squared_distances(these, rows)
         part = table.of(rows)
-        if gradient and not fine and strangers_close(close, part):
+        if gradient and not fine and different_close(close, part):
             return sweep_semi_hard(embeddings, labels, weights_B, True, margin=margin, fine=True)
         # Without a negative there is no triplet.
         real_RK = part.valid_RK & (part.sizes_R < len(labels))[:, None]

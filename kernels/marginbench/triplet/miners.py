@@ -37,7 +37,7 @@ class _Miner:
 
 
 class BatchHardMiner(_Miner):
-    """For each anchor its farthest positive and its nearest negative; of equals the lowest index.
+    """For each anchor its farthest positive and its nearest negative; ties go to the lowest index.
 
     >>> import torch
     >>> from marginbench.miners import BatchHardMiner
@@ -70,7 +70,7 @@ class BatchHardMiner(_Miner):
 
 class SemiHardMiner(_Miner):
     """For each anchor and positive the nearest negative beyond the positive, else the farthest
-    negative; of equals the lowest index.
+    negative; ties go to the lowest index.
 
     >>> import torch
     >>> from marginbench.miners import SemiHardMiner
@@ -129,8 +129,7 @@ class AllSemiHardMiner(_Miner):
 
     def __init__(self, *, margin: float = 0.2, implementation: str = "auto") -> None:
         super().__init__(implementation=implementation)
-        check_number("margin", margin, 0)
-        self.margin = margin
+        self.margin = check_number("margin", margin, 0)
 
     def _options(self) -> dict[str, float]:
         return {"margin": self.margin}

@@ -1,7 +1,7 @@
 """Which positives and negatives a rule takes, for a block of anchors at a time.
 
-Of equal candidates each rule takes the one with the lowest index; whether two distances are equal
-is decided as the reference does (`shared.exact`). Legend: R anchors of a block, K positives of an
+Ties go to the candidate with the lowest index; whether two distances are equal is decided as the
+reference does (`shared.exact`). Legend: R anchors of a block, K positives of an
 anchor, B batch, T triplets, n entries in doubt; d2 squared distances.
 """
 

@@ -14,7 +14,7 @@ from .functional import check_mining, explicit_triplet, triplet
 
 
 class TripletLoss(Loss):
-    """An anchor is to be nearer to its positive than to its negative, by a margin; triplets are
+    """An anchor should be nearer to its positive than to its negative, by a margin; triplets are
     mined in the batch.
 
     >>> import torch
@@ -54,8 +54,7 @@ class TripletLoss(Loss):
         implementation: str = "auto",
     ) -> None:
         super().__init__(reduction, implementation)
-        check_number("margin", margin, 0)
-        self.mining, self.margin = check_mining(mining), margin
+        self.mining, self.margin = check_mining(mining), check_number("margin", margin, 0)
 
     def _shown(self) -> dict[str, Any]:
         return {"mining": self.mining, "margin": self.margin}
@@ -135,8 +134,7 @@ class ExplicitTripletLoss(Loss):
         self, *, margin: float = 0.2, reduction: str = "mean", implementation: str = "auto"
     ) -> None:
         super().__init__(reduction, implementation)
-        check_number("margin", margin, 0)
-        self.margin = margin
+        self.margin = check_number("margin", margin, 0)
 
     def _shown(self) -> dict[str, Any]:
         return {"margin": self.margin}

@@ -86,7 +86,7 @@ def _over_all(
         others = [_others(labels, a) for a in range(len(x_BD))]
         sizes = [len(positives) * len(negatives) for positives, negatives in others]
         given = list((selected[:, 0] == 1).split(sizes))
-    # Checkpointed: the backward pass makes an anchor's triplets again instead of keeping B^3.
+    # Checkpointed: the backward pass recomputes an anchor's triplets instead of keeping B^3.
     rows = [
         checkpoint(row, a, x_BD, given[a], use_reentrant=False, preserve_rng_state=False)
         for a in range(len(x_BD))
@@ -193,14 +193,14 @@ def semi_hard(
 def mine_batch_hard(
     embeddings: Tensor, labels: Tensor, *, reduction: str = "mean"
 ) -> tuple[Tensor, Tensor]:
-    """Farthest positive (B) and nearest negative (B) of each anchor, int64, -1 where none; of
-    equals the lowest index. ``reduction`` changes nothing: indices have none."""
+    """Farthest positive (B) and nearest negative (B) of each anchor, int64, -1 where none; ties
+    go to the lowest index. ``reduction`` changes nothing: indices have none."""
     x_BD = embeddings.double().contiguous()
     hardest = torch.full((2, len(x_BD)), -1, dtype=torch.int64, device=x_BD.device)
     for a in range(len(x_BD)):
         d_B = _distances(x_BD, a)
         positives, negatives = _others(labels, a)
-        # argmax and argmin return the first of equals, and the indices rise.
+        # argmax and argmin return the first of equal values, and the indices rise.
         if len(positives):
             hardest[0, a] = positives[d_B[positives].argmax()]
         if len(negatives):
@@ -213,7 +213,7 @@ def mine_semi_hard(
     embeddings: Tensor, labels: Tensor, *, reduction: str = "mean"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """For each pair of an anchor and a positive, in row-major order, the nearest negative with
-    d_an > d_ap, or the farthest negative where none is; of equals the lowest index.
+    d_an > d_ap, or the farthest negative where none is; ties go to the lowest index.
 
     Returns anchors, positives and negatives (T, int64); anchors without a negative give no row.
     """

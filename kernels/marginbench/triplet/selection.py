@@ -1,4 +1,4 @@
-"""What each triplet variant selects, and which selections rounding could turn, in float64.
+"""What each triplet variant selects, and which selections rounding could flip, in float64.
 
 ``within`` is the relative rounding of a distance made in the contender's dtype. A squared distance
 of x_i and x_j made from products is off by it times the two squared norms about the batch's mean;
@@ -30,7 +30,7 @@ def _distances(embeddings: Tensor, within: float) -> tuple[Tensor, Tensor]:
 
 
 def _near(gap: Tensor, off: Tensor) -> Tensor:
-    """Close enough to be turned, and not equal: of equals the rule says which."""
+    """Close enough to be flipped, and not equal: for ties there is a rule."""
     return (gap != 0) & (gap.abs() <= off)
 
 

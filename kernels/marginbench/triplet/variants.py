@@ -1,5 +1,5 @@
-"""What the variants of the triplet loss have in common: sources, arguments, peer, and the two
-families of them that differ in little, all triplets of a batch and rules of mining alone."""
+"""What the variants of the triplet loss share: sources, arguments, peer, and two builders, for
+variants over all triplets of a batch and for mining rules alone."""
 
 from collections.abc import Callable, Mapping
 

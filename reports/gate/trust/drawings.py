@@ -18,11 +18,11 @@ from .power import ALL
 from .replay import legs_of
 from .shares import Share, percent
 
-LOOKS = {
+STYLES = {
     "quiet": Style("#0072B2", "^", "-", "▲"),
     "loaded": Style("#D55E00", "s", (0, (5, 2)), "■"),
 }
-_RULE_LOOKS = (
+_RULE_STYLES = (
     Style("#000000", "o", "-", "●"), Style("#E69F00", "s", (0, (6, 2)), "■"),
     Style("#009E73", "D", (0, (2, 1.2)), "◆"), Style("#CC79A7", "p", (0, (4, 1, 1, 1)), "⬟"),
     Style("#0072B2", "v", (0, (1, 1)), "▼"),
@@ -44,7 +44,7 @@ def power(found: Findings) -> document.Figure:
                 axis.plot([p.fraction for p in rows], [p.found.value for p in rows],
                           color="#aaaaaa", linewidth=0.8)  # fmt: skip
             rows = [p for p in found.powers if p.load == load and p.case == ALL]
-            _errorbars(axis, [p.fraction for p in rows], [p.found for p in rows], LOOKS[load], ALL)
+            _errorbars(axis, [p.fraction for p in rows], [p.found for p in rows], STYLES[load], ALL)
             axis.axhline(FOUND, color=style.BAD, linewidth=0.8, linestyle=(0, (4, 3)))
             axis.set_title(f"{load} machine", loc="left")
             _fractions(axis, [p.fraction for p in rows])
@@ -116,13 +116,13 @@ def tails(found: Findings) -> document.Figure:
 
 
 def _tail(axis: Any, values: np.ndarray, load: str) -> tuple[str, ...]:
-    look = LOOKS[load]
+    pen = STYLES[load]
     for sign, width in ((1, 1.6), (-1, 0.8)):
         side = np.sort(sign * values[sign * values > 0])[::-1]
         if side.size:
             # Ranks evenly spread on the logarithmic axis: the far end keeps every point.
             at = np.unique(np.geomspace(1, side.size, _POINTS).round().astype(int)) - 1
-            axis.plot(side[at], (at + 1) / values.size, color=look.colour, linestyle=look.line,
+            axis.plot(side[at], (at + 1) / values.size, color=pen.colour, linestyle=pen.line,
                       linewidth=width, label=load if sign == 1 else None)  # fmt: skip
     return (f"{values.size:,}", f"{np.median(values):+.2%}", percent(float(np.mean(values > 0.02))),
             percent(float(np.mean(values < -0.02))), f"{np.abs(values).max():.1%}")  # fmt: skip
@@ -178,10 +178,10 @@ def finds(found: Findings) -> document.Figure:
         axes = drawn.subplots(1, len(loads), sharey=True, squeeze=False)[0]
         for axis, load in zip(axes, loads, strict=True):
             labels = sorted({one.fraction for one in rows if one.load == load})
-            for rule, look in zip((others.OURS, *others.RULES), _RULE_LOOKS, strict=True):
+            for rule, pen in zip((others.OURS, *others.RULES), _RULE_STYLES, strict=True):
                 mine = [one for one in rows if one.load == load and one.rule == rule]
                 _errorbars(axis, [labels.index(one.fraction) for one in mine],
-                           [one.slower for one in mine], look, rule)  # fmt: skip
+                           [one.slower for one in mine], pen, rule)  # fmt: skip
             axis.set_xticks(range(len(labels)), [_put_in(fraction) for fraction in labels])
             axis.set_title(f"{load} machine", loc="left")
             axis.set_xlabel("slow-down put in")
@@ -211,9 +211,9 @@ def coverage(found: Findings) -> document.Figure:
         axis = drawn.subplots()
         axis.axvspan(*TARGET, color="#dfeee0", linewidth=0)
         for y, (kind, one) in enumerate(rows):
-            colour = LOOKS[one.load].colour
+            colour = STYLES[one.load].colour
             axis.plot((one.covered.low, one.covered.high), (y, y), color=colour, linewidth=1.4)
-            axis.plot([one.covered.value], [y], marker=LOOKS[one.load].marker, color=colour,
+            axis.plot([one.covered.value], [y], marker=STYLES[one.load].marker, color=colour,
                       markerfacecolor=colour if kind == "replayed" else "white")  # fmt: skip
         axis.set_yticks(range(len(rows)), labels)
         axis.set_ylim(len(rows) - 0.5, -0.5)
@@ -241,13 +241,13 @@ def _put_in(fraction: float) -> str:
     return f"{fraction:.3g}" if 0 < fraction < 0.001 else f"{fraction:.0%}" if fraction else "none"
 
 
-def _errorbars(axis: Any, x: list, shares: list[Share], look: Style, label: str) -> None:
+def _errorbars(axis: Any, x: list, shares: list[Share], pen: Style, label: str) -> None:
     kept = [(a, s) for a, s in zip(x, shares, strict=True) if s.of]
     if kept:
         values = [s.value for _, s in kept]
         ends = [[s.value - s.low for _, s in kept], [s.high - s.value for _, s in kept]]
-        axis.errorbar([a for a, _ in kept], values, yerr=ends, color=look.colour, label=label,
-                      marker=look.marker, linestyle=look.line, elinewidth=0.8)  # fmt: skip
+        axis.errorbar([a for a, _ in kept], values, yerr=ends, color=pen.colour, label=label,
+                      marker=pen.marker, linestyle=pen.line, elinewidth=0.8)  # fmt: skip
 
 
 def _fractions(axis: Any, fractions: list[float]) -> None:

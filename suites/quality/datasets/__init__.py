@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from marginbench.checks import InputError
+from marginbench.checks import check_choice
 
 from ..notices import warn_once
 from . import fashion, folder, glyphs, lfw
@@ -62,9 +62,7 @@ def load(name: str) -> Dataset:
         found = _AT_A_PATH[kind][0](address)
         _warn_of(name, found.facts["skipped"])
         return found
-    if name not in DATASETS:
-        known = [*DATASETS, *(f"{kind}:/path" for kind in _AT_A_PATH)]
-        raise InputError("dataset", f"one of {', '.join(known)}", repr(name))
+    check_choice("dataset", name, (*DATASETS, *(f"{kind}:/path" for kind in _AT_A_PATH)))
     return DATASETS[name]()
 
 

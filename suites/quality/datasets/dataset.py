@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from marginbench.checks import InputError
+from marginbench.checks import InputError, check_choice
 
 from ..metrics import Pairs
 from .images import DataError, Images, fingerprint
@@ -77,8 +77,7 @@ class Dataset:
 
     def rows(self, split: str) -> Tensor:
         """The indices (n, int64) of a split's images in ``images`` and ``identities``."""
-        if split not in self.splits:
-            raise InputError("split", f"one of {', '.join(self.splits)}", repr(split))
+        check_choice("split", split, self.splits)
         return self.splits[split]
 
     def labels(self, split: str) -> Tensor:

@@ -28,7 +28,7 @@ HAN = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF))
 
 
 @dataclass(frozen=True)
-class Recipe:
+class GlyphSet:
     """How many identities of how many pictures each, drawn how, from which code points."""
 
     name: str
@@ -43,8 +43,8 @@ class Recipe:
         return np.concatenate([np.arange(first, last + 1) for first, last in self.ranges])
 
 
-STANDARD = Recipe("glyphs", 2_000, 20)
-LARGE = Recipe("glyphs-large", 10_000, 40)
+STANDARD = GlyphSet("glyphs", 2_000, 20)
+LARGE = GlyphSet("glyphs-large", 10_000, 40)
 
 
 def glyphs() -> Dataset:
@@ -59,9 +59,9 @@ def glyphs_large() -> Dataset:
 
 
 def rendered(
-    recipe: Recipe, directory: Path | None = None, progress: Progress | None = None
+    wanted: GlyphSet, directory: Path | None = None, progress: Progress | None = None
 ) -> Dataset:
-    """The recipe's dataset from the fonts of the machine, or of ``directory`` alone; from the
+    """The dataset from the fonts of the machine, or of ``directory`` alone; from the
     cache where these same fonts were rendered before.
 
     The characters that most designs have are taken, those that equally many have in an order
@@ -70,73 +70,73 @@ def rendered(
     """
     files = tuple(fonts.font_files(directory))
     stamps = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
-    place = _known(recipe, stamps) or _surveyed(recipe, files, stamps, progress or shown)
-    return _loaded(recipe, place)
+    place = _known(wanted, stamps) or _surveyed(wanted, files, stamps, progress or shown)
+    return _loaded(wanted, place)
 
 
-def _stamp(recipe: Recipe, stamps: tuple[tuple[str, int, int], ...]) -> Path:
+def _stamp(wanted: GlyphSet, stamps: tuple[tuple[str, int, int], ...]) -> Path:
     """Where it is written which entry these files led to: to read every font's characters and
     content again at each start would take longer than many a training."""
-    key = repr((RENDERING, _libraries(), recipe, stamps))
-    return cache.root() / f"{recipe.name}-{_short(key)}.stamp"
+    key = repr((RENDERING, _libraries(), wanted, stamps))
+    return cache.root() / f"{wanted.name}-{_short(key)}.stamp"
 
 
-def _known(recipe: Recipe, stamps: tuple[tuple[str, int, int], ...]) -> Path | None:
+def _known(wanted: GlyphSet, stamps: tuple[tuple[str, int, int], ...]) -> Path | None:
     try:
-        place = cache.root() / _stamp(recipe, stamps).read_text()
+        place = cache.root() / _stamp(wanted, stamps).read_text()
     except (OSError, UnicodeDecodeError):
         return None
     return place if place.parent == cache.root() and _whole(place) else None
 
 
 def _surveyed(
-    recipe: Recipe, files: tuple[Path, ...], stamps: tuple[tuple[str, int, int], ...],
+    wanted: GlyphSet, files: tuple[Path, ...], stamps: tuple[tuple[str, int, int], ...],
     progress: Progress,
 ) -> Path:  # fmt: skip
     """The cache's entry for what is in these files, rendered if it is not there."""
     counts: Counter[str] = Counter()
-    faces = fonts.faces(files, recipe.characters(), recipe.least, counts)
-    chooser = Chooser(faces, recipe.characters(), recipe.size, recipe.em, recipe.pictures, counts)
-    if len(chooser.order) < recipe.identities:
-        raise _too_few(recipe, len(chooser.order), len(faces))
+    faces = fonts.faces(files, wanted.characters(), wanted.least, counts)
+    chooser = Chooser(faces, wanted.characters(), wanted.size, wanted.em, wanted.pictures, counts)
+    if len(chooser.order) < wanted.identities:
+        raise _too_few(wanted, len(chooser.order), len(faces))
     manifest = {
-        "rendering": RENDERING, "recipe": _plain(recipe), "libraries": _libraries(),
+        "rendering": RENDERING, "recipe": _plain(wanted), "libraries": _libraries(),
         "fonts": [face.plain() for face in faces],
     }  # fmt: skip
-    name = f"{recipe.name}-{_short(json.dumps(manifest))}"
+    name = f"{wanted.name}-{_short(json.dumps(manifest))}"
     place = cache.entry(
-        name, lambda made: _render(recipe, chooser, manifest, made, progress), _whole
+        name, lambda made: _render(wanted, chooser, manifest, made, progress), _whole
     )
-    _stamp(recipe, stamps).write_text(name)
+    _stamp(wanted, stamps).write_text(name)
     return place
 
 
-def _too_few(recipe: Recipe, characters: int, faces: int) -> Missing:
+def _too_few(wanted: GlyphSet, characters: int, faces: int) -> Missing:
     return Missing(
-        f"{recipe.name} needs {recipe.identities:,} characters in {recipe.pictures} typefaces "
+        f"{wanted.name} needs {wanted.identities:,} characters in {wanted.pictures} typefaces "
         f"that differ; the {faces} usable faces on this machine give {characters:,}: `make data` "
         "installs the fonts (Debian packages)"
     )
 
 
 def _render(
-    recipe: Recipe, chooser: Chooser, manifest: dict[str, Any], made: Path, progress: Progress
+    wanted: GlyphSet, chooser: Chooser, manifest: dict[str, Any], made: Path, progress: Progress
 ) -> None:
     """Fills an entry: ``images.npy`` (uint8, written as it is drawn) and ``facts.json``."""
-    shape = (recipe.identities * recipe.pictures, 1, recipe.size, recipe.size)
+    shape = (wanted.identities * wanted.pictures, 1, wanted.size, wanted.size)
     images = np.lib.format.open_memmap(made / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
     characters: list[int] = []
-    with progress(f"rendering {recipe.name}", recipe.identities) as advance:
+    with progress(f"rendering {wanted.name}", wanted.identities) as advance:
         for code, pictures in chooser.identities():
-            first = len(characters) * recipe.pictures
+            first = len(characters) * wanted.pictures
             block = np.frombuffer(b"".join(pictures), dtype=np.uint8)
-            images[first : first + recipe.pictures] = block.reshape(-1, *shape[1:])
+            images[first : first + wanted.pictures] = block.reshape(-1, *shape[1:])
             characters.append(code)
             advance(len(characters))
-            if len(characters) == recipe.identities:
+            if len(characters) == wanted.identities:
                 break
-    if len(characters) < recipe.identities:
-        raise _too_few(recipe, len(characters), len(chooser.faces))
+    if len(characters) < wanted.identities:
+        raise _too_few(wanted, len(characters), len(chooser.faces))
     images.flush()
     del images
     facts = {
@@ -158,15 +158,15 @@ def _whole(place: Path) -> bool:
 
 
 @functools.lru_cache(maxsize=2)
-def _loaded(recipe: Recipe, place: Path) -> Dataset:
+def _loaded(wanted: GlyphSet, place: Path) -> Dataset:
     facts = json.loads((place / "facts.json").read_text(encoding="utf-8"))
     # Memory-mapped, so that processes share the pages; copy-on-write, so that none can change it.
     pixels = torch.from_numpy(np.load(place / "images.npy", mmap_mode="c"))
-    identities = torch.arange(recipe.identities).repeat_interleave(recipe.pictures)
+    identities = torch.arange(wanted.identities).repeat_interleave(wanted.pictures)
     # Alternating, because the later a character comes, the fewer designs have it.
     trained = identities % 2 == 0
     return Dataset(
-        recipe.name,
+        wanted.name,
         ByteImages(pixels),
         identities,
         {
@@ -175,15 +175,15 @@ def _loaded(recipe: Recipe, place: Path) -> Dataset:
         },
         facts={
             **facts,
-            "preprocessing": f"{recipe.em} pixels an em on {recipe.size} x {recipe.size}, ink "
+            "preprocessing": f"{wanted.em} pixels an em on {wanted.size} x {wanted.size}, ink "
             "centred, white on black, divided by 255",
             "split": "every second character trained, beginning with the first, the others tested",
         },
     )
 
 
-def _plain(recipe: Recipe) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+def _plain(wanted: GlyphSet) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(wanted)))
     return plain
 
 

@@ -4,10 +4,10 @@ Our own record is the truth: a store that is missing, locked or broken costs the
 else. mlflow takes seconds to import: nothing here loads it before it is used.
 """
 
-from .addresses import OWN, of_database
+from .addresses import OWN, of_database, without_secrets
 from .mirror import Mirror
 from .moving import export, import_
-from .store import EXPERIMENT, Outcome, without_secrets
+from .store import EXPERIMENT, Outcome
 from .syncing import sync
 
 __all__ = [

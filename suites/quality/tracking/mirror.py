@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import content, files, store
-from .addresses import address
+from . import addresses, content, files, store
 from .store import COMPLETE, KEY, PARENT, Point, Store
 
 if TYPE_CHECKING:
@@ -173,7 +172,9 @@ class Mirror:
 
     def _address(self) -> str:
         """Which store, without its secrets."""
-        return hashlib.sha256(os.fsencode(address(self._out_dir, self._uri))).hexdigest()[:16]
+        return hashlib.sha256(os.fsencode(addresses.address(self._out_dir, self._uri))).hexdigest()[
+            :16
+        ]
 
 
 def note_of(out_dir: Path) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import store
+from . import addresses, store
 from .files import MODEL
 from .store import COMPLETE, KEY, PARENT, Outcome, Point, Store
 
@@ -45,7 +45,7 @@ def export(
     """
     if target.is_dir() and any(target.iterdir()):
         raise ValueError(f"target: expected a new or empty folder; {target} is not empty")
-    missing = store.absent(out_dir, uri)
+    missing = addresses.absent(out_dir, uri)
     if missing:
         raise FileNotFoundError(f"{missing} is not there")
     of = Store(out_dir, uri)

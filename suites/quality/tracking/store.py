@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .addresses import OWN, address, database_of
+from . import addresses
 
 EXPERIMENT = "marginbench"
 KEY = "marginbench.key"  # tag: which training of which record, see `key`
@@ -27,7 +26,6 @@ COMPLETE = "marginbench.complete"  # tag: everything has been sent
 PARENT = "mlflow.parentRunId"
 WAIT_S = 5  # for a lock, a connection, an answer
 _INITIALISE_S = 30  # while other processes make the store: about 2 s each
-_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _PARAMETERS, _METRICS = 100, 1_000  # that one log_batch takes
 
 
@@ -71,9 +69,9 @@ class Store:
         MLFLOW_TRACKING_URI, else ``mlflow.db`` in ``out_dir``."""
         out_dir = out_dir.resolve()
         given = uri or os.environ.get("MLFLOW_TRACKING_URI", "")
-        self.uri = address(out_dir, uri)
-        self.shown = without_secrets(given) if given else OWN
-        self._database = database_of(self.uri)
+        self.uri = addresses.address(out_dir, uri)
+        self.shown = addresses.without_secrets(given) if given else addresses.OWN
+        self._database = addresses.database(self.uri)
         _keep_quiet(self.uri)
         from mlflow import MlflowClient
 
@@ -84,7 +82,7 @@ class Store:
                 _refuse_foreign(self._database)
             self.check(new=True)
             self.client: Any = MlflowClient(tracking_uri=self.uri)
-            self.experiment = self._experiment(_artifacts(self.uri, self._database, out_dir))
+            self.experiment = self._experiment(addresses.artifacts(self.uri, out_dir))
 
     def lock(self, timeout: float | None = None) -> Any:
         """Held by one process of this machine at a time; waited for `WAIT_S` by default."""
@@ -103,7 +101,7 @@ class Store:
     def check(self, new: bool = False) -> None:
         """Raises, after `WAIT_S` at most, what keeps a database from being written. A server
         is asked by the request itself."""
-        if self.uri.split(":")[0].split("+")[0] not in _DATABASES:
+        if not addresses.in_database(self.uri):
             return
         from sqlalchemy import create_engine, make_url
         from sqlalchemy.pool import NullPool
@@ -219,16 +217,7 @@ def reason(error: BaseException) -> str:
     lines = str(error).strip().split("\n")
     first = next((x for x in lines if not x.startswith("(raised as a result")), lines[0])
     # Cut last: half an address no longer looks like one, and its password would stay.
-    return without_secrets(f"{type(error).__name__}: {first}")[:300]
-
-
-def without_secrets(text: str) -> str:
-    """Without the user and password that a store's address may hold. What may hold one is left
-    out whole: a password may have a slash or a space in it, which databases take as they are."""
-    text = re.sub(r"(?<=://)[^/@\s'\"]+:[^'\"\n]*@|(?<=//)[^/\s]*@", "", text)
-    return re.sub(
-        r"(?i)((?:pass\w*|pwd|token|secret\w*|api_?key))(=|%3D)[^&;\s]+", r"\1\2...", text
-    )
+    return addresses.without_secrets(f"{type(error).__name__}: {first}")[:300]
 
 
 def _lock(database: Path) -> Path:
@@ -250,15 +239,6 @@ def _refuse_foreign(database: Path) -> None:
             f"store: expected a database of MLflow or none; {database} has other tables "
             f"({min(names)}), and is left as it is: name another file"
         )
-
-
-def _artifacts(uri: str, database: Path | None, out_dir: Path) -> str | None:
-    """Where files go: a server knows by itself, a database does not."""
-    if database:
-        return (database.parent / "mlartifacts").as_uri()
-    if uri.split(":")[0].split("+")[0] in _DATABASES:
-        return (out_dir / "mlartifacts").as_uri()
-    return None
 
 
 def _keep_quiet(uri: str) -> None:
@@ -284,12 +264,6 @@ def _keep_quiet(uri: str) -> None:
         os.environ.setdefault(name, value)
     for name in ("mlflow", "mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def absent(out_dir: Path, uri: str | None) -> Path | None:
-    """The SQLite file that a store should be and is not: to read, none is made."""
-    database = database_of(address(out_dir, uri))
-    return database if database and not database.is_file() else None
 
 
 @contextlib.contextmanager

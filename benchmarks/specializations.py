@@ -1,8 +1,8 @@
 """A launch as plain data: everything that decides what the kernel compiles to, and no more.
 
-Tensors become their dtype and alignment, and a run-time integer one that Triton specialises for
-alike (equal to 1, a multiple of 16, wider than 32 bits). So two launches with equal recipes run
-the same code, and a recipe travels to another process, or to a file.
+Tensors become their dtype and alignment, and a run-time integer one that Triton specializes for
+alike (equal to 1, a multiple of 16, wider than 32 bits). So two launches with equal
+specializations run the same code, and a specialization travels to another process, or to a file.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Function:
 
     @property
     def short(self) -> str:
-        """``a_softmax.fused.bend``: without the package of this tree."""
+        """``a_softmax.fused.angular_margin``: without the package of this tree."""
         return f"{self.module.partition('.')[2]}.{self.name}"
 
     def load(self) -> Any:
@@ -62,7 +62,7 @@ class Function:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Specialization:
     """``arguments`` in the kernel's order, then the options; ``constants`` names those that the
     kernel is compiled for."""
 
@@ -72,7 +72,7 @@ class Recipe:
 
     @property
     def text(self) -> str:
-        """The arguments in one line; with the kernel's name it identifies the recipe."""
+        """The arguments in one line; with the kernel's name it identifies the specialization."""
         return " ".join(f"{name}={value}" for name, value in self.arguments)
 
     @property
@@ -108,19 +108,21 @@ class Recipe:
         return hashlib.sha256(keys.encode()).hexdigest()
 
 
-def recipe(launch: Any) -> Recipe:
-    """The recipe of a `marginbench.shared.launching.Launch`."""
+def specialization(launch: Any) -> Specialization:
+    """What the kernel is compiled for by a `marginbench.shared.launching.Launch`."""
     kernel, given = launch.kernel, launch.arguments
     constants = frozenset(p.name for p in kernel.params if p.is_constexpr)
     names = [name for name in kernel.arg_names if name in given]
     options = [name for name in _OPTIONS if name in given]
     unknown = set(given) - set(names) - set(options)
-    assert not unknown, f"{kernel.__name__}: options that no recipe knows: {sorted(unknown)}"
+    assert not unknown, (
+        f"{kernel.__name__}: options that no specialization knows: {sorted(unknown)}"
+    )
     arguments = tuple(
         (name, _plain(given[name], constant=name in constants or name in options))
         for name in (*names, *options)
     )
-    return Recipe(_function(kernel), arguments, constants)
+    return Specialization(_function(kernel), arguments, constants)
 
 
 def _function(kernel: Any) -> Function:
@@ -142,6 +144,6 @@ def _plain(value: Any, *, constant: bool) -> Any:
 
 
 def _like(value: int) -> int:
-    """The integer that stands for all that are specialised for as this one is."""
+    """The integer that stands for all that are specialized for as this one is."""
     wide = 0 if -(2**31) <= value < 2**31 else 2**40
     return wide + (_ALIGNMENT if value % _ALIGNMENT == 0 else _ALIGNMENT + 1)

@@ -1,6 +1,6 @@
-"""Draws the inputs of a case from a seed, or takes them from real embeddings.
+"""The inputs of a case: drawn at random from a seed, or taken from real embeddings.
 
-Every variant builds its arguments from one `Batch`, so that drawn and real data go the same way.
+Every variant takes its arguments from a `Batch`, so that drawn and real data go the same way.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def random_batch(shape: Shape, seed: int, *, unit: bool = False) -> Batch:
     )
 
 
-def inputs(variant: Variant, batch: Batch, dtype: str, device: str) -> Inputs:
+def inputs_from(variant: Variant, batch: Batch, dtype: str, device: str) -> Inputs:
     """The variant's arguments from a batch, cast and moved; differentiable ones are leaves."""
     target = getattr(torch, dtype)
     tensors = {}
@@ -89,7 +89,7 @@ def inputs(variant: Variant, batch: Batch, dtype: str, device: str) -> Inputs:
     return Inputs(tensors, variant.differentiable)
 
 
-def draw(variant: Variant, shape: Shape, dtype: str, device: str, seed: int) -> Inputs:
+def random_inputs(variant: Variant, shape: Shape, dtype: str, device: str, seed: int) -> Inputs:
     """Random inputs of a case, the same for the same seed on every machine and device."""
     batch = random_batch(shape, seed, unit=variant.unit_embeddings)
-    return inputs(variant, batch, dtype, device)
+    return inputs_from(variant, batch, dtype, device)
