@@ -117,7 +117,7 @@ def main(words: Sequence[str] | None = None) -> int:
         journal = Journal(out, dry_run=given.dry_run)
     except (Refused, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, Refused) else 3
     try:
         session = Session(gpu.plan(dry_run=given.dry_run), journal, minutes, command,
                           given.dry_run, notes=notes)  # fmt: skip
@@ -126,7 +126,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(
             f"error: {error}; complete lines are kept: continue with --out {out}", file=sys.stderr
         )
-        return 1
+        return 3
     finally:
         journal.close()
     for problem in session.problems[:20]:

@@ -43,7 +43,6 @@ class Journal:
     """
 
     KIND = kinds.RUN
-    RESUME = "marginbench run --resume"
 
     def __init__(self, out_dir: Path) -> None:
         self.path = out_dir / FILE
@@ -57,7 +56,7 @@ class Journal:
                 f"records: {self.path} is being written by another process; wait until it ends"
             ) from None
         try:
-            self._writer = Writer(self.path, self.RESUME)
+            self._writer = Writer(self.path)
             self.before: Run = arrange(read_lines(self.path))
         except BaseException:
             os.close(self._lock)

@@ -73,9 +73,15 @@ def head(path: Path) -> dict[str, Any]:
 
 
 def resumption(path: Path) -> str:
-    """What to type to complete the run of a record file. A packed one is unpacked first: nothing
-    can be appended to it, and beside the unpacked one it would be a second record."""
-    run = f"marginbench run --resume {shlex.quote(str(path.parent))}"
+    """What to type to complete the run of a record file, by the command that began it. A packed one
+    is unpacked first: nothing can be appended to it, and beside the unpacked one it would be a
+    second record."""
+    began, folder = str(head(path).get("command", "")), shlex.quote(str(path.parent))
+    run = f"marginbench run --resume {folder}"
+    if began.startswith("marginbench quality run"):
+        run = f"marginbench quality run --resume {folder}"
+    elif began.startswith("marginbench quality"):
+        run = f"{began} --out {folder}"  # which goes on by itself
     return f"xz -d {shlex.quote(str(path))} && {run}" if is_packed(path) else run
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import ast
 import itertools
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 from marginbench import catalogue
 
+from . import processes
 from .sanitizing import Tally, jobs, work
 
 CLEAN, FOUND, COULD_NOT_RUN = 0, 1, 3
@@ -121,8 +121,7 @@ def check(report: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Ro
     if code:
         return tally, rows(tally, known), code
     os.environ.update(environment)  # a worker imports the kernels again and reads it
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+    with processes.side_by_side(workers) as pool:
         waiting = {pool.submit(work, job): job for job in plan}
         report(0, len(plan), "")
         for done, future in enumerate(as_completed(waiting), 1):

@@ -17,7 +17,7 @@ from suites.cases import Case
 from suites.presets import Preset
 from suites.quality.jobs import STATUS_WORDS
 
-from . import interpreted, memory
+from . import interpreted, machine, memory
 from .contenders import cold_caches
 from .journal import Journal
 from .measurement import Measurement
@@ -154,8 +154,7 @@ class _Session:
             measurement = Measurement(
                 case, self.preset, self.only, handed[case.id], self._seconds_per_case()
             )
-            if time.monotonic() - self.started > self.preset.budget_s - self.reserved_s:
-                reason = f"time budget of {self.preset.budget_s:g} s spent"
+            if reason := self._why_not(case):
                 self.journal.results(case, measurement.not_run(reason))
                 self._end(case, 0.0, reason)
                 continue
@@ -171,6 +170,12 @@ class _Session:
                 self._end(case, seconds)
             self._collect(0.0)
         self._drain()
+
+    def _why_not(self, case: Case) -> str:
+        """Why a case is not measured at all; empty where it is."""
+        if time.monotonic() - self.started > self.preset.budget_s - self.reserved_s:
+            return f"time budget of {self.preset.budget_s:g} s spent"
+        return (case.device == "cuda" and machine.missing("cuda")) or ""
 
     def _drain(self) -> None:
         """Waits for the interpreter: nothing else may compute while something is timed."""
@@ -231,8 +236,6 @@ class _Session:
         if not left or self.training is None:
             return
         from suites.quality import training
-
-        from . import machine
 
         done = {trained.name for trained in self.journal.before.trainings}
         commit, dirty = machine.commit()

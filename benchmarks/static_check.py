@@ -72,7 +72,7 @@ def examine(
             workers=len(os.sched_getaffinity(0)), losses=losses, report=report,
         )  # fmt: skip
     except (pins.PinError, RuntimeError) as error:
-        return Examined(DIFFERS, problem=f"error: {error}")
+        return Examined(UNCHECKED, problem=f"not checked: {error}")
     before = [row for row in everything if chosen(row, targets, kernels)]
     if not now and (pin or not before):
         problem = "not checked: no kernel was selected, so none was compiled"

@@ -14,13 +14,14 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from . import pins
+from suites import user_cache
+
+from . import pins, processes
 
 TARGETS = tuple(pins.PRODUCTS)
 # So many kernels share the start of a disassembler, and a step of the progress bar.
@@ -29,9 +30,8 @@ _READERS = ("disassembly.py", "occupancy.py", "specializations.py", "static.py",
 
 
 def cache_folder() -> Path:
-    """``marginbench/static`` in the user's cache (XDG_CACHE_HOME)."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "marginbench" / "static"
+    """``static`` in the user's cache."""
+    return user_cache.folder() / "static"
 
 
 def compile_matrix(
@@ -91,13 +91,10 @@ def _workers(count: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
             if name.startswith("TRITON_"):
                 del os.environ[name]
         os.environ |= {"TRITON_CACHE_DIR": folder, "OMP_NUM_THREADS": "1"}
-        pool = concurrent.futures.ProcessPoolExecutor(
-            count, mp_context=multiprocessing.get_context("spawn")
-        )
         try:
-            yield pool
+            with processes.side_by_side(count) as pool:
+                yield pool
         finally:
-            pool.shutdown(cancel_futures=True)
             os.environ.clear()
             os.environ.update(kept)
 

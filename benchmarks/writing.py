@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import suppress
 from pathlib import Path
 
+from . import files
 from .digests import Chain, digest_of
+from .record_files import resumption
 from .records import Line, RecordError, Result
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # How every line of ours begins, whatever its schema.
 _HEAD = b'{"schema_version":'
 
@@ -20,12 +20,12 @@ class Writer:
 
     A line that can't be written whole is taken back, so that the file ends in a whole line, and
     RecordError says what to do. Raises it also where the file at ``path`` is not one of ours,
-    and leaves that as it is. ``resume`` is the command that resumes the run.
+    and leaves that as it is.
     """
 
-    def __init__(self, path: Path, resume: str = "marginbench run --resume") -> None:
+    def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._resume = path, resume
+        self._path = path
         self._chain = Chain(digest_of(_last_whole_line(path)))
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
@@ -39,14 +39,14 @@ class Writer:
         self._chain.last = digest_of(text)
 
     def _no_room(self, before: int, error: OSError) -> str:
-        what = "disk full" if error.errno in NO_ROOM else "can't write"
+        what = "disk full" if error.errno in files.NO_ROOM else "can't write"
         if before:
-            mend = f"go on with: {self._resume} {self._path.parent}"
+            mend = f"go on with: {resumption(self._path)}"
         else:
             # Nothing was measured: without the file, the same command can be given again.
             self._path.unlink(missing_ok=True)
             mend = "run the same command again"
-        room = "free some space, then " if error.errno in NO_ROOM else ""
+        room = "free some space, then " if error.errno in files.NO_ROOM else ""
         return f"{what}: {self._path}: {error.strerror}; every whole line is kept; {room}{mend}"
 
     def close(self) -> None:

@@ -1,5 +1,3 @@
-import suites  # noqa: F401  finds the library of this tree
-
-from .root import main
+from .entry import main
 
 main()

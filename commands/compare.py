@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
-from rich.text import Text
 
 from benchmarks import folders, kinds
 
 from . import progress
-from .messages import NOT_POSSIBLE, console
+from .endings import NOT_POSSIBLE
+from .messages import console, say
 from .parameters import Share
 from .paths import ROOT, RUNS, STORES, Folder
 from .recorded import command_line
@@ -65,7 +65,8 @@ def compare(**options: Any) -> None:
       marginbench compare reports/out/RUN --contender eager --contender triton
       marginbench compare --base A.json --base B.json --candidate C.json --candidate D.json
 
-    Exit codes: 0 no regression, 1 a regression, 2 bad usage, 3 not compared, or inconclusive.
+    Exit codes: 0 no regression, 1 a regression, 2 bad usage, 3 not compared, inconclusive, or
+    the page can't be written.
     """
     from reports.compare.ratios import Rule
     from reports.compare.runs import file_of
@@ -99,7 +100,7 @@ def _benchmark_files(options: dict[str, Any], rule: Any) -> int:
         raise click.UsageError("expected two files, or --base and --candidate each at least once")
     return benchmark_files.run(
         [Path(word) for word in base], [Path(word) for word in candidate], rule,
-        across_machines=options["across_machines"], report=click.echo,
+        across_machines=options["across_machines"], report=say,
     )  # fmt: skip
 
 
@@ -120,15 +121,15 @@ def _records(options: dict[str, Any], sides: dict[str, Side], rule: Any) -> int:
         with progress.shown("comparing the runs"):
             found = _compared(options, sides, asked)
     except NotComparable as error:
-        click.echo(f"not compared: {error}")
+        say(f"not compared: {error}")
         return NOT_POSSIBLE
     except UnknownName as error:
         raise click.UsageError(str(error)) from None
     for part in found.made.parts:
         _show(part, found.made.base)
-    click.echo(f"comparison: {page.write(found.made, out)}")
+    say(f"comparison: {page.write(found.made, out)}")
     if found.reason:
-        click.echo(f"not compared: {found.reason}")
+        say(f"not compared: {found.reason}")
     return found.code
 
 
@@ -161,15 +162,15 @@ def _show(part: Part, base: str) -> None:
     from reports.compare import across, page
 
     for notice in part.notices:
-        click.echo(notice)
+        say(notice)
     if part.barred:
-        click.echo(f"{part.label}: times are not compared: {part.barred}")
+        say(f"{part.label}: times are not compared: {part.barred}")
     rows = across.most(part)
     if rows:
         table = Table("verdict", "figure", "ratio", "interval", title=f"{part.label}: most first")
         for row in rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*row)
         console(_WIDTH).print(table)
     if part.shift:
-        click.echo(part.shift)
-    click.echo(f"{part.label} against {base}: {page.counted(part)}")
+        say(part.shift)
+    say(f"{part.label} against {base}: {page.counted(part)}")

@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from . import progress
-from .messages import console
+from .messages import console, say
 
 
 @click.command()
@@ -28,7 +28,7 @@ def doctor(as_json: bool) -> None:
     from benchmarks.machine import doctor as examine
 
     if as_json:
-        click.echo(json.dumps(examine(), indent=2, ensure_ascii=False))
+        say(json.dumps(examine(), indent=2, ensure_ascii=False))
         return
     with progress.shown("looking at the machine"):
         facts = examine()

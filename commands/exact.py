@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 from rich.table import Table
 
 from . import progress
-from .messages import console
+from .messages import console, say
 
 if TYPE_CHECKING:
     from benchmarks.exact.check import ExactOutcome
@@ -46,11 +45,11 @@ def show(outcome: ExactOutcome, *, pin: bool) -> None:
         f"{len(outcome.differences)} {'changed' if pin else 'not as pinned'}, "
         f"{len(outcome.broken)} out of bounds, {len(outcome.unmeasured)} not measured"
     )
-    click.echo(counts)
+    say(counts)
     for problem in outcome.problems:
-        click.echo(problem, err=True)
+        say(problem, err=True)
     if outcome.differences and not pin:
-        click.echo(f"where that is meant, pin it with: {REPIN}", err=True)
+        say(f"where that is meant, pin it with: {REPIN}", err=True)
 
 
 def _table(found: Sequence[ExactDifference], title: str, before: str, after: str) -> None:
@@ -61,4 +60,4 @@ def _table(found: Sequence[ExactDifference], title: str, before: str, after: str
         table.add_row(one.case, one.contender, one.metric, one.before, one.after, one.reason[:80])
     console(_WIDTH).print(table)
     if len(found) > _SHOWN:
-        click.echo(f"and {len(found) - _SHOWN} more")
+        say(f"and {len(found) - _SHOWN} more")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ import click
 from benchmarks import folders, kinds
 
 from . import devices, progress
-from .messages import INTERRUPTED, NOT_POSSIBLE, console, fail, os_reason
+from .endings import NOT_POSSIBLE, fail
+from .messages import console, say
 from .parameters import Choice, Number, Whole
 from .paths import Folder, new_folder
 from .recorded import command_line
@@ -74,7 +74,6 @@ def gate(**options: Any) -> None:
 def _gate(options: dict[str, Any]) -> int:
     from benchmarks.gate import trees
     from benchmarks.gate.records import FILE
-    from benchmarks.records import RecordError
 
     if options["pin"] and (options["half"] == "timed" or options["only"] or options["base"]):
         raise click.UsageError("--pin pins all exact figures: expected no other option but --exact")
@@ -83,10 +82,7 @@ def _gate(options: dict[str, Any]) -> int:
     if options["half"] == "exact" and (options["only"] or options["apart"]):
         raise click.UsageError("--exact: expected no option of the timed half beside it")
     if options["show"]:
-        try:
-            return _show(options["show"])
-        except (RecordError, OSError) as error:
-            fail(str(error), NOT_POSSIBLE)
+        return _show(options["show"])
     options["seed"] = _seed(options["seed"])
     out_dir = options["out"] or new_folder(before="gate-")
     if (out_dir / FILE).exists():
@@ -100,20 +96,8 @@ def _gate(options: dict[str, Any]) -> int:
                 if options["base"] and options["half"] != "exact" and both.are_one_commit:
                     raise trees.NoTree(_itself(options["base"]))
                 return _compare(options, both, out_dir)
-    except KeyboardInterrupt:
-        click.echo("not measured: interrupted", err=True)
-        return INTERRUPTED
-    except (click.ClickException, folders.Refused):
-        raise
-    except OSError as error:
-        reason = os_reason(error, out_dir)
-    except (trees.NoTree, trees.Busy, RecordError) as error:
-        reason = str(error)
-    except Exception as error:  # whatever broke, it is no regression of the candidate's
-        traceback.print_exc()
-        reason = f"the gate itself failed: {type(error).__name__}: {error}"
-    click.echo(f"not measured: {reason}", err=True)
-    return NOT_POSSIBLE
+    except (trees.NoTree, trees.Busy) as error:
+        fail(f"not measured: {error}")
 
 
 def _itself(base: str) -> str:
@@ -144,9 +128,9 @@ def _compare(options: dict[str, Any], both: Any, out_dir: Path) -> int:
         outcome = run(asked, both, out_dir, _Stages(report).hear)
     written = write.write_all(out_dir)
     terminal.show(reading.load(outcome.records), console())
-    click.echo(f"records: {outcome.records}")
+    say(f"records: {outcome.records}")
     for name, path in written.items():
-        click.echo(f"{name}: {path}")
+        say(f"{name}: {path}")
     return outcome.code
 
 
@@ -183,7 +167,7 @@ def _pin() -> int:
     found = inventory.compare(pinned, now)
     for word, ids in (("new", found.unpinned), ("gone", found.vanished)):
         for one in ids:
-            click.echo(f"timed case {word}: {one}")
+            say(f"timed case {word}: {one}")
     inventory.write(now)
     return code
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from benchmarks import folders, kinds
 
 from . import progress
-from .messages import NOT_POSSIBLE, os_reason
+from .endings import fail
+from .messages import say
 from .parameters import Whole
 from .paths import RUNS, Folder
 
@@ -40,8 +40,8 @@ def gate_trust(smoke: bool, quiet_only: bool, seed: int, out: Path, page_only: b
       marginbench gate-trust
       marginbench gate-trust --page-only --out reports/published/gate-trust/NAME
 
-    Exit codes: 0 the page is written, 1 a record is damaged, 2 bad usage, 3 it could not be
-    measured.
+    Exit codes: 0 the page is written, 2 bad usage, 3 it could not be measured, or a record is
+    damaged.
     """
     from benchmarks.gate import trees, trust
     from reports.gate.trust import page
@@ -63,18 +63,11 @@ def gate_trust(smoke: bool, quiet_only: bool, seed: int, out: Path, page_only: b
                     trust.SMOKE if smoke else trust.FULL, both, out, seed=seed, loads=loads,
                     command=f"marginbench gate-trust --seed {seed}", report=_trial(report),
                 )  # fmt: skip
-        except OSError as error:
-            _not_measured(os_reason(error, out))
         except (trees.NoTree, trees.Busy, trust.Mixed) as error:
-            _not_measured(str(error))
+            fail(f"not measured: {error}")
     with progress.shown("reading the trials") as report:
         made = page.build(out, report=report)
-    click.echo(f"page: {made}")
-
-
-def _not_measured(reason: str) -> NoReturn:
-    click.echo(f"not measured: {reason}", err=True)
-    sys.exit(NOT_POSSIBLE)
+    say(f"page: {made}")
 
 
 def _trial(report: progress.Report) -> Callable[[Any, int, int, dict[str, Any]], None]:

@@ -13,7 +13,8 @@ from benchmarks import folders as places
 from benchmarks import kinds
 
 from . import progress
-from .messages import NOT_POSSIBLE, console, fail
+from .endings import fail
+from .messages import console, say
 from .paths import ROOT, RUNS, STORES, Folder
 
 # How wide the table is in a log.
@@ -40,26 +41,26 @@ def history(folders: tuple[Path, ...], out: Path | None) -> None:
     Exit codes:
       0  drawn, whatever it finds: it is for information only
       2  bad usage, or --out holds something other than an earlier history (left untouched)
-      3  there is nothing to read
+      3  there is nothing to read, or the page can't be written
     """
     out = out or RUNS / "history"
     places.check(out, kinds.HISTORY, "--out")
     if importlib.util.find_spec("ruptures") is None:
         mend = "make history, or: pip install --constraint requirements.lock -e '.[history]'"
-        fail(f"history needs the package ruptures; it is not installed: {mend}", NOT_POSSIBLE)
+        fail(f"history needs the package ruptures; it is not installed: {mend}")
     from reports import reading
     from reports.history.page import build
 
     found = [file for file, _ in reading.stored(folders or STORES)]
     if not found:
         where = ", ".join(map(str, folders)) or f"{RUNS} or reports/published"
-        fail(f"expected records.jsonl under {where}; there is none: marginbench run", NOT_POSSIBLE)
+        fail(f"expected records.jsonl under {where}; there is none: marginbench run")
     with progress.shown() as report:
         made = build(found, out, ROOT, report)
     for reason in made.gathered.refused:
-        click.echo(f"not read: {reason}", err=True)
+        say(f"not read: {reason}", err=True)
     if not made.gathered.files:
-        fail("none of the record files can be read", NOT_POSSIBLE)
+        fail("none of the record files can be read")
     _show(made)
 
 
@@ -67,17 +68,17 @@ def _show(made: Any) -> None:
     from reports.history.page import COLUMNS
 
     if made.gathered.dirty:
-        click.echo(f"{len(made.gathered.dirty)} runs with uncommitted changes are left out")
+        say(f"{len(made.gathered.dirty)} runs with uncommitted changes are left out")
     if made.order:
-        click.echo(made.order, err=True)
+        say(made.order, err=True)
     if not made.drawn:
-        click.echo("nothing to draw yet: a history takes two commits that were measured clean")
+        say("nothing to draw yet: a history takes two commits that were measured clean")
     if made.rows:
         table = Table(*COLUMNS)
         for row in made.rows:
             table.add_row(*row.cells)
         console(_WIDTH).print(table)
-    click.echo(
+    say(
         f"{len(made.rows)} changes in {made.drawn} series over {len(made.gathered.measured_at)} "
         f"commits; {made.alone} series have one commit only\nhistory: {made.page}"
     )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from .messages import console
+from .messages import console, say
 
 
 @click.command("list")
@@ -30,7 +30,7 @@ def list_command(as_json: bool) -> None:
 
     listing = everything()
     if as_json:
-        click.echo(json.dumps(listing, indent=2, ensure_ascii=False))
+        say(json.dumps(listing, indent=2, ensure_ascii=False))
         return
     _show(listing)
 
@@ -44,7 +44,8 @@ def _show(listing: dict[str, Any]) -> None:
             table.add_row(loss["name"], variant["name"], contenders, variant["summary"])
     shown_on.print(table)
     for failure in listing["failed"]:
-        shown_on.print(f"[red]failed to import[/] {failure['name']}: {failure['reason']}")
+        said = f"failed to import {failure['name']}: {failure['reason']}"
+        shown_on.print(said, style="red", highlight=False)
     for kind in ("suites", "data", "presets"):
         table = Table("name", "what it measures", title=kind.capitalize())
         for name, summary in listing[kind].items():

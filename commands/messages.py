@@ -1,43 +1,46 @@
-"""What every command says in the same way: an error in one line, its exit code, and on what
-console it prints."""
+"""How every command prints: lines by `say`, tables on a `console`.
+
+Names of folders, files and machines are anybody's: neither rich's markup nor a terminal's escape
+codes in them are obeyed.
+"""
 
 from __future__ import annotations
 
-import errno
-import sys
-from pathlib import Path
-from typing import NoReturn
+from collections.abc import Iterable
+from typing import Any
 
 import click
 from rich.console import Console
+from rich.segment import Segment
+from rich.text import Text
 
-# Exit codes that mean the same whatever the command; 2, bad usage, is click's own.
-FAILED, NOT_POSSIBLE, INTERRUPTED = 1, 3, 130
-
-
-def fail(message: str, code: int = FAILED) -> NoReturn:
-    """Ends the command with the error in one line."""
-    click.echo(f"error: {' '.join(message.splitlines())}", err=True)
-    sys.exit(code)
+from .endings import visible
 
 
-def unwritable(error: OSError) -> str:
-    """A folder or a disk that refused a file, as a sentence."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return (
-            f"disk full: {error.filename} is not written; free some space, then run the same "
-            "again; what was measured is kept (run --resume)"
-        )
-    return f"expected a folder that can be written; {error.strerror}: {error.filename}"
+def say(line: object = "", *, err: bool = False) -> None:
+    """A line of the output, or of the error stream."""
+    click.echo(visible(str(line)), err=err)
 
 
-def os_reason(error: OSError, folder: Path) -> str:
-    """A full disk is found in writing, which names no file; some errors have a text alone."""
-    return f"{error.strerror}: {error.filename or folder}" if error.strerror else str(error)
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Ended where every command ends: rich would end with 1, which is a verdict's."""
+        raise
+
+    def render_str(self, text: str, **given: Any) -> Text:
+        """Before a column's width is taken of it."""
+        return super().render_str(visible(text), **given)
+
+    def render(self, *args: Any, **given: Any) -> Iterable[Segment]:
+        """Styles are no text yet: an escape code in a text is a name's."""
+        for one in super().render(*args, **given):
+            yield one if one.control else Segment(visible(one.text), one.style)
 
 
 def console(width: int | None = None, *, stderr: bool = False) -> Console:
     """Where tables go. In a log or a pipe, which has no width, ``width`` counts: what a script
     reads is then not folded at rich's 80 columns."""
-    found = Console(stderr=stderr)
-    return found if width is None or found.is_terminal else Console(stderr=stderr, width=width)
+    found = _Console(stderr=stderr, markup=False)
+    if width is None or found.is_terminal:
+        return found
+    return _Console(stderr=stderr, markup=False, width=width)

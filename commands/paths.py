@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from benchmarks.record_files import FILE
+from benchmarks.record_files import FILE, head
 from reports.paths import PUBLISHED, ROOT
 
 RUNS = ROOT / "reports" / "out"
@@ -36,16 +36,21 @@ def new_folder(parent: Path = RUNS, *, before: str = "", after: str = "") -> Pat
     return parent / f"{before}{time.strftime('%Y-%m-%d-%H%M%S')}{after}"
 
 
-def newest(parent: Path) -> Path | None:
-    """The newest run's folder there; None where there is no run."""
-    return max((path.parent for path in parent.glob(f"*/{FILE}")), default=None)
+def runs(parent: Path) -> list[Path]:
+    """The folders of runs there, the newest last. By the time that a record begins with, for a
+    name is anyone's choice, or a local time, which goes back an hour each autumn."""
+    found = [path.parent for path in parent.glob(f"*/{FILE}")]
+    return sorted(found, key=lambda run: (str(head(run / FILE).get("started_at", "")), run.name))
+
+
+def newest(parent: Path = RUNS, command: str = "marginbench run") -> Path:
+    """The newest run's folder; a usage error, which names the command that makes one, where there
+    is none."""
+    if found := runs(parent):
+        return found[-1]
+    raise click.UsageError(f"RUN_DIR: expected a run under {parent}; there is none yet: {command}")
 
 
 def newest_quality_run() -> Path:
-    """The newest quality run's folder; a usage error where there is none."""
-    found = newest(QUALITY_RUNS)
-    if found is None:
-        raise click.UsageError(
-            f"expected a run under {QUALITY_RUNS}; there is none yet: marginbench quality run"
-        )
-    return found
+    """`newest`, of quality runs."""
+    return newest(QUALITY_RUNS, "marginbench quality run")

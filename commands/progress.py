@@ -12,14 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Column, Table
 from rich.text import Text
 
-from .messages import console
+from .messages import console, say
 
 if TYPE_CHECKING:
     from benchmarks.session import Progress
@@ -172,7 +171,7 @@ class _Lines:
         self._last, self._said_at = here, now
         seconds = pace.left_s if done < total else None
         left = "" if seconds is None else f"{clock_time(seconds)} left"
-        click.echo("  ".join(filter(None, (pace.count, what, left))), err=True)
+        say("  ".join(filter(None, (pace.count, what, left))), err=True)
 
 
 def summary(shown_on: Console, rows: list[tuple[str, str, str, str]]) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from . import progress
-from .messages import NOT_POSSIBLE, fail
+from .endings import fail
+from .messages import say
 from .paths import PUBLISHED, Folder
 
 
@@ -31,9 +32,8 @@ def publish(records: Path, out: Path | None) -> None:
     \b
     Exit codes:
       0  built
-      1  a record is refused
       2  bad usage, or --out holds something other than a site (left untouched)
-      3  there is nothing to publish
+      3  there is nothing to publish, a record is refused, or the site can't be written
     """
     from reports.site.building import build
     from reports.site.sources import SITE, NothingPublished
@@ -42,9 +42,9 @@ def publish(records: Path, out: Path | None) -> None:
         with progress.shown() as report:
             site = build(records, out or records / SITE, report)
     except NothingPublished as error:
-        fail(str(error), NOT_POSSIBLE)
+        fail(str(error))
     for name in site.left_out:
-        click.echo(f"left out: {records / name} holds no records", err=True)
+        say(f"left out: {records / name} holds no records", err=True)
     name, size = site.largest
-    click.echo(f"{site.pages} pages in {site.files} files; the largest, {name}, {size:,} bytes")
-    click.echo(f"site: {site.root / 'index.html'}")
+    say(f"{site.pages} pages in {site.files} files; the largest, {name}, {size:,} bytes")
+    say(f"site: {site.root / 'index.html'}")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from benchmarks import record_files
+from benchmarks import files, record_files
 
 
 def command_line(
@@ -36,7 +36,7 @@ def command_line(
         name = [parameter.opts[-1]] if isinstance(parameter, click.Option) else []
         for one in value if isinstance(value, tuple) else (value,):
             written += name if value is True else [*name, str(one)]
-    return shlex.join(written)
+    return files.encoded(shlex.join(written)).decode()
 
 
 def refuse_options_beside_resume(given: click.Context, allowed: Collection[str] = ()) -> None:

@@ -9,8 +9,9 @@ import click
 from benchmarks import folders
 
 from . import progress
-from .messages import NOT_POSSIBLE, fail
-from .paths import RUNS, Folder, newest
+from .endings import fail
+from .messages import say
+from .paths import Folder, newest
 
 
 @click.command()
@@ -28,26 +29,24 @@ def report(run_dir: Path | None, as_pdf: bool) -> None:
       marginbench report
       marginbench report reports/out/RUN --pdf
 
-    Exit codes: 0 drawn, 1 there is no run, or its record is damaged, 2 bad usage, 3 --pdf found no
-    browser to print with.
+    Exit codes: 0 drawn, 2 bad usage, or no run yet, 3 the record is missing or damaged, the page
+    can't be written, or --pdf found no browser to print with.
     """
     from reports import pdf
     from reports.build import build, kind_of
 
-    run_dir = run_dir or newest(RUNS)
-    if run_dir is None:
-        fail(f"RUN_DIR: expected a run under {RUNS}; there is none yet: marginbench run")
+    run_dir = run_dir or newest()
     also = (pdf.FILE,) if as_pdf else ()
     with progress.shown("reading the records") as shown:
         page = build(run_dir, option="RUN_DIR", also=also, report=shown)
-    click.echo(f"report: {page}")
+    say(f"report: {page}")
     if not as_pdf:
         return
     try:
         with progress.shown("printing the PDF"):
             content = pdf.printed(page)
     except pdf.NoPdf as error:
-        fail(str(error), NOT_POSSIBLE)
+        fail(str(error))
     folders.make(run_dir, kind_of(run_dir), "RUN_DIR").write({pdf.FILE: content})
     made = run_dir / pdf.FILE
-    click.echo(f"PDF:    {made} ({made.stat().st_size / 2**20:.1f} MiB)")
+    say(f"PDF:    {made} ({made.stat().st_size / 2**20:.1f} MiB)")

@@ -1,4 +1,4 @@
-"""The root of the command line, and the one place where errors become a line and an exit code.
+"""The root of the command line, whose every command ends as `endings` says.
 
 Every command lies in a file of its own beside this one. Importing them takes the standard library,
 click and rich only: a command imports what it needs when it runs, so that ``--help`` answers at
@@ -11,15 +11,13 @@ from typing import Any
 
 import click
 
-from benchmarks import folders, record_files
-
 from .compare import compare
 from .doctor import doctor
+from .endings import ending, take_any_name
 from .gate import gate
 from .gate_trust import gate_trust
 from .history import history
 from .list import list_command
-from .messages import fail, unwritable
 from .publish import publish
 from .quality.group import quality
 from .report import report
@@ -37,25 +35,21 @@ In fish:
 """
 
 
-class _OneLineErrors(OneLineUsage):
-    """Damaged files and failed writes are reported in one line, with exit code 1; a folder that is
-    not the command's to write into with 2."""
+class _Root(OneLineUsage):
+    """Ended before click ends it, whose code for an interrupt and a closed pipe is a verdict's."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        take_any_name()
+        with ending():
+            return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with ending():
             return super().invoke(ctx)
-        except BrokenPipeError:
-            raise  # whoever read the output has enough: click ends quietly
-        except OSError as error:
-            fail(unwritable(error))
-        except folders.Refused as error:
-            fail(str(error), 2)
-        except record_files.RecordError as error:
-            fail(str(error))
 
 
 @click.group(
-    cls=_OneLineErrors,
+    cls=_Root,
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -82,8 +76,12 @@ def cli() -> None:
 
     \b
     Exit codes, unless a command's help says otherwise:
-      0  fine            2  bad usage                        130  interrupted (run, gate,
-      1  failed          3  could not be measured or checked      quality run)
+      0  fine
+      1  the verdict: a regression, a difference, wrong results
+      2  bad usage
+      3  something could not be measured, checked, read or written
+      129, 130, 143  ended by a closed terminal, Ctrl-C, kill; what was measured is kept
+      141  nobody reads the output any more, as with | head
     """
 
 
@@ -95,5 +93,5 @@ for _command in (
 
 
 def main() -> None:
-    """The entry of the installed command."""
+    """What an installation of before `entry` was there goes on calling."""
     cli(prog_name="marginbench")

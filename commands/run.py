@@ -11,7 +11,8 @@ import click
 from benchmarks import folders, kinds, record_files
 
 from . import devices, progress
-from .messages import console, fail
+from .endings import fail
+from .messages import console, say
 from .parameters import Choice, Whole
 from .paths import Folder, new_folder
 from .recorded import command_line, options_of_run, refuse_options_beside_resume
@@ -54,9 +55,9 @@ def run(resume: Path | None, out: Path | None, **_: Any) -> None:
     \b
     Exit codes:
       0  measured; the report says what can't run here, and why
-      1  a contender gave wrong results, or a file can't be read or written
+      1  a contender gave wrong results
       2  bad usage
-      3  nothing was measured
+      3  nothing was measured, or a file can't be read or written
       130  interrupted
     """
     given = click.get_current_context()
@@ -94,13 +95,13 @@ def _measure(
         )  # fmt: skip
         page = build(out_dir, report=report)
     progress.summary(shown_on, summary_table(out_dir))
-    click.echo(f"records: {outcome.records}\nreport:  {page}")
+    say(f"records: {outcome.records}\nreport:  {page}")
     if outcome.exit_code == session.INTERRUPTED:
-        click.echo(f"interrupted; go on with: marginbench run --resume {out_dir}", err=True)
+        say(f"interrupted; go on with: marginbench run --resume {out_dir}", err=True)
     elif outcome.exit_code == session.NOT_MEASURED:
-        click.echo("nothing was measured; the report says why", err=True)
+        say("nothing was measured; the report says why", err=True)
     elif outcome.worse:
-        click.echo(f"{outcome.worse} results failed; the report names them", err=True)
+        say(f"{outcome.worse} results failed; the report names them", err=True)
     sys.exit(outcome.exit_code)
 
 

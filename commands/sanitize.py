@@ -46,9 +46,9 @@ def sanitize(only: str) -> None:
                       reached, ", ".join(row.beyond), row.verdict)  # fmt: skip
     shown_on.print(shown)
     for finding in dict.fromkeys(map(str, tally.findings)):
-        shown_on.print(f"[red]out of bounds[/] {finding}", highlight=False)
+        shown_on.print("out of bounds", finding, style="red", highlight=False)
     for problem in tally.problems:
-        shown_on.print(f"[red]failed[/] {problem}", highlight=False)
+        shown_on.print("failed", problem, style="red", highlight=False)
     outcome = {
         checking.CLEAN: "clean",
         checking.FOUND: "found something",

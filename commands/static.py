@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from . import progress
-from .messages import console
+from .messages import console, say
 from .parameters import Choice
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def static(pin: bool, targets: tuple[str, ...], kernels: tuple[str, ...]) -> Non
       marginbench static --pin                          accept what is compiled now
 
     Exit codes: 0 as pinned, 1 something differs or breaks a rule, 2 bad usage, 3 there are no pins
-    to compare with, or no kernel was selected.
+    to compare with, they are damaged, no kernel was selected, or one could not be compiled.
     """
     sys.exit(check(pin=pin, targets=targets, kernels=kernels))
 
@@ -60,17 +60,17 @@ def check(
             pin=pin, targets=targets, kernels=kernels, report=report, **options
         )
     if found.problem or found.path is None:
-        click.echo(found.problem, err=True)
+        say(found.problem, err=True)
         return found.code
     counts = f"{_count(found.differences)} {'changed' if pin else 'not as pinned'}"
     _show(found.differences, f"{'Changed' if pin else 'Not as pinned'} in {found.path.name}")
     _show(found.broken, "Rules that are broken")
     if pin:
-        click.echo(f"{found.path}: {found.compiled} compiled kernels pinned, {counts}")
+        say(f"{found.path}: {found.compiled} compiled kernels pinned, {counts}")
     else:
-        click.echo(f"{found.compiled} compiled kernels, {counts}, {_count(found.broken)} wrong")
+        say(f"{found.compiled} compiled kernels, {counts}, {_count(found.broken)} wrong")
         if found.differences:
-            click.echo(f"where that is meant, pin it with: {static_check.REPIN}", err=True)
+            say(f"where that is meant, pin it with: {static_check.REPIN}", err=True)
     return found.code
 
 

@@ -10,6 +10,8 @@ import click
 
 from marginbench.spelling import meant
 
+from .endings import visible
+
 _KIND = {"Directory": "a folder", "File": "a file", "Path": "a file or folder"}
 # What click says of a path that is not there.
 _MISSING = re.compile(r"(Directory|File|Path) '(.*)' does not exist\.")
@@ -23,7 +25,7 @@ class Usage(click.UsageError):
         self.command = command
 
     def show(self, file: IO[Any] | None = None) -> None:
-        text = f"error: {self.message} (see {self.command} --help)"
+        text = visible(f"error: {self.message} (see {self.command} --help)")
         click.echo(text, file=file, err=file is None)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from . import progress
+from .messages import say
 from .paths import PUBLISHED
 
 # At most this many differences of a folder are shown; the total always is.
@@ -33,7 +34,8 @@ def verify(folders: tuple[Path, ...]) -> None:
       0  everything matches the records
       1  something differs; it says what and where
       2  bad usage
-      3  something could not be checked: a record is missing or refused, or no page shows it
+      3  something could not be checked: a record is missing or refused, no page shows it, or
+         a disk is full
     """
     from reports.site.verifying import exit_code, verify
 
@@ -43,9 +45,9 @@ def verify(folders: tuple[Path, ...]) -> None:
         said = {"same": "as the records say", "differs": "DIFFERS", "not checked": "NOT CHECKED"}
         counted = f" ({one.files} files)" if one.files else ""
         reason = f": {one.reason}" if one.reason else ""
-        click.echo(f"{one.path}: {one.kind}: {said[one.state]}{counted}{reason}")
+        say(f"{one.path}: {one.kind}: {said[one.state]}{counted}{reason}")
         for finding in one.findings[:_SHOWN]:
-            click.echo(f"  {finding}")
+            say(f"  {finding}")
         if len(one.findings) > _SHOWN:
-            click.echo(f"  and {len(one.findings) - _SHOWN:,} more")
+            say(f"  and {len(one.findings) - _SHOWN:,} more")
     sys.exit(exit_code(found))

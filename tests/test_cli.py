@@ -118,23 +118,23 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", [None, "", '{"kind": "result", "schema', "[1, 2]\n", "hello\n"])
-def test_report_of_a_missing_or_damaged_file_is_1_without_traceback(
+def test_report_of_a_missing_or_damaged_file_is_3_without_traceback(
     tmp_path: Path, content: str | None
 ):
     if content is not None:
         (tmp_path / "records.jsonl").write_text(content)
     result = call("report", str(tmp_path))
-    assert result.exit_code == 1, result.output
+    assert result.exit_code == 3, result.output
     assert result.output.startswith("error: ") and "expected" in result.output
     assert isinstance(result.exception, SystemExit)
 
 
-def test_a_folder_that_cannot_be_made_is_1_without_traceback(tmp_path: Path):
+def test_a_folder_that_cannot_be_made_is_3_without_traceback(tmp_path: Path):
     (tmp_path / "file").write_text("")
     case = "agreement/softmax/linear/B2-D2-C2/float32/cpu/drawn/s0"
     result = call("run", "--case", case, "--out", str(tmp_path / "file" / "run"))
-    assert result.exit_code == 1, result.output
-    assert "error: " in result.output and "expected a folder" in result.output
+    assert result.exit_code == 3, result.output
+    assert f"error: {tmp_path / 'file' / 'run'}: Not a directory" in result.output
     assert isinstance(result.exception, SystemExit)
 
 
@@ -168,6 +168,6 @@ def test_a_folder_with_two_records_is_refused_in_a_sentence(
     for name in ("records.jsonl", "records.jsonl.xz"):
         (tmp_path / name).write_bytes(b"")
     result = CliRunner().invoke(cli, [*words, option, str(tmp_path)])
-    assert result.exit_code in (1, 2) and "Traceback" not in result.output
+    assert result.exit_code == 3 and "Traceback" not in result.output
     assert "expected one record file" in result.output and "keep one" in result.output
     assert isinstance(result.exception, SystemExit)

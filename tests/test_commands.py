@@ -171,12 +171,18 @@ def test_a_folder_without_a_run_of_the_command_is_not_resumed(
 
 
 def test_the_newest_run_is_found(tmp_path: Path):
-    assert paths.newest(tmp_path) is None
+    with pytest.raises(click.UsageError, match="there is none yet"):
+        paths.newest(tmp_path)
     for name in ("2026-01-01", "2026-03-01", "2026-02-01"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "records.jsonl").touch()
     (tmp_path / "2026-04-01").mkdir()
     assert paths.newest(tmp_path) == tmp_path / "2026-03-01"
+    later = '{"kind":"session","started_at":"2026-05-01T00:00:00Z"}\n'
+    for name, began in (("a-first", later), ("v1-baseline", later.replace("05", "04"))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "records.jsonl").write_text(began)
+    assert paths.newest(tmp_path).name == "a-first", "by its own time, and not by its name"
     made = paths.new_folder(tmp_path, before="gate-", after="-x")
     assert re.fullmatch(r"gate-\d{4}-\d\d-\d\d-\d{6}-x", made.name)
 

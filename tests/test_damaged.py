@@ -110,7 +110,7 @@ def test_a_damaged_file_is_refused_with_a_sentence_and_left_as_it_is(file: Path,
     lines = change(unprotected(whole_run(file)))
     file.write_text("".join(lines))
     code, output = invoked("report", str(file.parent))
-    assert code == 1 and says in output, output
+    assert code == 3 and says in output, output
     assert len(output.splitlines()) == 1 and output.startswith("error: ")
     assert not (file.parent / "index.html").exists()
     assert file.read_text() == "".join(lines)
@@ -141,7 +141,7 @@ def test_zeros_that_a_power_cut_left_are_cut_off(file: Path):
 def test_a_run_that_was_killed_before_it_began_says_how_to_begin(tmp_path: Path, content: str):
     (tmp_path / "records.jsonl").write_text(content)
     code, output = invoked("run", "--resume", str(tmp_path))
-    assert code == 1 and "the run never began: delete the file and start anew" in output
+    assert code == 3 and "the run never began: delete the file and start anew" in output
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_full_disk_ends_in_a_whole_line(tmp_path: Path):
 
 
 def test_the_command_on_a_full_disk_says_so_and_goes_on_when_there_is_room(tmp_path: Path):
-    """Exit code 1 and a sentence; then resumed."""
+    """Exit code 3 and a sentence; then resumed."""
     out = tmp_path / "run"
     command = [
         sys.executable, "-m", "commands", "run", "--contender", "eager", "--case",
@@ -269,7 +269,7 @@ def test_the_command_on_a_full_disk_says_so_and_goes_on_when_there_is_room(tmp_p
         env=library.environment(PYTHONDONTWRITEBYTECODE="1"),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT)),
     )  # fmt: skip
-    assert again.returncode == 1 and "Traceback" not in again.stderr, again.stderr
+    assert again.returncode == 3 and "Traceback" not in again.stderr, again.stderr
     assert f"go on with: marginbench run --resume {out}" in again.stderr
     code, output = invoked("run", "--resume", str(out))
     assert code == 0, output
@@ -289,6 +289,6 @@ def test_a_report_that_finds_no_room_leaves_the_old_one(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     code, output = invoked("report", str(run))
-    assert code == 1 and "error: disk full: " in output and str(run) in output
+    assert code == 3 and "error: disk full: " in output and str(run) in output
     monkeypatch.undo()
     assert (run / "index.html").read_text() == before

@@ -6,11 +6,13 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks import library
+from marginbench import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -78,6 +80,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     broken = target / "kernels" / "marginbench" / "broken"
     broken.mkdir()
     (broken / "__init__.py").write_text(BROKEN)
+    unnamed = target / "kernels" / "marginbench" / "unnamed"
+    unnamed.mkdir()
+    (unnamed / "__init__.py").write_text(DECLARATION.replace('"throw-away"', '"cos/face v2"'))
     return target
 
 
@@ -92,8 +97,25 @@ def test_the_list_shows_it_and_names_the_broken_folder(copy: Path):
     result = _run(copy, "-m", "commands", "list", "--json")
     listing = json.loads(result.stdout)
     assert "throw-away" in [loss["name"] for loss in listing["losses"]]
-    assert [f["name"] for f in listing["failed"]] == ["broken"]
+    assert [f["name"] for f in listing["failed"]] == ["broken", "unnamed"]
     assert "this folder is broken" in listing["failed"][0]["reason"]
+    assert "loss: expected a name of letters" in listing["failed"][1]["reason"]
+
+
+@pytest.mark.parametrize("name", ["cos/face v2", "two words", "a,b", "-x", "", "naïve"])
+@pytest.mark.parametrize("kind", ["loss", "variant", "contender"])
+def test_a_name_that_a_command_line_would_take_apart_is_refused(kind: str, name: str):
+    """It is a part of a case's id, and a word of the command that a record keeps."""
+    loss = catalogue.get("softmax")
+    first = loss.variants[0]
+    contender = replace(first.contenders[0], name=name)
+    named = {
+        "loss": replace(loss, name=name),
+        "variant": replace(loss, variants=(replace(first, name=name),)),
+        "contender": replace(loss, variants=(replace(first, contenders=(contender,)),)),
+    }
+    with pytest.raises(ValueError, match=f"{kind}: expected a name of letters"):
+        catalogue._check_names(named[kind])
 
 
 def test_the_contract_tests_run_over_it(copy: Path):

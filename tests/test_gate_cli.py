@@ -90,7 +90,7 @@ def test_what_breaks_in_the_gate_is_no_regression(monkeypatch, tmp_path: Path):
     monkeypatch.setattr(timing, "compare", broken)
     done = gate("--timed", "--suite", "smoke", "--out", str(tmp_path / "out"))
     assert done.exit_code == 3
-    assert "the gate itself failed: ValueError: out of sorts" in done.output
+    assert "the command itself failed: ValueError: out of sorts" in done.output
 
 
 def test_an_interrupted_gate_has_a_code_of_its_own(monkeypatch, tmp_path: Path):

@@ -142,6 +142,8 @@ def test_the_next_gate_clears_away_what_a_killed_one_left(repository: Path):
 def test_a_tree_that_is_changed_meanwhile_is_noticed(repository: Path):
     with trees.checked_out("HEAD") as both:
         assert not both.moved()
+        (repository / "gate.log").write_text("as of make gate > gate.log")
+        assert not both.moved(), "a log decides on no figure"
         (repository / "kernels" / "new.py").write_text("")
         assert both.moved()
 

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 
-from marginbench.checks import InputError
 from suites.quality.datasets import Missing, cache, fonts
 from suites.quality.datasets.glyph_choice import Chooser
 from suites.quality.datasets.glyphs import GlyphSet, rendered
@@ -276,7 +275,7 @@ def test_fonts_are_found_without_fc_list(
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MARGINBENCH_CACHE", str(tmp_path / "file" / "below"))
-    with pytest.raises(InputError, match=f"MARGINBENCH_CACHE: expected a directory .*{os.sep}file"):
+    with pytest.raises(Missing, match=f"MARGINBENCH_CACHE: expected a directory .*{os.sep}file"):
         cache.root()
 
 

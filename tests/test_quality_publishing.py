@@ -93,7 +93,7 @@ def test_what_is_not_finished_or_would_overwrite_is_refused(finished: Path, tmp_
     lines = (finished / "records.jsonl").read_text().splitlines(True)
     (cut / "records.jsonl").write_text("".join(lines[:-1]))
     done = publish(cut, tmp_path / "published")
-    assert done.exit_code == 1 and f"quality run --resume {cut}" in done.output
+    assert done.exit_code == 3 and f"quality run --resume {cut}" in done.output
     assert not (tmp_path / "published").exists()
     assert publish(finished, finished).exit_code == 2
     (tmp_path / "mine").mkdir()

@@ -94,10 +94,8 @@ def test_a_password_is_on_no_command_line(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     monkeypatch.setattr(subprocess, "Popen", popen)
-    before = signal.getsignal(signal.SIGTERM)
     result = CliRunner().invoke(cli, ["quality", "ui", str(tmp_path)])
-    signal.signal(signal.SIGTERM, before)
-    assert isinstance(result.exception, NotImplementedError), result.output
+    assert result.exit_code == 3 and "not really started" in result.output
     ((command, env),) = started
     assert "secret" not in " ".join(command)
     assert env["MLFLOW_BACKEND_STORE_URI"] == store and "MLFLOW_TRACKING_URI" not in env

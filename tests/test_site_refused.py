@@ -32,7 +32,7 @@ def test_a_record_of_another_schema_is_refused_and_the_old_site_stays(
     site.mkdir()
     (site / building.MANIFEST).write_text('{"schema_version": 1, "sources": {}, "files": {}}')
     done = run("publish", "--records", tmp_path)
-    assert done.exit_code == 1 and told in done.output and "line 4" in done.output
+    assert done.exit_code == 3 and told in done.output and "line 4" in done.output
     assert [p.name for p in site.iterdir()] == [building.MANIFEST]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["box", "site"]
 

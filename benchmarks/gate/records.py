@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from .. import files
 from ..digests import Chain, Changed, digest_of
 from ..kinds import GATE_FILE
 from ..records import Protected, RecordError, explain
@@ -145,7 +146,8 @@ class Writer:
 
     def append(self, line: Line) -> None:
         text = self._chain.sealed(line.text())
-        append_whole(self._file, text, sync=not isinstance(line, GateGroup))
+        with files.naming(self.path):
+            append_whole(self._file, text, sync=not isinstance(line, GateGroup))
         self._chain.last = digest_of(text)
 
     def close(self) -> None:

@@ -31,6 +31,9 @@ _LOCAL = {
 }  # fmt: skip
 # How to get a commit that the clone lacks; fetch-depth is an option of GitHub's checkout action.
 _DEEPER = " (a shallow clone: git fetch --unshallow, or fetch-depth: 0)"
+# What of a tree is imported, or chooses what is.
+_DECIDE = ("kernels", "suites", "benchmarks", "reports", "commands", "pyproject.toml",
+           "requirements.lock")  # fmt: skip
 # If the trees pin different versions of these, no timed comparison: one process can load only one.
 _DECIDING = ("torch", "triton", "numpy")
 
@@ -47,7 +50,7 @@ class Busy(Exception):
 class Trees:
     """``base`` and ``candidate`` are folders; ``base_commit`` and ``candidate_commit`` their
     commits; ``dirty``: the candidate holds more than its commit; ``code`` is the hash of its tree
-    either way. ``moved()``: whether the working tree has changed since."""
+    either way. ``moved()``: whether what is measured of the working tree has changed since."""
 
     base: Path
     candidate: Path
@@ -101,7 +104,7 @@ def checked_out(base: str | None) -> Iterator[Trees]:
         _extract(candidate_tree, folder / "candidate")
         yield Trees(
             folder / "base", folder / "candidate", base_commit, head, dirty, candidate_tree,
-            lambda: _write_tree() != candidate_tree,
+            lambda: _measured(_write_tree()) != _measured(candidate_tree),
         )  # fmt: skip
     finally:
         _remove(folder)
@@ -216,6 +219,11 @@ def _write_tree() -> str:
         environment = {"GIT_INDEX_FILE": str(index)}
         _git("add", "--all", environment=environment)
         return _git("write-tree", environment=environment)
+
+
+def _measured(tree: str) -> str:
+    """What decides on figures: a log or a page that is written meanwhile does not."""
+    return _git("ls-tree", tree, "--", *_DECIDE)
 
 
 def _kernels_of(revision: str) -> str:

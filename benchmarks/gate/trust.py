@@ -21,7 +21,7 @@ from typing import Any
 
 from suites.gate import plan
 
-from .. import folders, kinds, machine
+from .. import files, folders, kinds, machine
 from ..journal import now
 from ..kinds import TRIAL_FILE
 from . import timing
@@ -182,9 +182,10 @@ def _raw(trial: Trial, run: timing.CaseRun) -> dict[str, Any]:
 def _write(file: Any, lines: list[dict[str, Any]]) -> None:
     """Writes a whole trial at once: a truncated file lacks one trial at most."""
     text = "".join(json.dumps(one, separators=(",", ":"), allow_nan=False) + "\n" for one in lines)
-    file.write(text)
-    file.flush()
-    os.fsync(file.fileno())
+    with files.naming(Path(file.name)):
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager

@@ -5,19 +5,16 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict
 
-from benchmarks import journal, kinds, machine
+from benchmarks import files, journal, kinds, machine
 from benchmarks.records import Session, Training
 from marginbench import catalogue
 from suites.quality.jobs import TrainingResult
-
-RESUME = "marginbench quality run --resume"
 
 
 class Journal(journal.Journal):
     """The record file of a quality run; see `benchmarks.journal.Journal`."""
 
     KIND = kinds.QUALITY
-    RESUME = RESUME
 
     def begin(self, command: str, preset: str, seed: int, plan: list[str]) -> None:
         """The session's line. ``command`` is what the trainings' own commands begin with."""
@@ -34,10 +31,13 @@ class Journal(journal.Journal):
 
     def trained(self, result: TrainingResult) -> None:
         """One network, with a command that trains it again: from the plan where the plan says
-        how, from this record where a search did."""
+        how, from this record where a search did; a recipe trains no other."""
+        name = shlex.quote(result.name)
         if result.study in ("open", "search"):
-            command = f"marginbench quality again {shlex.quote(str(self.path))} "
+            command = f"marginbench quality again {shlex.quote(str(self.path))} {name}"
+        elif self._command.startswith("marginbench quality recipe"):
+            command = self._command
         else:
-            command = f"{self._command} --only "
-        provenance = journal.provenance(command + shlex.quote(result.name))
+            command = f"{self._command} --only {name}"
+        provenance = journal.provenance(files.encoded(command).decode())
         self._writer.append(Training(**self._common, provenance=provenance, **asdict(result)))

@@ -12,8 +12,6 @@ import importlib
 import logging
 import multiprocessing
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +20,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from benchmarks import processes
 from benchmarks.records import RecordError
 from suites.quality import notices
 from suites.quality.jobs import Job, TrainingResult
@@ -189,8 +188,7 @@ def not_run(job: Job, reason: str) -> TrainingResult:
 
 def _work(pipe: Connection, setting: Setting) -> None:
     """The worker: from here on in a process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the parent decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    processes.heed_parent_alone()
     # Before torch is imported; the training itself sets torch's own number.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(setting.threads)
     lock = os.open(setting.out_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
@@ -237,13 +235,6 @@ def _mirror(setting: Setting) -> tuple[Any, str]:
         return resolve(setting.mirror)(setting.out_dir, setting.tags), ""
     except Exception as error:
         return None, f"{type(error).__name__}: {error}"
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _wait_for_earlier_workers(out_dir: Path) -> None:

@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from .. import progress
-from ..messages import console
+from ..messages import console, say
 
 # How wide the table is in a log.
 _WIDTH = 120
@@ -34,8 +34,8 @@ def again(records: Path, name: str) -> None:
       0  equal bit for bit
       1  not equal, though machine and versions are the same
       2  bad usage
-      3  not compared: it can't be trained here, nothing was recorded, or figures differ on another
-         machine or with other versions
+      3  not compared: it can't be trained here, nothing was recorded, the record is damaged, or
+         figures differ on another machine or with other versions
     """
     from benchmarks.quality import again as comparing
 
@@ -52,11 +52,11 @@ def again(records: Path, name: str) -> None:
         table.add_row(metric, *("-" if v is None else f"{v:.9g}" for v in (then, now)), word)
     console(_WIDTH).print(table)
     for other in found.others:
-        click.echo(f"differs: {other}")
+        say(f"differs: {other}")
     if found.differences and found.exit_code != 0:
         shown = ", ".join(found.differences[:5])
-        click.echo(f"first that differ: {shown}")
+        say(f"first that differ: {shown}")
     if found.largest and found.exit_code != 0:
-        click.echo(f"largest relative difference: {found.largest}")
-    click.echo(found.verdict)
+        say(f"largest relative difference: {found.largest}")
+    say(found.verdict)
     sys.exit(found.exit_code)

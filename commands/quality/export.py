@@ -9,7 +9,8 @@ import click
 from benchmarks import folders, kinds
 
 from .. import progress
-from ..messages import NOT_POSSIBLE, fail
+from ..endings import fail
+from ..messages import say
 from ..paths import Folder
 from . import stores
 
@@ -47,6 +48,6 @@ def export_command(run_dir: Path, target: Path, store: str | None, models: bool)
     except folders.Refused:
         raise
     except Exception as error:  # a database driver's own, an HTTP client's, a disk's
-        fail(f"not exported: {type(error).__name__}: {error}", NOT_POSSIBLE)
+        fail(f"not exported: {type(error).__name__}: {error}")
     count = made.runs
-    click.echo(f"{count} MLflow runs exported to {target}")
+    say(f"{count} MLflow runs exported to {target}")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..messages import console
+from ..messages import console, say
 
 # How wide tables are in a log.
 _WIDTH = 120
@@ -33,7 +33,7 @@ def list_command(as_json: bool) -> None:
 
     listing = everything()
     if as_json:
-        click.echo(json.dumps(listing, indent=2, ensure_ascii=False))
+        say(json.dumps(listing, indent=2, ensure_ascii=False))
         return
     _show(listing)
 

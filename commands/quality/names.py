@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import click
 
+from benchmarks import files
+
 
 def known_dataset(given: str) -> None:
     """Raises `marginbench.catalogue.UnknownName` for a dataset that there is not; one that lies at
-    a path is ``folder:/path``. Raises click.BadParameter for an option in its address."""
+    a path is ``folder:/path``. Raises click.BadParameter for an option in its address, and for a
+    path that is no text: a record names trainings by it."""
     from marginbench.catalogue import UnknownName
     from suites.quality.datasets import DATASETS, DataError, check_options
     from suites.quality.recipes import RECIPES
 
+    if files.encoded(given).decode() != given:
+        raise click.BadParameter(
+            f"expected a path that is text in UTF-8; got {given!r}", param_hint="--dataset"
+        )
     kind, _, path = given.partition(":")
     if given not in DATASETS and not (path and kind in RECIPES and kind not in DATASETS):
         known = [name if name in DATASETS else f"{name}:/path" for name in RECIPES]

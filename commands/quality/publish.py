@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from .. import progress
-from ..messages import NOT_POSSIBLE, fail
+from ..endings import fail
+from ..messages import say
 from ..paths import Folder
 
 
@@ -31,9 +32,9 @@ def publish(run_dir: Path, target: Path, store: str | None) -> None:
     \b
     Exit codes:
       0  published
-      1  the record is damaged, or the run is not finished
       2  bad usage
-      3  MLflow's store refused; nothing is published
+      3  nothing is published: the record is damaged, the run is not finished, MLflow's store
+         refused, or TARGET can't be written
     """
     from reports.quality import publishing
 
@@ -43,7 +44,7 @@ def publish(run_dir: Path, target: Path, store: str | None) -> None:
     except publishing.NotThere as error:
         raise click.BadParameter(str(error), param_hint="TARGET") from None
     except publishing.Refused as error:
-        fail(f"not published: {error}", NOT_POSSIBLE)
+        fail(f"not published: {error}")
     for name, size in sizes.items():
-        click.echo(f"{size:>12,} bytes  {target / name}")
-    click.echo(f"{sum(sizes.values()):>12,} bytes in all")
+        say(f"{size:>12,} bytes  {target / name}")
+    say(f"{sum(sizes.values()):>12,} bytes in all")

@@ -12,7 +12,8 @@ import click
 from benchmarks import folders, kinds, record_files
 
 from .. import devices, progress
-from ..messages import NOT_POSSIBLE, fail
+from ..endings import INTERRUPTED, fail
+from ..messages import say
 from ..parameters import Choice, Whole
 from ..paths import QUALITY_RUNS, Folder, new_folder
 from ..recorded import command_line
@@ -53,7 +54,7 @@ def recipe_command(name: str | None, **options: Any) -> None:
 
     if name is None:
         for one in recipes.recipes():
-            click.echo(f"{one.name}: {one.title} ({one.paper})")
+            say(f"{one.name}: {one.title} ({one.paper})")
         return
     try:
         selection.known("NAME", name, [one.name for one in recipes.recipes()])
@@ -71,13 +72,13 @@ def _show(recipe: Any) -> None:
     """Every setting with its status and source, then what is left open."""
     from suites import recipes
 
-    click.echo(f"{recipe.title}\n{recipe.paper}\n")
+    say(f"{recipe.title}\n{recipe.paper}\n")
     for key, one in recipe.settings.items():
         where = f"  [{one.status}: {one.source}]" if one.stated else ""
-        click.echo(f"  {key} = {one.value}{where}")
-    click.echo("\nWhat a training here can't say, or the paper does not state:")
+        say(f"  {key} = {one.value}{where}")
+    say("\nWhat a training here can't say, or the paper does not state:")
     for limit in recipes.limits(recipe):
-        click.echo(f"  {limit}")
+        say(f"  {limit}")
 
 
 def _train(recipe: Any, options: dict[str, Any]) -> int:
@@ -96,13 +97,13 @@ def _train(recipe: Any, options: dict[str, Any]) -> int:
     try:
         data = datasets.load(options["dataset"])
     except (datasets.Missing, datasets.DataError, OSError) as error:
-        fail(f"--dataset: {error}", NOT_POSSIBLE)
+        fail(f"--dataset: {error}")
     given = {key: options[key] for key in ("backbone", "seed", "device")}
     job = recipes.job(recipe, options["dataset"], len(data.rows("train")), **given)
     if options["epochs"]:
         epochs = options["epochs"]
         job = replace(job, settings=replace(job.settings, epochs=epochs, evaluate_every=epochs))
-    click.echo(f"\ntrains {job.name} for {job.settings.epochs} epochs, batches of "
+    say(f"\ntrains {job.name} for {job.settings.epochs} epochs, batches of "
                f"{job.settings.batch}, on the {job.settings.backbone} network")  # fmt: skip
     asked = planning.Asked(seed=options["seed"], device=options["device"])
     with progress.shown("starting") as report:
@@ -113,8 +114,10 @@ def _train(recipe: Any, options: dict[str, Any]) -> int:
         report(0, 0, "drawing the report")
         page = build(out_dir)
     for reason in outcome.not_run:
-        click.echo(f"not run: {running.first_line(reason)}", err=True)
-    click.echo(f"records: {outcome.records}\nreport:  {page}")
+        say(f"not run: {running.first_line(reason)}", err=True)
+    say(f"records: {outcome.records}\nreport:  {page}")
+    if outcome.exit_code == INTERRUPTED:
+        say(f"interrupted; go on with: {record_files.resumption(outcome.records)}", err=True)
     return outcome.exit_code
 
 

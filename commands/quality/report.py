@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .. import progress
+from ..messages import say
 from ..paths import Folder, newest_quality_run
 
 
@@ -24,11 +25,11 @@ def report(run_dir: Path | None) -> None:
       marginbench quality report
       marginbench quality report reports/out/quality/RUN
 
-    Exit codes: 0 drawn, 1 the record is missing or damaged, 2 bad usage, or no run yet.
+    Exit codes: 0 drawn, 2 bad usage, or no run yet, 3 the record is missing or damaged.
     """
     from reports.quality.build import build
 
     folder = run_dir or newest_quality_run()
     with progress.shown("drawing the report"):
         page = build(folder, option="RUN_DIR")
-    click.echo(f"report: {page}")
+    say(f"report: {page}")

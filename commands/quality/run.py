@@ -13,9 +13,10 @@ from benchmarks import folders, kinds
 from benchmarks.record_files import FILE, find, head
 
 from .. import devices, progress
-from ..messages import INTERRUPTED
+from ..endings import INTERRUPTED
+from ..messages import say
 from ..parameters import Choice, Whole
-from ..paths import QUALITY_RUNS, Folder, new_folder
+from ..paths import QUALITY_RUNS, Folder, new_folder, runs
 from ..recorded import command_line, options_of_run, refuse_options_beside_resume
 from .names import known_dataset
 
@@ -65,8 +66,9 @@ def run(**options: Any) -> None:
       0  all trained; a network that diverged is a result too
       1  a training failed because of a fault in the suite
       2  bad usage
-      3  something can't run here (a dataset is missing or damaged), and is recorded as such; or
-         MLflow's store did not take what was trained: `sync` sends it later
+      3  something can't run here (a dataset is missing or damaged), and is recorded as such;
+         MLflow's store did not take what was trained: `sync` sends it later; or a file can't be
+         read or written
       130  interrupted
     """
     given = click.get_current_context()
@@ -109,25 +111,25 @@ def _run(options: dict[str, Any], out_dir: Path) -> int:
         )  # fmt: skip
         report(0, 0, "drawing the report")
         page = _page(out_dir)
-    click.echo(f"records: {outcome.records}\nreport:  {page}")
+    say(f"records: {outcome.records}\nreport:  {page}")
     if outcome.diverged:
-        click.echo(f"{outcome.diverged} of {outcome.total} trainings diverged")
+        say(f"{outcome.diverged} of {outcome.total} trainings diverged")
     for reason, count in outcome.not_run.items():
-        click.echo(f"{count} of {outcome.total} trainings not run: {running.first_line(reason)}",
+        say(f"{count} of {outcome.total} trainings not run: {running.first_line(reason)}",
                    err=True)  # fmt: skip
     folder = shlex.quote(str(out_dir))
     for reason, count in outcome.not_mirrored.items():
-        click.echo(f"{count} of {outcome.total} trainings not in MLflow: {reason}", err=True)
+        say(f"{count} of {outcome.total} trainings not in MLflow: {reason}", err=True)
     if set(outcome.not_mirrored) - {running.NO_MLFLOW}:
-        click.echo(f"every record is safe; to send them: marginbench quality sync {folder}",
+        say(f"every record is safe; to send them: marginbench quality sync {folder}",
                    err=True)  # fmt: skip
     if outcome.not_run and outcome.exit_code != INTERRUPTED:
-        click.echo(f"to try again what was not run: marginbench quality run --resume {folder}",
+        say(f"to try again what was not run: marginbench quality run --resume {folder}",
                    err=True)  # fmt: skip
     if outcome.exit_code == INTERRUPTED:
         go_on = f"marginbench quality run --resume {folder}"
         done = f"{outcome.done} of {outcome.total} trainings"
-        click.echo(f"interrupted after {done}; go on with: {go_on}", err=True)
+        say(f"interrupted after {done}; go on with: {go_on}", err=True)
     return outcome.exit_code
 
 
@@ -158,13 +160,14 @@ def _began_with(path: Path) -> str | None:
 
 def _say_unfinished(command: str) -> None:
     """A long run that was cut off is seldom meant to start anew."""
-    for path in sorted(QUALITY_RUNS.glob(f"*/{FILE}"), reverse=True):
+    for folder in reversed(runs(QUALITY_RUNS)):
+        path = folder / FILE
         if _began_with(path) != command:
             continue
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 4096))
             if b'"kind":"run_end"' in file.read().splitlines()[-1]:
                 return
-        click.echo(f"an earlier run of the same is unfinished; to go on with it: marginbench "
-                   f"quality run --resume {shlex.quote(str(path.parent))}", err=True)  # fmt: skip
+        say(f"an earlier run of the same is unfinished; to go on with it: marginbench "
+                   f"quality run --resume {shlex.quote(str(folder))}", err=True)  # fmt: skip
         return

@@ -6,16 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import click
-
-from ..messages import NOT_POSSIBLE
+from ..endings import NOT_POSSIBLE
+from ..messages import say
 
 
 def report(outcome: Any, what: str) -> None:
     """How many runs were sent; exit code 3 where the store did not take all."""
-    click.echo(f"{what}: {outcome.sent} sent, {outcome.present} were there")
+    say(f"{what}: {outcome.sent} sent, {outcome.present} were there")
     if outcome.reason:
-        click.echo(f"{outcome.failed} not sent: {outcome.reason}", err=True)
+        say(f"{outcome.failed} not sent: {outcome.reason}", err=True)
         sys.exit(NOT_POSSIBLE)
 
 

@@ -28,7 +28,8 @@ def sync(run_dir: Path | None, store: str | None) -> None:
       marginbench quality sync
       marginbench quality sync reports/out/quality/RUN --store sqlite:////path/mlflow.db
 
-    Exit codes: 0 MLflow has all, 1 the record is damaged, 2 bad usage, 3 the store refused.
+    Exit codes: 0 MLflow has all, 2 bad usage, or no run yet, 3 the store refused, or the record is
+    damaged.
     """
     from suites.quality import tracking
 

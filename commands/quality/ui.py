@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +13,8 @@ from pathlib import Path
 
 import click
 
-from ..messages import FAILED, NOT_POSSIBLE, fail
+from ..endings import fail
+from ..messages import say
 from ..parameters import Whole
 from ..paths import newest_quality_run
 
@@ -43,9 +43,8 @@ def ui(run_dir: Path | None, port: int | None) -> None:
     \b
     Exit codes:
       0  ended by Ctrl-C
-      1  MLflow's server failed
       2  bad usage
-      3  there is no store, or it is a server with pages of its own
+      3  there is no store, it is a server with pages of its own, or MLflow's server failed
     """
     run_dir = run_dir or newest_quality_run()
     store = _store(run_dir)
@@ -58,16 +57,15 @@ def _store(run_dir: Path) -> str:
     """The address of the database to show."""
     from suites.quality import tracking
 
-    own = run_dir.resolve() / "mlflow.db"
+    own = run_dir.resolve() / tracking.OWN
     if own.is_file():
-        return f"sqlite:///{own}"
+        return tracking.of_database(own)
     given = os.environ.get("MLFLOW_TRACKING_URI", "")
     if given.startswith(("http://", "https://")):
-        fail(f"the run's trainings are at {tracking.without_secrets(given)}: open it there",
-             NOT_POSSIBLE)  # fmt: skip
+        fail(f"the run's trainings are at {tracking.without_secrets(given)}: open it there")
     if not given:
         fail(f"expected MLflow's store in {run_dir}; there is none: "
-             f"marginbench quality sync {run_dir}", NOT_POSSIBLE)  # fmt: skip
+             f"marginbench quality sync {run_dir}")  # fmt: skip
     return given
 
 
@@ -85,21 +83,19 @@ def _serve(store: str, port: int, run_dir: Path) -> None:
     }  # fmt: skip
     environment.pop("MLFLOW_TRACKING_URI", None)
     address = f"http://{_HOST}:{port}"
-    click.echo(f"MLflow on {run_dir} starts ...", err=True)
-    # Ended by kill, it still has to end the server, and not leave it behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    say(f"MLflow on {run_dir} starts ...", err=True)
     # Its own words are no answer of ours: to where errors go.
     with subprocess.Popen(command, env=environment, stdout=2) as server:
         try:
             if _answers(address, server):
-                click.echo(f"{address}  (Ctrl-C ends it)")
+                say(f"{address}  (Ctrl-C ends it)")
             code = server.wait()
         except KeyboardInterrupt:
             return
         finally:
             server.terminate()
     if code != 0:
-        fail(f"MLflow's server ended with exit code {code}", FAILED)
+        fail(f"MLflow's server ended with exit code {code}")
 
 
 def _answers(address: str, server: subprocess.Popen[bytes]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from .spelling import meant
 _HERE = Path(__file__).parent
 # Folders that are not losses.
 _SHARED = {"shared", "__pycache__"}
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 class UnknownName(KeyError):
@@ -56,12 +58,23 @@ def _discover() -> tuple[dict[str, Loss], tuple[Failure, ...]]:
         package = f"{__package__}.{folder.name}"
         try:
             loss = importlib.import_module(package).LOSS.within(package)
+            _check_names(loss)
             if loss.name in found:
                 raise ValueError(f"name: {loss.name!r} is declared by two folders")
             found[loss.name] = loss
         except Exception as error:
             failures.append(Failure(folder.name, f"{type(error).__name__}: {error}"))
     return found, tuple(failures)
+
+
+def _check_names(loss: Loss) -> None:
+    """Names are parts of a case's id and words of a command line, which records keep."""
+    named = [("loss", loss.name)]
+    for variant in loss.variants:
+        named += [("variant", variant.name), *(("contender", c.name) for c in variant.contenders)]
+    for kind, name in named:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{kind}: expected a name of letters, digits, -_.; got {name!r}")
 
 
 def names() -> list[str]:

@@ -64,5 +64,8 @@ def _fits(first: dict[str, Any], kind: str, value: str) -> bool:
 def _commit(value: str, root: Path) -> str:
     command = ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "--end-of-options",
                f"{value}^{{commit}}"]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        raise Unknown(f"expected git, to find the revision {value}; {error.strerror}") from None
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks import files
 from benchmarks.records import RecordError
 
 
@@ -18,9 +19,10 @@ class Output:
     written: dict[str, str] = field(default_factory=dict)
 
     def write(self, path: str, text: str) -> None:
-        content = text.encode()
+        content = files.encoded(text)
         target = self._place(path)
-        target.write_bytes(content)
+        with files.naming(target):
+            target.write_bytes(content)
         self.written[path] = hashlib.sha256(content).hexdigest()
 
     def copy(self, path: str, source: Path) -> None:

@@ -1,4 +1,4 @@
-"""What takes long to make is made once and kept: in MARGINBENCH_CACHE, else ~/.cache/marginbench.
+"""What takes long to make is made once and kept in the user's cache.
 
 An entry is a directory that appears whole or not at all (made beside its place, then renamed);
 one process makes it while others wait. What does not pass its own check is made anew.
@@ -7,28 +7,24 @@ one process makes it while others wait. What does not pass its own check is made
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from marginbench.checks import InputError
+from suites import user_cache
+from suites.user_cache import VARIABLE
 
-VARIABLE = "MARGINBENCH_CACHE"
+from .dataset import Missing
 
 
 def root() -> Path:
-    """The cache's directory, made if it is not there; InputError where it cannot be written."""
-    given = os.environ.get(VARIABLE)
-    directory = Path(given) if given else Path.home() / ".cache" / "marginbench"
+    """The cache's directory, made if it is not there; `Missing` where it cannot be written."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if not os.access(directory, os.W_OK):
-            raise PermissionError("it cannot be written")
+        return user_cache.folder()
     except OSError as error:
-        raise InputError(VARIABLE, "a directory for caches", f"{directory}: {error}") from error
-    return directory
+        raise Missing(f"{VARIABLE}: expected a directory for caches; got {error}") from error
 
 
 def entry(name: str, make: Callable[[Path], None], whole: Callable[[Path], bool]) -> Path:

@@ -4,10 +4,13 @@ Our own record is the truth: a store that is missing, locked or broken costs the
 else. mlflow takes seconds to import: nothing here loads it before it is used.
 """
 
-from .addresses import without_secrets
+from .addresses import OWN, of_database, without_secrets
 from .mirror import Mirror
 from .moving import export, import_
 from .store import EXPERIMENT, Outcome
 from .syncing import sync
 
-__all__ = ["EXPERIMENT", "Mirror", "Outcome", "export", "import_", "sync", "without_secrets"]
+__all__ = [
+    "EXPERIMENT", "OWN", "Mirror", "Outcome", "export", "import_", "of_database", "sync",
+    "without_secrets",
+]  # fmt: skip

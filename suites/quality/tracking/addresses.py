@@ -5,14 +5,30 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from urllib.parse import quote, unquote
 
+OWN = "mlflow.db"
+_NOT_IN_A_PATH = frozenset("?%#")
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
 def address(out_dir: Path, uri: str | None) -> str:
     """The store's address: ``uri``, else MLFLOW_TRACKING_URI, else the file in ``out_dir``."""
     given = uri or os.environ.get("MLFLOW_TRACKING_URI", "")
-    return given or f"sqlite:///{out_dir.resolve() / 'mlflow.db'}"
+    return given or of_database(out_dir.resolve() / OWN)
+
+
+def of_database(file: Path) -> str:
+    """The address of a SQLite file, whatever is in its path.
+
+    A question mark ends the path of an address, and a percent sign begins the number of a letter.
+    Where there is one, the driver is named too: for what begins with ``sqlite:///`` MLflow makes
+    the folder by the address's letters as they stand.
+    """
+    path = str(file)
+    if _NOT_IN_A_PATH.isdisjoint(path):
+        return f"sqlite:///{path}"
+    return f"sqlite+pysqlite:///{quote(os.fsencode(path))}"
 
 
 def _kind(uri: str) -> str:
@@ -28,7 +44,7 @@ def database(uri: str) -> Path | None:
     """The file of a SQLite store."""
     if _kind(uri) != "sqlite":
         return None
-    path = uri.partition("///")[2].partition("?")[0].removeprefix("file:")
+    path = unquote(uri.partition("///")[2].partition("?")[0]).removeprefix("file:")
     return Path(path).resolve() if path else None
 
 

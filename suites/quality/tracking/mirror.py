@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -146,7 +147,7 @@ class Mirror:
         if isinstance(error, ModuleNotFoundError):
             return
         self._reason = f"{self._reason}; {_LATER}"
-        note = {"until": time.time() + RETRY_S, "store": self._address(), "reason": self._reason}
+        note = {"since_s": time.monotonic(), "store": self._address(), "reason": self._reason}
         with contextlib.suppress(OSError):
             self._note.write_text(json.dumps(note))
 
@@ -156,7 +157,10 @@ class Mirror:
             return self._reason
         try:
             note = json.loads(self._note.read_text())
-            if note["store"] == self._address() and time.time() < float(note["until"]):
+            # The system's own clock, for processes of one machine: the time of day may be set
+            # meanwhile, and after a restart this clock has begun anew.
+            age_s = time.monotonic() - float(note["since_s"])
+            if note["store"] == self._address() and 0 <= age_s < RETRY_S:
                 return str(note["reason"])
         except (OSError, ValueError, KeyError, TypeError):
             pass
@@ -168,7 +172,9 @@ class Mirror:
 
     def _address(self) -> str:
         """Which store, without its secrets."""
-        return hashlib.sha256(addresses.address(self._out_dir, self._uri).encode()).hexdigest()[:16]
+        return hashlib.sha256(os.fsencode(addresses.address(self._out_dir, self._uri))).hexdigest()[
+            :16
+        ]
 
 
 def note_of(out_dir: Path) -> Path:

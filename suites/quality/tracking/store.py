@@ -70,7 +70,7 @@ class Store:
         out_dir = out_dir.resolve()
         given = uri or os.environ.get("MLFLOW_TRACKING_URI", "")
         self.uri = addresses.address(out_dir, uri)
-        self.shown = addresses.without_secrets(given) if given else "mlflow.db"
+        self.shown = addresses.without_secrets(given) if given else addresses.OWN
         self._database = addresses.database(self.uri)
         _keep_quiet(self.uri)
         from mlflow import MlflowClient
