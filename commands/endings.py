@@ -35,11 +35,11 @@ _asked_by = 0
 
 def fail(message: str, code: int = NOT_POSSIBLE) -> NoReturn:
     """Ends the command with the error in one line."""
-    tell(f"error: {' '.join(message.splitlines())}")
+    report_line(f"error: {' '.join(message.splitlines())}")
     sys.exit(code)
 
 
-def tell(line: str) -> None:
+def report_line(line: str) -> None:
     """To the error stream; where that can't be written either, the exit code alone says it."""
     with contextlib.suppress(OSError):
         print(visible(line), file=sys.stderr, flush=True)
@@ -110,7 +110,7 @@ def _asked_to_end() -> bool:
 
 
 def _code(error: BaseException) -> str | int | None:
-    """The exit code; all but a verdict is told."""
+    """The exit code; all but a verdict is reported."""
     import click
 
     if isinstance(error, click.Abort):
@@ -121,7 +121,7 @@ def _code(error: BaseException) -> str | int | None:
         case click.exceptions.Exit():
             return error.exit_code
         case KeyboardInterrupt():
-            tell("interrupted")
+            report_line("interrupted")
             return INTERRUPTED
         case click.ClickException():
             with contextlib.suppress(OSError):
@@ -141,7 +141,7 @@ def _code(error: BaseException) -> str | int | None:
                 traceback.print_exception(error)
             text = f"the command itself failed: {type(error).__name__}: {error}"
             code = NOT_POSSIBLE
-    tell(f"error: {' '.join(text.splitlines())}")
+    report_line(f"error: {' '.join(text.splitlines())}")
     return code
 
 

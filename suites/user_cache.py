@@ -14,7 +14,7 @@ VARIABLE = "MARGINBENCH_CACHE"
 
 def folder() -> Path:
     """MARGINBENCH_CACHE, else ``marginbench`` in XDG_CACHE_HOME or ~/.cache; made if it is not
-    there. Where the user has no home or can't write there, a temporary folder, which is told.
+    there. Where the user has no home or can't write there, a temporary folder, with a notice.
 
     Raises OSError where MARGINBENCH_CACHE is given and can't be written.
     """

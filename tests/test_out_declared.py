@@ -43,6 +43,7 @@ WRITE_BY_THEMSELVES = {
     "reports/markdown_blocks.py": "README.md and docs/losses, which are committed",
     "reports/pdf.py": "a file that is not there yet",
     "reports/site/building.py": "a site beside the old one, and puts it in its place",
+    "reports/site/verifying.py": "what is published made again, in a temporary folder",
     "reports/site/writing.py": "the files of that site",
     "suites/user_cache.py": "the cache's own folder",
     "suites/quality/backbones.py": "networks in a run's folder",

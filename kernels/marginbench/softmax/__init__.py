@@ -79,8 +79,8 @@ _LIGER = Contender(
     needs=("triton", "cuda", "package:liger_kernel"),
     dtypes=_TAKEN,
     interpretable=True,
-    note="fused linear cross-entropy, told to sum dW in float32; logits of a chunk of rows at a "
-    "time; makes the gradients in forward and scales them in place in backward, so a second "
+    note="fused linear cross-entropy, here with dW summed in float32; logits of a chunk of rows at "
+    "a time; makes the gradients in forward and scales them in place in backward, so a second "
     "backward through one graph is wrong unless the gradient from above is 1; waits for the GPU "
     "(.item()) in forward and in backward",
 )

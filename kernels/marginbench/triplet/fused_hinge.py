@@ -47,7 +47,7 @@ def hinges(gap_M, margin):
 
 @triton.jit
 def threshold_of(margin, scale):
-    """The margin in the distances' units. Kept where float32 can tell it from 0 and infinity: with
+    """The margin in the distances' units, kept away from 0 and infinity as float32 has them: with
     embeddings so long that it counts between equal distances alone, or so short that it is all
     that counts, it still does."""
     shift = tl.minimum(tl.maximum(margin * scale * scale, 2.0**-100), 2.0**100)
