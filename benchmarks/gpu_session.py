@@ -6,8 +6,8 @@
 Needs only torch, Triton and the standard library; optional packages that are missing are listed
 with what they would add. The records of a dry run say so, and reports refuse them.
 
-Exit codes: 0 fine, 1 something is wrong or failed, 2 bad usage, 3 it can't be measured here, or
-nothing was, 130 interrupted.
+Exit codes: 0 fine, 1 something is wrong or failed, 2 bad usage, 3 it can't be measured here,
+nothing was, or records can't be written, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.module_commands import Parser
+from .module_commands import Parser
 
 REQUIRED = {"torch": "torch>=2.11", "triton": "triton>=3.6"}
 # Import name: its name for pip, and what is missing without it.

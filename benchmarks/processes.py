@@ -17,8 +17,8 @@ from multiprocessing.connection import wait
 
 @contextlib.contextmanager
 def side_by_side(count: int) -> Iterator[ProcessPoolExecutor]:
-    """So many, each started anew. An error or an interrupt kills what still works: a compilation
-    or a launch of minutes has nobody left who would read it."""
+    """A pool of ``count`` fresh processes. An error or an interrupt kills what still works: a
+    compilation or a launch of minutes has nobody left who would read it."""
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, mp_context=context, initializer=heed_parent_alone) as pool:

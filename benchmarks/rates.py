@@ -1,8 +1,12 @@
 """A machine's peak rates, measured: the roof of its rooflines.
 
-``python -m benchmarks.rates FOLDER`` measures it and puts it into FOLDER/machine.json, beside the
-records of a run on the same machine; a title and description in the file are kept. On a CPU: a copy
-larger than any cache, and products large enough for their rate to have settled.
+    python -m benchmarks.rates reports/published/mine
+
+They are put into machine.json in that folder, beside the records of a run on the same machine; a
+title and description in the file are kept. On a CPU: a copy larger than any cache, and products
+large enough for their rate to have settled.
+
+Exit codes: 0 written; 2 bad usage; 3 the file can't be read or written.
 """
 
 from __future__ import annotations
@@ -12,13 +16,14 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from . import clock, files, machine
+from .module_commands import Parser
 
 SCHEMA_VERSION = 1
 FILE = "machine.json"
@@ -85,7 +90,17 @@ def _from_root(folder: Path) -> str:
     return str(absolute.relative_to(machine.ROOT) if inside else folder)
 
 
+def main(words: Sequence[str]) -> int:
+    parser = Parser("python -m benchmarks.rates", __doc__)
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="of a published run")
+    folder = parser.parse_args(words).folder
+    try:
+        print(write(folder, "cuda" if torch.cuda.is_available() else "cpu"))
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    return 0
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        sys.exit("FOLDER: expected the folder of a published run")
-    print(write(Path(sys.argv[1]), "cuda" if torch.cuda.is_available() else "cpu"))
+    sys.exit(main(sys.argv[1:]))

@@ -80,7 +80,7 @@ def resumption(path: Path) -> str:
     run = f"marginbench run --resume {folder}"
     if began.startswith("marginbench quality run"):
         run = f"marginbench quality run --resume {folder}"
-    elif began.startswith("marginbench quality"):
+    elif began.startswith(("marginbench quality", "python -m benchmarks.gpu_session")):
         run = f"{began} --out {folder}"  # which goes on by itself
     return f"xz -d {shlex.quote(str(path))} && {run}" if is_packed(path) else run
 

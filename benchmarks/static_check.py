@@ -1,9 +1,13 @@
 """What the kernels compile to, compared with what is pinned; or pinned.
 
-``python -m benchmarks.static_check [TARGET ...]`` compiles every kernel, by default for sm_90, with
-whatever Triton is installed, and compares with no pins: all have to compile. An older Triton's code
-may spill where the pinned one's does not: that is printed, and right if slower. It needs torch,
-Triton and numpy alone. Exit codes: 0 all compile, 1 not, 2 bad usage, 3 nothing was compiled.
+    python -m benchmarks.static_check           compile every kernel for sm_90
+    python -m benchmarks.static_check gfx942    for another target
+
+As a module it uses whatever Triton is installed and compares with no pins: all kernels have to
+compile. An older Triton's code may spill where the pinned one's does not: that is printed and
+allowed, for it is slower and not wrong. It needs torch, Triton and numpy alone.
+
+Exit codes: 0 all compile, 1 not, 2 bad usage, 3 nothing was compiled.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import pins, static_matrix
+from .module_commands import Parser
 
 SAME, DIFFERS, UNCHECKED = 0, 1, 3
 REPIN = "marginbench static --pin"
@@ -96,19 +101,25 @@ def chosen(row: pins.Row, targets: Sequence[str], kernels: Sequence[str]) -> boo
     )
 
 
-def main() -> None:
-    targets = tuple(sys.argv[1:]) or (DEFAULT_TARGET,)
+def main(words: Sequence[str]) -> int:
+    parser = Parser("python -m benchmarks.static_check", __doc__)
+    parser.add_argument("targets", metavar="TARGET", nargs="*", default=[DEFAULT_TARGET],
+                        help=", ".join(static_matrix.TARGETS))  # fmt: skip
+    targets = parser.parse_args(words).targets
     unknown = [name for name in targets if name not in static_matrix.TARGETS]
     if unknown:
         known = ", ".join(static_matrix.TARGETS)
-        print(f"error: TARGET: expected one of {known}; got {unknown[0]!r}", file=sys.stderr)
-        sys.exit(2)
+        parser.error(f"TARGET: expected one of {known}; got {unknown[0]!r}")
     if importlib.util.find_spec("triton") is None:
         print(NO_TRITON, file=sys.stderr)
-        sys.exit(UNCHECKED)
-    rows = static_matrix.compile_matrix(
-        targets, cache=static_matrix.cache_folder(), workers=len(os.sched_getaffinity(0))
-    )
+        return UNCHECKED
+    try:
+        rows = static_matrix.compile_matrix(
+            targets, cache=static_matrix.cache_folder(), workers=len(os.sched_getaffinity(0))
+        )
+    except (RuntimeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return UNCHECKED
     failed = [row for row in rows if "error" in row]
     for row in rows:
         if "breaks" in row:
@@ -116,8 +127,8 @@ def main() -> None:
             print(f"{row['kernel']} for {row['target']}: {said} ({pins.short(row['arguments'])})")
     version = importlib.metadata.version("triton")
     print(f"Triton {version}: {len(rows)} kernels, {len(failed)} don't compile")
-    sys.exit(UNCHECKED if not rows else DIFFERS if failed else SAME)
+    return UNCHECKED if not rows else DIFFERS if failed else SAME
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

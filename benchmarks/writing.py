@@ -71,8 +71,8 @@ def append_whole(file: int, text: str, *, sync: bool) -> None:
 
 
 def _last_whole_line(path: Path) -> str:
-    """The file's; what follows it without a newline was being written when the run was killed, is
-    no record, and is cut off."""
+    """The last whole line of a file, empty if it has none. What follows it without a newline was
+    being written when the run was killed, is no record, and is cut off."""
     if not path.exists():
         return ""
     with path.open("rb+") as file:

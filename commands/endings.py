@@ -1,8 +1,9 @@
 """How a command ends: an exit code for each way, and one line for what stopped it.
 
-`FAILED` is a verdict's alone: a regression, a difference, a kernel that is not as pinned. Whatever
-else stops a command has another code, so that a script never takes a full disk for a regression.
-Needs the standard library alone: it is listened to interrupts before anything else is imported.
+Exit code 1 is a verdict's alone: a regression, a difference, a kernel that is not as pinned.
+Whatever else stops a command has another code, so that a script never takes a full disk for a
+regression.
+Signals are handled before click and the commands are imported.
 """
 
 from __future__ import annotations

@@ -94,4 +94,6 @@ for _command in (
 
 def main() -> None:
     """What an installation of before `entry` was there goes on calling."""
-    cli(prog_name="marginbench")
+    from .entry import main
+
+    main()

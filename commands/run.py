@@ -97,7 +97,7 @@ def _measure(
     progress.summary(shown_on, summary_table(out_dir))
     say(f"records: {outcome.records}\nreport:  {page}")
     if outcome.exit_code == session.INTERRUPTED:
-        say(f"interrupted; go on with: marginbench run --resume {out_dir}", err=True)
+        say(f"interrupted; go on with: {record_files.resumption(outcome.records)}", err=True)
     elif outcome.exit_code == session.NOT_MEASURED:
         say("nothing was measured; the report says why", err=True)
     elif outcome.worse:

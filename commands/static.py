@@ -40,7 +40,8 @@ def static(pin: bool, targets: tuple[str, ...], kernels: tuple[str, ...]) -> Non
       marginbench static --pin                          accept what is compiled now
 
     Exit codes: 0 as pinned, 1 something differs or breaks a rule, 2 bad usage, 3 there are no pins
-    to compare with, they are damaged, no kernel was selected, or one could not be compiled.
+    to compare with, they are damaged, no kernel was selected, a loss can't be imported, or a
+    worker died.
     """
     sys.exit(check(pin=pin, targets=targets, kernels=kernels))
 

@@ -7,7 +7,7 @@ marginbench, marginbench.functional and marginbench.miners import their names wh
 used, by what the losses declare. A .pyi beside each says the same plainly; it is written by this
 command and never by hand.
 
-Exit codes: 0 up to date, or written; 1 out of date, or a loss can't be imported; 2 bad usage.
+Exit codes: 0 up to date, or written; 1 out of date; 2 bad usage; 3 a loss can't be imported.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main(words: Sequence[str]) -> int:
         found = stubs()
     except catalogue.BrokenLoss as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 3
     stale = [p for p, text in found.items() if not p.exists() or p.read_text() != text]
     if check and stale:
         names = ", ".join(path.name for path in stale)

@@ -175,7 +175,7 @@ def main(words: Sequence[str]) -> int:
     folders = parser.parse_args(words).records or [DEFAULT, *published()]
     try:
         found = [read(folder) for folder in folders]
-    except RecordError as error:
+    except (RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 3
     print("\n".join(one.text for one in found), end="")

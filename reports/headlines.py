@@ -6,8 +6,8 @@
 Two blocks are made: "headlines", three figures of the committed records with their machine and
 date, and "losses", the table of losses and implementations.
 
-Exit codes: 0 it is as it should be, or was written; 1 it is out of date, or a record or a loss that
-it needs can't be read; 2 bad usage.
+Exit codes: 0 it is as it should be, or was written; 1 it is out of date; 2 bad usage; 3 a record or
+a loss that it needs can't be read.
 """
 
 from __future__ import annotations
@@ -189,9 +189,9 @@ def main(words: Sequence[str]) -> int:
     write = markdown_blocks.asked_to_write(PROGRAM, __doc__, words)
     try:
         text = filled(README.read_text(encoding="utf-8"))
-    except (RecordError, catalogue.BrokenLoss, ValueError) as error:
+    except (RecordError, catalogue.BrokenLoss, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 3
     return markdown_blocks.settle({README: text}, write, COMMAND)
 
 

@@ -6,8 +6,8 @@
 A new folder under kernels/marginbench gets its page by itself; the page of one that is gone is
 removed.
 
-Exit codes: 0 they are as they should be, or were written; 1 one is out of date, or a loss can't be
-imported; 2 bad usage.
+Exit codes: 0 they are as they should be, or were written; 1 one is out of date; 2 bad usage; 3 a
+loss can't be imported.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def main(words: Sequence[str]) -> int:
         made = pages()
     except catalogue.BrokenLoss as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 3
     wanted: dict[Path, str | None] = dict.fromkeys(FOLDER.glob("*.md"))
     wanted |= {FOLDER / name: text for name, text in made.items()}
     return markdown_blocks.settle(wanted, write, COMMAND)

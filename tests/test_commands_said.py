@@ -24,6 +24,8 @@ SHOWN = "a\\x1b[31m[red]b"
 def test_a_name_colours_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
     """By a terminal's escape codes, or by rich's markup; also where there are colours."""
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     messages.say(ODD)
     table = Table("name", title=ODD)
     table.add_row(ODD)

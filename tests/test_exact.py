@@ -226,7 +226,7 @@ def test_missing_or_damaged_pins_of_compiled_kernels_in_the_base_are_reported(
 
 
 @pytest.mark.parametrize(
-    ("size", "registers", "told"),
+    ("size", "registers", "says"),
     [
         (16, 64, []),
         (16, 60, [("registers", "60")]),
@@ -235,7 +235,7 @@ def test_missing_or_damaged_pins_of_compiled_kernels_in_the_base_are_reported(
     ids=("a name alone", "a register too", "another size"),
 )
 def test_a_base_s_kernel_is_known_by_its_values_where_a_parameter_was_renamed(
-    size: int, registers: int, told: list, tmp_path: Path, now: list[ExactRow], monkeypatch
+    size: int, registers: int, says: list, tmp_path: Path, now: list[ExactRow], monkeypatch
 ):
     here, there = tmp_path / "here", tmp_path / "base"
     there.mkdir()
@@ -249,7 +249,7 @@ def test_a_base_s_kernel_is_known_by_its_values_where_a_parameter_was_renamed(
     exact_file = rows.path_for(torch.__version__, here)
     (there / exact_file.name).write_bytes(exact_file.read_bytes())
     outcome = checking.check(pin=False, folder=here, base_pins=there)
-    assert [(one.metric, one.before) for one in outcome.repinned] == told
+    assert [(one.metric, one.before) for one in outcome.repinned] == says
 
 
 def test_compiled_kernels_count_too(tmp_path, now, monkeypatch, capsys):

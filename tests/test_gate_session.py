@@ -165,14 +165,14 @@ def test_a_lost_case_beside_an_inconclusive_one_is_not_let_pass(
     """A script lets pass what a busy machine leaves inconclusive, and nothing else."""
     saying("EQUIVALENT", "INCONCLUSIVE")
     assert run(asked(), TREES, tmp_path / "busy").code == NOT_MEASURED
-    assert inconclusive.main(tmp_path / "busy") == 0
+    assert inconclusive.main([str(tmp_path / "busy")]) == 0
     whole = session.plan("smoke", "cpu")
     monkeypatch.setattr(
         session, "plan", lambda suite, device, name: whole if "base" in name else whole[:-1]
     )
     assert run(asked(), TREES, tmp_path / "lost").code == NOT_MEASURED
-    assert inconclusive.main(tmp_path / "lost") == 1
-    assert inconclusive.main(tmp_path / "nothing here") == 1
+    assert inconclusive.main([str(tmp_path / "lost")]) == 1
+    assert inconclusive.main([str(tmp_path / "nothing here")]) == 3
 
 
 def test_an_empty_list_of_timed_cases_is_none(saying, tmp_path: Path, monkeypatch):

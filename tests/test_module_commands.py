@@ -15,6 +15,9 @@ PROGRAMS = {
     "python -m reports.headlines": "reports.headlines",
     "python -m reports.loss_pages": "reports.loss_pages",
     "python -m reports.auto": "reports.auto",
+    "python -m reports.gate.inconclusive": "reports.gate.inconclusive",
+    "python -m benchmarks.rates": "benchmarks.rates",
+    "python -m benchmarks.static_check": "benchmarks.static_check",
     "python -m reports.pdf": "reports.pdf",
     "python -m benchmarks.gpu_session": "benchmarks.gpu_session",
     "python kernels/stubs.py": "stubs",
@@ -43,9 +46,9 @@ def test_a_usage_error_is_one_line(
     program: str, words: list[str], capsys: pytest.CaptureFixture[str]
 ):
     assert ended(program, *words) == 2
-    told = capsys.readouterr()
-    assert not told.out and told.err.count("\n") == 1
-    assert told.err.startswith("error: ") and told.err.endswith(f"(see {program} --help)\n")
+    said = capsys.readouterr()
+    assert not said.out and said.err.count("\n") == 1
+    assert said.err.startswith("error: ") and said.err.endswith(f"(see {program} --help)\n")
 
 
 BROKEN = (catalogue.Failure("ring", "ImportError: no such thing"),)
@@ -70,9 +73,9 @@ def test_what_is_written_of_all_losses_is_not_where_one_is_broken(
     monkeypatch.setattr(Path, "unlink", lambda *_, **__: pytest.fail("removed"))
     monkeypatch.setattr(headlines, "headlines", lambda _: "made elsewhere")
     given = [] if name == "stubs" else words
-    assert importlib.import_module(name).main(given) == 1
-    told = capsys.readouterr()
-    assert told.err == f"error: {SAYS}\n" and not told.out
+    assert importlib.import_module(name).main(given) == 3
+    said = capsys.readouterr()
+    assert said.err == f"error: {SAYS}\n" and not said.out
 
 
 def test_records_that_are_not_there_or_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -88,14 +88,14 @@ def test_a_command_that_cannot_be_given_again_is_refused(file: Path, command: st
     lines = unprotected(whole_run(file))
     written(file, [changed(lines[0], command=command), *lines[1:]])
     code, output = invoked("run", "--resume", str(file.parent))
-    assert code == 1 and "command: expected a command line" in output, output
+    assert code == 3 and "command: expected a command line" in output, output
 
 
 def test_what_nests_without_end_is_a_damaged_line(file: Path):
     written(file, ["[" * 100_000 + "\n"])
     assert record_files.head(file) == {}
     code, output = invoked("report", str(file.parent))
-    assert code == 1 and output.startswith("error: ") and len(output.splitlines()) == 1
+    assert code == 3 and output.startswith("error: ") and len(output.splitlines()) == 1
     with pytest.raises(RecordError, match="the line is damaged"):
         load(file)
 

@@ -14,14 +14,14 @@ from tests.synthetic_store import LOSSES, publish, run, small
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "says"),
     [
         ('"schema_version":2', "expected schema version 1 or 2; got 99"),
         ("", "expected a JSON object"),
     ],
 )
 def test_a_record_of_another_schema_is_refused_and_the_old_site_stays(
-    tmp_path: Path, change: str, told: str
+    tmp_path: Path, change: str, says: str
 ):
     """Also where it is one line of many."""
     folder = publish(tmp_path, "box", small(losses=LOSSES[1:2]))
@@ -32,7 +32,7 @@ def test_a_record_of_another_schema_is_refused_and_the_old_site_stays(
     site.mkdir()
     (site / building.MANIFEST).write_text('{"schema_version": 1, "sources": {}, "files": {}}')
     done = run("publish", "--records", tmp_path)
-    assert done.exit_code == 3 and told in done.output and "line 4" in done.output
+    assert done.exit_code == 3 and says in done.output and "line 4" in done.output
     assert [p.name for p in site.iterdir()] == [building.MANIFEST]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["box", "site"]
 
@@ -47,7 +47,7 @@ def test_what_is_no_site_is_never_replaced(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "says"),
     [
         ("{", "expected JSON"),
         ('{"schema_version": 2}', "expected schema version 1; got 2"),
@@ -55,9 +55,9 @@ def test_what_is_no_site_is_never_replaced(tmp_path: Path):
         ('{"schema_version": 1, "rates": {"bytes_per_s": -1}}', "numbers above 0"),
     ],
 )
-def test_a_machine_file_that_is_none_is_refused(tmp_path: Path, text: str, told: str):
+def test_a_machine_file_that_is_none_is_refused(tmp_path: Path, text: str, says: str):
     (tmp_path / "machine.json").write_text(text)
-    with pytest.raises(RecordError, match=re.escape(told)):
+    with pytest.raises(RecordError, match=re.escape(says)):
         sources.machine_file(tmp_path)
 
 

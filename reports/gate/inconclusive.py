@@ -1,16 +1,22 @@
-"""Did a gate end inconclusive, and no worse? ``python -m reports.gate.inconclusive FOLDER``
+"""Did a gate end inconclusive, and no worse?
 
-Exit code 0 where every case that was to be timed has a verdict of its own, at least one is
-INCONCLUSIVE and none is worse; else 1, also without the record of a whole gate. For a script that
-lets pass what is inconclusive on this machine and nothing else; prints the cases it lets pass.
+    python -m reports.gate.inconclusive reports/out/gate-1
+
+For a script that lets pass what is inconclusive on this machine and nothing else; prints the cases
+it lets pass.
+
+Exit codes: 0 every case that was to be timed has a verdict of its own, at least one is INCONCLUSIVE
+and none is worse; 1 not so; 2 bad usage; 3 there is no record of a whole gate.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.gate.records import FILE
+from benchmarks.module_commands import Parser
 from benchmarks.records import RecordError
 
 from . import reading, words
@@ -22,12 +28,14 @@ def only_inconclusive(run: reading.GateRun) -> bool:
     return exact and "INCONCLUSIVE" in found and found <= {"INCONCLUSIVE", "EQUIVALENT", "FASTER"}
 
 
-def main(folder: Path) -> int:
+def main(arguments: Sequence[str]) -> int:
+    parser = Parser("python -m reports.gate.inconclusive", __doc__)
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="of the gate's record")
     try:
-        run = reading.load(folder / FILE)
+        run = reading.load(parser.parse_args(arguments).folder / FILE)
     except (RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 3
     if not only_inconclusive(run):
         return 1
     rows = run.rows()
@@ -38,4 +46,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1:]))

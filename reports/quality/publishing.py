@@ -49,7 +49,7 @@ def publish(
     run = load(source)
     if not run.complete:
         raise RecordError(f"records: expected a finished run in {run_dir}; complete it with: "
-                          f"marginbench quality run --resume {run_dir}")  # fmt: skip
+                          f"{record_files.resumption(source)}")  # fmt: skip
     folders.expect(run_dir, kinds.QUALITY, "RUN_DIR")
     if target.resolve() == run_dir.resolve() or (target / FILE).exists():
         raise NotThere(f"expected a folder of its own for what is published; {target} holds a run")
