@@ -32,6 +32,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 # The signal that asked this process to end; none yet.
 _asked_by = 0
+# Whether the exit code is settled, and only remains to be said: no signal is in time any more.
+_over = False
 
 
 def fail(message: str, code: int = NOT_POSSIBLE) -> NoReturn:
@@ -81,8 +83,10 @@ def listen() -> None:
             signal.signal(number, _stop)
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
+def _stop(number: int, frame: FrameType | None) -> None:
     global _asked_by
+    if _over:
+        return
     _asked_by = number
     raise KeyboardInterrupt
 
@@ -91,6 +95,7 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 def ending() -> Iterator[None]:
     """Whatever stops what is inside ends in SystemExit with its code, and in a line that says
     why."""
+    global _over
     code: str | int | None = None
     try:
         try:
@@ -101,6 +106,7 @@ def ending() -> Iterator[None]:
         if not _asked_to_end():
             return
     except BaseException as error:
+        _over = True
         code = _code(error)
     sys.exit(_BY_SIGNAL + _asked_by if _asked_to_end() else code)
 

@@ -7,7 +7,8 @@ marginbench, marginbench.functional and marginbench.miners import their names wh
 used, by what the losses declare. A .pyi beside each says the same plainly; it is written by this
 command and never by hand.
 
-Exit codes: 0 up to date, or written; 1 out of date; 2 bad usage; 3 a loss can't be imported.
+Exit codes: 0 up to date, or written; 1 out of date; 2 bad usage; 3 a loss can't be imported, or
+a file can't be read or written.
 """
 
 from __future__ import annotations
@@ -63,10 +64,14 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args(words).check
     try:
-        found = stubs()
-    except catalogue.BrokenLoss as error:
+        return _settled(stubs(), check)
+    except (catalogue.BrokenLoss, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 3
+
+
+def _settled(found: dict[Path, str], check: bool) -> int:
+    """Writes them, or says which are out of date; returns the exit code."""
     stale = [p for p, text in found.items() if not p.exists() or p.read_text() != text]
     if check and stale:
         names = ", ".join(path.name for path in stale)

@@ -7,7 +7,7 @@ Two blocks are made: "headlines", three figures of the committed records with th
 date, and "losses", the table of losses and implementations.
 
 Exit codes: 0 it is as it should be, or was written; 1 it is out of date; 2 bad usage; 3 a record or
-a loss that it needs can't be read.
+a loss that it needs can't be read, or README.md can't be read or written.
 """
 
 from __future__ import annotations
@@ -189,10 +189,10 @@ def main(words: Sequence[str]) -> int:
     write = markdown_blocks.asked_to_write(PROGRAM, __doc__, words)
     try:
         text = filled(README.read_text(encoding="utf-8"))
+        return markdown_blocks.settle({README: text}, write, COMMAND)
     except (RecordError, catalogue.BrokenLoss, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 3
-    return markdown_blocks.settle({README: text}, write, COMMAND)
 
 
 if __name__ == "__main__":

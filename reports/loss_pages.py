@@ -7,7 +7,7 @@ A new folder under kernels/marginbench gets its page by itself; the page of one 
 removed.
 
 Exit codes: 0 they are as they should be, or were written; 1 one is out of date; 2 bad usage; 3 a
-loss can't be imported.
+loss can't be imported, or a file can't be read or written.
 """
 
 from __future__ import annotations
@@ -210,12 +210,12 @@ def main(words: Sequence[str]) -> int:
     write = markdown_blocks.asked_to_write(PROGRAM, __doc__, words)
     try:
         made = pages()
-    except catalogue.BrokenLoss as error:
+        wanted: dict[Path, str | None] = dict.fromkeys(FOLDER.glob("*.md"))
+        wanted |= {FOLDER / name: text for name, text in made.items()}
+        return markdown_blocks.settle(wanted, write, COMMAND)
+    except (catalogue.BrokenLoss, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 3
-    wanted: dict[Path, str | None] = dict.fromkeys(FOLDER.glob("*.md"))
-    wanted |= {FOLDER / name: text for name, text in made.items()}
-    return markdown_blocks.settle(wanted, write, COMMAND)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks import files
 from benchmarks.module_commands import Parser
 
 from .paths import ROOT
@@ -45,19 +46,17 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def settle(wanted: Mapping[Path, str | None], write: bool, command: str) -> int:
     """Writes each file as wanted (None: removes it), or says which are not so. Returns the exit
-    code: 1 where a file differs and ``write`` is off."""
+    code: 1 where a file differs and ``write`` is off. Raises OSError for a file that can't be read
+    or written."""
     stale = [path for path, text in wanted.items() if _now(path) != text]
     for path in stale:
         name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-        print(f"{'written' if write else 'out of date'}: {name}")
-        if not write:
-            continue
         text = wanted[path]
-        if text is None:
+        if write and text is None:
             path.unlink()
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+        elif write and text is not None:
+            files.write(path, text)
+        print(f"{'written' if write else 'out of date'}: {name}")
     if stale and not write:
         print(f"write them with: {command}")
     return int(bool(stale) and not write)

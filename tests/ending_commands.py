@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from writing_commands import MAKERS, WRITERS, Bench, stand_ins
 
 from benchmarks import pins, sanitize, static_matrix
 from benchmarks.quality import again, listing
+from commands import endings, entry
 from commands.quality import ui
 from commands.root import cli
 from reports.site import verifying
@@ -75,29 +77,61 @@ class Machine:
         folder: Path | None = None,
         encoding: str = "utf-8",
         out: str | None = None,
+        also: Sequence[str] = (),
     ) -> Ended:
-        """``folder``: where what it reads and makes lies; ``out``: a file that is its output."""
+        """``folder``: where what it reads and makes lies; ``out``: a file that is its output;
+        ``also``: words that follow."""
         self._taken += 1
         folder = folder or self.root / f"call-{self._taken}"
-        words = [self._place(word, folder) for word in CALLS[command]]
+        words = [*(self._place(word, folder) for word in CALLS[command]), *also]
         stdout = open(out, "w") if out else _terminal(encoding)  # noqa: PTH123, SIM115  a device
         stderr = _terminal(encoding)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.stdout", stdout)
             patch.setattr("sys.stderr", stderr)
             patch.setenv("COLUMNS", "100")
-            with pytest.raises(SystemExit) as caught:
-                cli.main(words, prog_name="marginbench")
-        code = caught.value.code
-        return Ended(code if isinstance(code, int) else 0, "" if out else _said(stdout),
-                     _said(stderr))  # fmt: skip
+            patch.setattr("sys.argv", ["marginbench", *words])
+            code = _code()
+        return Ended(code, "" if out else _said(stdout), _said(stderr))
 
     def _place(self, word: str, folder: Path) -> str:
         if word == "{}":
             return str(folder / "made")
         if word in self.bench.places:
-            return str(shutil.copytree(self.bench.places[word], folder / word))
+            there = shutil.copytree(self.bench.places[word], folder / word, dirs_exist_ok=True)
+            return str(there)
         return word
+
+
+def _code() -> int:
+    """Of the installed command, called in this process; which hears signals as before then."""
+    with heard_signals():
+        try:
+            entry.main()
+        except SystemExit as ended:
+            return ended.code if isinstance(ended.code, int) else 0
+        except KeyboardInterrupt:
+            return pytest.fail("ended by Python, with a traceback")
+    return 0
+
+
+@contextmanager
+def heard_signals() -> Iterator[None]:
+    """As a process begins that a shell started, whatever started the tests."""
+    begins = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, how) for number, how in begins.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(endings, "_asked_by", 0)
+        patch.setattr(endings, "_over", False)
+        try:
+            yield
+        finally:
+            for number, how in before.items():
+                signal.signal(number, how)
 
 
 def _terminal(encoding: str) -> io.TextIOWrapper:
@@ -107,7 +141,8 @@ def _terminal(encoding: str) -> io.TextIOWrapper:
 def _said(stream: Any) -> str:
     """In UTF-8 too where the terminal is said to know ASCII alone: click takes that for a
     mistake."""
-    return stream.buffer.getvalue().decode()
+    return stream.buffer.getvalue().decode("utf-8" if stream.encoding == "ascii" else
+                                           stream.encoding)  # fmt: skip
 
 
 def more_stand_ins(patch: pytest.MonkeyPatch) -> None:
@@ -147,9 +182,9 @@ def _server(*_: Any, **__: Any) -> Iterator[Any]:
 
 
 def refusing(number: int) -> Callable[..., None]:
-    """What a system says as a file is written: in place of `Path.write_bytes`."""
+    """What a system says as a file is written: in place of what writes it."""
 
-    def write(path: Path, content: object) -> None:
+    def write(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
     return write

@@ -17,6 +17,8 @@ from benchmarks import library, processes
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = library.environment(PYTHONDONTWRITEBYTECODE="1")
+# For what takes some seconds; a machine that is busy takes longer.
+DEADLINE_S = 120
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # The entry, sent a signal as it imports click, which is before any command is known.
 AT_THE_FIRST_IMPORT = """
@@ -87,8 +89,9 @@ def test_kill_ends_a_run_with_its_interpreter_and_says_how_to_go_on(tmp_path: Pa
     )  # fmt: skip
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
     begun: list[Path] = []
+    until = time.monotonic() + DEADLINE_S
     while not any("benchmarks.interpreted" in command(one) for one in begun):
-        assert run.poll() is None
+        assert run.poll() is None and time.monotonic() < until, "no interpreter was begun"
         time.sleep(0.01)
         begun = [Path(f"/proc/{pid}") for pid in children.read_text().split()]
     run.terminate()
@@ -102,7 +105,9 @@ def test_an_interrupt_kills_what_works_side_by_side():
     before = set(multiprocessing.active_children())
     with pytest.raises(KeyboardInterrupt), processes.side_by_side(2) as pool:
         jobs = [pool.submit(time.sleep, 600) for _ in range(4)]
+        until = time.monotonic() + DEADLINE_S
         while not any(job.running() for job in jobs):
+            assert time.monotonic() < until, "no job was begun"
             time.sleep(0.01)
         begun = set(multiprocessing.active_children()) - before
         raise KeyboardInterrupt

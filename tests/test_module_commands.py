@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ending_commands import refusing
 
+from benchmarks import gpu_session, machine, rates
 from marginbench import catalogue
-from reports import auto, headlines, pdf
+from reports import auto, headlines, loss_pages, pdf
 
 # By what people type; kernels/stubs.py is run by its path.
 PROGRAMS = {
@@ -69,7 +75,8 @@ def test_what_is_written_of_all_losses_is_not_where_one_is_broken(
     name: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(catalogue, "failures", lambda: BROKEN)
-    monkeypatch.setattr(Path, "write_text", lambda *_, **__: pytest.fail("written"))
+    for write in ("write_text", "write_bytes"):
+        monkeypatch.setattr(Path, write, lambda *_, **__: pytest.fail("written"))
     monkeypatch.setattr(Path, "unlink", lambda *_, **__: pytest.fail("removed"))
     monkeypatch.setattr(headlines, "headlines", lambda _: "made elsewhere")
     given = [] if name == "stubs" else words
@@ -103,3 +110,85 @@ def test_a_picture_that_can_not_be_made(
     monkeypatch.setattr(pdf, "_made", lambda *_: b"drawn")
     assert pdf.main([str(page), str(tmp_path / "no-folder" / "new.png")]) == 3
     assert "error: " in capsys.readouterr().err
+
+
+@dataclass(frozen=True)
+class Broken:
+    """What a program was about to do as the system refused it: ``call`` of a path, by ``words``, in
+    which {} is a folder; ``before`` puts stand-ins for what takes long or must not be touched."""
+
+    program: str
+    words: Sequence[str]
+    call: str
+    before: Callable[[pytest.MonkeyPatch, Path], object] = lambda patch, folder: None
+
+
+def _no_loss_page(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    patch.setattr(loss_pages, "FOLDER", folder)
+
+
+def _another_readme(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    (folder / "README.md").write_text("old")
+    patch.setattr(headlines, "README", folder / "README.md")
+    patch.setattr(headlines, "filled", lambda text: "new")
+
+
+def _one_stub(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    patch.setattr(importlib.import_module("stubs"), "stubs", lambda: {folder / "a.pyi": "new"})
+
+
+def _no_rates(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    patch.setattr(rates, "measure", lambda device: {"rates": {}, "rounds": {}})
+
+
+def _page(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    (folder / "page.html").write_text("a page")
+    patch.setattr(pdf, "_made", lambda *_: b"drawn")
+
+
+def _record(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    for name in ("records.jsonl", "gate.jsonl"):
+        (folder / name).write_text("{}\n")
+
+
+def _no_gpu_needed(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    patch.setattr(gpu_session, "unmet", lambda dry_run: "")
+    patch.setattr(gpu_session, "optional", dict)
+    patch.setattr(machine, "missing", lambda need: None)
+
+
+REFUSED = (
+    Broken("python -m reports.headlines", ["--write"], "write_bytes", _another_readme),
+    Broken("python -m reports.headlines", ["--write"], "read_text", _another_readme),
+    Broken("python -m reports.loss_pages", ["--write"], "write_bytes", _no_loss_page),
+    Broken("python -m reports.auto", ["{}/records.jsonl"], "open", _record),
+    Broken("python -m reports.gate.inconclusive", ["{}"], "open", _record),
+    Broken("python -m benchmarks.rates", ["{}"], "write_bytes", _no_rates),
+    Broken("python -m benchmarks.static_check", ["sm_90"], "mkdir"),
+    Broken("python -m reports.pdf", ["{}/page.html", "{}/new.png"], "open", _page),
+    Broken("python -m benchmarks.gpu_session", ["--out", "{}/made"], "mkdir",
+           _no_gpu_needed),
+    Broken("python kernels/stubs.py", [], "write_text", _one_stub),
+)  # fmt: skip
+
+
+def test_each_program_meets_a_refusal_of_the_system():
+    assert {one.program for one in REFUSED} == set(PROGRAMS)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC], ids=errno.errorcode.get)
+@pytest.mark.parametrize("broken", REFUSED, ids=lambda one: f"{PROGRAMS[one.program]}-{one.call}")
+def test_what_the_system_refuses_is_one_line_and_3(
+    broken: Broken, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):  # fmt: skip
+    monkeypatch.setenv("MARGINBENCH_CACHE", str(tmp_path / "cache"))
+    module = importlib.import_module(PROGRAMS[broken.program])
+    broken.before(monkeypatch, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, broken.call, refusing(number))
+        code = module.main([word.format(tmp_path) for word in broken.words])
+    said = capsys.readouterr()
+    assert code == 3 and not said.out, said
+    assert said.err.count("\n") == 1 and said.err.startswith("error: "), said.err
+    assert os.strerror(number) in said.err

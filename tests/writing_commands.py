@@ -168,26 +168,24 @@ def stand_ins(patch: Any) -> None:
     patch.setattr(Session, "run", _gpu)
 
 
-def _append(path: Path, lines: Sequence[Any]) -> None:
+def _append(journal: Journal, lines: Sequence[Any]) -> None:
     """What a run measured; nothing, where all was measured before."""
-    if not path.stat().st_size:
-        with path.open("a") as file:
-            file.writelines(synthetic_run.texts(lines))
+    if not journal.path.stat().st_size:
+        for line in lines:
+            journal._writer.append(line)
 
 
 def _measured(cases: Any, preset: Any, out_dir: Path, **rest: Any) -> session.Outcome:
     WORK.append("measured")
-    journal = Journal(out_dir)
-    _append(journal.path, run_lines())
-    journal.close()
+    with contextlib.closing(Journal(out_dir)) as journal:
+        _append(journal, run_lines())
     return session.Outcome(0, journal.path, 1, 1, 0)
 
 
 def _trained(plan: Any, asked: Any, out_dir: Path, *, command: str, **rest: Any) -> running.Outcome:
     WORK.append("trained")
-    journal = QualityJournal(out_dir)
-    _append(journal.path, quality_lines(command))
-    journal.close()
+    with contextlib.closing(QualityJournal(out_dir)) as journal:
+        _append(journal, quality_lines(command))
     return running.Outcome(0, journal.path, 1, 1, 0, {})
 
 

@@ -24,6 +24,7 @@ from suites.gate import plan
 from .. import files, folders, kinds, machine
 from ..journal import now
 from ..kinds import TRIAL_FILE
+from ..writing import append_whole
 from . import timing
 from .decision import Rule
 from .packages import CANDIDATE, load
@@ -106,8 +107,8 @@ def run(
             "rule": asdict(rule), "cases": [case.id for case in cases], "unit_ns": UNIT_NS,
     }  # fmt: skip
     _check_same(path, session)
-    with path.open("a") as file:
-        _write(file, [session])
+    with _appending(path) as write:
+        write([session])
         total = sum(len(trials(amount, load)) for load in loads)
         finished = 0
         for state in loads:
@@ -116,7 +117,7 @@ def run(
             with _busy(state):
                 for trial in left:
                     lines = _one(trial, trees, cases, rule, seed)
-                    _write(file, lines)
+                    write(lines)
                     finished += 1
                     report(trial, finished, total, lines[-1])
     return path
@@ -179,13 +180,20 @@ def _raw(trial: Trial, run: timing.CaseRun) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write(file: Any, lines: list[dict[str, Any]]) -> None:
-    """Writes a whole trial at once: a truncated file lacks one trial at most."""
-    text = "".join(json.dumps(one, separators=(",", ":"), allow_nan=False) + "\n" for one in lines)
-    with files.naming(Path(file.name)):
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+@contextlib.contextmanager
+def _appending(path: Path) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
+    """Writes a whole trial at once: a file that is cut off lacks one trial at most."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def write(lines: list[dict[str, Any]]) -> None:
+        texts = [json.dumps(one, separators=(",", ":"), allow_nan=False) for one in lines]
+        with files.naming(path):
+            append_whole(file, "\n".join(texts), sync=True)
+
+    try:
+        yield write
+    finally:
+        os.close(file)
 
 
 @contextlib.contextmanager

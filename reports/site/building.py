@@ -74,11 +74,15 @@ def build(
 
 
 def _replace(made: Path, out: Path) -> None:
-    if out.exists():
-        old = made.with_name("old")
-        out.rename(old)
-    made.chmod(0o755)
-    made.rename(out)
+    old = made.with_name("old")
+    try:
+        if out.exists():
+            out.rename(old)
+        made.chmod(0o755)
+        made.rename(out)
+    finally:
+        if old.exists() and not out.exists():  # an interrupt, or an error, came in between
+            old.rename(out)
 
 
 def _write(
