@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from . import signals
 from .module_commands import Parser
 
 REQUIRED = {"torch": "torch>=2.11", "triton": "triton>=3.6"}
@@ -136,4 +137,10 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signals.listen()
+    try:
+        ended = main()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        ended = signals.INTERRUPTED
+    sys.exit(signals.exit_code() or ended)

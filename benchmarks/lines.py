@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import shlex
 import statistics
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from . import metrics
 
@@ -27,6 +27,8 @@ STATUS_WORDS: dict[str, str] = {"ok": "passed", "worse": "failed", "not_run": "n
 _MEDIAN_TOLERANCE = 4 * 2.0**-52
 
 
+# What a case or a run took.
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
 _CHANGED = "the line was changed after it was measured; measure the case again"
 
 
@@ -111,6 +113,13 @@ class Session(_Line):
         raise ValueError(f"command: expected a command line; got {command!r}: {_CHANGED}")
 
 
+def _check_range(field: str, metric: str, figure: float | None, low: float, high: float) -> None:
+    if figure is not None and not low <= figure <= high:
+        raise ValueError(
+            f"{field}: expected {metric} from {low:g} to {high:g}; got {figure!r}: {_CHANGED}"
+        )
+
+
 class Result(_Line):
     """One metric of one contender in one case.
 
@@ -134,13 +143,8 @@ class Result(_Line):
 
     @model_validator(mode="after")
     def _can_have_been_measured(self) -> Result:
-        low, high = metrics.range_of(self.metric)
-        for figure in (*self.rounds, *([] if self.value is None else [self.value])):
-            if not low <= figure <= high:
-                raise ValueError(
-                    f"value: expected {self.metric} from {low:g} to {high:g}; got {figure!r}: "
-                    f"{_CHANGED}"
-                )
+        for figure in (*self.rounds, self.value):
+            _check_range("value", self.metric, figure, *metrics.range_of(self.metric))
         if self.rounds and self.value is not None:
             middle = statistics.median(self.rounds)
             if abs(self.value - middle) > _MEDIAN_TOLERANCE * abs(middle):
@@ -187,16 +191,24 @@ class Training(_Line):
     mlflow: dict[str, str] = {}
     provenance: Provenance
 
+    @model_validator(mode="after")
+    def _can_have_been_measured(self) -> Training:
+        for name, figure in (pair for row in (self.metrics, *self.epochs) for pair in row.items()):
+            low, high = metrics.range_of(name)
+            # Nothing is trained yet in the row of epoch 0.
+            _check_range("metrics", name, figure, min(low, 0.0), high)
+        return self
+
 
 class CaseEnd(_Line):
     kind: Literal["case_end"] = "case_end"
     case: str
-    seconds: float
+    seconds: Seconds
 
 
 class RunEnd(_Line):
     kind: Literal["run_end"] = "run_end"
-    seconds: float
+    seconds: Seconds
 
 
 Line = Session | Result | Training | CaseEnd | RunEnd

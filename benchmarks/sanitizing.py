@@ -174,6 +174,8 @@ def _call(
                 outcome += torch.autograd.grad(value, leaves, upstream)
     except OutOfBounds:
         return []  # the watch has it
+    except (OSError, MemoryError):
+        raise  # the machine's fault: nothing is said of the kernel
     except Exception as error:
         return [f"{where}: {type(error).__name__}: {error}"]
     unwritten = not stray_labels and not all(torch.isfinite(t.detach()).all() for t in outcome)
@@ -206,6 +208,8 @@ def _far(job: Job) -> Tally:
                 found = far.launches(
                     loss, variant, contender.name, job.shape, job.dtype, processors
                 )
+            except (OSError, MemoryError):
+                raise
             except Exception as error:
                 where = f"{job} {loss.name}/{variant.name}"
                 tally.problems.append(f"{where}: {type(error).__name__}: {error}")
@@ -255,6 +259,8 @@ def _far_launch(launch: Any, tally: Tally, patience: int) -> None:
                 far.run_program(launch, program)
             except sanitizer.OutOfBounds:
                 pass  # the watch has it
+            except (OSError, MemoryError):
+                raise
             except Exception as error:
                 if sanitizer.TooLong.__name__ in repr(error):
                     break

@@ -97,6 +97,8 @@ def compile_all(made: Sequence[Specialization], target: str) -> list[Facts | Exc
     for one in made:
         try:
             compiled.append(_compile(one, target))
+        except (OSError, MemoryError):
+            raise  # the machine's fault and not the kernel's: a disk that is full
         except Exception as error:
             compiled.append(error)
     worked = [one for one in compiled if not isinstance(one, Exception)]

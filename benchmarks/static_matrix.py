@@ -21,7 +21,7 @@ from pathlib import Path
 
 from suites import user_cache
 
-from . import pins, processes
+from . import files, pins, processes
 
 TARGETS = tuple(pins.PRODUCTS)
 # So many kernels share the start of a disassembler, and a step of the progress bar.
@@ -159,5 +159,6 @@ def _kept(path: Path) -> pins.Row | None:
 
 def _keep(path: Path, row: pins.Row) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(row))
-    unfinished.replace(path)
+    with files.naming(path):
+        unfinished.write_text(json.dumps(row))
+        unfinished.replace(path)

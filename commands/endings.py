@@ -12,28 +12,17 @@ import contextlib
 import os
 import re
 import select
-import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from types import FrameType
 from typing import IO, NoReturn
 
-from benchmarks import files, folders, record_files
+from benchmarks import files, folders, record_files, signals
+from benchmarks.signals import INTERRUPTED, UNREAD
 
 USAGE, NOT_POSSIBLE = 2, 3
-# What shells say of a process that a signal ended: 128 and the signal's number.
-_BY_SIGNAL = 128
-INTERRUPTED, UNREAD = _BY_SIGNAL + signal.SIGINT, _BY_SIGNAL + signal.SIGPIPE
-_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 # All but the tab and the end of a line.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-# The signal that asked this process to end; none yet.
-_asked_by = 0
-# Whether the exit code is settled, and only remains to be said: no signal is in time any more.
-_over = False
 
 
 def fail(message: str, code: int = NOT_POSSIBLE) -> NoReturn:
@@ -75,27 +64,10 @@ def take_any_name() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def listen() -> None:
-    """Ended by kill or by a terminal that is closed, a command tidies up as after Ctrl-C; what its
-    caller chose to ignore, as nohup does, stays ignored."""
-    for number in _STOPS:
-        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            signal.signal(number, _stop)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    global _asked_by
-    if _over:
-        return
-    _asked_by = number
-    raise KeyboardInterrupt
-
-
 @contextlib.contextmanager
 def ending() -> Iterator[None]:
     """Whatever stops what is inside ends in SystemExit with its code, and in a line that says
     why."""
-    global _over
     code: str | int | None = None
     try:
         try:
@@ -103,17 +75,12 @@ def ending() -> Iterator[None]:
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()  # a full disk is found now, and not after the exit code
-        if not _asked_to_end():
+        if signals.exit_code() is None:
             return
     except BaseException as error:
-        _over = True
+        signals.settle()
         code = _code(error)
-    sys.exit(_BY_SIGNAL + _asked_by if _asked_to_end() else code)
-
-
-def _asked_to_end() -> bool:
-    """By kill, or as the terminal was closed."""
-    return _asked_by in (signal.SIGTERM, signal.SIGHUP)
+    sys.exit(code if signals.exit_code() is None else signals.exit_code())
 
 
 def _code(error: BaseException) -> str | int | None:

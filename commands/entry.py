@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from benchmarks import signals
+
 from . import endings
 
 
 def main() -> None:
-    endings.listen()
+    signals.listen()
     with endings.ending():
         from .root import cli
 

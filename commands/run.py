@@ -144,4 +144,7 @@ def _began_with(record: Path) -> str:
         fail(f"{record}: expected a session in the first line; the run never began: "
              "delete the file and start anew")  # fmt: skip
     folders.expect(record.parent, kinds.RUN, "--resume")
+    if not first.command.startswith("marginbench run"):
+        fail(f"{record}: expected a session that began with marginbench run; got "
+             f"{first.command!r}: the line was changed")  # fmt: skip
     return first.command

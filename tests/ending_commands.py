@@ -18,9 +18,9 @@ import click
 import pytest
 from writing_commands import MAKERS, WRITERS, Bench, stand_ins
 
-from benchmarks import pins, sanitize, static_matrix
+from benchmarks import pins, sanitize, signals, static_matrix
 from benchmarks.quality import again, listing
-from commands import endings, entry
+from commands import entry
 from commands.quality import ui
 from commands.root import cli
 from reports.site import verifying
@@ -125,8 +125,8 @@ def heard_signals() -> Iterator[None]:
     }
     before = {number: signal.signal(number, how) for number, how in begins.items()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(endings, "_asked_by", 0)
-        patch.setattr(endings, "_over", False)
+        patch.setattr(signals, "_asked_by", 0)
+        patch.setattr(signals, "_settled", False)
         try:
             yield
         finally:

@@ -31,7 +31,8 @@ from suites.presets import FAST
 from suites.quality import training
 
 # What a resumed run may say differently from one that was never interrupted.
-DECLARED = {"run", "session", "measured_at", "started_at", "seconds", "information"}
+DECLARED = {"run", "session", "measured_at", "started_at", "seconds", "information",
+            "digest"}  # fmt: skip
 CASES = [
     Case("speed", "softmax", "linear", Shape(batch, 5, 3), "float32", "cpu", "drawn", 0, measures)
     for batch in range(4, 10)

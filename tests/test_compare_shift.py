@@ -122,6 +122,8 @@ def test_a_spread_estimated_from_few_figures_counts_for_what_it_is_worth(seed: i
 
 
 def test_one_run_a_side_is_judged_by_the_spread_of_its_figures(seed: int):
-    """Of 100 figures the median deviation gives 10% to within a tenth; four errors."""
-    assert Drawn(seed, 0.5, 0.1).found().process_sd == pytest.approx(0.1, rel=0.45)
+    """Of 100 figures the median deviation gives 10% to within an eighth: the mean of forty draws to
+    within 2%; five errors."""
+    found = [Drawn(seed + k, 0.5, 0.1).found().process_sd for k in range(40)]
+    assert np.mean(found) == pytest.approx(0.1, rel=0.1)
     assert Drawn(seed, 0.5, 0.001).found().process_sd == PROCESS_SD

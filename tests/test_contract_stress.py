@@ -192,7 +192,7 @@ def test_logits_are_confident_large_or_equal(seed: int):
 def test_distances_are_tight_tied_or_zero(unit: bool, seed: int):
     same_BB = (labels := made("tight-clusters", seed, unit).labels)[:, None] == labels
     d_BB = distances(made("tight-clusters", seed, unit))
-    assert float(d_BB[same_BB].max()) < 1e-5 * float(d_BB[~same_BB].min())
+    assert float(d_BB[same_BB].max()) < 1e-4 * float(d_BB[~same_BB].min())
     for number in (10, 100):
         x_BD = made(f"offset-{number}", seed, unit).embeddings.double()
         spread = (x_BD - x_BD.mean(dim=0)).square().sum(dim=1).mean().sqrt()

@@ -38,7 +38,7 @@ OPEN = Path.open
 REAL = {"sync": tracking.sync, "export": tracking.export}
 # What appends lines, writes a file as text, and opens MLflow's store.
 LINES = {"run", "quality run", "quality recipe", "gate", "gate-trust"}
-TEXTS = {"publish", "quality export", "quality publish"}
+TEXTS = {"quality export", "quality publish"}
 STORES = {"quality sync", "quality export", "quality publish"}
 Patch = pytest.MonkeyPatch
 

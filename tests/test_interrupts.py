@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -41,6 +42,13 @@ def python(*words: str, **given: object) -> subprocess.CompletedProcess[str]:
         [sys.executable, *words], cwd=ROOT, env=ENVIRONMENT, text=True, timeout=60,
         stderr=subprocess.PIPE, **given,
     )  # fmt: skip
+
+
+def wait_until(reached: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + DEADLINE_S
+    while not reached():
+        assert time.monotonic() < until, f"{what}: not within {DEADLINE_S} s"
+        time.sleep(0.01)
 
 
 def command(process: Path) -> str:
@@ -89,26 +97,26 @@ def test_kill_ends_a_run_with_its_interpreter_and_says_how_to_go_on(tmp_path: Pa
     )  # fmt: skip
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
     begun: list[Path] = []
-    until = time.monotonic() + DEADLINE_S
-    while not any("benchmarks.interpreted" in command(one) for one in begun):
-        assert run.poll() is None and time.monotonic() < until, "no interpreter was begun"
-        time.sleep(0.01)
-        begun = [Path(f"/proc/{pid}") for pid in children.read_text().split()]
+
+    def interpreted() -> bool:
+        assert run.poll() is None
+        begun[:] = [Path(f"/proc/{pid}") for pid in children.read_text().split()]
+        return any("benchmarks.interpreted" in command(one) for one in begun)
+
+    wait_until(interpreted, "an interpreter begins")
     run.terminate()
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 128 + signal.SIGTERM, errors
     assert f"marginbench run --resume {out}" in errors and "Traceback" not in errors
-    assert not any(process.exists() for process in begun)
+    # The system may take a moment to end what was killed.
+    wait_until(lambda: not any(map(command, begun)), "its processes are gone")
 
 
 def test_an_interrupt_kills_what_works_side_by_side():
     before = set(multiprocessing.active_children())
     with pytest.raises(KeyboardInterrupt), processes.side_by_side(2) as pool:
         jobs = [pool.submit(time.sleep, 600) for _ in range(4)]
-        until = time.monotonic() + DEADLINE_S
-        while not any(job.running() for job in jobs):
-            assert time.monotonic() < until, "no job was begun"
-            time.sleep(0.01)
+        wait_until(lambda: any(job.running() for job in jobs), "a job begins")
         begun = set(multiprocessing.active_children()) - before
         raise KeyboardInterrupt
     assert begun and all(wait([child.sentinel], 0) for child in begun)

@@ -47,7 +47,7 @@ def test_help_has_examples_and_exit_codes(program: str, capsys: pytest.CaptureFi
 
 
 @every
-@pytest.mark.parametrize("words", [["--no-such-option"], ["--wri"], ["a", "b", "c"]], ids=str)
+@pytest.mark.parametrize("words", [["--no-such-option"], ["--wri"], ["a", "b", "--c"]], ids=str)
 def test_a_usage_error_is_one_line(
     program: str, words: list[str], capsys: pytest.CaptureFixture[str]
 ):

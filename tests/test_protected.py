@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from test_damaged import EDITS, changed, invoked, unprotected, whole_run
-from test_records import end, file, result, session, write
+from test_records import PROVENANCE, end, file, result, session, write
 
 from benchmarks import record_files
-from benchmarks.records import RecordError, Result, load
+from benchmarks.records import RecordError, Result, Training, load
 
 __all__ = ["file"]
 
@@ -80,6 +80,30 @@ def test_figures_that_nothing_measures_are_refused(fields: dict, says: str):
     with pytest.raises(ValueError) as caught:
         Result(**{**plain, **fields})
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("figures", "says"),
+    [
+        ({"metrics": {"train_time_s": -1.0}}, "metrics: expected train_time_s from 0 to"),
+        ({"epochs": [{"map_at_r": 0.5}, {"map_at_r": 1e300}]}, "metrics: expected map_at_r from"),
+    ],
+)
+def test_a_training_s_figures_that_nothing_measures_are_refused(figures: dict, says: str):
+    fields = {"run": "r", "session": "a", "name": "a training", "loss": "softmax", "seed": 0,
+              "variant": "linear", "contender": "eager", "dataset": "digits", "status": "ok",
+              "provenance": PROVENANCE}  # fmt: skip
+    fine = Training(**fields, metrics={"train_time_s": 2.0}, epochs=[{"train_time_s": 0.0}])
+    assert fine.metrics
+    with pytest.raises(ValueError, match=says):
+        Training(**fields, **figures)
+
+
+def test_another_program_s_command_is_not_resumed_as_every_suite(file: Path):
+    lines = unprotected(whole_run(file))
+    written(file, [changed(lines[0], command="x"), *lines[1:]])
+    code, output = invoked("run", "--resume", str(file.parent))
+    assert code == 3 and "expected a session that began with marginbench run; got 'x'" in output
 
 
 @pytest.mark.parametrize("command", ["", " ", "marginbench run --out 'x"])

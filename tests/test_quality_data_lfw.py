@@ -160,6 +160,16 @@ def test_a_byte_order_mark_is_no_part_of_the_first_number(lfw: Path):
     assert datasets.load(f"lfw:{lfw}").manifest == whole
 
 
+def test_pairs_in_another_encoding_are_refused_by_their_line(lfw: Path):
+    """Their pictures would count as missing."""
+    (lfw / "pairs.txt").write_bytes(PAIRS.replace("Cal", "Cál").encode("latin-1"))
+    first = 1 + PAIRS[: PAIRS.index("Cal")].count("\n")
+    with pytest.raises(
+        datasets.DataError, match=rf"pairs\.txt, line {first}: expected text in UTF-8"
+    ):
+        datasets.load(f"lfw:{lfw}")
+
+
 def test_names_may_have_spaces_between_tabs(lfw: Path):
     of, spaced = datasets.load(f"lfw:{lfw}"), "Ann van der Bee"
     (lfw / "Ann_Bee").rename(lfw / spaced)

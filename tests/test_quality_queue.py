@@ -148,6 +148,9 @@ def test_the_time_left_is_what_trainings_took():
         ("needs CUDA: torch finds no GPU", False),
         ("InputError: backbone: expected one of mlp", True),
         ("the process that trained it was ended by signal 9", True),
+        ("OSError: [Errno 28] No space left on device: 'checkpoint.pt'", False),
+        ("MemoryError: ", False),
+        ("OSError: [Errno 5] Input/output error", True),
     ],
 )
 def test_a_fault_is_reported_from_what_the_machine_lacks(reason: str, ours: bool):

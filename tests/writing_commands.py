@@ -19,7 +19,7 @@ import synthetic_quality
 import synthetic_run
 from click.testing import CliRunner
 
-from benchmarks import gpu_session, kinds, machine, session
+from benchmarks import files, gpu_session, kinds, machine, session
 from benchmarks.gate import timing, trees, trust
 from benchmarks.gate.decision import Judgement, Sample
 from benchmarks.gate.interval import Ratio
@@ -258,7 +258,7 @@ def _no_drawing(patch: Any) -> None:
         made = Output(root)
         made.write("index.html", "<title>MarginBench</title>")
         made.write(f"figures/{os.environ.get('DRAWN', 'drawn')}.svg", "<svg/>")
-        (root / building.MANIFEST).write_text(building._manifest(published, made.written))
+        files.write(root / building.MANIFEST, building._manifest(published, made.written))
         return {**made.written, building.MANIFEST: ""}
 
     patch.setattr(output, "drawn", drawn)

@@ -28,6 +28,8 @@ from ..records import Protected, RecordError, explain
 from ..writing import append_whole
 
 FILE = GATE_FILE
+# At most three hundred years.
+_Nanoseconds = Annotated[int, Field(gt=0, lt=2**63)]
 # Verdicts that older records have under another name.
 _RENAMED = {"UNDECIDED": "INCONCLUSIVE"}
 
@@ -78,8 +80,8 @@ class GateGroup(Protected):
     number: int
     calls: PositiveInt
     orders: list[str] = Field(min_length=1)
-    base: list[tuple[PositiveInt, PositiveInt]]
-    candidate: list[tuple[PositiveInt, PositiveInt]]
+    base: list[tuple[_Nanoseconds, _Nanoseconds]]
+    candidate: list[tuple[_Nanoseconds, _Nanoseconds]]
     retaken: int
     interrupted: int
 

@@ -21,9 +21,10 @@ from typing import Any
 
 from suites.gate import plan
 
-from .. import files, folders, kinds, machine
+from .. import files, folders, kinds, machine, record_files
 from ..journal import now
 from ..kinds import TRIAL_FILE
+from ..record_files import RecordError
 from ..writing import append_whole
 from . import timing
 from .decision import Rule
@@ -125,7 +126,7 @@ def run(
 
 def _check_same(path: Path, session: dict[str, Any]) -> None:
     """Raises Mixed if the file holds trials of another session's code, seed, rule or machine."""
-    for line in map(json.loads, path.read_text().splitlines() if path.is_file() else []):
+    for line in _parsed(path, path.read_bytes() if path.is_file() else b""):
         for name in ("code", "seed", "rule", "identity", "cases"):
             if line["kind"] == "session" and line[name] != session[name]:
                 raise Mixed(
@@ -142,8 +143,25 @@ def ended(path: Path) -> set[str]:
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
         path.write_bytes(whole)
-    lines = map(json.loads, whole.decode().splitlines())
-    return {line["trial"] for line in lines if line["kind"] == "trial"}
+    return {line["trial"] for line in _parsed(path, whole) if line["kind"] == "trial"}
+
+
+def _parsed(path: Path, content: bytes) -> list[dict[str, Any]]:
+    """Its lines; raises RecordError, with the line's number, where one is damaged."""
+    found = []
+    for number, text in enumerate(content.decode(errors="replace").splitlines(), start=1):
+        try:
+            line = record_files.parsed(text)
+            if line["kind"] == "trial":
+                str(line["trial"])
+        except (ValueError, KeyError) as error:
+            why = f"it has no {error}" if isinstance(error, KeyError) else error
+            raise RecordError(
+                f"{path}, line {number}: is damaged: {why}; measure the trials again in a folder "
+                "of their own, by --out"
+            ) from None
+        found.append(line)
+    return found
 
 
 def _one(trial: Trial, trees: Trees, cases: list, rule: Rule, seed: int) -> list[dict[str, Any]]:

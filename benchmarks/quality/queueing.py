@@ -7,6 +7,7 @@ import re
 from collections import deque
 from collections.abc import Iterable
 
+from benchmarks.files import NO_ROOM
 from benchmarks.records import Training
 from suites.quality.jobs import Job, TrainingResult, at_fault
 
@@ -16,13 +17,15 @@ from .workers import not_run
 
 # How a reason begins that is an exception; a plain sentence says what this machine lacks.
 _EXCEPTION = re.compile(r"\w*(Error|Exception)\b")
+# What a machine lacks may end in an exception too: memory, or room on its disk.
+_LACKS = re.compile(rf"MemoryError\b|OSError: \[Errno ({'|'.join(map(str, NO_ROOM))})\]")
 
 
 def failed(result: TrainingResult | Training) -> bool:
     """Whether there is no result by a fault, and not by what this machine lacks."""
-    return result.status == "not_run" and bool(
-        _EXCEPTION.match(result.reason) or result.reason.startswith(DIED)
-    )
+    if result.status != "not_run" or _LACKS.match(result.reason):
+        return False
+    return bool(_EXCEPTION.match(result.reason) or result.reason.startswith(DIED))
 
 
 DIED = "the process that trained it"

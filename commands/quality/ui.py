@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def _store(run_dir: Path) -> str:
         fail(f"the run's trainings are at {tracking.without_secrets(given)}: open it there")
     if not given:
         fail(f"expected MLflow's store in {run_dir}; there is none: "
-             f"marginbench quality sync {run_dir}")  # fmt: skip
+             f"marginbench quality sync {shlex.quote(str(run_dir))}")  # fmt: skip
     return given
 
 

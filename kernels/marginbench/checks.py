@@ -64,6 +64,11 @@ def check_same(name: str, tensor: Tensor, like: Tensor, of: str = "embeddings") 
     """The dtype and device of ``like``, whose name is ``of``."""
     if tensor.dtype != like.dtype:
         raise InputError(name, f"dtype {like.dtype} as {of} have", tensor.dtype)
+    check_device(name, tensor, like, of)
+
+
+def check_device(name: str, tensor: Tensor, like: Tensor, of: str = "embeddings") -> None:
+    """The device of ``like``, whose name is ``of``."""
     if tensor.device != like.device:
         raise InputError(name, f"device {like.device} as {of} have", tensor.device)
 

@@ -132,6 +132,14 @@ def test_embeddings_that_do_not_go_with_the_class_weights_are_named(case: Case, 
         check_head(x_BD.to("meta"), y_B, module.class_weights)
 
 
+@pytest.mark.parametrize("asked", ["logits", "predict"])
+def test_new_embeddings_on_another_device_are_named(asked: str):
+    head = marginbench.SoftmaxLoss(DIM, CLASSES)
+    says = "^embeddings: expected device cpu as class_weights have; got meta$"
+    with pytest.raises(InputError, match=says):
+        getattr(head, asked)(torch.zeros(ROWS, DIM, device="meta"))
+
+
 def test_embeddings_that_do_not_go_with_the_centers_are_named(seed: int):
     x_BD, y_B = labelled(ROWS, seed)
     with pytest.raises(InputError, match=f"^embeddings: expected {DIM} columns as centers have"):

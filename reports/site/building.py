@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import folders, kinds
+from benchmarks import files, folders, kinds
 from marginbench import catalogue
 
 from ..document import Link
@@ -120,7 +120,7 @@ def _write(
     for path, document in pages.items():
         output.write(path, rendering.page(document, path, frame))
     output.write(".nojekyll", "")
-    (root / MANIFEST).write_text(_manifest(published, output.written), encoding="utf-8")
+    files.write(root / MANIFEST, _manifest(published, output.written))
     return {**output.written, MANIFEST: ""}
 
 

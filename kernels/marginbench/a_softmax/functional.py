@@ -20,7 +20,7 @@ def _fused() -> ModuleType:
     return fused
 
 
-TILED_FROM = from_logits(float32=30_000_000, bfloat16=60_000_000, float64=20_000_000)
+TILED_FROM = from_logits(float32=30_000_000, bfloat16=60_000_000, float64=60_000_000)
 FILES = Files(eager, reference, _fused, tiled, tiled_from=TILED_FROM)
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from ..checks import (
     InputError,
     as_int64,
+    check_device,
     check_finite,
     check_matrix,
     check_number,
@@ -206,6 +207,7 @@ def topk(
     B x C matrix: a chunk of rows and classes at a time, in float32 or float64."""
     check_matrix("embeddings", embeddings)
     check_width("embeddings", embeddings, class_weights, of="class_weights")
+    check_device("embeddings", embeddings, class_weights, of="class_weights")
     classes = class_weights.shape[0]
     if not is_whole(k) or not 1 <= k <= classes:
         raise InputError("k", f"a whole number from 1 to {classes}, the classes", repr(k))
@@ -245,6 +247,7 @@ def logits(
     """x . w + b of each row and class, without a margin (B x C), in float32 or float64."""
     check_matrix("embeddings", embeddings)
     check_width("embeddings", embeddings, class_weights, of="class_weights")
+    check_device("embeddings", embeddings, class_weights, of="class_weights")
     w_CD = wide(class_weights)
     if unit_weights:
         w_CD = directions(w_CD)

@@ -145,7 +145,13 @@ def read_pairs(path: Path) -> Iterator[Pair]:
     also for a picture paired with itself and for a pair of two that is of one.
     """
     # An editor's byte order mark is no part of the first number.
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    content = path.read_bytes()
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        got = repr(content.splitlines()[number - 1])
+        raise DataError(f"{path}, line {number}", "text in UTF-8", got) from None
     header = _words(lines[0]) if lines else []
     if len(header) not in (1, 2) or not all(is_number(word) for word in header):
         raise DataError(f"{path}, line 1", "the numbers of folds and pairs", header)
