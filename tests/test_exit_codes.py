@@ -284,5 +284,7 @@ def test_what_stops_a_command_has_its_code_and_one_line(
         before, _, after = expected.says.partition("...")
         last = ended.err.splitlines()[-1]
         assert last.startswith(before) and after in last, last
+        # What names no file is taken for the output.
+        assert ("the output" in last) == (expected.situation is full_output), last
     else:
         assert not any(line.startswith("error: ") for line in ended.err.splitlines()), ended.err
