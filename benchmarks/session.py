@@ -236,10 +236,9 @@ class _Session:
         if not left or self.training is None:
             return
         from suites.quality import training
-        from suites.quality.tracking.mirror import note_of
+        from suites.quality.tracking.mirror import try_again
 
-        # What kept an earlier session's trainings from MLflow's store may be mended.
-        note_of(self.journal.path.parent).unlink(missing_ok=True)
+        try_again(self.journal.path.parent)
         done = {trained.name for trained in self.journal.before.trainings}
         commit, dirty = machine.commit()
         tags = {

@@ -90,10 +90,3 @@ for _command in (
     sanitize, static, verify,
 ):  # fmt: skip
     cli.add_command(_command)
-
-
-def main() -> None:
-    """What an installation of before `entry` was there goes on calling."""
-    from .entry import main
-
-    main()

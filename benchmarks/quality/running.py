@@ -18,7 +18,7 @@ from benchmarks.records import Training
 from benchmarks.session import Progress, Step, plain
 from suites.quality.jobs import TrainingResult
 from suites.quality.notices import warn_once
-from suites.quality.tracking.mirror import note_of
+from suites.quality.tracking.mirror import try_again
 
 from . import workers
 from .journal import Journal
@@ -74,8 +74,7 @@ def run(
         tags = {"commit": commit, "dirty": str(dirty), "machine": machine.name(),
                 "run": journal.run, **machine.versions()}  # fmt: skip
         mirror = workers.MIRROR if mlflow else ""
-        # What kept an earlier session's trainings from the store may be mended.
-        note_of(out_dir).unlink(missing_ok=True)
+        try_again(out_dir)
         return session.run(workers.Setting(out_dir.resolve(), 1, train, mirror, tags))
 
 

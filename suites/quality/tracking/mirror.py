@@ -177,6 +177,11 @@ class Mirror:
         ]
 
 
+def try_again(out_dir: Path) -> None:
+    """What kept trainings of this folder from the store may be mended: its note goes."""
+    note_of(out_dir).unlink(missing_ok=True)
+
+
 def note_of(out_dir: Path) -> Path:
     """The file that says that the store of this folder's trainings is down."""
     return out_dir.resolve() / "mlflow.down"

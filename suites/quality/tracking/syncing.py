@@ -51,7 +51,7 @@ def sync(
                 progress(each.name, sent + present, len(todo))
     except Exception as error:
         return Outcome(sent, present, len(todo) - sent - present, store.reason(error))
-    mirror.note_of(out_dir).unlink(missing_ok=True)
+    mirror.try_again(out_dir)
     return Outcome(sent, present)
 
 
