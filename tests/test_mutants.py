@@ -147,3 +147,13 @@ def test_the_command(arguments: tuple[str, ...], code: int, says: str):
         cwd=declared.ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert ran.returncode == code and says in ran.stdout + ran.stderr
+
+
+def test_the_command_has_nothing_of_the_library_that_its_runs_would_inherit():
+    """Each run is a fork of it, and imports a tree of its own."""
+    ours = "sorted({name.partition('.')[0] for name in sys.modules} & {'marginbench', 'suites'})"
+    code = f"import sys, tests.mutants.__main__ as one; one.forking.prepare(); print({ours})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=declared.ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

@@ -20,8 +20,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
-from marginbench.spelling import meant
-
 from . import declared, forking
 from .declared import BadMutant, Mutant
 from .judging import FOUND, INVALID, SURVIVES, Judge, Judged
@@ -56,6 +54,9 @@ def _chosen(found: list[Mutant], only: Sequence[str]) -> list[Mutant]:
     names = [mutant.name for mutant in found]
     for name in only:
         if name not in names:
+            # Here alone: what this process has of the library, each mutant's process would have too.
+            from marginbench.spelling import meant
+
             hint = meant(name, names) or "; --list names them"
             raise click.BadParameter(f"no mutant is called {name}{hint}", param_hint="--only")
     return [mutant for mutant in found if not only or mutant.name in only]
