@@ -54,7 +54,7 @@ def _chosen(found: list[Mutant], only: Sequence[str]) -> list[Mutant]:
     names = [mutant.name for mutant in found]
     for name in only:
         if name not in names:
-            # Here alone: what this process has of the library, each mutant's process would have too.
+            # Here alone: what this process has of the library, the runs of mutants would have too.
             from marginbench.spelling import meant
 
             hint = meant(name, names) or "; --list names them"
