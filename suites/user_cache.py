@@ -25,7 +25,8 @@ def folder() -> Path:
         return _made(home / "marginbench")
     except (OSError, RuntimeError) as error:
         here = _temporary()
-        warn_once(f"{error}; what is made is kept in {here} (another folder: {VARIABLE}=/path)")
+        why = str(error).rstrip(".")
+        warn_once(f"{why}; what is made is kept in {here} (another folder: {VARIABLE}=/path)")
         return here
 
 
