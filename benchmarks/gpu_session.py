@@ -141,6 +141,7 @@ if __name__ == "__main__":
     try:
         ended = main()
     except KeyboardInterrupt:
+        signals.settle()
         print("interrupted", file=sys.stderr)
         ended = signals.INTERRUPTED
     sys.exit(signals.exit_code() or ended)

@@ -33,6 +33,20 @@ def side_by_side(count: int) -> Iterator[ProcessPoolExecutor]:
             raise
 
 
+@contextlib.contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """A process that is started inside does not hear Ctrl-C even while it imports, when nothing of
+    ours could handle it: to ignore a signal is inherited."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+
+
 def heed_parent_alone() -> None:
     """In a new process: Ctrl-C reaches the whole group, and the parent decides what it means; the
     parent's end, be it by kill -9, is this process's too."""

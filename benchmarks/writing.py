@@ -50,6 +50,10 @@ class Writer:
         return f"{what}: {self._path}: {error.strerror}; every whole line is kept; {room}{mend}"
 
     def close(self) -> None:
+        """A file without a line, of a run that was stopped before it began, goes: it would be in
+        the way of the same command."""
+        if not os.fstat(self._file).st_size:
+            self._path.unlink(missing_ok=True)
         os.close(self._file)
 
 

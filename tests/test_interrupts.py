@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -120,3 +121,14 @@ def test_an_interrupt_kills_what_works_side_by_side():
         begun = set(multiprocessing.active_children()) - before
         raise KeyboardInterrupt
     assert begun and all(wait([child.sentinel], 0) for child in begun)
+
+
+def test_a_process_that_is_started_deaf_outlives_an_interrupt_of_its_first_moment():
+    """Ctrl-C reaches the whole group, also who has just begun to import."""
+    child = multiprocessing.get_context("spawn").Process(target=str)
+    with processes.deaf_to_interrupts():
+        child.start()
+    os.kill(int(child.pid or 0), signal.SIGINT)
+    child.join(DEADLINE_S)
+    assert child.exitcode == 0
+    assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN

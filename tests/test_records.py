@@ -159,6 +159,15 @@ def test_nothing_that_is_no_number_gets_in():
         result("a", 1.0, unknown=1)
 
 
+def test_a_run_that_wrote_no_line_leaves_no_file(file: Path):
+    """The same command can be given again; one with lines stays."""
+    Writer(file).close()
+    assert not file.exists()
+    write(file, session("a"))
+    Writer(file).close()
+    assert len(list(read_lines(file))) == 1
+
+
 def test_what_is_not_measured_is_null_and_not_zero(file: Path):
     write(file, result("a", None))
     (line,) = read_lines(file)

@@ -79,7 +79,8 @@ class _Worker:
     def __init__(self, setting: Setting) -> None:
         self.pipe, theirs = _SPAWN.Pipe()
         self.process = _SPAWN.Process(target=_work, args=(theirs, setting), daemon=False)
-        self.process.start()
+        with processes.deaf_to_interrupts():
+            self.process.start()
         theirs.close()  # so that its death is the end of the pipe
         self.job: Job | None = None
         self.sent_at = 0.0
