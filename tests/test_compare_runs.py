@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from compared_runs import VERSIONS, call, changed, is_timed, lines, slowed, timed_by
-from synthetic_run import IDENTITY, texts, write
+from synthetic_run import IDENTITY, texts, unprotected, write
 
 import marginbench
 from benchmarks import folders, kinds
@@ -142,6 +142,13 @@ def test_hostile_text_stays_text(base: Path, tmp_path: Path):
                          write(tmp_path / "b", lines(1, identity=identity)))  # fmt: skip
     assert code == 3 and page is not None
     assert page.named("script") == [{}] and not page.named("img") and hostile in page.seen
+
+
+def test_the_page_says_which_records_are_protected(tmp_path: Path):
+    base = write(tmp_path / "a", lines()) / "records.jsonl"
+    base.write_text(unprotected(base.read_text()))
+    _, _, page = call(tmp_path / "page", base.parent, write(tmp_path / "b", lines(1)))
+    assert page is not None and "not protected" in page.seen and "by digests" in page.seen
 
 
 def test_words_choose_stored_runs(tmp_path: Path):

@@ -66,6 +66,13 @@ def test_a_line_that_was_changed_is_named(tmp_path):
         reading.load(path)
 
 
+def test_the_summary_says_whether_the_record_is_protected(tmp_path):
+    path = written(tmp_path, lines())
+    assert "| record | each line has a digest |" in markdown.render(reading.load(path))
+    path.write_text(unprotected(path.read_text()))
+    assert "| record | schema 1: not protected |" in markdown.render(reading.load(path))
+
+
 def test_a_killed_gate_can_be_looked_into_but_no_form_shows_it(tmp_path):
     run = reading.load(written(tmp_path, lines()[:6]), unfinished=True)
     assert run.end is None and run.verdicts

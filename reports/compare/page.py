@@ -267,8 +267,11 @@ def _provenance(made: Comparison) -> Section:
             machine += f", {gpu}" if gpu and gpu != "none" else ""
             rows.append((name, Cell(str(run.path), code=True), machine, str(torch or "unknown"),
                          Cell(", ".join(c[:12] for c in run.commits), code=True),
-                         "uncommitted" if run.dirty else "clean", run.measured_at))  # fmt: skip
-    columns = ("side", "records", "machine", "torch", "commit", "tree", "last session began")
+                         "uncommitted" if run.dirty else "clean",
+                         "by digests" if run.protected else "not protected",
+                         run.measured_at))  # fmt: skip
+    columns = ("side", "records", "machine", "torch", "commit", "tree", "protected",
+               "last session began")  # fmt: skip
     blocks: list[Block] = [document.table(columns, rows)]
     if made.command:
         blocks += [Text("Rebuild this page with:"), Text(made.command, "code")]

@@ -68,6 +68,7 @@ class Run:
     dirty: bool = False
     measured_at: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    protected: bool = False
 
     @property
     def untimed(self) -> set[str]:
@@ -125,6 +126,7 @@ def load(path: Path) -> Run:
         trained, untrained, not_run,
         tuple(dict.fromkeys(one.commit for one in records.sessions)),
         any(one.dirty for one in records.sessions), last.started_at, records.machines[0],
+        records.protected,
     )  # fmt: skip
 
 

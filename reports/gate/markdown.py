@@ -113,6 +113,7 @@ def _facts(run: GateRun) -> str:
             facts |= {str(inner): of_inner for inner, of_inner in value.items()}
         else:
             facts[name] = value
+    facts["record"] = "each line has a digest" if start.digest else "schema 1: not protected"
     facts["load average"] = start.information.get("load_average", "unknown")
     lines = [f"| {escape(name)} | {escape(str(value))} |" for name, value in facts.items()]
     return "\n".join(["| | |", "|---|---|", *lines])
