@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import lzma
-import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,8 +18,7 @@ FILE = "records.jsonl"
 PACKED = f"{FILE}.xz"
 FILES = (FILE, PACKED)
 SUFFIXES = (".jsonl", ".jsonl.xz")
-# The last bytes of an archive of xz.
-_FOOTER = b"YZ"
+_BYTES_AT_ONCE = 1 << 16
 
 
 class RecordError(Exception):
@@ -116,7 +114,9 @@ def _texts(file: IO[str], path: Path) -> Iterator[str]:
 
 def _ends(path: Path) -> None:
     """Raises LZMAError where something follows the archive's end, which reading passes over."""
+    archive = lzma.LZMADecompressor()
     with path.open("rb") as file:
-        file.seek(-len(_FOOTER), os.SEEK_END)
-        if file.read() != _FOOTER:
+        while not archive.eof and (content := file.read(_BYTES_AT_ONCE)):
+            archive.decompress(content)
+        if archive.unused_data or file.read(1):
             raise lzma.LZMAError("something follows its end")

@@ -137,4 +137,6 @@ def check(report: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Ro
             report(done, len(plan), str(job))
     table = rows(tally, known)
     wrong = tally.findings or tally.problems or any(row.verdict != "clean" for row in table)
+    if tally.findings:
+        return tally, table, FOUND  # whatever else went wrong
     return tally, table, code or (FOUND if wrong else CLEAN)

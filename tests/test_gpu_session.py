@@ -174,6 +174,16 @@ def test_a_session_goes_on_with_what_had_no_time_and_measures_nothing_twice(tmp_
     assert not any(result.reason.startswith("time budget") for result in after.results)
 
 
+def test_a_session_does_not_go_on_with_a_line_that_was_changed(tmp_path: Path):
+    session(tmp_path, small(speed=1), with_child())
+    path = tmp_path / "records.jsonl"
+    changed = path.read_text().replace('"status": "ok"', '"status": "worse"', 1)
+    path.write_text(changed)
+    with pytest.raises(Refused, match="a line was changed: its digest is not of this line"):
+        Journal(tmp_path, dry_run=True)
+    assert path.read_text() == changed
+
+
 def test_a_folder_that_is_none_for_this_is_refused_and_left_alone(tmp_path: Path):
     session(tmp_path, small(speed=1), with_child())
     content = (tmp_path / "records.jsonl").read_bytes()

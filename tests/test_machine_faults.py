@@ -65,3 +65,15 @@ def test_trials_that_are_damaged_are_named_by_their_line(text: str, tmp_path: Pa
     path.write_text(f'{{"kind": "trial", "trial": "a"}}\n{text}\n')
     with pytest.raises(RecordError, match=r"trust\.jsonl, line 2: is damaged: "):
         trust.ended(path)
+
+
+def test_trials_end_with_digests_and_a_changed_one_is_found(tmp_path: Path):
+    """Also over two sessions, the second of which goes on with the first's."""
+    path = tmp_path / "trust.jsonl"
+    for name in "ab":
+        with trust._appending(path) as write:
+            write([{"kind": "legs", "trial": name}, {"kind": "trial", "trial": name}])
+    assert trust.ended(path) == {"a", "b"}
+    path.write_text(path.read_text().replace('"legs","trial":"b"', '"legs","trial":"c"'))
+    with pytest.raises(RecordError, match=r"line 3: is damaged: its digest is not of this line"):
+        trust.ended(path)

@@ -137,6 +137,8 @@ def test_what_follows_the_end_of_an_archive_is_refused(file: Path):
     whole_run(file)
     packed.write_bytes(lzma.compress(file.read_bytes()))
     assert load(packed).complete
-    packed.write_bytes(packed.read_bytes() + b"garbage")
-    with pytest.raises(RecordError, match="something follows its end"):
-        load(packed)
+    archive = packed.read_bytes()
+    for more in (b"garbage", b"YZ", b"\0", lzma.compress(b"{}\n")):
+        packed.write_bytes(archive + more)
+        with pytest.raises(RecordError, match=r"a whole archive of xz|line 7"):
+            load(packed)

@@ -22,6 +22,7 @@ from typing import Any
 from suites.gate import plan
 
 from .. import files, folders, kinds, machine, record_files
+from ..digests import Chain, Changed, digest_of
 from ..journal import now
 from ..kinds import TRIAL_FILE
 from ..record_files import RecordError
@@ -148,13 +149,14 @@ def ended(path: Path) -> set[str]:
 
 def _parsed(path: Path, content: bytes) -> list[dict[str, Any]]:
     """Its lines; raises RecordError, with the line's number, where one is damaged."""
-    found = []
+    found, chain = [], Chain()
     for number, text in enumerate(content.decode(errors="replace").splitlines(), start=1):
         try:
             line = record_files.parsed(text)
+            chain.take(text, expected=False)
             if line["kind"] == "trial":
                 str(line["trial"])
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, Changed) as error:
             why = f"it has no {error}" if isinstance(error, KeyError) else error
             raise RecordError(
                 f"{path}, line {number}: is damaged: {why}; measure the trials again in a folder "
@@ -201,12 +203,19 @@ def _raw(trial: Trial, run: timing.CaseRun) -> dict[str, Any]:
 @contextlib.contextmanager
 def _appending(path: Path) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
     """Writes a whole trial at once: a file that is cut off lacks one trial at most."""
+    before = path.read_text(encoding="utf-8").splitlines()[-1:] if path.is_file() else []
+    last = "".join(map(digest_of, before))
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def write(lines: list[dict[str, Any]]) -> None:
-        texts = [json.dumps(one, separators=(",", ":"), allow_nan=False) for one in lines]
+        nonlocal last
+        chain, texts = Chain(last), []
+        for one in lines:
+            texts.append(chain.sealed(json.dumps(one, separators=(",", ":"), allow_nan=False)))
+            chain.last = digest_of(texts[-1])
         with files.naming(path):
             append_whole(file, "\n".join(texts), sync=True)
+        last = chain.last
 
     try:
         yield write

@@ -22,7 +22,7 @@ from marginbench import catalogue
 from suites.cases import Case
 
 from .. import folders, kinds, machine, record_files
-from ..digests import Chain, digest_of
+from ..digests import Chain, Changed, digest_of
 from ..folders import Refused
 from ..record_files import FILE
 from ..rows import Row
@@ -67,6 +67,13 @@ class Journal:
             texts = content[:whole].decode().splitlines()
             lines = [record_files.parsed(line) for line in texts]
             heads = {line["kind"] for line in lines[:1]}
+            chain = Chain()
+            for text, line in zip(texts, lines, strict=True):
+                chain.take(text, expected=line["schema_version"] > 1)
+        except Changed as error:
+            raise Refused(
+                f"--out: {self.path}: a line was changed: {error}; choose another folder"
+            ) from None
         except (ValueError, KeyError, TypeError):
             raise Refused(
                 f"--out: expected the records of a GPU session in {self.path}; a line is not one; "
@@ -80,7 +87,7 @@ class Journal:
             raise Refused(f"--out: {self.path} holds {kind}; choose another folder")
         if sessions:
             self.run = sessions[0]["run"]
-        self._chain = Chain(digest_of(texts[-1]) if lines else "")
+        self._chain = chain
         if whole < len(content):
             os.truncate(self.path, whole)
         self._ended_of(lines)

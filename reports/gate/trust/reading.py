@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import record_files
+from benchmarks.digests import Chain, Changed
 from benchmarks.gate.decision import Rule
 from benchmarks.gate.records import current_name
 from benchmarks.records import RecordError
@@ -125,6 +126,7 @@ class _Reader:
     # Legs stand before their trial's line; those of a trial that was killed are taken again.
     waiting: dict[str, dict[tuple[str, str], Legs]] = field(default_factory=dict)
     unit_s: float = 0.0
+    chain: Chain = field(default_factory=Chain)
 
     def take(self, number: int, text: str) -> None:
         where = f"{self.name}, line {number}"
@@ -132,6 +134,7 @@ class _Reader:
             raise RecordError(f"{where}: is cut off; {_AGAIN}")
         try:
             line = record_files.parsed(text)
+            self.chain.take(text, expected=False)
             kind = line["kind"]
             if kind == "session":
                 self._session(line)
@@ -144,7 +147,7 @@ class _Reader:
                 raise ValueError(f"kind: expected session, legs or trial; got {kind!r}")
         except KeyError as error:
             raise RecordError(f"{where}: is damaged: it has no {error}; {_AGAIN}") from None
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, Changed) as error:
             raise RecordError(f"{where}: is damaged: {error}; {_AGAIN}") from None
 
     def _session(self, line: dict) -> None:
