@@ -127,7 +127,7 @@ def _exported(folder: Path) -> list[Path]:
 
 def _export_files(folder: Path) -> Iterable[str]:
     """The files that an export lists; of a damaged one, those before the damage."""
-    from suites.quality.tracking.store import KEY
+    from benchmarks.training.tracking.store import KEY
 
     for path in _exported(folder):
         yield path.name

@@ -255,7 +255,7 @@ def draw(case: Case, subject: Subject, number: int) -> Inputs:
     """The case's inputs for ``number`` 0, and others of the same kind beyond."""
     seed, unit = case.seed + _SEED_STEP * number, subject.variant.unit_embeddings
     if case.data == "digits":
-        from suites.real import batch
+        from benchmarks.training.real import batch
 
         found = batch(case.shape, seed, unit=unit)
     elif case.data in stress.KINDS:

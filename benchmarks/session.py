@@ -227,7 +227,7 @@ class _Session:
     def _planned_trainings(self) -> list[str]:
         if self.training is None:
             return []
-        from suites.quality import training
+        from benchmarks.training import training
 
         plan = training.plan(self.preset, self.seed, self.device)
         return [job.name for job in plan if job.loss in self.training]
@@ -235,8 +235,8 @@ class _Session:
     def _train(self, left: list[str]) -> None:
         if not left or self.training is None:
             return
-        from suites.quality import training
-        from suites.quality.tracking.mirror import try_again
+        from benchmarks.training import training
+        from benchmarks.training.tracking.mirror import try_again
 
         try_again(self.journal.path.parent)
         done = {trained.name for trained in self.journal.before.trainings}

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from suites import user_cache
+from benchmarks import user_cache
 
 from . import files, pins, processes
 

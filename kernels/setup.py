@@ -19,6 +19,7 @@ SUITE_ALONE = (
     "stress_batches.py",
     "shared/invariants.py",
     "shared/motions.py",
+    "*/tests/*",
 )
 
 

@@ -10,9 +10,10 @@ and 98% from one number of rounds to the next. So the bootstrap is calibrated to
 1987), which for a median needs no resampling: order statistics j and n+1-j cover the median with
 probability 1 - 2 P(Binomial(n, 1/2) < j), and the interval lies between the two neighbouring j
 that bracket the level, interpolated as Hettmansperger and Sheather (1986) do. Simulated coverage
-is 94 to 95.5% for 5 rounds and more, with heavy tails as without (tests/test_statistics.py). It
-assumes that rounds are exchangeable once paired; noise that stays for several rounds with one
-contender and not the other makes any such interval too narrow.
+is 94 to 95.5% for 5 rounds and more, with heavy tails as without
+(tests/reports/test_statistics.py). It assumes that rounds are exchangeable once paired; noise
+that stays for several rounds with one contender and not the other makes any such interval too
+narrow.
 
 **The growth exponent** is the least-squares slope of log time on log size. Its interval resamples
 the rounds of each size (simulated coverage 96 to 98%): it says how well the slope of *these* sizes

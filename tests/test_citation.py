@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 yaml = pytest.importorskip("yaml", reason="needs PyYAML to read CITATION.cff")
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 Check = Callable[[Any], bool]
 
 

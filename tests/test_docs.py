@@ -21,7 +21,7 @@ from commands.root import cli
 from marginbench import catalogue
 from reports import headlines, loss_pages, markdown_blocks
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 LINES = 120
 PAGES = sorted(
     [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
@@ -222,7 +222,8 @@ def added(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("kernels", "suites", "benchmarks", "reports", "commands", "tests"):
         ignore = shutil.ignore_patterns("__pycache__", "out", "published")
         shutil.copytree(ROOT / name, copy / name, ignore=ignore)
-    shutil.copy(ROOT / "pyproject.toml", copy)
+    for name in ("pyproject.toml", "conftest.py"):
+        shutil.copy(ROOT / name, copy)
     folder = copy / "kernels" / "marginbench" / "ring"
     folder.mkdir()
     for words, code in blocks(text_of(ROOT / "docs" / "add-a-loss.md")):
@@ -241,7 +242,7 @@ def _run(copy: Path, *arguments: str) -> str:
 
 
 def test_the_loss_of_the_guide_keeps_the_contract(added: Path):
-    said = _run(added, "-m", "pytest", "tests/test_contract.py", "-k", "ring")
+    said = _run(added, "-m", "pytest", "tests/kernels/test_contract.py", "-k", "ring")
     assert re.search(r"[1-9]\d* passed", said)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from marginbench import catalogue
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "kernels" / "marginbench"
 # What a folder may import of ours; data flows from kernels to reports and imports follow it.
 ALLOWED = {
@@ -30,9 +30,12 @@ HEAVY = {"mlflow", "pytorch_metric_learning", "liger_kernel", "cut_cross_entropy
 
 
 def sources(folder: str) -> list[Path]:
-    """Of kernels/ the library, not the examples, which import it as people do."""
+    """Of kernels/ the library: not the examples, which import it as people do, and not a loss's
+    tests, which need the suite."""
     root = LIBRARY if folder == "kernels" else ROOT / folder
-    return sorted(path for path in root.rglob("*.py") if "out" not in path.parts)
+    inside = {"out", "tests"} if folder == "kernels" else {"out"}
+    found = (path for path in root.rglob("*.py") if not inside & set(path.relative_to(root).parts))
+    return sorted(found)
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, bool]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / ".ci" / "which_torch.py"
 INDEX = "https://download.pytorch.org/whl/cpu"
 # Stands in pip's place: writes down how it was called, and has the CPU build or has it not.

@@ -25,7 +25,7 @@ def import_command(source: Path, store: str) -> None:
 
     Exit codes: 0 the store has all, 2 bad usage, or SOURCE is no export, 3 the store refused.
     """
-    from suites.quality import tracking
+    from benchmarks.training import tracking
 
     if not store:
         raise click.BadParameter("expected MLflow's address; got nothing", param_hint="--store")

@@ -29,7 +29,7 @@ def list_command(as_json: bool) -> None:
 
     Exit codes: 0 listed, 2 bad usage.
     """
-    from benchmarks.quality.listing import everything
+    from benchmarks.training.listing import everything
 
     listing = everything()
     if as_json:

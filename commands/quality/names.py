@@ -11,8 +11,8 @@ def known_dataset(given: str) -> None:
     """Raises `marginbench.catalogue.UnknownName` for a dataset that there is not; one that lies at
     a path is ``folder:/path``. Raises click.BadParameter for an option in its address, and for a
     path that is no text: a record names trainings by it."""
+    from benchmarks.training.datasets import DATASETS, DataError, check_options
     from marginbench.catalogue import UnknownName
-    from suites.quality.datasets import DATASETS, DataError, check_options
     from suites.quality.recipes import RECIPES
 
     if files.encoded(given).decode() != given:

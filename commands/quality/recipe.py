@@ -82,10 +82,9 @@ def _show(recipe: Any) -> None:
 
 
 def _train(recipe: Any, options: dict[str, Any]) -> int:
-    from benchmarks.quality import planning, running
+    from benchmarks.training import datasets, planning, running
     from reports.quality.build import build
     from suites import recipes
-    from suites.quality import datasets
 
     devices.chosen(options["device"], "train")
     out_dir = options["out"] or new_folder(QUALITY_RUNS, after=f"-{recipe.name}")

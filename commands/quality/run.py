@@ -86,7 +86,7 @@ def run(**options: Any) -> None:
 
 
 def _run(options: dict[str, Any], out_dir: Path) -> int:
-    from benchmarks.quality import planning, running
+    from benchmarks.training import planning, running
     from marginbench.catalogue import UnknownName
 
     devices.chosen(options["device"], "train")

@@ -20,7 +20,7 @@ def report(outcome: Any, what: str) -> None:
 
 def records(folder: Path) -> list[Any]:
     """What was trained, as our own record says: each once."""
-    from benchmarks.quality.again import read
+    from benchmarks.training.again import read
 
     return list(read(folder).trainings)
 

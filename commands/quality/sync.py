@@ -31,7 +31,7 @@ def sync(run_dir: Path | None, store: str | None) -> None:
     Exit codes: 0 MLflow has all, 2 bad usage, or no run yet, 3 the store refused, or the record is
     damaged.
     """
-    from suites.quality import tracking
+    from benchmarks.training import tracking
 
     folder = run_dir or newest_quality_run()
     records = stores.records(folder)

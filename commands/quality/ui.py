@@ -56,7 +56,7 @@ def ui(run_dir: Path | None, port: int | None) -> None:
 
 def _store(run_dir: Path) -> str:
     """The address of the database to show."""
-    from suites.quality import tracking
+    from benchmarks.training import tracking
 
     own = run_dir.resolve() / tracking.OWN
     if own.is_file():

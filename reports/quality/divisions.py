@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from benchmarks.records import Training
-from suites.quality.comparisons import Comparison
+from reports.quality.comparisons import Comparison
 from suites.quality.intervals import CONFIDENCE
 
 from .. import units

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.metrics import METRICS
 from benchmarks.records import Training
-from suites.quality.comparisons import Comparison, comparisons
+from reports.quality.comparisons import Comparison, comparisons
 from suites.quality.intervals import Interval, interval, paired
 
 from .. import units
@@ -138,7 +138,7 @@ def untrained(found: Sequence[Group]) -> Group | None:
 
 
 def compare(found: Sequence[Group], metric: str) -> list[Comparison]:
-    """Every two arms that share a seed, as `suites.quality.comparisons` has them, by the labels of
+    """Every two arms that share a seed, as `reports.quality.comparisons` has them, by the labels of
     the table; arms of two devices or contenders are not held against each other."""
     compared: list[Comparison] = []
     for device in dict.fromkeys(device_of(one) for group in found for one in group.trainings):

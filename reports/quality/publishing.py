@@ -84,7 +84,7 @@ def exported(
 ) -> Iterator[Exported]:  # fmt: skip
     """MLflow's side of a run, whole, in a folder that is thrown away; raises what the store does:
     an export that fails half-way leaves an earlier one as it was."""
-    from suites.quality import tracking
+    from benchmarks.training import tracking
 
     with tempfile.TemporaryDirectory(prefix="marginbench-") as name:
         folder = Path(name) / "export"
@@ -101,7 +101,7 @@ def put(files: Mapping[str, Path], target: Path) -> None:
 
 
 def _sync(run_dir: Path, trainings: list, store: str | None, progress: Progress) -> None:
-    from suites.quality import tracking
+    from benchmarks.training import tracking
 
     outcome = tracking.sync(trainings, run_dir, store, progress)
     if outcome.reason:

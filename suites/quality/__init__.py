@@ -1,1 +1,1 @@
-"""Training quality: how good a network each loss trains."""
+"""Training quality, as data: what is trained, on what, how, and how a division is searched."""

@@ -99,7 +99,7 @@ class Job:
     """One training. ``study`` is what it belongs to (``training`` of the bench, ``closed`` or
     ``open`` division, ``search``, ``claims/NAME``), ``arm`` what differs inside the study; with
     the dataset, the contender, the device and the seed they name it. ``dataset`` is a name that
-    `suites.quality.datasets.load` takes; ``validation`` trains on a part of the training
+    `benchmarks.training.datasets.load` takes; ``validation`` trains on a part of the training
     identities and tests on the others, so that a search never sees the test identities.
     """
 
@@ -170,7 +170,7 @@ class TrainingResult:
     ``epochs`` has a row of metrics for each epoch that was evaluated, from 0 (untrained);
     ``metrics`` is the last one. None stands for what is not defined or was not finite.
     ``series`` holds what figures are drawn from, as lists of equal meaning by name (see
-    `suites.quality.metrics.series`). ``status`` is ``ok``, ``worse`` (it ran, and diverged) or
+    `benchmarks.training.metrics.series`). ``status`` is ``ok``, ``worse`` (it ran, and diverged) or
     ``not_run``, with the reason. ``mlflow`` says where the mirror is, or under ``reason`` why
     there is none. ``job`` is `Job.plain`.
     """

@@ -12,7 +12,7 @@ _OUTCOMES = ("caught", "ruled out")
 @dataclass(frozen=True)
 class Cheat:
     """``where``: the file that catches it or rules it out; ``plant``: the name under which
-    tests/gate_cheats.py plants it, empty where that takes a GPU."""
+    tests/support/gate_cheats.py plants it, empty where that takes a GPU."""
 
     name: str
     what: str

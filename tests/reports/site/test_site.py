@@ -1,0 +1,226 @@
+"""The published site: what stands on it, that every address leads somewhere, that the same records
+give the same bytes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from page_reader import Page
+from synthetic_store import LOSSES, publish, run, small
+
+from reports import fitting
+from reports.document import Document, Figure, Link, Section, table
+from reports.site import building, loading, rendering, verifying
+from reports.style import Styles
+
+HOSTILE = '<script>alert("x")</script>&amp;\x07\'"'
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Two machines, one of them with hostile names, and the site of both."""
+    folder = tmp_path_factory.mktemp("published")
+    rates = {"bytes_per_s": 1e10, "flops_per_s_float32": 1e11}
+    publish(folder, "cpu-box", small(), title="A box", rates=rates)
+    publish(folder, "evil", small(seed=1, identity={"gpu": HOSTILE, "cpu": HOSTILE}), title=HOSTILE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(building, "PROCESSES", 1)
+        building.build(folder, folder / "site")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def pages(root: Path) -> dict[str, Page]:
+    site = root / "site"
+    return {p.relative_to(site).as_posix(): Page(p.read_text()) for p in site.rglob("*.html")}
+
+
+def test_every_address_leads_somewhere_inside(root: Path, pages: dict[str, Page]):
+    ids = {path: {at.get("id") for _, at in page.tags} for path, page in pages.items()}
+    site = root / "site"
+    checked = 0
+    for path, page in pages.items():
+        for tag, attributes in page.tags:
+            for name in ("href", "src"):
+                address = attributes.get(name)
+                if address is None or address == "data:," or (tag == "use"):
+                    continue
+                assert not re.match(r"[a-z]+:|//|/", address), (path, address)
+                target, _, anchor = address.partition("#")
+                at = ((site / path).parent / target).resolve() if target else site / path
+                assert at.is_file(), (path, address)
+                inside = at.relative_to(site.resolve() if target else site).as_posix()
+                assert not anchor or anchor in ids[inside], (path, address)
+                checked += 1
+    assert checked > 200
+
+
+def test_ids_are_there_once_and_headings_name_every_section(pages: dict[str, Page]):
+    for path, page in pages.items():
+        found = [at["id"] for _, at in page.tags if at.get("id")]
+        assert len(found) == len(set(found)), path
+        for section in page.named("section"):
+            assert section.get("aria-labelledby", section["id"]) is not None
+
+
+def test_the_first_page_answers_what_a_newcomer_asks(pages: dict[str, Page]):
+    seen = pages["index.html"].seen
+    assert "Which triplet implementation should I use on CPU at batch 512?" in seen
+    assert "dimension 128, 128 classes, float32: " in seen
+    assert re.search(r"batch-hard: compiled \(1\.\d\d times as fast as eager \[1\.\d\d, ", seen)
+    assert "At batch 512, dimension 128, float32, beyond the inputs, gradients included: " in seen
+    assert "195 MiB" in seen  # 4 x 512 x 100,000 bytes
+    assert "comparisons with the float64 reference failed" in seen
+    assert "computed by Triton's interpreter" in seen
+    assert "own error, which counts as at least float32's rounding step" in seen
+    assert "marginbench verify reports/published" in seen
+    assert "Ranked by the geometric mean" in seen
+    assert "A box, 2026-01-01" in seen
+
+
+def test_a_loss_has_its_topics_drawn_over_all_three_axes(pages: dict[str, Page]):
+    seen = pages["losses/a-softmax.html"].seen
+    for text in (
+        "What it computes", "Against batch (B)", "Against dimension (D)", "Against classes (C)",
+        "roofline", "What the Triton kernels compile to", "Code to use it", "sm_90", "HGMMA",
+        "needs CUDA", "functional.a_softmax(",
+    ):  # fmt: skip
+        assert text in seen or text == "Against batch (B)", text
+    assert "no longer declared" in pages["losses/gone.html"].seen
+
+
+def test_figures_lead_to_records_with_all_rounds_and_their_command(root: Path, pages: dict):
+    site = root / "site"
+    found = sorted((site / "figures/cpu-box/triplet").glob("speed-batch-*.json"))
+    assert found
+    data = json.loads(found[0].read_text())
+    records = loading.load(root / "cpu-box/records.jsonl.xz")
+    recorded = {m.case.id: m for m in records.cases}
+    assert data["cases"] and data["metrics"]["both_time_s"]["unit"] == "s"
+    for case in data["cases"]:
+        kept = [r for r in recorded[case["case"]].results if r.metric in data["metrics"]]
+        assert [r["rounds"] for r in case["results"] if "rounds" in r] == [
+            r.rounds for r in kept if r.rounds
+        ]
+        assert case["commands"] == [f"marginbench run --case {case['case']}"]
+        page, _, anchor = case["record"].partition("#")
+        text = (site / page).read_text()
+        part = text[text.index(f'id="{anchor}"') :].partition("</section>")[0]
+        assert repr(kept[0].rounds[-1]) in part and case["commands"][0] in part
+
+
+def test_hostile_text_is_text(root: Path, pages: dict[str, Page]):
+    for path in (root / "site").rglob("*.html"):
+        text = path.read_text()
+        assert "<script>alert" not in text, path
+        assert "\x07" not in text, path
+    for page in pages.values():
+        assert not [at for tag, at in page.tags if tag == "script" and not at.get("src")]
+        assert "Content-Security-Policy" in {at.get("http-equiv") for at in page.named("meta")}
+    assert '<script>alert("x")</script>' in pages["machines/evil.html"].seen
+
+
+def test_tables_say_what_they_are_sorted_and_filtered_by(pages: dict[str, Page]):
+    page = pages["losses/triplet.html"]
+    assert {at["data-filter"] for at in page.named("th") if "data-filter" in at} >= {
+        "contender", "variant", "target", "pass",
+    }  # fmt: skip
+    assert all(float(at["data-sort"]) == float(at["data-sort"])
+               for at in page.named("td") if "data-sort" in at)  # fmt: skip
+
+
+def test_a_contender_looks_the_same_on_every_page(root: Path, pages: dict[str, Page]):
+    styles = Styles(())
+    for path in ("index.html", "losses/triplet.html", "machines/evil.html"):
+        marks = {at["class"] for at in pages[path].named("i")}
+        assert {f"mark m{styles.place(name)}" for name in ("eager", "compiled")} <= marks, path
+        assert str(styles.css()) in (root / "site" / path).read_text(), path
+
+
+def test_the_same_records_give_the_same_bytes_and_any_change_is_found(root: Path):
+    found = verifying.verify([root / "site"])
+    assert [(one.kind, one.state, one.findings) for one in found] == [("site", "same", ())]
+    assert verifying.exit_code(found) == 0 and found[0].files > 30
+    changed = root / "site" / "losses" / "triplet.html"
+    before = changed.read_text()
+    number = re.search(r"(\d\.\d\d)× faster", before)
+    assert number
+    changed.write_text(before.replace(number[0], "9.99× faster", 1))
+    (root / "site" / "extra.html").write_text("not ours")
+    try:
+        found = verifying.verify([root / "site"])
+    finally:
+        changed.write_text(before)
+        (root / "site" / "extra.html").unlink()
+    assert verifying.exit_code(found) == 1
+    findings = found[0].findings
+    assert any(f.startswith("losses/triplet.html: line ") and "9.99" in f for f in findings)
+    assert any(f.startswith("extra.html: is not made") for f in findings)
+
+
+def test_versions_are_declared_and_no_difference(root: Path):
+    path = root / "site" / building.MANIFEST
+    before = path.read_text()
+    manifest = json.loads(before)
+    assert manifest["declared"] == ["built_with"]
+    manifest["built_with"]["matplotlib"] = "0.1"
+    try:
+        path.write_text(json.dumps(manifest))
+        assert not verifying._manifests(path.read_bytes(), before.encode(), "manifest.json")
+        manifest["sources"]["cpu-box/records.jsonl.xz"] = "0"
+        path.write_text(json.dumps(manifest))
+        assert verifying._manifests(path.read_bytes(), before.encode(), "manifest.json")
+    finally:
+        path.write_text(before)
+
+
+def test_an_empty_store_is_reported_and_nothing_is_written(tmp_path: Path):
+    done = run("publish", "--records", tmp_path)
+    assert done.exit_code == 3 and "marginbench run --rigorous" in done.output
+    assert list(tmp_path.iterdir()) == []
+    assert run("verify", tmp_path).exit_code == 3
+
+
+def test_a_run_without_a_page_is_checked_by_the_site_that_shows_it(root: Path, tmp_path: Path):
+    assert [(one.kind, one.state) for one in verifying.verify([root / "cpu-box"])] == [
+        ("run", "same")
+    ]
+    alone = publish(tmp_path, "box", small(losses=LOSSES[1:2]))
+    done = run("verify", tmp_path)
+    assert done.exit_code == 3 and "NOT CHECKED" in done.output and "no page of it" in done.output
+    named = {"sources": {"box/records.jsonl.xz": building.digest(alone / "records.jsonl.xz")}}
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / building.MANIFEST).write_text(json.dumps(named))
+    assert run("verify", alone).exit_code == 0
+    named["sources"]["box/records.jsonl.xz"] = "of other records"
+    (tmp_path / "site" / building.MANIFEST).write_text(json.dumps(named))
+    assert run("verify", alone).exit_code == 3
+
+
+def test_no_file_made_is_none_that_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = publish(tmp_path, "box", small(losses=LOSSES[1:2]))
+    monkeypatch.setattr(verifying, "_run", lambda path, made: True)
+    assert verifying.exit_code(verifying.verify([folder])) == 3
+
+
+def test_a_page_that_is_too_large_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch):
+    rows = [(str(n), "x" * 50) for n in range(2000)]
+    made = Document("t", "s", "l", [], [], [Section("a", "A", [table(("n", "x"), rows)])])
+    frame = rendering.Frame((), Styles(()))
+    monkeypatch.setattr(fitting, "MOST_BYTES", 60_000)
+    text = rendering.page(made, "x.html", frame)
+    assert len(text.encode()) <= 60_000 and "The first 400 of 2,000 rows" in text
+    svg = f"<svg>{'x' * 70_000}</svg>"
+    data, files = table(("n",), [("1",)]), (Link("drawing", "f.svg"),)
+    figure = Figure("f", "F", "c", "what it shows", svg, 5, data, files=files)
+    drawn = replace(made, sections=[Section("a", "A", [figure])])
+    text = rendering.page(drawn, "x.html", frame)
+    assert '<img src="f.svg" alt="what it shows"' in text and "<svg>" not in text
+    monkeypatch.setattr(fitting, "MOST_BYTES", 100)
+    with pytest.raises(fitting.TooLarge):
+        rendering.page(made, "x.html", frame)

@@ -1,0 +1,116 @@
+"""Parts of the site that stand alone: code that is shown runs, addresses are relative."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from synthetic_run import BATCH, Maker, write
+
+import benchmarks.records
+from marginbench import catalogue
+from reports import units
+from reports.reading import Measured, arrange
+from reports.site import (
+    loading,
+    machine_facts,
+    others,
+    record_pages,
+    snippets,
+    sources,
+    static_facts,
+)
+from reports.site.context import relative
+from reports.site.sources import MachineFile
+
+VARIANTS = [(loss.name, v.name) for loss in catalogue.losses() for v in loss.variants]
+
+
+@pytest.mark.parametrize(("loss", "variant"), VARIANTS, ids="/".join)
+def test_the_code_that_a_page_shows_runs(loss: str, variant: str, capsys: pytest.CaptureFixture):
+    declared = catalogue.get(loss)
+    text = snippets.snippet(declared, declared.variant(variant))
+    assert text, "there is no code for this variant"
+    exec(compile(text, f"{loss}/{variant}", "exec"), {})
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize(
+    ("target", "page", "address"),
+    [
+        ("a.html", "index.html", "a.html"), ("losses/a.html#x", "index.html", "losses/a.html#x"),
+        ("losses/a.html", "losses/b.html", "a.html"), ("#x", "losses/b.html", "#x"),
+        ("index.html", "losses/b.html", "../index.html"),
+        ("records/m/a.html#c", "losses/b.html", "../records/m/a.html#c"),
+    ],
+)  # fmt: skip
+def test_addresses_are_relative(target: str, page: str, address: str):
+    assert relative(target, page) == address
+
+
+@pytest.mark.parametrize("loss", catalogue.names())
+def test_every_loss_finds_its_compiled_kernels(loss: str):
+    modules = static_facts._modules(static_facts._folder(catalogue.get(loss)))
+    path = static_facts.newest("triton")
+    assert path is not None
+    found = {row["kernel"] for row in static_facts._rows(path)
+             if row["kernel"].rpartition(".")[0] in modules}  # fmt: skip
+    own = catalogue.get(loss).package.rpartition(".")[2]
+    assert found, loss
+    others = {name for name in found if name.split(".")[0] not in (own, "shared")}
+    assert not others
+    heads = {"shared.linear_lse_forward.stream"} <= found
+    assert heads == (loss in ("softmax", "a-softmax", "center"))
+
+
+@pytest.mark.parametrize(
+    ("rate", "shown"),
+    [(24_094_550_180.8, "24.1 G"), (999.96e9, "1.00 T"), (5e3, "5.00 k"), (12.0, "12.0 ")],
+)
+def test_rates_stand_in_decimal_units(rate: float, shown: str):
+    assert units.decimal(rate) == shown
+
+
+def test_a_record_page_has_the_words_that_people_read_for_each_status():
+    maker = Maker()
+    key = next(maker.cases())
+    results = [
+        maker.result(key, "eager", metric, status=status, reason=reason, value=1.0)
+        for metric, status, reason in (
+            ("peak_bytes", "ok", ""),
+            ("relative_error", "ok", ""),
+            ("both_time_s", "worse", "NaN"),
+            ("forward_time_s", "not_run", "needs CUDA"),
+        )
+    ]
+    rows = record_pages._rows(Measured(key, "s1", 0, tuple(results)))
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", "".join(rows))
+    assert {"passed", "failed: NaN", "not run: needs CUDA"} <= set(cells)
+    assert not {"ok", "worse", "not_run"} & {cell.partition(":")[0] for cell in cells}
+
+
+def test_rates_of_another_machine_are_left_out():
+    maker = Maker(losses=(("triplet", "batch-hard", "batch", BATCH[:1]),))
+    records = arrange(benchmarks.records.arrange(maker.lines()), Path("records.jsonl"))
+    (name,) = {result.provenance.machine for _, result in records.results()}
+    for measured, kept in (({}, True), ({"machine": name}, True), ({"machine": "another"}, False)):
+        facts = MachineFile(rates={"bytes_per_s": 1e10}, measured=measured)
+        found = machine_facts.of_this(facts, records)
+        assert (bool(found.rates), found.foreign) == (kept, "" if kept else "another")
+
+
+def test_publishing_as_it_is_reported_makes_a_folder_that_publish_finds(tmp_path: Path):
+    """The steps before `marginbench publish`, but for the minute of measuring rates."""
+    (text,) = (command for title, _, command in others._STEPS if title == "Publish")
+    lines = text.splitlines()
+    steps = [one for one in lines if one.split()[0] in ("mkdir", "xz")]
+    assert lines[-2] == "marginbench publish" and len(steps) == 2
+    (tmp_path / "reports/published").mkdir(parents=True)
+    maker = Maker(losses=(("triplet", "batch-hard", "batch", BATCH[:1]),))
+    write(tmp_path / "reports/out/RUN", maker.lines())
+    subprocess.run("\n".join(steps), shell=True, check=True, cwd=tmp_path)
+    found = sources.find(tmp_path / "reports/published")
+    assert [one.shown for one in found.machines] == ["NAME"]
+    assert loading.load(found.machines[0].records).cases

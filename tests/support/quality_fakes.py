@@ -1,0 +1,87 @@
+"""Trainings that only say that they were trained, for the runner's tests; imported by workers.
+
+``python tests/support/quality_fakes.py ARGUMENTS`` is ``marginbench quality run ARGUMENTS`` with
+four slow ones as its plan.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.training.notices import warn_once
+from benchmarks.training.planning import Plan
+from suites.quality.jobs import Job, Settings, Term, TrainingResult, at_fault
+
+
+def job(arm: str, seed: int = 0, epochs: int = 2, study: str = "closed") -> Job:
+    """``arm`` says what its training does: see `train`."""
+    return Job(study, arm, (Term("softmax"),), "digits", seed, Settings(epochs))
+
+
+def plan(*arms: str, seeds: int = 1, epochs: int = 2) -> Plan:
+    return Plan([job(arm, seed, epochs) for arm in arms for seed in range(seeds)])
+
+
+def train(
+    job: Job, out_dir: Path, mirror: Any, progress: Callable[[str, int, int], None]
+) -> TrainingResult:
+    """Leaves a line in the folder for each beginning and each epoch, and goes on after the epoch
+    that it had reached, as a training with checkpoints does."""
+    log = out_dir / "trained.txt"
+    reached = out_dir / job.name.replace("/", "-")
+    append(log, f"begin {job.name}")
+    first = int(reached.read_text()) if reached.exists() else 0
+    for epoch in range(first + 1, job.settings.epochs + 1):
+        time.sleep(0.3 if job.arm.startswith("slow") else 0.01)
+        if job.arm == "killed" and first == 0:
+            reached.write_text(str(epoch))
+            os.kill(os.getpid(), signal.SIGKILL)
+        if job.arm == "raises":
+            raise OSError("no such luck")
+        reached.write_text(str(epoch))
+        append(log, f"epoch {epoch} {job.name}")
+        progress(job.name, epoch, job.settings.epochs)
+    status, reason = "ok", ""
+    if job.arm == "missing":
+        status, reason = "not_run", "fashion: install dataset-fashion-mnist"
+    if job.arm == "damaged":
+        warn_once("faces: left out: identities without a picture: 1 (none)")
+        status, reason = "not_run", f"{at_fault(job.dataset)}images: can't be decoded"
+    if job.arm == "diverges":
+        status, reason = "worse", "diverged: loss is inf"
+    rate = random.Random(job.name).random()
+    mlflow = {"reason": "OperationalError: the store is locked"} if job.arm == "unmirrored" else {}
+    return TrainingResult(
+        name=job.name, loss=job.loss, variant="", contender=job.contender, dataset=job.dataset,
+        seed=job.seed, status=status, reason=reason, study=job.study, arm=job.arm,
+        job=job.plain(), metrics={"recall_at_1": rate}, mlflow=mlflow,
+    )  # fmt: skip
+
+
+def append(path: Path, line: str) -> None:
+    with path.open("a") as file:
+        file.write(f"{line}\n")
+
+
+def main(arguments: list[str]) -> None:
+    import functools
+
+    from benchmarks.training import planning, running
+    from commands.quality import run
+    from commands.root import cli
+
+    planning.plan = lambda asked: plan("slow-a", "slow-b", seeds=2, epochs=3)
+    running.run = functools.partial(running.run, train="quality_fakes:train")
+    run._page = lambda out_dir: out_dir / "index.html"
+    cli(["quality", "run", *arguments])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,26 @@
+"""A training that kills its own process:
+``python tests/support/stopped_training.py FOLDER EPOCH JOB`` (the job as JSON)
+ends by SIGKILL once that epoch's state is safe."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from benchmarks.training import training
+from suites.quality.jobs import Job
+
+
+def main(folder: Path, epoch: int, job: Job) -> None:
+    def stop(_name: str, done: int, _epochs: int) -> None:
+        if done == epoch:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    training.run(job, folder, progress=stop)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), Job.from_plain(json.loads(sys.argv[3])))
