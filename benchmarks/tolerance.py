@@ -24,10 +24,12 @@ exact for inputs that are near is as right as one can ask (backward stability), 
 bound more than the reference moved. What the definition selects is held while it moves.
 
 Every other contender may be at most twice as wrong as eager on the same inputs. Three things keep
-luck out of that: eager's error counts as at least eps of the accumulation dtype; as at least what
-rounding the reference's own result into the output's dtype costs; and as the root mean square of
-eager's errors with the columns of the inputs in `ORDERS` orders, `LUCK` times that where it is made
-of few rows (the entries of a row share most of their roundings). Of n independent numbers of one
+luck out of that: eager's error counts as at least sqrt(L) eps of the accumulation dtype, with L at
+most `FEW` (so little is rounded in a small case that eager may come out nearly exact, and where
+much is, its own error says how much); as at least what rounding the reference's own result into
+the output's dtype costs; and as the root mean square of eager's errors with the columns of the
+inputs in `ORDERS` orders, `LUCK` times that where it is made of few rows (the entries of a row
+share most of their roundings). Of n independent numbers of one
 size, the root of the sum of squares varies by 1 / (2 sqrt(n)) of itself: from n = `FEW` on two
 right contenders are within a factor of 2 by five standard deviations, while one number is within
 three times its root mean square in 997 of 1,000 draws and near 0 just as often as anywhere.
@@ -76,6 +78,11 @@ def _longest(shape: Shape) -> int:
 def accumulated(shape: Shape, dtype: str) -> float:
     """8 sqrt(L) eps_acc: what exact storage would leave of `bound`."""
     return STEPS * math.sqrt(_longest(shape)) * epsilon(accumulation(dtype))
+
+
+def floor(shape: Shape, dtype: str) -> float:
+    """What eager's error counts for at least: a sum of a few terms, without luck; see above."""
+    return math.sqrt(min(_longest(shape), FEW)) * epsilon(accumulation(dtype))
 
 
 def bound(shape: Shape, dtype: str) -> float:

@@ -172,7 +172,7 @@ def _bound(truth: Truth, name: str) -> float:
 def _twice_eager(truth: Truth, name: str, eager: float) -> float:
     shape, exact = truth.subject.shape, truth.outputs.named()[name]
     accumulation = tolerance.accumulation(truth.subject.dtype)
-    floor, lost = tolerance.epsilon(accumulation), 0.0
+    floor, lost = tolerance.floor(shape, truth.subject.dtype), 0.0
     if exact is not None:
         floor = max(floor, tolerance.storage(exact, getattr(torch, _stored_in(truth, name))))
         lost = tolerance.underflow(exact, shape, accumulation)
