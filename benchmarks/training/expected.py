@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+from suites.datasets.catalogue import find
 from suites.quality.jobs import Job
 
-# Rough seconds an epoch on one core, until one has been measured.
-_GUESS_S = {"digits": 0.1, "digits-closed": 0.1, "fashion": 20.0, "glyphs": 40.0}
-_GUESS_OTHERS_S = 60.0
+_UNKNOWN_S = 60.0  # an epoch of a dataset that an old record names, say
 
 
 class Expected:
@@ -30,7 +29,8 @@ class Expected:
         for key in _keys(job):
             if key in self._took:
                 return epochs * sum(self._took[key]) / len(self._took[key])
-        return epochs * _GUESS_S.get(job.dataset, _GUESS_OTHERS_S)
+        declared = find(job.dataset)
+        return epochs * (declared.epoch_s if declared else _UNKNOWN_S)
 
     def ordered(self, jobs: Iterable[Job]) -> list[Job]:
         """The first seed of everything before the second of anything, so that a run that ends

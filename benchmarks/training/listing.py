@@ -6,7 +6,8 @@ from typing import Any
 
 from marginbench import catalogue
 from suites.claims.catalogue import claims
-from suites.quality.recipes import RECIPES
+from suites.datasets.catalogue import datasets as declared
+from suites.datasets.declaration import Declaration
 from suites.quality.search import standing_variant
 
 
@@ -16,8 +17,8 @@ def everything() -> dict[str, Any]:
 
     return {
         "datasets": [
-            {"name": name, "missing": _missing(name), "why": recipe.why}
-            for name, recipe in RECIPES.items()
+            {"name": one.name, "missing": _missing(one), "why": one.recipe.why}
+            for one in declared().values()
         ],
         "losses": [
             {"name": loss.name, "variant": standing_variant(loss.name), "title": loss.title}
@@ -35,16 +36,13 @@ def everything() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _missing(name: str) -> str:
+def _missing(of: Declaration) -> str:
     from benchmarks.training import datasets
 
-    if name not in datasets.DATASETS:
-        return f"given by a path, as {name}:/path"
-    if name == "glyphs-large":
-        # 400,000 pictures are not drawn to be listed; what is missing there is missing here.
-        name = "glyphs"
+    if of.at_path:
+        return f"given by a path, as {of.written}"
     try:
-        datasets.load(name)
+        datasets.load(of.missing_with or of.name)
     except (datasets.Missing, datasets.DataError) as error:
         return str(error)
     return ""

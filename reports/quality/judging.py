@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from benchmarks.records import Training
 from suites.claims import catalogue
 from suites.claims.claim import Claim, Outcome, Part, Plot, Verdict
+from suites.datasets.catalogue import find
 
 from ..document import Tone
 from ..sections.context import slug, unique
@@ -42,18 +43,19 @@ def counted(outcomes: Sequence[Outcome]) -> str:
     return ", ".join(f"{outcomes.count(word)} {word}" for word in TONES)
 
 
-_DATA = {
-    "digits": "digits", "digits-closed": "digits", "fashion": "Fashion-MNIST",
-    "fashion-closed": "Fashion-MNIST", "glyphs": "characters in typefaces",
-}  # fmt: skip
 _NETWORKS = {"mlp": "MLP", "resnet": "small ResNet", "lenet++": "LeNet++"}
+
+
+def _title(dataset: str) -> str:
+    declared = find(dataset)
+    return (declared and declared.title) or dataset
 
 
 def scope(trainings: Iterable[Training]) -> str:
     """The data and networks that a verdict holds for: 'digits (MLP)'; empty without trainings."""
     found: dict[str, dict[str, None]] = {}
     for one in trainings:
-        networks = found.setdefault(_DATA.get(one.dataset, one.dataset), {})
+        networks = found.setdefault(_title(one.dataset), {})
         backbone = str(one.job.get("settings", {}).get("backbone", ""))
         if backbone:
             networks[_NETWORKS.get(backbone, backbone)] = None

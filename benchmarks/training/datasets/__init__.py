@@ -12,19 +12,20 @@ or too few raise `DataError`, whose text says which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import pkgutil
+from collections.abc import Mapping
 from typing import Any
 
 from marginbench.checks import check_choice
+from suites.datasets import catalogue
 
 from ..notices import warn_once
-from . import fashion, folder, glyphs, lfw
+from . import folder
 from .dataset import SEEN, Dataset, Missing
-from .embedded import digits, digits_closed
+from .embedded import digits
 from .images import DataError, FileImages, Images, Undecodable
 
 __all__ = [
-    "DATASETS",
     "SEEN",
     "DataError",
     "Dataset",
@@ -37,41 +38,34 @@ __all__ = [
     "load",
 ]
 
-DATASETS: dict[str, Callable[[], Dataset]] = {
-    "digits": digits,
-    "digits-closed": digits_closed,
-    "fashion": fashion.fashion,
-    "fashion-closed": fashion.fashion_closed,
-    "glyphs": glyphs.glyphs,
-    "glyphs-large": glyphs.glyphs_large,
-}
-# What loads each kind, and the options that its address may have.
-_AT_A_PATH: dict[str, tuple[Callable[[str], Dataset], tuple[str, ...]]] = {
-    "folder": (folder.folder, folder.OPTIONS),
-    "lfw": (lfw.lfw, lfw.OPTIONS),
-}
-
 
 def load(name: str) -> Dataset:
     """The dataset of that name; what of a path's files is left out is logged as a warning, once.
 
     Raises InputError for an unknown name, `Missing` for one whose files, fonts or packages are not
     on this machine, `DataError` for files that are damaged or too few."""
-    kind, colon, address = name.partition(":")
-    if colon and kind in _AT_A_PATH:
-        found = _AT_A_PATH[kind][0](address)
-        _warn_of(name, found.facts["skipped"])
-        return found
-    check_choice("dataset", name, (*DATASETS, *(f"{kind}:/path" for kind in _AT_A_PATH)))
-    return DATASETS[name]()
+    declared = catalogue.find(name)
+    if declared is None:
+        check_choice("dataset", name, [one.written for one in catalogue.datasets().values()])
+        raise AssertionError(name)
+    loader = pkgutil.resolve_name(declared.loader)
+    if not declared.at_path:
+        return _made(name, loader())
+    found = _made(name, loader(name.partition(":")[2]))
+    _warn_of(name, found.facts.get("skipped", {}))
+    return found
+
+
+def _made(name: str, loaded: Dataset | Mapping[str, Any]) -> Dataset:
+    return loaded if isinstance(loaded, Dataset) else Dataset(name, **loaded)
 
 
 def check_options(name: str) -> None:
     """Raises DataError for an option of a path's dataset that there is not, or that has no such
     value; opens no file."""
-    kind, _, address = name.partition(":")
-    if kind in _AT_A_PATH:
-        folder.Address.parse(address, _AT_A_PATH[kind][1])
+    declared = catalogue.find(name)
+    if declared and declared.at_path:
+        folder.Address.parse(name.partition(":")[2], declared.options)
 
 
 def _warn_of(name: str, skipped: Mapping[str, Mapping[str, Any]]) -> None:

@@ -10,12 +10,13 @@ from urllib.parse import parse_qsl
 
 import torch
 
+from suites.datasets.folder import OPTIONS
+
 from .copies import NO_COPIES, apart
 from .dataset import ALSO_CHECKED, DISTINGUISHED, Dataset, Missing
 from .images import DataError, File, FileImages
 from .tree import Skips, is_utf8, printable, scan
 
-OPTIONS = ("size", "grey")
 BY_FOLDER = "by the folders' names"
 
 

@@ -8,15 +8,14 @@ from typing import NamedTuple
 
 import torch
 
+from suites.datasets.lfw import OPTIONS
+
 from ..metrics import Pairs
 from .copies import NO_COPIES, apart
 from .dataset import ALSO_CHECKED, DISTINGUISHED, Dataset, Missing
 from .folder import BY_FOLDER, Address, directory, is_number, preprocessing
-from .folder import OPTIONS as OF_A_FOLDER
 from .images import DataError, File
 from .tree import Skips, scan
-
-OPTIONS = (*OF_A_FOLDER, "train", "pairs")
 
 
 class Pair(NamedTuple):

@@ -1,0 +1,1 @@
+"""The datasets, each a declaration in a file of its own that is found by itself."""
