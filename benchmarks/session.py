@@ -15,7 +15,7 @@ from typing import Any
 
 from suites.cases import Case
 from suites.presets import Preset
-from suites.quality.jobs import STATUS_WORDS
+from suites.quality.jobs import STATUS_WORDS, Underway
 
 from . import interpreted, machine, memory
 from .contenders import cold_caches
@@ -236,9 +236,7 @@ class _Session:
         if not left or self.training is None:
             return
         from benchmarks.training import training
-        from benchmarks.training.tracking.mirror import try_again
 
-        try_again(self.journal.path.parent)
         done = {trained.name for trained in self.journal.before.trainings}
         commit, dirty = machine.commit()
         tags = {
@@ -246,12 +244,14 @@ class _Session:
             "run": self.journal.run, **machine.versions(),
         }  # fmt: skip
 
-        def report(name: str, epoch: int, epochs: int) -> None:
+        def report(at: Underway) -> None:
             share = self.reserved_s / max(1, len(left))
-            self.reserved_now = max(0.0, share * (1 - epoch / max(1, epochs)))
+            self.reserved_now = max(0.0, share * (1 - at.epoch / max(1, at.epochs)))
             behind = sum(other not in done for other in left) - 1
             left_s = self.reserved_now + share * max(0, behind)
-            self._report(replace(self.step, current=name, left_s=left_s, finished="", note=""))
+            self._report(
+                replace(self.step, current=at.result.name, left_s=left_s, finished="", note="")
+            )
 
         results = training.run_all(
             self.preset, self.journal.path.parent, self.seed, self.device,

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks import machine, record_files
 from benchmarks.records import Run, Training, load
 from marginbench.spelling import meant
-from suites.quality.jobs import STATUS_WORDS, Job, TrainingResult
+from suites.quality.jobs import STATUS_WORDS, Job, TrainingResult, Underway
 
 from . import workers
 
@@ -68,9 +68,13 @@ def again(
 
     ``progress(name, epoch, epochs)`` is called after each epoch.
     """
+
+    def report(at: Underway) -> None:
+        progress(at.result.name, at.epoch, at.epochs)
+
     job = Job.from_plain(recorded.job)
     with tempfile.TemporaryDirectory(prefix="marginbench-") as folder:
-        result = workers.resolve(train)(job, Path(folder), None, progress)
+        result = workers.resolve(train)(job, Path(folder), report)
     return compare(recorded, result)
 
 

@@ -24,6 +24,11 @@ def safe_name(name: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9._+-]+', '_', name)[:120]}-{digest}"
 
 
+def model_path(out_dir: Path, name: str) -> Path:
+    """Where the trained network of a job's name is kept."""
+    return out_dir / "models" / f"{safe_name(name)}.pt"
+
+
 class Unusable(Exception):
     """Why a checkpoint can't be gone on from."""
 

@@ -17,17 +17,15 @@ from benchmarks import machine
 from benchmarks.records import Training
 from benchmarks.session import Progress, Step, plain
 from benchmarks.training.notices import warn_once
-from benchmarks.training.tracking.mirror import try_again
-from suites.quality.jobs import TrainingResult
+from suites.quality.jobs import TrainingResult, Underway
 
 from . import workers
 from .journal import Journal
 from .planning import Asked, Plan
 from .queueing import Queue, failed
+from .tracking import NOT_INSTALLED, Background, Mirror
 
 FINE, FAILED, NOT_POSSIBLE, INTERRUPTED = 0, 1, 3, 130
-# Not a failure of a store: without mlflow installed, none is wanted.
-NO_MLFLOW = "mlflow is not installed"
 _POLL_S = 1.0
 
 
@@ -36,8 +34,8 @@ class Outcome:
     """``exit_code``: 0 where all was trained (a network that diverged is a result too), 1 where a
     training failed by a fault of the suite, 3 where one can't be run here (its data is missing or
     damaged) or MLflow's store did not take one, 130 interrupted. ``not_run`` counts trainings by
-    the reason why there is none, ``not_mirrored`` those that this session trained by the reason
-    why MLflow has none of it."""
+    the reason why there is none, ``not_mirrored`` those that MLflow does not have in whole by
+    the reason why."""
 
     exit_code: int
     records: Path
@@ -73,9 +71,14 @@ def run(
         commit, dirty = machine.commit()
         tags = {"commit": commit, "dirty": str(dirty), "machine": machine.name(),
                 "run": journal.run, **machine.versions()}  # fmt: skip
-        mirror = workers.MIRROR if mlflow else ""
-        try_again(out_dir)
-        return session.run(workers.Setting(out_dir.resolve(), 1, train, mirror, tags))
+        setting = workers.Setting(out_dir.resolve(), 1, train)
+        if not mlflow:
+            return session.run(setting)
+        session.mirror = Mirror(out_dir, tags=tags)
+        for earlier in journal.before.trainings:  # what a session that was killed had not sent
+            session.mirror.take(earlier)
+        with Background(session.mirror) as sending:
+            return session.run(setting, sending)
 
 
 class _Session:
@@ -86,16 +89,19 @@ class _Session:
             one.name: one for one in journal.before.trainings
         }
         self.shares: dict[str, float] = {}
-        self.not_mirrored: Counter[str] = Counter()
+        self.mirror: Mirror | None = None
         self.started = time.monotonic()
 
-    def run(self, setting: workers.Setting) -> Outcome:
-        if not self.queue.over:
-            try:
+    def run(self, setting: workers.Setting, sending: Background | None = None) -> Outcome:
+        try:
+            if not self.queue.over:
                 with workers.Pool(self.processes, setting) as pool:
                     self._train(pool)
-            except KeyboardInterrupt:
-                return self.outcome(INTERRUPTED)
+            for left in sending.last() if sending else ():
+                step = Step(self.queue.total, self.queue.done, current=f"MLflow: {left} to send")
+                self.progress(step)
+        except KeyboardInterrupt:
+            return self.outcome(INTERRUPTED)
         self.journal.end_run(time.monotonic() - self.started)
         return self.outcome(FINE)
 
@@ -103,12 +109,14 @@ class _Session:
         missing = [one for one in self.results.values() if one.status == "not_run"]
         if code == FINE and missing:
             code = FAILED if any(map(failed, missing)) else NOT_POSSIBLE
-        if code == FINE and set(self.not_mirrored) - {NO_MLFLOW}:
+        not_mirrored = self.mirror.not_sent() if self.mirror and code != INTERRUPTED else {}
+        # Without mlflow installed, no store is wanted, and none has failed.
+        if code == FINE and set(not_mirrored) - {NOT_INSTALLED}:
             code = NOT_POSSIBLE
         return Outcome(
             code, self.journal.path, self.queue.done, self.queue.total,
             sum(one.status == "worse" for one in self.results.values()),
-            dict(Counter(one.reason for one in missing)), dict(self.not_mirrored),
+            dict(Counter(one.reason for one in missing)), not_mirrored,
         )  # fmt: skip
 
     def _train(self, pool: workers.Pool) -> None:
@@ -117,8 +125,10 @@ class _Session:
                 pool.submit(job)
             self._report(pool, Step(self.queue.total, self.queue.done))
             for event in pool.events(_POLL_S):
-                if isinstance(event, workers.Epoch):
-                    self.shares[event.job.name] = event.epoch / max(1, event.epochs)
+                if isinstance(event, Underway):
+                    self.shares[event.result.name] = event.epoch / max(1, event.epochs)
+                    if self.mirror:
+                        self.mirror.hear(event.result, event.facts)
                 elif isinstance(event, workers.Notice):
                     warn_once(event.text)  # which several workers may have met
                 else:
@@ -126,9 +136,11 @@ class _Session:
 
     def _end(self, pool: workers.Pool, event: workers.Ended) -> None:
         result, name = event.result, event.job.name
+        if self.mirror:
+            result = replace(result, mlflow=self.mirror.place(result))
         self._write(result)
-        if "reason" in result.mlflow:
-            self.not_mirrored[result.mlflow["reason"]] += 1
+        if self.mirror:
+            self.mirror.hear(result)
         self.shares.pop(name, None)
         self.queue.ended(result, event.seconds)
         for other in self.queue.abandoned():

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
 
 import torch
 
 from marginbench import catalogue
 from suites.presets import Preset
-from suites.quality.jobs import Job, Row, Settings, Term, TrainingResult, at_fault
+from suites.quality.jobs import (
+    Job,
+    Report,
+    Settings,
+    Term,
+    TrainingResult,
+    Underway,
+    at_fault,
+)
 
 from . import backbones, datasets
-from .checkpoints import Checkpoint, Unusable, safe_name
+from .checkpoints import Checkpoint, Unusable, model_path
 from .loop import Diverged, Run, cpu_threads
 from .notices import warn_once
 from .preparing import check_batch
 from .terms import NotRun, training_of
 from .tracking import Mirror
 
-Progress = Callable[[str, int, int], None]
 # A search's trials and the bench's own look at training are made again in seconds by their seeds.
 _NO_MODEL = ("search", "training")
-
-
-class Listener(Protocol):
-    """Hears of a training as it goes; never raises for a store that fails."""
-
-    def begin(
-        self, job: Job, description: Mapping[str, Any], *, facts: Mapping[str, Any]
-    ) -> None: ...
-    def epoch(self, row: Row) -> None: ...
-    def end(self, result: TrainingResult, model_path: Path | None) -> dict[str, str]: ...
 
 
 def plan(preset: Preset, seed: int, device: str = "cpu", contender: str = "eager") -> list[Job]:
@@ -64,26 +60,34 @@ def run_all(
     losses: Collection[str] | None = None,
     done: Collection[str] = (),
     tags: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Iterator[TrainingResult]:
     """Trains with every loss (or those in ``losses``), yielding each result as it is there; skips
     the names in ``done``.
 
     A loss that fails takes only its own result with it. ``tags`` (commit, versions, machine) go
     to MLflow, whose store lies in ``out_dir`` unless MLFLOW_TRACKING_URI is set.
-    ``progress(name, epoch, epochs)`` is called after each epoch, and with 0 before the first.
     """
-    mirror = Mirror(out_dir, tags or {})
+    mirror = Mirror(out_dir, tags=tags)
+
+    def heard(at: Underway) -> None:
+        mirror.hear(at.result, at.facts)
+        mirror.send()
+        if progress:
+            progress(at)
+
     for job in plan(preset, seed, device, contender):
         if job.name not in done and (losses is None or job.loss in losses):
-            yield run(job, out_dir, mirror, progress)
+            result = run(job, out_dir, heard)
+            mirror.hear(result)
+            mirror.send()
+            yield replace(result, mlflow=mirror.place(result))
 
 
 def run(
     job: Job,
     out_dir: Path | None = None,
-    mirror: Listener | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
     resume: bool = True,
 ) -> TrainingResult:
     """One training, whatever happens in it: see `TrainingResult` for how failures are recorded.
@@ -94,7 +98,7 @@ def run(
     saved of another job, dataset or PyTorch, is not used: the training starts anew. What was done
     about a state stands in the result's settings under ``checkpoint``. Its network is
     kept in ``models``, see `backbones.load`, but for a search's trial and the bench's own look.
-    ``progress(name, epoch, epochs)`` is called after each epoch, when its state is safe.
+    ``progress`` is called after each epoch, when its state is safe.
     """
     result = TrainingResult(
         name=job.name, loss=job.loss, variant=_variant(job), contender=job.contender,
@@ -111,17 +115,12 @@ def run(
             result = replace(result, settings={**training.description(), "checkpoint": note})
         except Exception as error:
             return _not_run(result, error, dataset)
-        if mirror:
-            mirror.begin(job, result.settings, facts=training.dataset.facts)
-        model = None
         try:
-            result = _trained(training, result, checkpoint, mirror, progress)
+            result = _trained(training, result, checkpoint, progress)
             if out_dir and job.study not in _NO_MODEL and result.status == "ok":
-                model = _keep(training, out_dir)
+                _keep(training, out_dir)
         except Exception as error:
             result = _not_run(result, error, dataset)
-        if mirror:
-            result = replace(result, mlflow=mirror.end(result, model))
         # Kept to the very end: a process that is killed before this repeats an epoch at most. And
         # after a failure (a disk that was gone, a GPU without memory), to go on once it is mended.
         if checkpoint and result.status != "not_run":
@@ -200,36 +199,29 @@ def _trained(
     training: Run,
     result: TrainingResult,
     checkpoint: Checkpoint | None,
-    mirror: Listener | None,
-    progress: Progress | None,
+    progress: Report | None,
 ) -> TrainingResult:
     """The result with its epochs; a training that diverges ends with a row of None."""
     rows, series = training.rows_so_far, dict[str, list[float]]()
-    if mirror:
-        for row in rows:  # of a training that goes on from its checkpoint
-            mirror.epoch(row)
     try:
-        for latest in training.epochs():
+        for _ in training.epochs():
             if checkpoint:
                 checkpoint.save(training.state())
-            if mirror and latest:
-                mirror.epoch(latest)
             if progress:
-                progress(result.name, training.epoch, training.settings.epochs)
+                so_far = replace(result, status="running", epochs=list(rows))
+                epochs = training.settings.epochs
+                progress(Underway(so_far, training.epoch, epochs, training.dataset.facts))
         series = training.evaluation.series()
     except Diverged as error:
         rows.append({**dict.fromkeys(rows[-1]), "epoch": float(error.epoch)})
         result = replace(result, status="worse", reason=f"diverged: {error}")
-        if mirror:
-            mirror.epoch(rows[-1])
     final = {name: value for name, value in rows[-1].items() if name != "epoch"}
     return replace(result, epochs=rows, metrics=final, series=series)
 
 
-def _keep(training: Run, out_dir: Path) -> Path:
-    """The path of the network, kept with what it takes to use it again."""
-    s, job, path = training.settings, training.job, out_dir / "models"
-    path = path / f"{safe_name(job.name)}.pt"
+def _keep(training: Run, out_dir: Path) -> None:
+    """Keeps the network with what it takes to use it again."""
+    s, job = training.settings, training.job
     facts = {
         "backbone": s.backbone, "image_shape": list(training.image_shape), "dim": s.dim,
         "last_relu": s.last_relu, "unit_embeddings": training.objective.unit_embeddings,
@@ -238,5 +230,4 @@ def _keep(training: Run, out_dir: Path) -> Path:
     objective = training.objective
     used = {*objective.learnt, *objective.updated}
     beside = {name: field for name, field in objective.fields.items() if name in used}
-    backbones.save(path, training.network, facts, beside)
-    return path
+    backbones.save(model_path(out_dir, job.name), training.network, facts, beside)

@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,9 @@ from typing import Any
 from benchmarks import processes
 from benchmarks.records import RecordError
 from benchmarks.training import notices
-from suites.quality.jobs import Job, TrainingResult
+from suites.quality.jobs import Job, TrainingResult, Underway
 
 TRAIN = "benchmarks.training.training:run"
-MIRROR = "benchmarks.training.tracking:Mirror"
 _LOCK = ".workers.lock"
 _EARLIER_WORKERS_S = 30.0
 _IDLE_DEATHS = 3
@@ -36,23 +35,11 @@ _SPAWN = multiprocessing.get_context("spawn")
 @dataclass(frozen=True)
 class Setting:
     """What every worker of a run is given. ``train`` is a function as ``module:name``, called as
-    ``train(job, out_dir, mirror, progress)``; ``mirror`` is a class likewise, called with the
-    folder and ``tags``, or empty for no mirror."""
+    ``train(job, out_dir, report)``."""
 
     out_dir: Path
     threads: int = 1
     train: str = TRAIN
-    mirror: str = MIRROR
-    tags: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """A training has done ``epoch`` of ``epochs``."""
-
-    job: Job
-    epoch: int
-    epochs: int
 
 
 @dataclass(frozen=True)
@@ -72,7 +59,7 @@ class Notice:
     text: str
 
 
-Event = Epoch | Ended | Notice
+Event = Underway | Ended | Notice
 
 
 class _Worker:
@@ -166,13 +153,11 @@ def _receive(worker: _Worker) -> list[Event]:
     found: list[Event] = []
     while worker.job is not None and worker.pipe.poll():
         kind, *what = worker.pipe.recv()
-        if kind == "epoch":
-            found.append(Epoch(worker.job, *what))
-        elif kind == "notice":
-            found.append(Notice(*what))
-        else:
-            found.append(Ended(worker.job, TrainingResult(**what[0]), what[1]))
+        if kind == "ended":
+            found.append(Ended(worker.job, *what))
             worker.job = None
+        else:
+            found += what
     if not found and worker.job is None:
         worker.pipe.recv()  # an idle worker says nothing: this is its end
     return found
@@ -195,7 +180,6 @@ def _work(pipe: Connection, setting: Setting) -> None:
     lock = os.open(setting.out_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     fcntl.flock(lock, fcntl.LOCK_SH)
     train = resolve(setting.train)
-    mirror, no_mirror = _mirror(setting)
     notices.LOGGER.addHandler(_Notices(pipe))
     notices.LOGGER.propagate = False
     while True:
@@ -204,17 +188,11 @@ def _work(pipe: Connection, setting: Setting) -> None:
         except (EOFError, OSError):
             return
         start = time.monotonic()
-
-        def report(name: str, epoch: int, epochs: int) -> None:
-            pipe.send(("epoch", epoch, epochs))
-
         try:
-            result = train(job, setting.out_dir, mirror, report)
+            result = train(job, setting.out_dir, lambda at: pipe.send(("underway", at)))
         except Exception as error:
             result = not_run(job, f"{type(error).__name__}: {error}")
-        if no_mirror:
-            result = replace(result, mlflow={"reason": no_mirror})
-        pipe.send(("ended", vars(result), time.monotonic() - start))
+        pipe.send(("ended", result, time.monotonic() - start))
 
 
 class _Notices(logging.Handler):
@@ -225,17 +203,7 @@ class _Notices(logging.Handler):
         self._pipe = pipe
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._pipe.send(("notice", record.getMessage()))
-
-
-def _mirror(setting: Setting) -> tuple[Any, str]:
-    """The mirror of the run, or why there is none: that ends no training."""
-    if not setting.mirror:
-        return None, ""
-    try:
-        return resolve(setting.mirror)(setting.out_dir, setting.tags), ""
-    except Exception as error:
-        return None, f"{type(error).__name__}: {error}"
+        self._pipe.send(("notice", Notice(record.getMessage())))
 
 
 def _wait_for_earlier_workers(out_dir: Path) -> None:

@@ -86,7 +86,7 @@ def run(**options: Any) -> None:
 
 
 def _run(options: dict[str, Any], out_dir: Path) -> int:
-    from benchmarks.training import planning, running
+    from benchmarks.training import planning, running, tracking
     from marginbench.catalogue import UnknownName
 
     devices.chosen(options["device"], "train")
@@ -120,7 +120,7 @@ def _run(options: dict[str, Any], out_dir: Path) -> int:
     folder = shlex.quote(str(out_dir))
     for reason, count in outcome.not_mirrored.items():
         say(f"{count} of {outcome.total} trainings not in MLflow: {reason}", err=True)
-    if set(outcome.not_mirrored) - {running.NO_MLFLOW}:
+    if set(outcome.not_mirrored) - {tracking.NOT_INSTALLED}:
         say(f"every record is safe; to send them: marginbench quality sync {folder}",
                    err=True)  # fmt: skip
     if outcome.not_run and outcome.exit_code != INTERRUPTED:

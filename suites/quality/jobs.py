@@ -6,7 +6,7 @@ back (`Job.from_plain`): whoever has the record can train the same network again
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -171,8 +171,9 @@ class TrainingResult:
     ``metrics`` is the last one. None stands for what is not defined or was not finite.
     ``series`` holds what figures are drawn from, as lists of equal meaning by name (see
     `benchmarks.training.metrics.series`). ``status`` is ``ok``, ``worse`` (it ran, and diverged) or
-    ``not_run``, with the reason. ``mlflow`` says where the mirror is, or under ``reason`` why
-    there is none. ``job`` is `Job.plain`.
+    ``not_run``, with the reason; ``running`` while it goes on, which no record holds. ``mlflow``
+    says where its mirror is (the ``store``, and the ``key`` that its run has as a tag), or under
+    ``reason`` why there is none yet. ``job`` is `Job.plain`.
     """
 
     name: str
@@ -191,3 +192,18 @@ class TrainingResult:
     metrics: Row = field(default_factory=dict)
     series: dict[str, list[float]] = field(default_factory=dict)
     mlflow: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Underway:
+    """A training that has done ``epoch`` of ``epochs``: its ``result`` so far, with the status
+    ``running``, and what is known of its dataset."""
+
+    result: TrainingResult
+    epoch: int
+    epochs: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+# Hears of a training before its first epoch and after each.
+Report = Callable[[Underway], None]

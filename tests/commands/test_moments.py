@@ -27,7 +27,7 @@ from benchmarks import session
 from benchmarks.gate import trees
 from benchmarks.record_files import FILE
 from benchmarks.training import tracking
-from benchmarks.training.tracking import syncing
+from benchmarks.training.tracking import mirror
 
 Patch = pytest.MonkeyPatch
 Send = Callable[[], None]
@@ -47,8 +47,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         for module, name, function in REAL:
             patch.setattr(module, name, function)
         patch.setattr(session, "cold_caches", nullcontext)  # nothing here is compiled
-        store = SimpleNamespace(runs=lambda _: [], check=lambda: None)
-        patch.setattr(syncing, "Store", lambda *_: store)
+        store = SimpleNamespace(complete=dict, check=lambda: None)
+        patch.setattr(mirror, "Store", lambda *_: store)
         yield Machine(tmp_path_factory.mktemp("machine"))
 
 
@@ -126,7 +126,7 @@ MOMENTS = (
     Moment("after a page is put in its place", "report",
            [at("pathlib:Path.replace", when=put_in_place("index.html"), after=True)]),
     Moment("as MLflow is sent to", "quality sync",
-           [at("benchmarks.training.tracking.syncing:send")]),
+           [at("benchmarks.training.tracking.mirror:Mirror._written")]),
     Moment("as git is asked", "gate", [at("subprocess:Popen.communicate")]),
     Moment("twice, in a case and as its interpreter is ended", "run",
            [CASE, at("benchmarks.interpreted:Interpreter.close")], {"session": 1}),

@@ -54,7 +54,6 @@ WRITE_BY_THEMSELVES = {
     "benchmarks/training/tracking/content.py": "files on their way to MLflow, temporary",
     "benchmarks/training/tracking/figures.py": "figures on their way to MLflow",
     "benchmarks/training/tracking/mirror.py": "a note in a run's folder that the store is down",
-    "benchmarks/training/tracking/syncing.py": "takes that note away",
     "benchmarks/training/tracking/moving.py": "an export, in a folder that is new or empty",
     "benchmarks/training/tracking/store.py": "MLflow's store",
 }

@@ -11,13 +11,11 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from benchmarks.training.notices import warn_once
 from benchmarks.training.planning import Plan
-from suites.quality.jobs import Job, Settings, Term, TrainingResult, at_fault
+from suites.quality.jobs import Job, Report, Settings, Term, TrainingResult, Underway, at_fault
 
 
 def job(arm: str, seed: int = 0, epochs: int = 2, study: str = "closed") -> Job:
@@ -29,9 +27,7 @@ def plan(*arms: str, seeds: int = 1, epochs: int = 2) -> Plan:
     return Plan([job(arm, seed, epochs) for arm in arms for seed in range(seeds)])
 
 
-def train(
-    job: Job, out_dir: Path, mirror: Any, progress: Callable[[str, int, int], None]
-) -> TrainingResult:
+def train(job: Job, out_dir: Path, report: Report) -> TrainingResult:
     """Leaves a line in the folder for each beginning and each epoch, and goes on after the epoch
     that it had reached, as a training with checkpoints does."""
     log = out_dir / "trained.txt"
@@ -47,7 +43,7 @@ def train(
             raise OSError("no such luck")
         reached.write_text(str(epoch))
         append(log, f"epoch {epoch} {job.name}")
-        progress(job.name, epoch, job.settings.epochs)
+        report(Underway(result(job, "running", "", epoch), epoch, job.settings.epochs))
     status, reason = "ok", ""
     if job.arm == "missing":
         status, reason = "not_run", "fashion: install dataset-fashion-mnist"
@@ -56,12 +52,16 @@ def train(
         status, reason = "not_run", f"{at_fault(job.dataset)}images: can't be decoded"
     if job.arm == "diverges":
         status, reason = "worse", "diverged: loss is inf"
+    return result(job, status, reason, job.settings.epochs)
+
+
+def result(job: Job, status: str, reason: str, epochs: int) -> TrainingResult:
     rate = random.Random(job.name).random()
-    mlflow = {"reason": "OperationalError: the store is locked"} if job.arm == "unmirrored" else {}
+    rows = [{"epoch": float(epoch), "recall_at_1": rate} for epoch in range(epochs + 1)]
     return TrainingResult(
         name=job.name, loss=job.loss, variant="", contender=job.contender, dataset=job.dataset,
         seed=job.seed, status=status, reason=reason, study=job.study, arm=job.arm,
-        job=job.plain(), metrics={"recall_at_1": rate}, mlflow=mlflow,
+        job=job.plain(), metrics={"recall_at_1": rate}, epochs=[] if status == "not_run" else rows,
     )  # fmt: skip
 
 

@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 from benchmarks.training import training
-from suites.quality.jobs import Job
+from suites.quality.jobs import Job, Underway
 
 
 def main(folder: Path, epoch: int, job: Job) -> None:
-    def stop(_name: str, done: int, _epochs: int) -> None:
-        if done == epoch:
+    def stop(at: Underway) -> None:
+        if at.epoch == epoch:
             os.kill(os.getpid(), signal.SIGKILL)
 
     training.run(job, folder, progress=stop)

@@ -11,10 +11,12 @@ import os
 import random
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from benchmarks.training.tracking import Mirror
 from suites.quality.jobs import Job, Settings, Term, TrainingResult
 
 RUN = "0" * 32
@@ -67,28 +69,34 @@ def recorded(result: TrainingResult, **changed: Any) -> SimpleNamespace:
     return SimpleNamespace(**fields)
 
 
-def mirrored(mirror: Any, of: TrainingResult, model: Path | None = None) -> dict[str, str]:
-    """The result, sent as the training's loop sends it."""
-    mirror.begin(Job.from_plain(of.job), of.settings)
-    for row in of.epochs:
-        mirror.epoch(row)
-    return mirror.end(of, model)
+def mirrored(mirror: Mirror, of: TrainingResult) -> dict[str, str]:
+    """The result, sent as it goes on; where it is, or why not."""
+    for row in range(1, len(of.epochs) + 1):
+        heard_to(mirror, of, row)
+    mirror.hear(of)
+    mirror.send()
+    return mirror.place(of)
+
+
+def heard_to(mirror: Mirror, of: TrainingResult, rows: int) -> None:
+    """What is known of it after so many rows, sent."""
+    mirror.hear(replace(of, status="running", reason="", epochs=of.epochs[:rows], series={}))
+    mirror.send()
 
 
 def main(folder: str, uri: str, first: str, last: str, kill: str = "") -> None:
-    from benchmarks.training.tracking import Mirror, store
+    from benchmarks.training.tracking import store
 
     # A busy machine with two cores: what logs at once here is not about how soon one gives up.
     store.WAIT_S = 60
-    mirror = Mirror(Path(folder), {"run": RUN, "commit": "0123abc"}, uri or None)
+    mirror = Mirror(Path(folder), uri or None, {"run": RUN, "commit": "0123abc"})
     for seed in range(int(first), int(last)):
         one = result(seed)
         if kill:
-            mirror.begin(Job.from_plain(one.job), one.settings)
-            mirror.epoch(one.epochs[0])
+            heard_to(mirror, one, 1)
             os.kill(os.getpid(), signal.SIGKILL)
         answer = mirrored(mirror, one)
-        assert "run_id" in answer, answer
+        assert "key" in answer, answer
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ else. mlflow takes seconds to import: nothing here loads it before it is used.
 """
 
 from .addresses import OWN, of_database, without_secrets
-from .mirror import Mirror
+from .background import Background
+from .mirror import NOT_INSTALLED, Mirror, sync
 from .moving import export, import_
 from .store import EXPERIMENT, Outcome
-from .syncing import sync
 
 __all__ = [
-    "EXPERIMENT", "OWN", "Mirror", "Outcome", "export", "import_", "of_database", "sync",
-    "without_secrets",
+    "EXPERIMENT", "NOT_INSTALLED", "OWN", "Background", "Mirror", "Outcome", "export", "import_",
+    "of_database", "sync", "without_secrets",
 ]  # fmt: skip

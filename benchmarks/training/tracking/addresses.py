@@ -18,6 +18,12 @@ def address(out_dir: Path, uri: str | None) -> str:
     return given or of_database(out_dir.resolve() / OWN)
 
 
+def shown(uri: str | None) -> str:
+    """The address as records and pages show it; of the folder's own store, its file's name."""
+    given = uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+    return without_secrets(given) if given else OWN
+
+
 def of_database(file: Path) -> str:
     """The address of a SQLite file, whatever is in its path.
 

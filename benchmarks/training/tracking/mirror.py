@@ -1,230 +1,268 @@
-"""Mirrors a training in MLflow while it runs."""
+"""The one writer of a run's trainings to MLflow: while they go on, and afterwards.
+
+Our own record is the truth. What is sent is what is known of a training and the store lacks, so
+sending twice is sending once, and what failed is sent the next time.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
+import functools
+import importlib.util
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import addresses, content, files, store
-from .store import COMPLETE, KEY, PARENT, Point, Store
+from . import addresses, content, store
+from .store import COMPLETE, KEY, PARENT, Outcome, Point, Store
 
 if TYPE_CHECKING:
-    from suites.quality.jobs import Job, Row, TrainingResult
+    from suites.quality.jobs import TrainingResult
 
+    from .system import System
+
+NOT_INSTALLED = "mlflow is not installed"
 RETRY_S = 600.0
 _LATER = "its own record is safe; `marginbench quality sync` sends it to MLflow later"
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class _State:
+    """A training as far as it is known. ``times_ms`` has a time for each row of its epochs;
+    ``recorded`` says that it is a line of a record, not one that is heard of as it trains."""
+
+    result: Any
+    tags: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    start_ms: int
+    times_ms: list[int]
+    end_ms: int
+    recorded: bool = True
+
+
+@dataclass
+class _Run:
+    """A run of the store that this process has begun, and what of it is sent."""
+
+    id: str
+    manifest: dict[str, Any]
+    rows: int = 0
+    samples: int = 0
+    sampled_ms: int = 0
 
 
 class Mirror:
-    """Sends one training at a time to an MLflow store, with one request an epoch.
+    """Sends trainings to the store at ``uri``, else at MLFLOW_TRACKING_URI, else in ``out_dir``.
 
-    ``tags`` (commit, dirty, versions, machine; ``run``: the id of our own record) go to every run.
-    Nothing here raises for what the store does. A store that fails is left alone for ten minutes,
-    by every process that mirrors into ``out_dir`` (file ``mlflow.down``): a store that is gone
-    costs seconds once, not for each training.
+    ``tags`` (commit, dirty, versions, machine; ``run``: the id of our own record) go to every run
+    of a training that is heard of; a record's line brings its own. Nothing here raises for what
+    the store does. One that fails is left alone for ten minutes, and the folder's file
+    ``mlflow.down`` says why until all is sent.
     """
 
     def __init__(
-        self,
-        out_dir: Path,
-        tags: Mapping[str, Any],
-        uri: str | None = None,
-        system_metrics: bool = True,
+        self, out_dir: Path, uri: str | None = None, tags: Mapping[str, Any] | None = None
     ) -> None:
-        self._out_dir, self._tags, self._uri = out_dir.resolve(), dict(tags), uri
-        self._system: Any = None
-        self._with_system = system_metrics
+        self.out_dir, self.uri, self._tags = out_dir.resolve(), uri, tags or {}
+        self._installed = importlib.util.find_spec("mlflow") is not None
+        self.reason = "" if self._installed else NOT_INSTALLED
+        self.stopped, self._retry_at = False, 0.0
         self._store: Store | None = None
-        self._failed_at, self._reason = 0.0, ""
-        self._forget()
+        self._system: System | None = None
+        self._complete: Mapping[str, str] | None = None
+        self._facts = functools.cache(content.facts)
+        # By key; another thread may take while one sends.
+        self._waiting: dict[str, _State] = {}
+        self._taking = threading.Lock()
+        self._heard: dict[str, _State] = {}
+        self._runs: dict[str, _Run] = {}
 
-    def _forget(self) -> None:
-        self._run_id, self._began = "", False
-        self._rows: list[Row] = []
-        self._sent: dict[str, str] = {}
-        self._manifest: dict[str, Any] = {}
-        self._not_now = ""
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
 
-    def begin(
-        self,
-        job: Job,
-        description: Mapping[str, Any],
-        parent: str | None = None,
-        facts: Mapping[str, Any] | None = None,
-    ) -> None:
-        """A training begins; ``description`` is its result's ``settings``.
+    def take(self, line: Any) -> None:
+        """A training of a record, to be sent unless the store has it."""
+        if line.status != "not_run" or line.epochs:
+            self._put(_State(line, content.provenance(line), {}, *content.times(line)))
 
-        ``parent`` names the run that it is nested under; a trial of a search is under the one of
-        its dataset and loss by itself. ``facts`` are the dataset's.
-        """
-        self._forget()
-        self._began = True
-        self._not_now = self._down()
-        if self._not_now:
-            return
+    def hear(self, result: TrainingResult, facts: Mapping[str, Any] | None = None) -> None:
+        """What is known of a training that goes on or has ended, in the place of what was known
+        before. ``facts`` are its dataset's."""
+        before = self._heard.pop(result.name, None)
+        if result.status == "not_run":
+            if before is None:
+                return  # it never began
+            result = replace(before.result, status=result.status, reason=result.reason)
+        now = int(1_000 * time.time())
+        times = before.times_ms if before else []
+        times = [*times, *[now] * (len(result.epochs) - len(times))]
+        known = facts or (before.facts if before else {})
+        start = before.start_ms if before else now
+        state = _State(result, self._tags, known, start, times, now, recorded=False)
+        if result.status == "running":
+            self._heard[result.name] = state
+        self._put(state)
+
+    def _put(self, state: _State) -> None:
+        with self._taking:
+            self._waiting[self._key(state.tags, state.result.name)] = state
+
+    def send(self, progress: Progress | None = None) -> Outcome:
+        """Sends what waits; ``progress(name, done, all)`` is called after each training."""
+        keys, sent, present, key = list(self._waiting), 0, 0, ""
+        if not self._installed or self.stopped or time.monotonic() < self._retry_at:
+            return Outcome(failed=len(keys), reason=self.reason)
         try:
-            if self._store is None:
-                self._store = Store(self._out_dir, self._uri)
-            self._store.check()
-            self._begin(self._store, job, description, parent, facts or {})
+            _twice(self._opened)
+            for key in keys:
+                state = self._waiting[key]
+                new = _twice(functools.partial(self._written, key, state))
+                sent, present = sent + new, present + (not new)
+                with self._taking:
+                    if self._waiting[key] is state:
+                        del self._waiting[key]
+                if progress:
+                    progress(state.result.name, sent + present, len(keys))
+                if self.stopped:
+                    return Outcome(sent, present)
         except Exception as error:
-            self._fail(error)
+            self._fail(key, error)
+            return Outcome(sent, present, len(keys) - sent - present, self.reason)
+        self.reason = ""
+        with suppress(OSError):
+            self._note.unlink(missing_ok=True)
+        return Outcome(sent, present)
 
-    def _begin(
-        self,
-        to: Store,
-        job: Job,
-        description: Mapping[str, Any],
-        parent: str | None,
-        facts: Mapping[str, Any],
-    ) -> None:
-        record = store.record(self._tags.get("run"), self._out_dir)
-        labels = content.tags(self._tags, job.name, job.study, job.arm)
-        parent = parent or parent_name(job)
-        if parent:
-            above = content.tags(self._tags, parent, job.study, "")
-            labels[PARENT] = to.parent(store.key(record, parent), parent, above)
-        run_id = to.begin(job.name, {**labels, KEY: store.key(record, job.name)})
-        settings = dict(description)
-        to.log(run_id, params=content.parameters(_named(job), settings))
-        self._manifest = content.dataset(job.dataset, settings, facts)
-        to.dataset(run_id, content.as_input(self._manifest))
-        if self._with_system:
+    def try_again(self) -> None:
+        """The next sending does not wait for the ten minutes to be over."""
+        self._retry_at = 0.0
+
+    def place(self, result: Any) -> dict[str, str]:
+        """Where its run is or will be (the ``store``, and the ``key`` that it has as a tag); or
+        ``reason``: why it is not there now."""
+        if self.reason:
+            return {"reason": self._why()}
+        return {"store": addresses.shown(self.uri), "key": self._key(self._tags, result.name)}
+
+    def not_sent(self) -> dict[str, int]:
+        """How many trainings still wait, by the reason."""
+        return {self._why(): self.waiting} if self._waiting else {}
+
+    def _why(self) -> str:
+        return self.reason if self.reason == NOT_INSTALLED else f"{self.reason}; {_LATER}"
+
+    def _key(self, tags: Mapping[str, Any], name: str) -> str:
+        return store.key(store.record(tags.get("run"), self.out_dir), name)
+
+    def _opened(self) -> Store:
+        if self._store is None:
+            self._store = Store(self.out_dir, self.uri)
+        return self._store
+
+    def _written(self, key: str, state: _State) -> bool:
+        """Sends what the store lacks of a training; False where that is nothing."""
+        to, result = self._opened(), state.result
+        if state.recorded:
+            if self._complete is None:
+                self._complete = to.complete()
+            if key in self._complete:
+                return False
+        to.check()
+        # Not put back where something goes wrong: the next time begins anew.
+        run = self._runs.pop(key, None) or self._begun(to, key, state)
+        new = slice(run.rows, len(result.epochs))
+        points = content.points(result.epochs[new], state.times_ms[new])
+        if not state.recorded:
+            points += self._sample(run)
+        to.log(run.id, points=points, tags=content.standing(result))
+        run.rows = len(result.epochs)
+        if result.status == "running":
+            self._runs[key] = run
+        else:
+            self._end(to, run, state)
+        return True
+
+    def _begun(self, to: Store, key: str, state: _State) -> _Run:
+        """A new run in the place of what there was of the training."""
+        result, settings = state.result, dict(state.result.settings)
+        labels = content.tags(state.tags, result.name, result.study, result.arm)
+        if above := content.parent(result):
+            over = content.tags(state.tags, above, result.study, "")
+            labels[PARENT] = to.parent(self._key(state.tags, above), above, over)
+        run_id = to.begin(result.name, {**labels, KEY: key}, state.start_ms)
+        to.log(run_id, content.parameters(result, settings))
+        facts = state.facts or self._facts(result.dataset, settings.get("dataset_sha256", ""))
+        manifest = content.dataset(result.dataset, settings, facts)
+        to.dataset(run_id, content.as_input(manifest))
+        return _Run(run_id, manifest)
+
+    def _sample(self, run: _Run) -> list[Point]:
+        if self._system is None:
             from .system import System
 
             self._system = System()
-        self._run_id = run_id
+        at, values = self._system.sample()
+        if at == run.sampled_ms:
+            return []
+        run.sampled_ms, run.samples = at, run.samples + 1
+        return [Point(name, value, at, run.samples - 1) for name, value in values.items()]
 
-    def epoch(self, row: Row) -> None:
-        """The metrics of an epoch; None and what is not finite is named in a tag."""
-        self._rows.append(row)
-        if not self._run_id or self._store is None:
-            return
-        try:
-            self._store.check()
-            now = _now()
-            points = content.points([row], now) + self._sample(now)
-            labels = content.not_numbers(self._rows)
-            labels.pop("not_defined", None)  # only the end knows
-            new = {k: v for k, v in labels.items() if self._sent.get(k) != v}
-            self._store.log(self._run_id, points=points, tags=new)
-            self._sent |= new
-        except Exception as error:
-            self._fail(error)
+    def _end(self, to: Store, run: _Run, state: _State) -> None:
+        """The training's files, and its end."""
+        from ..checkpoints import model_path
 
-    def _sample(self, now: int) -> list[Point]:
-        return self._system.sample(now) if self._system else []
+        result = state.result
+        labels = {} if result.status == "not_run" and not state.recorded else {COMPLETE: "yes"}
+        network = model_path(self.out_dir, result.name)
+        with store.in_a_folder() as folder:
+            content.write_files(folder, result, run.manifest)
+            if result.status == "ok" and network.is_file():
+                try:
+                    content.write_model(folder / content.MODEL, run.id, network)
+                except Exception as error:  # the network's fault, not the store's
+                    labels["model_missing"] = store.reason(error)
+            to.client.log_artifacts(run.id, str(folder))
+        to.log(run.id, tags=labels)
+        status = "FINISHED" if result.status == "ok" else "FAILED"
+        to.client.set_terminated(run.id, status, state.end_ms)
 
-    def end(self, result: TrainingResult, model_path: Path | None) -> dict[str, str]:
-        """Where the run is (``store``, ``experiment_id``, ``run_id``), or ``reason``: why there is
-        none. ``model_path`` is a network that `benchmarks.training.backbones.load` reads."""
-        if not self._run_id or self._store is None:
-            return {"reason": self._not_now or self._reason or "the training never began"}
-        to, run_id = self._store, self._run_id
-        try:
-            to.check()
-            missed = result.epochs[len(self._rows) :]
-            now = _now()
-            points = content.points(missed, now) + self._sample(now)
-            to.log(run_id, points=points, tags=content.ending(result))
-            finish(to, run_id, result, self._manifest, model_path)
-        except Exception as error:
-            self._fail(error)
-            return {"reason": self._reason}
-        self._forget()
-        return {"store": to.shown, "experiment_id": to.experiment, "run_id": run_id}
-
-    def _fail(self, error: Exception) -> None:
-        self._run_id, self._store = "", None
-        self._reason = store.reason(error)
-        self._failed_at = time.monotonic()
-        if isinstance(error, ModuleNotFoundError):
-            return
-        self._reason = f"{self._reason}; {_LATER}"
-        note = {"since_s": time.monotonic(), "store": self._address(), "reason": self._reason}
-        with contextlib.suppress(OSError):
-            self._note.write_text(json.dumps(note))
-
-    def _down(self) -> str:
-        """Why the store is left alone for now; empty where it is not."""
-        if self._reason and time.monotonic() < self._failed_at + RETRY_S:
-            return self._reason
-        try:
-            note = json.loads(self._note.read_text())
-            # The system's own clock, for processes of one machine: the time of day may be set
-            # meanwhile, and after a restart this clock has begun anew.
-            age_s = time.monotonic() - float(note["since_s"])
-            if note["store"] == self._address() and 0 <= age_s < RETRY_S:
-                return str(note["reason"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        return ""
+    def _fail(self, key: str, error: Exception) -> None:
+        """The training goes to the end: what is wrong may be its own fault."""
+        self.reason, self._retry_at = store.reason(error), time.monotonic() + RETRY_S
+        with self._taking:
+            if key:
+                self._waiting[key] = self._waiting.pop(key)
+        with suppress(OSError):
+            self._note.write_text(f"{self._why()}\n", encoding="utf-8")
 
     @property
     def _note(self) -> Path:
-        return note_of(self._out_dir)
-
-    def _address(self) -> str:
-        """Which store, without its secrets."""
-        return hashlib.sha256(os.fsencode(addresses.address(self._out_dir, self._uri))).hexdigest()[
-            :16
-        ]
+        return self.out_dir / "mlflow.down"
 
 
-def try_again(out_dir: Path) -> None:
-    """What kept trainings of this folder from the store may be mended: its note goes."""
-    note_of(out_dir).unlink(missing_ok=True)
+def _twice(attempt: Callable[[], Any]) -> Any:
+    """At once again: another run may have made the same store, experiment or dataset in between,
+    which is then found."""
+    try:
+        return attempt()
+    except Exception:
+        return attempt()
 
 
-def note_of(out_dir: Path) -> Path:
-    """The file that says that the store of this folder's trainings is down."""
-    return out_dir.resolve() / "mlflow.down"
+def sync(
+    records: Iterable[Any], out_dir: Path, uri: str | None = None, progress: Progress | None = None
+) -> Outcome:
+    """Sends every finished training that the store lacks; sending twice is sending once.
 
-
-def finish(
-    to: Store,
-    run_id: str,
-    result: Any,
-    manifest: Mapping[str, Any],
-    model_path: Path | None,
-    end_ms: int | None = None,
-) -> None:
-    """The files of a training, and its end (``end_ms``: now, if it is not given)."""
-    labels = {COMPLETE: "yes"}
-    with store.in_a_folder() as folder:
-        files.write(folder, result, manifest)
-        if model_path is not None:
-            try:
-                files.model(folder / "model", run_id, model_path)
-            except Exception as error:  # the network's fault, not the store's
-                labels["model_missing"] = store.reason(error)
-        to.client.log_artifacts(run_id, str(folder))
-    to.log(run_id, tags=labels)
-    to.client.set_terminated(run_id, "FINISHED" if result.status == "ok" else "FAILED", end_ms)
-
-
-def parent_name(job: Job) -> str:
-    """The run that a trial of a search is nested under; empty for another training."""
-    if job.study != "search":
-        return ""
-    return f"search/{job.dataset}/{job.loss}/{job.contender}/{job.device}"
-
-
-def _named(job: Job) -> Any:
-    from types import SimpleNamespace
-
-    variant = "+".join(term.variant for term in job.terms) or job.arm.partition("/")[2]
-    return SimpleNamespace(
-        loss=job.loss, variant=variant, contender=job.contender, dataset=job.dataset,
-        seed=job.seed, study=job.study, arm=job.arm,
-    )  # fmt: skip
-
-
-def _now() -> int:
-    return int(time.time() * 1_000)
+    ``records`` are lines of a record. Models are taken from ``out_dir``. ``progress(name, done,
+    all)`` is called after each. What the store does is in the outcome.
+    """
+    mirror = Mirror(out_dir, uri)
+    for each in records:
+        mirror.take(each)
+    return mirror.send(progress)

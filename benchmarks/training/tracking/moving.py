@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import addresses, store
-from .files import MODEL
+from .content import MODEL
 from .store import COMPLETE, KEY, PARENT, Outcome, Point, Store
 
 FORMAT = "marginbench-mlflow-1"
@@ -142,11 +142,7 @@ def import_(folder: Path, uri: str, progress: Progress | None = None) -> Outcome
     sent = present = 0
     try:
         to = Store(Path(), uri)
-        there = {
-            run.data.tags[KEY]: run.info.run_id
-            for run in to.runs(f"tags.`{COMPLETE}` = 'yes'")
-            if KEY in run.data.tags and run.info.status != "RUNNING"
-        }
+        there = to.complete()
         for line in lines:
             key = line["tags"][KEY]
             if key in there:

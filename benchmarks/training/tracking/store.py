@@ -1,8 +1,8 @@
-"""One MLflow store: opened under a lock, asked before each use, given up after seconds.
+"""One MLflow store: asked before each use, given up after seconds.
 
 mlflow itself waits 20 s for a SQLite file that is locked, 100 s for a database that is gone and
-minutes for a server that does not answer; a training can't. What is raised here is reported as a
-reason, without the user and password that an address may hold.
+minutes for a server that does not answer. What is raised here is reported as a reason, without the
+user and password that an address may hold.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ KEY = "marginbench.key"  # tag: which training of which record, see `key`
 COMPLETE = "marginbench.complete"  # tag: everything has been sent
 PARENT = "mlflow.parentRunId"
 WAIT_S = 5  # for a lock, a connection, an answer
-_INITIALISE_S = 30  # while other processes make the store: about 2 s each
 _PARAMETERS, _METRICS = 100, 1_000  # that one log_batch takes
 
 
@@ -68,71 +67,44 @@ class Store:
         """Opens, and where it is not there makes, the store at ``uri``, else at
         MLFLOW_TRACKING_URI, else ``mlflow.db`` in ``out_dir``."""
         out_dir = out_dir.resolve()
-        given = uri or os.environ.get("MLFLOW_TRACKING_URI", "")
         self.uri = addresses.address(out_dir, uri)
-        self.shown = addresses.without_secrets(given) if given else addresses.OWN
         self._database = addresses.database(self.uri)
         _keep_quiet(self.uri)
         from mlflow import MlflowClient
 
-        if self._database and not _lock(self._database).exists():
-            _refuse_foreign(self._database)  # before a lock is made beside it
-        with self.lock(_INITIALISE_S):
-            if self._database:
-                _refuse_foreign(self._database)
-            self.check(new=True)
-            self.client: Any = MlflowClient(tracking_uri=self.uri)
-            self.experiment = self._experiment(addresses.artifacts(self.uri, out_dir))
-
-    def lock(self, timeout: float | None = None) -> Any:
-        """Held by one process of this machine at a time; waited for `WAIT_S` by default."""
-        from filelock import FileLock
-
-        timeout = WAIT_S if timeout is None else timeout
-        if self._database:
+        if self._database is None:
+            self._connect()
+        elif self._database.exists():
+            _refuse_foreign(self._database)
+            self.check()
+        else:
             self._database.parent.mkdir(parents=True, exist_ok=True)
-            return FileLock(_lock(self._database), timeout=timeout)
-        digest = hashlib.sha256(self.uri.encode()).hexdigest()[:16]
-        return FileLock(
-            Path(tempfile.gettempdir()) / f"marginbench-{os.getuid()}-{digest}.lock",
-            timeout=timeout,
-        )
+        self.client: Any = MlflowClient(tracking_uri=self.uri)
+        self.experiment = self._experiment(addresses.artifacts(self.uri, out_dir))
 
-    def check(self, new: bool = False) -> None:
-        """Raises, after `WAIT_S` at most, what keeps a database from being written. A server
-        is asked by the request itself."""
-        if not addresses.in_database(self.uri):
-            return
-        from sqlalchemy import create_engine, make_url
-        from sqlalchemy.pool import NullPool
+    def _connect(self) -> None:
+        """Raises at once what keeps a database from answering. A server is asked by the first
+        request itself."""
+        if addresses.in_database(self.uri):
+            from sqlalchemy import create_engine
+            from sqlalchemy.pool import NullPool
 
-        url = make_url(self.uri)
-        if not self._database:
-            if new:
-                engine = create_engine(url, poolclass=NullPool)
-                engine.connect().close()
+            create_engine(self.uri, poolclass=NullPool).connect().close()
+
+    def check(self) -> None:
+        """Raises, after `WAIT_S` at most, what keeps a SQLite file from being written."""
+        if self._database is None:
             return
-        if not new and not self._database.exists():
+        if not self._database.exists():
             raise FileNotFoundError(f"{self._database.name} is gone")
-        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": WAIT_S})
-        with engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            # SQLite grants that lock on a file that can only be read: only a write shows it.
-            version = int(connection.exec_driver_sql("PRAGMA user_version").scalar() or 0)
-            connection.exec_driver_sql(f"PRAGMA user_version = {version}")
-            connection.rollback()
+        uri = f"{self._database.as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(uri, timeout=WAIT_S, uri=True)) as opened:
+            opened.execute("BEGIN IMMEDIATE")
 
     def _experiment(self, artifacts: str | None) -> str:
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is None:
-            try:
-                made = self.client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-                return str(made)
-            except Exception:
-                # Another machine may have made it in between.
-                found = self.client.get_experiment_by_name(EXPERIMENT)
-                if found is None:
-                    raise
+            return str(self.client.create_experiment(EXPERIMENT, artifact_location=artifacts))
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
@@ -151,15 +123,22 @@ class Store:
     def find(self, key: str) -> list[Any]:
         return list(self.runs(f"tags.`{KEY}` = '{key}'"))
 
+    def complete(self) -> dict[str, str]:
+        """The id of each run that the store holds in whole, by its key."""
+        return {
+            run.data.tags[KEY]: run.info.run_id
+            for run in self.runs(f"tags.`{COMPLETE}` = 'yes'")
+            if KEY in run.data.tags and run.info.status != "RUNNING"
+        }
+
     def parent(self, key: str, name: str, tags: Mapping[str, str]) -> str:
         """The run that others are nested under; made if it is not there. It has an end at once:
         nobody knows which of its trainings is the last."""
-        with self.lock():
-            for run in self.find(key):
-                return str(run.info.run_id)
-            run_id = self.begin(name, {**tags, KEY: key, COMPLETE: "yes"})
-            self.client.set_terminated(run_id, "FINISHED")
-            return run_id
+        for run in self.find(key):
+            return str(run.info.run_id)
+        run_id = self.begin(name, {**tags, KEY: key, COMPLETE: "yes"})
+        self.client.set_terminated(run_id, "FINISHED")
+        return run_id
 
     def begin(self, name: str, tags: Mapping[str, str], start_ms: int | None = None) -> str:
         """A new run, in the place of what there was of the same key (of a run that was killed)."""
@@ -198,36 +177,19 @@ class Store:
             source_type="marginbench", source=str(facts["name"]), profile=facts["profile"],
         )  # fmt: skip
         tag = InputTag("mlflow.data.context", "training")
-        for last in (False, True):
-            try:
-                self.client.log_inputs(run_id, datasets=[DatasetInput(entity, [tag])])
-                return
-            except Exception as error:
-                # MLflow looks for the dataset and then adds it: another training that is new to
-                # the store's dataset may have added it in between. Now it is found.
-                said = str(error).lower()  # each database has words of its own
-                if last or not ("unique" in said or "duplicate" in said):
-                    raise
+        self.client.log_inputs(run_id, datasets=[DatasetInput(entity, [tag])])
 
 
 def reason(error: BaseException) -> str:
     """One line that says what is wrong with the store."""
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == "mlflow":
-        return "mlflow is not installed"
     lines = str(error).strip().split("\n")
     first = next((x for x in lines if not x.startswith("(raised as a result")), lines[0])
     # Cut last: half an address no longer looks like one, and its password would stay.
     return addresses.without_secrets(f"{type(error).__name__}: {first}")[:300]
 
 
-def _lock(database: Path) -> Path:
-    return database.with_name(f"{database.name}.lock")
-
-
 def _refuse_foreign(database: Path) -> None:
     """MLflow would put its tables into any database of SQLite, and so change somebody's own."""
-    if not database.is_file() or not database.stat().st_size:
-        return
     try:
         with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as open_:
             found = open_.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()

@@ -1,16 +1,16 @@
-"""What the machine does while a network trains, with MLflow's own meters.
+"""What the machine does while networks train, with MLflow's own meters.
 
 MLflow's monitor is a thread that asks the store every ten seconds whether the run still goes: it
 says nothing of a short training, and waits for a store that is locked. So its meters are read when
-an epoch ends: no thread, nothing left behind. The CPU's use is that since the reading before.
+a training's metrics are sent. They are of the whole machine, whatever trains side by side; the
+CPU's use is that since the reading before.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import Any
-
-from .store import Point
 
 EVERY_S = 1.0
 
@@ -22,22 +22,18 @@ class System:
         from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
         self._meters: list[Any] = []
-        self._step, self._last_ms = 0, 0
+        self._values: dict[str, float] = {}
+        self._read_at = 0.0
         for meter in (CPUMonitor, DiskMonitor, NetworkMonitor, _gpu):
             with contextlib.suppress(Exception):  # a machine without it
                 self._meters.append(meter())
         self._read()  # its first reading of the CPU means nothing
 
-    def sample(self, now_ms: int) -> list[Point]:
-        """The meters, unless they were read less than a second ago."""
-        if self._last_ms and now_ms < self._last_ms + 1_000 * EVERY_S:
-            return []
-        self._last_ms = now_ms
-        found = [
-            Point(f"system/{k}", float(v), now_ms, self._step) for k, v in self._read().items()
-        ]
-        self._step += 1
-        return found
+    def sample(self) -> tuple[int, dict[str, float]]:
+        """The last reading, a second old at most, and its time in milliseconds."""
+        if time.time() >= self._read_at + EVERY_S:
+            self._values, self._read_at = self._read(), time.time()
+        return int(1_000 * self._read_at), self._values
 
     def _read(self) -> dict[str, float]:
         values: dict[str, float] = {}
@@ -46,7 +42,7 @@ class System:
                 meter.collect_metrics()
                 values |= meter.aggregate_metrics()
                 meter.clear_metrics()
-        return values
+        return {f"system/{name}": float(value) for name, value in values.items()}
 
 
 def _gpu() -> Any:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from benchmarks.training.tracking import Mirror, addresses, mirror
+from benchmarks.training.tracking import addresses
 
 NAMES = ("plain", "a?b=c", "50%", "50%20", "#1", "two words", "a+b&c", "café", "semi;colon")
 
@@ -43,15 +41,3 @@ def test_the_address_that_is_given_comes_first(tmp_path: Path, monkeypatch: pyte
     assert addresses.address(tmp_path, None) == "http://there"
     assert addresses.address(tmp_path, "sqlite:///here.db") == "sqlite:///here.db"
     assert addresses.database("http://there") is None
-
-
-@pytest.mark.parametrize(("age_s", "is_down"), [(1.0, True), (601.0, False), (-1.0, False)])
-def test_a_store_is_left_alone_for_ten_minutes_whatever_time_of_day_is_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age_s: float, is_down: bool
-):
-    """A negative age: the machine was started again since."""
-    mirrored = Mirror(tmp_path, {}, "sqlite:///there.db")
-    note = {"since_s": time.monotonic() - age_s, "store": mirrored._address(), "reason": "locked"}
-    mirror.note_of(tmp_path).write_text(json.dumps(note))
-    monkeypatch.setattr(time, "time", lambda: 0.0)
-    assert mirrored._down() == ("locked" if is_down else "")

@@ -30,7 +30,7 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str
     journal.begin("marginbench quality run", "quality", 0, [])
     folder = tmp_path / "made"
     folder.mkdir()
-    result = fakes.train(fakes.job("a", epochs=1), folder, None, lambda *_: None)
+    result = fakes.train(fakes.job("a", epochs=1), folder, lambda *_: None)
     journal.trained(result)
     journal.close()
     return journal.path, result.name

@@ -19,7 +19,7 @@ from benchmarks import library
 from benchmarks.training import backbones, datasets, training
 from benchmarks.training.checkpoints import Checkpoint, Unusable, safe_name
 from benchmarks.training.loop import Run
-from suites.quality.jobs import Job, Settings, Term, TrainingResult
+from suites.quality.jobs import Job, Settings, Term, TrainingResult, Underway
 
 ROOT = Path(__file__).resolve().parents[3]
 TERMS = {
@@ -42,8 +42,8 @@ def job(name: str, seed: int, **changes) -> Job:
 
 
 def stop_after(epoch: int):
-    def progress(_name: str, done: int, _epochs: int) -> None:
-        if done == epoch:
+    def progress(at: Underway) -> None:
+        if at.epoch == epoch:
             raise KeyboardInterrupt
 
     return progress
@@ -71,7 +71,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(name: str, epoch: int, seed: int
     assert len(list((tmp_path / "cut" / "checkpoints").iterdir())) == 1
     torch.manual_seed(seed + 1)  # nothing outside may matter
     calls = []
-    result = training.run(of, tmp_path / "cut", progress=lambda _, done, __: calls.append(done))
+    result = training.run(of, tmp_path / "cut", progress=lambda at: calls.append(at.epoch))
     assert_same(result, expected)
     assert calls == list(range(epoch + 1, 4))
     assert result.settings["checkpoint"] == f"resumed after epoch {epoch}"
@@ -195,28 +195,20 @@ def test_a_kept_network_embeds_as_it_did(seed: int, tmp_path: Path):
         assert len(list((tmp_path / "models").iterdir())) == kept, study
 
 
-class Listening:
-    def __init__(self) -> None:
-        self.heard: list = []
+def test_what_is_reported_holds_every_epoch_also_after_a_resumption(seed: int, tmp_path: Path):
+    of, cut, on = job("softmax", seed), list[Underway](), list[Underway]()
 
-    def begin(self, job, description, *, facts):
-        assert facts["source"]
-        self.heard.append(("begin", job.name, description["steps"]))
+    def stop(at: Underway) -> None:
+        cut.append(at)
+        stop_after(2)(at)
 
-    def epoch(self, row):
-        self.heard.append(("epoch", row["epoch"]))
-
-    def end(self, result, model_path):
-        self.heard.append(("end", result.status, model_path is not None))
-        return {"store": "heard"}
-
-
-def test_a_mirror_hears_of_every_epoch_also_after_a_resumption(seed: int, tmp_path: Path):
-    of, cut, on = job("softmax", seed), Listening(), Listening()
     with pytest.raises(KeyboardInterrupt):
-        training.run(of, tmp_path, cut, stop_after(2))
-    result = training.run(of, tmp_path, on)
-    begun = [("begin", of.name, 36), *(("epoch", float(epoch)) for epoch in range(3))]
-    assert cut.heard == begun
-    assert on.heard == [*begun, ("epoch", 3.0), ("end", "ok", True)]
-    assert result.mlflow == {"store": "heard"}
+        training.run(of, tmp_path, stop)
+    result = training.run(of, tmp_path, on.append)
+    assert [(at.epoch, len(at.result.epochs)) for at in (*cut, *on)] == [
+        (0, 1), (1, 2), (2, 3), (3, 4)
+    ]  # fmt: skip
+    for at in (*cut, *on):
+        assert (at.result.name, at.result.status, at.epochs) == (of.name, "running", 3)
+        assert at.result.settings["steps"] == 36 and at.facts["source"]
+        assert at.result.epochs == result.epochs[: at.epoch + 1]

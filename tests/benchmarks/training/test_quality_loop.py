@@ -247,7 +247,7 @@ def test_given_pairs_win_over_drawn_ones_and_keep_their_images():
 def test_epochs_between_evaluations_are_reported_and_not_measured(seed: int):
     calls = []
     of = job(seed, epochs=5, evaluate_every=2)
-    result = training.run(of, progress=lambda _, epoch, __: calls.append(epoch))
+    result = training.run(of, progress=lambda at: calls.append(at.epoch))
     assert calls == list(range(6))
     assert [row["epoch"] for row in result.epochs] == [0, 2, 4, 5]
     assert result.epochs[0].keys() == result.epochs[1].keys()

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from quality_cases import FAST, instead, job, planted_losses, trained, without_times
+from quality_cases import FAST, instead, planted_losses, trained, without_times
 
 from benchmarks.training import training
 from benchmarks.training.datasets import digits
-from benchmarks.training.tracking import Mirror, store, without_secrets
+from benchmarks.training.tracking import store, without_secrets
 from marginbench import catalogue
 
 
@@ -80,7 +80,9 @@ def test_mlflow_holds_what_the_result_says(
     experiment = client.get_experiment_by_name("marginbench")
     assert len(client.search_runs([experiment.experiment_id])) == 2, "a repeat replaces its run"
     fine, bad = results
-    run = client.get_run(fine.mlflow["run_id"])
+    held = {run.data.tags[store.KEY]: run for run in client.search_runs([experiment.experiment_id])}
+    assert fine.mlflow["store"] == "mlflow.db"
+    run = held[fine.mlflow["key"]]
     assert run.info.run_name == fine.name
     ours = {k: v for k, v in run.data.metrics.items() if not k.startswith("system/")}
     assert ours == {k: v for k, v in fine.metrics.items() if v is not None}
@@ -97,7 +99,7 @@ def test_mlflow_holds_what_the_result_says(
     figures = {"embeddings.png", "roc.png", "distances.png"}
     assert files == {*figures, "job.json", "manifest.json"}
 
-    run = client.get_run(bad.mlflow["run_id"])
+    run = held[bad.mlflow["key"]]
     assert run.info.status == "FAILED"
     assert "recall_at_1" in run.data.tags["not_finite"]
     assert run.data.tags["reason"] == bad.reason
@@ -105,12 +107,12 @@ def test_mlflow_holds_what_the_result_says(
 
 
 def test_without_mlflow_the_result_is_whole(seed: int, tmp_path: Path, monkeypatch):
-    expected = trained("softmax", seed)
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    result = training.run(job("softmax", seed), mirror=Mirror(tmp_path, {}))
+    instead(monkeypatch, catalogue.get("softmax"))
+    (result,) = training.run_all(FAST, tmp_path, seed)
     assert result.mlflow == {"reason": "mlflow is not installed"}
-    assert result.status == "ok"
-    assert without_times(result.epochs) == without_times(expected.epochs)
+    assert result.status == "ok" and result.epochs
+    assert not list(tmp_path.glob("mlflow*"))
 
 
 @pytest.mark.parametrize("store", ["damaged", "unreachable"])
@@ -126,12 +128,15 @@ def test_a_store_that_fails_costs_the_mirror_alone(
         "unreachable": "http://user:secret@127.0.0.1:9",
     }[store]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    mirror = Mirror(tmp_path, {})
-    for _ in range(2):
-        result = training.run(job("softmax", seed, epochs=1), mirror=mirror)
+    instead(monkeypatch, catalogue.get("softmax"), catalogue.get("center"))
+    expected = trained("softmax", seed)
+    results = list(training.run_all(FAST, tmp_path, seed))
+    assert without_times(results[0].epochs) == without_times(expected.epochs)
+    for result in results:
         assert result.status == "ok"
         assert set(result.mlflow) == {"reason"}
         assert "secret" not in result.mlflow["reason"]
+    assert "secret" not in (tmp_path / "mlflow.down").read_text()
 
 
 def test_secrets_in_an_address_are_left_out():

@@ -30,9 +30,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     one, two = result(0), result(1)
     journal.begin(COMMAND, "quality", 0, [one.name, two.name])
     uri = f"sqlite:///{folder / 'mlflow.db'}"
-    assert "run_id" in mirrored(Mirror(folder, {"run": "another"}, uri), result(2))
-    sent = mirrored(Mirror(folder, {"run": journal.run}, uri), one)
-    one.mlflow.update(sent)
+    assert "key" in mirrored(Mirror(folder, uri, {"run": "another"}), result(2))
+    one.mlflow.update(mirrored(Mirror(folder, uri, {"run": journal.run}), one))
     for each in (one, two):
         journal.trained(each)
     journal.end_run(1.0)
@@ -75,8 +74,8 @@ def test_what_is_published_is_the_record_its_page_and_mlflow(finished: Path, tmp
     first = {run.info.run_name: run for run in there.runs()}[result(0).name]
     job = there.client.download_artifacts(first.info.run_id, "job.json", str(tmp_path))
     assert json.loads(Path(job).read_text())["job"] == result(0).job
-    shown = reading.read(target).trainings[0].mlflow["run_id"]
-    assert first.data.tags["marginbench.run_id"] == shown, "what the page shows is found again"
+    shown = reading.read(target).trainings[0].mlflow["key"]
+    assert first.data.tags["marginbench.key"] == shown, "what the page shows is found again"
 
 
 def test_publishing_twice_gives_the_same_bytes(finished: Path, tmp_path: Path):
