@@ -74,11 +74,11 @@ class Store:
 
         if self._database is None:
             self._connect()
-        elif self._database.exists():
+        else:
+            if not self._database.exists():
+                _make(self._database)
             _refuse_foreign(self._database)
             self.check()
-        else:
-            self._database.parent.mkdir(parents=True, exist_ok=True)
         self.client: Any = MlflowClient(tracking_uri=self.uri)
         self.experiment = self._experiment(addresses.artifacts(self.uri, out_dir))
 
@@ -186,6 +186,24 @@ def reason(error: BaseException) -> str:
     first = next((x for x in lines if not x.startswith("(raised as a result")), lines[0])
     # Cut last: half an address no longer looks like one, and its password would stay.
     return addresses.without_secrets(f"{type(error).__name__}: {first}")[:300]
+
+
+def _make(database: Path) -> None:
+    """MLflow takes seconds to make its tables, and can't go on where it was killed meanwhile: so
+    the file appears whole, and only if no other process was first."""
+    from mlflow import MlflowClient
+
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=database.parent) as folder:
+        made = Path(folder) / database.name
+        uri = addresses.of_database(made)
+        MlflowClient(tracking_uri=uri).get_experiment_by_name(EXPERIMENT)
+        try:
+            os.link(made, database)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            made.rename(database)
 
 
 def _refuse_foreign(database: Path) -> None:

@@ -20,15 +20,16 @@ from benchmarks.records import Training, load, read_lines
 from benchmarks.session import Step
 from benchmarks.training import running
 from benchmarks.training.planning import Asked, Plan
+from benchmarks.training.tracking.store import COMPLETE, KEY, Store
 
 ROOT = Path(__file__).resolve().parents[3]
 TRAIN = "quality_fakes:train"
 
 
-def run(plan: Plan, folder: Path, mlflow: bool = False) -> tuple[running.Outcome, list[Step]]:
+def run(plan: Plan, folder: Path) -> tuple[running.Outcome, list[Step]]:
     steps: list[Step] = []
     outcome = running.run(
-        plan, Asked(), folder, processes=2, mlflow=mlflow, progress=steps.append, train=TRAIN
+        plan, Asked(), folder, processes=2, mlflow=False, progress=steps.append, train=TRAIN
     )
     return outcome, steps
 
@@ -154,6 +155,32 @@ def test_kill_9_of_the_run_ends_its_workers_and_it_goes_on(tmp_path: Path, seed:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     held_against_the_plan(folder)
+
+
+def test_a_run_that_was_killed_gives_mlflow_each_training_once(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("mlflow")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / "run"
+    process = started(folder, "--out", str(folder), "--workers", "2")
+    time.sleep(random.Random(seed).uniform(0, 6))
+    process.kill()
+    process.communicate()
+    process = started(folder, "--resume", str(folder))
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    held_against_the_plan(folder)
+    to, lines = Store(folder), {one.name: one for one in trained_lines(folder)}
+    runs = list(to.runs())
+    assert sorted(run.info.run_name for run in runs) == sorted(lines)
+    for run in runs:
+        line = lines[run.info.run_name]
+        assert line.mlflow == {"store": "mlflow.db", "key": run.data.tags[KEY]}
+        assert (run.info.status, run.data.tags[COMPLETE]) == ("FINISHED", "yes")
+        history = to.client.get_metric_history(run.info.run_id, "recall_at_1")
+        rows = [(int(row["epoch"] or 0), row["recall_at_1"]) for row in line.epochs]
+        assert [(p.step, p.value) for p in history] == rows
 
 
 def test_ctrl_c_is_130_says_how_to_go_on_and_goes_on(tmp_path: Path):
