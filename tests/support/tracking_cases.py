@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
+import sqlite3
 import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from benchmarks.training.tracking import Mirror
+import pytest
+
+from benchmarks.training.tracking import Mirror, store
+from benchmarks.training.tracking.store import Store
 from suites.quality.jobs import Job, Settings, Term, TrainingResult
 
 RUN = "0" * 32
@@ -69,6 +74,26 @@ def recorded(result: TrainingResult, **changed: Any) -> SimpleNamespace:
     return SimpleNamespace(**fields)
 
 
+def empty_store(folder: Path) -> Path:
+    """The file of an empty store: to make one takes two seconds."""
+    Store(folder, f"sqlite:///{folder / 'mlflow.db'}")
+    return folder / "mlflow.db"
+
+
+def with_a_store(folder: Path, empty: Path, patch: pytest.MonkeyPatch) -> Path:
+    """A run's folder with a store of its own, a copy of ``empty``; its files lie there too."""
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    patch.setattr(store, "WAIT_S", 0.2)
+    folder.mkdir()
+    shutil.copy(empty, folder / "mlflow.db")
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        at = (folder / "mlartifacts").as_uri()
+        database.execute("UPDATE experiments SET artifact_location = ? WHERE name = ?",
+                         (at, store.EXPERIMENT))  # fmt: skip
+    database.close()
+    return folder
+
+
 def mirrored(mirror: Mirror, of: TrainingResult) -> dict[str, str]:
     """The result, sent as it goes on; where it is, or why not."""
     for row in range(1, len(of.epochs) + 1):
@@ -85,8 +110,6 @@ def heard_to(mirror: Mirror, of: TrainingResult, rows: int) -> None:
 
 
 def main(folder: str, uri: str, first: str, last: str, kill: str = "") -> None:
-    from benchmarks.training.tracking import store
-
     # A busy machine with two cores: what logs at once here is not about how soon one gives up.
     store.WAIT_S = 60
     mirror = Mirror(Path(folder), uri or None, {"run": RUN, "commit": "0123abc"})

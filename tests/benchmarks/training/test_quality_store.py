@@ -8,27 +8,25 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from tracking_cases import RUN, heard_to, mirrored, recorded, result
+from tracking_cases import (
+    RUN,
+    empty_store,
+    heard_to,
+    mirrored,
+    recorded,
+    result,
+    with_a_store,
+)
 
 from benchmarks import library
 from benchmarks.training import backbones, datasets
 from benchmarks.training.checkpoints import model_path
-from benchmarks.training.tracking import (
-    Background,
-    Mirror,
-    background,
-    export,
-    import_,
-    store,
-    sync,
-)
+from benchmarks.training.tracking import Mirror, export, import_, store, sync
 from benchmarks.training.tracking.store import Store
 from suites.quality.jobs import TrainingResult
 
@@ -39,26 +37,12 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store: to make one takes two seconds."""
-    folder = tmp_path_factory.mktemp("empty")
-    Store(folder, f"sqlite:///{folder / 'mlflow.db'}")
-    return folder / "mlflow.db"
+    return empty_store(tmp_path_factory.mktemp("empty"))
 
 
 @pytest.fixture
-def out(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A run's folder with a store of its own; its files lie there too."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(store, "WAIT_S", 0.2)
-    folder = tmp_path / "run"
-    folder.mkdir()
-    shutil.copy(empty, folder / "mlflow.db")
-    with sqlite3.connect(folder / "mlflow.db") as database:
-        at = (folder / "mlartifacts").as_uri()
-        database.execute("UPDATE experiments SET artifact_location = ? WHERE name = ?",
-                         (at, store.EXPERIMENT))  # fmt: skip
-    database.close()
-    yield folder
+def out(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return with_a_store(tmp_path / "run", empty, monkeypatch)
 
 
 def mirror(out: Path, uri: str | None = None) -> Mirror:
@@ -296,55 +280,3 @@ def test_a_model_that_can_not_be_read_costs_itself_alone(out: Path, seed: int):
     mirrored(mirror(out), result(seed))
     (run,) = Store(out).runs()
     assert run.info.status == "FINISHED" and run.data.tags["model_missing"]
-
-
-def test_nothing_is_left_running(out: Path, seed: int):
-    before = set(threading.enumerate())
-    mirroring = mirror(out)
-    with Background(mirroring) as sending:
-        mirroring.hear(result(seed))
-        assert list(sending.last())[-1] == 0
-    assert set(threading.enumerate()) <= before
-
-
-def test_a_store_that_says_nothing_is_waited_for_a_minute_alone(
-    out: Path, seed: int, monkeypatch: pytest.MonkeyPatch
-):
-    answers = threading.Event()
-    monkeypatch.setattr(Store, "check", lambda self: answers.wait())
-    monkeypatch.setattr(background, "_EVERY_S", 0.01)
-    monkeypatch.setattr(background, "_SILENT_S", 0.1)
-    mirroring = mirror(out)
-    with Background(mirroring) as sending:
-        mirroring.hear(result(seed))
-        assert set(sending.last()) == {1}
-        ((reason, number),) = mirroring.not_sent().items()
-        assert "not answered" in reason and number == 1
-        answers.set()
-
-
-def test_a_training_does_not_wait_for_the_store(
-    out: Path, seed: int, monkeypatch: pytest.MonkeyPatch
-):
-    """And the epochs of a while go together."""
-    logged, begun = Store.log, []
-
-    def slow(self: Store, *args: object, **named: object) -> None:
-        time.sleep(0.3)
-        begun.append(args)
-        logged(self, *args, **named)
-
-    monkeypatch.setattr(Store, "log", slow)
-    one, mirroring = result(seed, epochs=40), mirror(out)
-    with Background(mirroring) as sending:
-        start = time.monotonic()
-        for row in range(1, len(one.epochs) + 1):
-            mirroring.hear(dataclasses.replace(one, status="running", epochs=one.epochs[:row]))
-        mirroring.hear(one)
-        assert time.monotonic() < start + 0.2
-        for _ in sending.last():
-            pass
-    assert mirroring.not_sent() == {} and len(begun) < 10
-    (run,) = Store(out).runs()
-    history = Store(out).client.get_metric_history(run.info.run_id, "recall_at_1")
-    assert [p.value for p in history] == [row["recall_at_1"] for row in one.epochs]
