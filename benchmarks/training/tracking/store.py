@@ -242,7 +242,7 @@ def _keep_quiet(uri: str) -> None:
     os.environ.update(always)
     for name, value in unless_set.items():
         os.environ.setdefault(name, value)
-    for name in ("mlflow", "mlflow.store.db.utils", "alembic"):
+    for name in ("mlflow", "mlflow.store.db.utils", "alembic", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 

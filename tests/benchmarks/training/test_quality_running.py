@@ -106,7 +106,7 @@ def test_the_command_reports_a_store_that_refuses_and_how_to_send_what_it_lacks(
     result = CliRunner().invoke(cli, ["quality", "run", "--out", str(folder)])
     assert result.exit_code == 3, result.output
     assert result.output.count("2 of 2 trainings not in MLflow: ") == 1
-    assert "refused" in result.output and "secret" not in result.output
+    assert "http://127.0.0.1:9" in result.output and "secret" not in result.output
     assert f"marginbench quality sync {folder}" in result.output
 
 
