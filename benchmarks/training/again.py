@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pkgutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def again(
 
     job = Job.from_plain(recorded.job)
     with tempfile.TemporaryDirectory(prefix="marginbench-") as folder:
-        result = workers.resolve(train)(job, Path(folder), report)
+        result = pkgutil.resolve_name(train)(job, Path(folder), report)
     return compare(recorded, result)
 
 

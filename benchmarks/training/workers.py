@@ -8,17 +8,15 @@ meanwhile: a resumed run waits until no earlier worker writes there any more.
 from __future__ import annotations
 
 import fcntl
-import importlib
 import logging
 import multiprocessing
 import os
+import pkgutil
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
 from benchmarks import processes
 from benchmarks.records import RecordError
@@ -179,7 +177,7 @@ def _work(pipe: Connection, setting: Setting) -> None:
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(setting.threads)
     lock = os.open(setting.out_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     fcntl.flock(lock, fcntl.LOCK_SH)
-    train = resolve(setting.train)
+    train = pkgutil.resolve_name(setting.train)
     notices.LOGGER.addHandler(_Notices(pipe))
     notices.LOGGER.propagate = False
     while True:
@@ -225,10 +223,3 @@ def _wait_for_earlier_workers(out_dir: Path) -> None:
                 time.sleep(0.05)
     finally:
         os.close(lock)
-
-
-def resolve(entry: str) -> Callable[..., Any]:
-    """What ``module:name`` names."""
-    module, _, name = entry.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found
