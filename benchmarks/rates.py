@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from . import clock, files, machine
-from .module_commands import Parser
+from .module_commands import Parser, run
 
 SCHEMA_VERSION = 1
 FILE = "machine.json"
@@ -103,4 +103,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

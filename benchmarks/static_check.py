@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import pins, static_matrix
-from .module_commands import Parser
+from .module_commands import Parser, run
 
 SAME, DIFFERS, UNCHECKED = 0, 1, 3
 REPIN = "marginbench static --pin"
@@ -131,4 +131,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)
