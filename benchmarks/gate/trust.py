@@ -21,12 +21,10 @@ from typing import Any
 
 from suites.gate import plan
 
-from .. import files, folders, kinds, machine, record_files
-from ..digests import Chain, Changed, digest_of
+from .. import digests, folders, kinds, machine, record_files, writing
 from ..journal import now
 from ..kinds import TRIAL_FILE
 from ..record_files import RecordError
-from ..writing import append_whole
 from . import timing
 from .decision import Rule
 from .packages import CANDIDATE, load
@@ -109,8 +107,8 @@ def run(
             "rule": asdict(rule), "cases": [case.id for case in cases], "unit_ns": UNIT_NS,
     }  # fmt: skip
     _check_same(path, session)
-    with _appending(path) as write:
-        write([session])
+    with contextlib.closing(writing.Appender(path)) as file:
+        append(file, session)
         total = sum(len(trials(amount, load)) for load in loads)
         finished = 0
         for state in loads:
@@ -119,15 +117,20 @@ def run(
             with _busy(state):
                 for trial in left:
                     lines = _one(trial, trees, cases, rule, seed)
-                    write(lines)
+                    append(file, *lines)
                     finished += 1
                     report(trial, finished, total, lines[-1])
     return path
 
 
+def append(file: writing.Appender, *lines: dict[str, Any]) -> None:
+    """A whole trial at once: a file that is cut off lacks one trial at most."""
+    file.append(*(json.dumps(one, separators=(",", ":"), allow_nan=False) for one in lines))
+
+
 def _check_same(path: Path, session: dict[str, Any]) -> None:
     """Raises Mixed if the file holds trials of another session's code, seed, rule or machine."""
-    for line in _parsed(path, path.read_bytes() if path.is_file() else b""):
+    for line in _lines(path):
         for name in ("code", "seed", "rule", "identity", "cases"):
             if line["kind"] == "session" and line[name] != session[name]:
                 raise Mixed(
@@ -137,33 +140,27 @@ def _check_same(path: Path, session: dict[str, Any]) -> None:
 
 
 def ended(path: Path) -> set[str]:
-    """The trials whose last line is there; removes a truncated last line."""
-    if not path.is_file():
-        return set()
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        path.write_bytes(whole)
-    return {line["trial"] for line in _parsed(path, whole) if line["kind"] == "trial"}
+    """The trials whose last line is there; what follows the last whole line counts for nothing."""
+    return {line["trial"] for line in _lines(path) if line["kind"] == "trial"}
 
 
-def _parsed(path: Path, content: bytes) -> list[dict[str, Any]]:
-    """Its lines; raises RecordError, with the line's number, where one is damaged."""
-    found, chain = [], Chain()
-    for number, text in enumerate(content.decode(errors="replace").splitlines(), start=1):
-        try:
-            line = record_files.parsed(text)
-            chain.take(text, expected=False)
-            if line["kind"] == "trial":
-                str(line["trial"])
-        except (ValueError, KeyError, Changed) as error:
-            why = f"it has no {error}" if isinstance(error, KeyError) else error
-            raise RecordError(
-                f"{path}, line {number}: is damaged: {why}; measure the trials again in a folder "
-                "of their own, by --out"
-            ) from None
-        found.append(line)
-    return found
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Its whole lines; raises RecordError, with the line's number, where one is damaged."""
+
+    def parse(text: str) -> dict[str, Any]:
+        line = record_files.parsed(text)
+        if line["kind"] == "trial" and not isinstance(line["trial"], str):
+            raise ValueError(f"trial: expected a name; got {line['trial']!r}")
+        return line
+
+    def refused(number: int, text: str, error: Exception) -> RecordError:
+        why = f"it has no {error}" if isinstance(error, KeyError) else error
+        return RecordError(
+            f"{path}, line {number}: is damaged: {why}; measure the trials again in a folder of "
+            "their own, by --out"
+        )
+
+    return digests.read(writing.whole_lines(path), parse, refused)
 
 
 def _one(trial: Trial, trees: Trees, cases: list, rule: Rule, seed: int) -> list[dict[str, Any]]:
@@ -198,29 +195,6 @@ def _raw(trial: Trial, run: timing.CaseRun) -> dict[str, Any]:
         "legs": [[[round(leg / UNIT_NS) for leg in (*a, *b)]
                   for a, b in zip(g.base, g.candidate, strict=True)] for g in groups],
     }  # fmt: skip
-
-
-@contextlib.contextmanager
-def _appending(path: Path) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
-    """Writes a whole trial at once: a file that is cut off lacks one trial at most."""
-    before = path.read_text(encoding="utf-8").splitlines()[-1:] if path.is_file() else []
-    last = "".join(map(digest_of, before))
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-
-    def write(lines: list[dict[str, Any]]) -> None:
-        nonlocal last
-        chain, texts = Chain(last), []
-        for one in lines:
-            texts.append(chain.sealed(json.dumps(one, separators=(",", ":"), allow_nan=False)))
-            chain.last = digest_of(texts[-1])
-        with files.naming(path):
-            append_whole(file, "\n".join(texts), sync=True)
-        last = chain.last
-
-    try:
-        yield write
-    finally:
-        os.close(file)
 
 
 @contextlib.contextmanager
