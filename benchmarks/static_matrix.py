@@ -23,10 +23,9 @@ from benchmarks import user_cache
 
 from . import files, pins, processes
 
-TARGETS = tuple(pins.PRODUCTS)
 # So many kernels share the start of a disassembler, and a step of the progress bar.
 CHUNK = 12
-_READERS = ("disassembly.py", "occupancy.py", "specializations.py", "static.py", "static_matrix.py")
+_READERS = ("disassembly.py", "gpus.py", "specializations.py", "static.py", "static_matrix.py")
 
 
 def cache_folder() -> Path:
