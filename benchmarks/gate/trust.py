@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import os
 import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from suites.gate import plan
 
-from .. import digests, folders, kinds, machine, record_files, writing
+from .. import digests, folders, kinds, machine, processes, record_files, writing
 from ..journal import now
 from ..kinds import TRIAL_FILE
 from ..record_files import RecordError
@@ -203,40 +203,20 @@ def _busy(state: str) -> Iterator[None]:
     if state == "quiet":
         yield
         return
-    context = multiprocessing.get_context("spawn")
-    cores = len(os.sched_getaffinity(0))
-    mine = os.getpid()
-    others = [context.Process(target=_compute, args=(mine,), daemon=True) for _ in range(cores)]
-    with _one_thread():
-        for other in others:
-            other.start()
-    time.sleep(2.0)  # until all of them compute
-    try:
+    # With a thread for each core, the load would be cores squared.
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    with contextlib.ExitStack() as others:
+        with processes.inheriting(one_thread):
+            for core in os.sched_getaffinity(0):
+                others.enter_context(processes.Worker(_compute, core))
+        time.sleep(2.0)  # until all of them compute
         yield
-    finally:
-        for other in others:
-            other.kill()
-            other.join()
 
 
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes started inside compute with one thread each: numpy reads these variables when it
-    is imported, and with a thread for each core the load would be cores squared."""
-    before = dict(os.environ)
-    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ |= before
-
-
-def _compute(parent: int) -> None:
-    """Computes until its parent has ended."""
+def _compute(core: int, parent: Connection) -> None:
     import numpy as np
 
     matrix = np.random.default_rng(0).random((400, 400))
-    while os.getppid() == parent:
+    while True:
         matrix = matrix @ matrix
         matrix /= np.abs(matrix).max()
