@@ -28,9 +28,11 @@ _SHARE_OF_MEMORY = 0.2
 def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The answer to one line, in parts. Raises whatever goes wrong."""
     if message["mode"] == "ceilings":
-        from . import ceilings
+        from .. import ceilings
 
-        yield {"facts": ceilings.measure(message["device"])}
+        device = message["device"]
+        sizes = ceilings.SIZES["cuda"] if device == "cuda" else ceilings.DRY_RUN
+        yield {"facts": ceilings.measure(device, sizes)}
         return
     if message["mode"] == "control":
         from . import planted

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from ending_commands import heard_signals, refusing
 
-from benchmarks import gpu_session, machine, module_commands, rates
+from benchmarks import ceilings, gpu_session, machine, module_commands
 from marginbench import catalogue
 from reports import auto, headlines, loss_pages, pdf
 
@@ -169,7 +169,7 @@ def _one_stub(patch: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 def _no_rates(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    patch.setattr(rates, "measure", lambda device: {"rates": {}, "rounds": {}})
+    patch.setattr(ceilings, "measure", lambda *_: {"rates": {}, "rounds": {}, "failed": {}})
 
 
 def _page(patch: pytest.MonkeyPatch, folder: Path) -> None:
