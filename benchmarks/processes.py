@@ -164,6 +164,7 @@ class Worker:
         self._process = context.Process(target=_work, args=(target, given, theirs), daemon=True)
         with deaf_to_interrupts():
             self._process.start()
+        self.pid = int(self._process.pid or 0)
         theirs.close()  # so that its death is the end of the pipe
 
     def __enter__(self) -> Self:
