@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from typing import Any, Self
 
@@ -157,8 +158,9 @@ class Worker:
     def __init__(
         self, target: Callable[[Any, Connection], None], given: Any, preload: Sequence[str] = ()
     ) -> None:
-        context = multiprocessing.get_context("forkserver" if preload else "spawn")
+        context: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
         if preload:
+            context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(list(preload))
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(target, given, theirs), daemon=True)
