@@ -8,6 +8,7 @@ reference returns what the contender returned. What remains of the error has no 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,6 @@ from .rows import Outputs
 
 if TYPE_CHECKING:
     from marginbench.selections import Selection
-
-    from .truth import Truth
 
 # Decisions that are tried: each costs an evaluation of the reference.
 _MOST = 64
@@ -41,19 +40,25 @@ def first_few(says: list[str]) -> tuple[str, ...]:
     return (*says[:_NAMED], f"and {more:,} more") if more > 0 else tuple(says)
 
 
-def explaining(truth: Truth, got: Outputs) -> Flipped | None:
-    """The flipped decisions that bring the reference nearest to these outputs; None if there are
-    none, or none bring it nearer by more than a rounding."""
-    selection = truth.selection
-    if selection is None or len(selection.flips) == 0:
+def explaining(
+    selection: Selection,
+    got: Outputs,
+    want: Outputs,
+    selecting: Callable[[torch.Tensor], Outputs],
+    dtype: str,
+) -> Flipped | None:
+    """The flipped decisions that bring the reference's outputs ``want`` nearest to these; None if
+    there are none, or none bring it nearer by more than a rounding of ``dtype``. ``selecting``: the
+    reference's outputs with another selection."""
+    if len(selection.flips) == 0:
         return None
     chosen: list[int] = []
-    best, nearest = _distance(got, truth.outputs), None
-    least = tolerance.epsilon(tolerance.accumulation(truth.subject.dtype)) ** 2
-    for flip in _likely(truth, selection, got):
+    best, nearest = _distance(got, want), None
+    least = tolerance.epsilon(tolerance.accumulation(dtype)) ** 2
+    for flip in _likely(selection, got, want):
         same = selection.flips[flip, :2]
         kept = [f for f in chosen if not torch.equal(selection.flips[f, :2], same)]
-        outputs = truth.selecting(selection.flipped([*kept, flip]))
+        outputs = selecting(selection.flipped([*kept, flip]))
         distance = _distance(got, outputs)
         if best - distance > least:
             chosen, best, nearest = [*kept, flip], distance, outputs
@@ -62,14 +67,14 @@ def explaining(truth: Truth, got: Outputs) -> Flipped | None:
     return Flipped(nearest, first_few([selection.says(flip) for flip in sorted(chosen)]))
 
 
-def _likely(truth: Truth, selection: Selection, got: Outputs) -> list[int]:
+def _likely(selection: Selection, got: Outputs, want: Outputs) -> list[int]:
     """The decisions to try, those of rows with the largest gradient errors first."""
     off_B: torch.Tensor | None = None
     for name, gradient in got.grads.items():
-        want = truth.outputs.grads[name]
-        if gradient is None or want is None or gradient.shape != want.shape:
+        exact = want.grads[name]
+        if gradient is None or exact is None or gradient.shape != exact.shape:
             continue
-        rows_B = torch.linalg.vector_norm(gradient.double() - want, dim=1)
+        rows_B = torch.linalg.vector_norm(gradient.double() - exact, dim=1)
         off_B = rows_B if off_B is None else torch.maximum(off_B, rows_B)
     if off_B is None:
         return []

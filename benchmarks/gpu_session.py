@@ -20,8 +20,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from . import signals
-from .module_commands import Parser
+from .module_commands import Parser, run
 
 REQUIRED = {"torch": "torch>=2.11", "triton": "triton>=3.6"}
 # Import name: its name for pip, and what is missing without it.
@@ -91,8 +90,7 @@ def _minutes(text: str) -> float:
     return found
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    words = sys.argv[1:] if words is None else words
+def main(words: Sequence[str]) -> int:
     given = arguments(words)
     if problem := unmet(dry_run=given.dry_run):
         print(f"error: {problem}", file=sys.stderr)
@@ -137,11 +135,4 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signals.listen()
-    try:
-        ended = main()
-    except KeyboardInterrupt:
-        signals.settle()
-        print("interrupted", file=sys.stderr)
-        ended = signals.INTERRUPTED
-    sys.exit(signals.exit_code() or ended)
+    run(main)

@@ -1,10 +1,10 @@
 """Agreement of Triton kernels without a GPU: in Triton's interpreter, in a process of its own.
 
-The interpreter has to be chosen before a kernel's module is imported, so a child process does it,
-with one line of JSON for each case and each answer; what the reference and eager gave comes with
-the case, in a file. It may compute while nothing is being timed. A case that crashes it or takes
-too long costs that case's cells, and a new child goes on with the rest. What it computes is right
-or wrong; how long it takes says nothing about the kernel.
+The interpreter has to be chosen before a kernel's module is imported, so a child process does it
+(`processes.Program`), with one message for each case and each answer; what the reference and eager
+gave comes with the case, in a file. It may compute while nothing is being timed. A case that
+crashes it or takes too long costs that case's cells, and a new child goes on with the rest. What it
+computes is right or wrong; how long it takes says nothing about the kernel.
 
 The child is ``python -m benchmarks.interpreted``.
 """
@@ -14,13 +14,8 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import json
-import os
-import queue
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +26,8 @@ import torch
 
 from suites.cases import Case
 
-from . import library, machine
+from . import library, machine, processes
+from .processes import Ended, Program
 from .truth import Truth
 
 MODE = "interpreter"
@@ -83,17 +79,18 @@ class Interpreter:
         self._current: _Task | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="marginbench-")
         self._sent_at = 0.0
-        self._child: subprocess.Popen[str] | None = None
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._child: Program | None = None
 
     @property
     def busy(self) -> bool:
         return self._current is not None or bool(self._waiting)
 
-    def start(self) -> None:
-        """Start the child ahead of its first case: its imports take seconds."""
+    def start(self) -> Program:
+        """The child, which is best started ahead of its first case: its imports take seconds."""
         if self._child is None:
-            self._spawn()
+            environment = library.environment(TRITON_INTERPRET="1", OMP_NUM_THREADS="1")
+            self._child = Program(self._command, environment)
+        return self._child
 
     def submit(
         self, case: Case, names: Sequence[str], truths: Mapping[str, Truth] | None = None
@@ -127,78 +124,41 @@ class Interpreter:
         self._folder.cleanup()
 
     def _stop(self) -> None:
-        if self._child is None:
-            return
-        child, self._child = self._child, None
-        self._current = None
-        child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                # Closing flushes what the dead child did not read.
-                with contextlib.suppress(OSError):
-                    pipe.close()
-
-    def _spawn(self) -> None:
-        environment = library.environment(TRITON_INTERPRET="1", OMP_NUM_THREADS="1")
-        self._child = subprocess.Popen(
-            self._command, cwd=machine.ROOT, env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        self._lines = queue.SimpleQueue()
-        threading.Thread(target=hear, args=(self._child, self._lines), daemon=True).start()
+        child, self._child, self._current = self._child, None, None
+        if child is not None:
+            child.kill()
 
     def _send_next(self) -> None:
         if self._current is not None or not self._waiting:
             return
         self._current = self._waiting.popleft()
-        self.start()
         case, names, path = self._current
         fields = dataclasses.asdict(case)
-        message = {"case": fields, "contenders": names, "truths": str(path)}
         self._sent_at = time.monotonic()
-        assert self._child is not None and self._child.stdin is not None
-        try:
-            self._child.stdin.write(json.dumps(message) + "\n")
-            self._child.stdin.flush()
-        except OSError:
-            pass  # it died: reported when the answer is collected
+        self.start().send({"case": fields, "contenders": names, "truths": str(path)})
 
     def _receive(self, wait_s: float) -> Answer | None:
         """The current case's answer; None while it is still computing."""
         assert self._current is not None
+        case, names, path = self._current
         deadline = self._sent_at + self._timeout_s
         try:
-            patience = max(0.0, min(wait_s, deadline - time.monotonic()))
-            line = self._lines.get(timeout=patience) if patience else self._lines.get_nowait()
-        except queue.Empty:
+            answer = self.start().receive(min(wait_s, deadline - time.monotonic()))
+        except Ended as ended:
+            return self._lost(f"the interpreter's process ended (exit code {ended.code})")
+        if answer is None:
             if time.monotonic() < deadline:
                 return None
             return self._lost(f"the interpreter gave no answer within {self._timeout_s:g} s")
-        if line is None:
-            assert self._child is not None
-            code = self._child.wait()
-            return self._lost(f"the interpreter's process ended (exit code {code})")
-        case, names, path = self._current
         self._current = None
         path.unlink(missing_ok=True)
-        answer = json.loads(line)
-        return Answer(case, names, answer["rows"], answer["reason"], answer["seconds"])
+        return Answer(case, names, **answer)
 
     def _lost(self, reason: str) -> Answer:
         assert self._current is not None
         case, names, _ = self._current
         self._stop()
         return Answer(case, names, reason=reason)
-
-
-def hear(child: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) -> None:
-    """Queues every line that the child prints, then None at its end; runs in its own thread."""
-    assert child.stdout is not None
-    with contextlib.suppress(ValueError, OSError):  # closed while it was waiting
-        for line in child.stdout:
-            lines.put(line)
-    lines.put(None)
 
 
 def answer(message: dict[str, Any]) -> dict[str, Any]:
@@ -243,15 +203,10 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answers each line of standard input with one line, until it is closed."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # so that what a kernel prints is not taken for an answer
     from . import interpreter
 
     interpreter.correct_bfloat16()
-    for line in sys.stdin:
-        answers.write(json.dumps(answer(json.loads(line))) + "\n")
-        answers.flush()
+    processes.answer(lambda message: [answer(message)])
 
 
 if __name__ == "__main__":

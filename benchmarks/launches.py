@@ -19,7 +19,8 @@ import torch
 from marginbench import catalogue
 from marginbench.inputs import Batch
 from marginbench.loss import Loss, Shape, Variant
-from marginbench.shared.launching import DEFAULT_ARCHITECTURE, Launch, recorded
+from marginbench.shared.architectures import DEFAULT_ARCHITECTURE
+from marginbench.shared.launching import Launch, recorded
 
 from .specializations import Specialization, specialization
 

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import files
+from . import files, gpus
 
 FOLDER = Path(__file__).resolve().parent / "pinned"
 Row = Mapping[str, Any]
 Key = tuple[str, str, str]
 
-# The instruction that multiplies matrices of 16-bit numbers.
-PRODUCTS = {"sm_80": "HMMA", "sm_90": "HGMMA", "sm_100": "UTCHMMA", "gfx942": "v_mfma"}
 _WIDE = ("load.128", "load.256", "async.128", "async.tensor")
-SPILLS = "spills on sm_90"
+SPILLS = f"spills on {gpus.MAIN}"
 NO_ROOM = "takes more than a processor has"
 NOT_COMPILED = "does not compile"
 
@@ -80,13 +78,13 @@ def broken(row: Row) -> list[str]:
     if "error" in row:
         return [NOT_COMPILED]
     found, classes = [], row["classes"]
-    product = PRODUCTS[row["target"]]
+    product = gpus.TARGETS[row["target"]].product
     if {"bf16", "f16"} & set(row["products"]) and not classes.get(product):
         found.append(f"no {product}")
     if row["aligned"] and not any(classes.get(name) for name in _WIDE):
         found.append("no 128-bit load")
     local = row["stack_bytes"] or row["local_bytes"] or classes.get("local.store")
-    if row["target"] == "sm_90" and local:
+    if row["target"] == gpus.MAIN and local:
         found.append(SPILLS)
     if not row["programs"]:
         found.append(NO_ROOM)
@@ -103,7 +101,7 @@ def breaks(rows: Sequence[Row], pinned: Sequence[Row]) -> list[Difference]:
         for rule in broken(row)
         if rule == NOT_COMPILED
         or rule not in known.get(key(row), ())
-        or (row["target"] == "sm_90" and row["aligned"])
+        or (row["target"] == gpus.MAIN and row["aligned"])
     ]
 
 

@@ -13,57 +13,27 @@ from __future__ import annotations
 
 import json
 import shlex
-import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from . import clock, files, machine
-from .module_commands import Parser
+from . import ceilings, files, machine
+from .module_commands import Parser, run
 
 SCHEMA_VERSION = 1
 FILE = "machine.json"
-# Beyond every last-level cache, and sides whose product takes tens of milliseconds.
-_COPIED = {"cpu": 512 << 20, "cuda": 2 << 30}
-_SIDE = {"cpu": 1536, "cuda": 8192}
-_DTYPES = ("float32", "bfloat16", "float16")
-_WARM_UP, _TIMED = 2, 9
-
-
-def measure(device: str) -> dict[str, Any]:
-    """``rates`` by name (bytes or operations a second) and the ``rounds`` behind each, seconds."""
-    timer = clock.for_device(device)
-    rates: dict[str, float] = {}
-    rounds: dict[str, list[float]] = {}
-
-    def note(name: str, amount: float, work: Callable[[], object]) -> None:
-        times = [timer.time(work, None)[0].both_s for _ in range(_WARM_UP + _TIMED)][_WARM_UP:]
-        rounds[name], rates[name] = times, amount / statistics.median(times)
-
-    source = torch.randn(_COPIED[device] // 4, device=device)
-    target = torch.empty_like(source)
-    note("bytes_per_s", 2.0 * _COPIED[device], lambda: target.copy_(source))
-    for dtype in _DTYPES if device == "cuda" else _DTYPES[:1]:
-        note(f"flops_per_s_{dtype}", 2.0 * _SIDE[device] ** 3, _product(device, dtype))
-    return {"rates": rates, "rounds": rounds}
-
-
-def _product(device: str, dtype: str) -> Callable[[], object]:
-    side = _SIDE[device]
-    a, b = (torch.randn(side, side, device=device).to(getattr(torch, dtype)) for _ in range(2))
-    product = torch.empty_like(a)
-    return lambda: torch.mm(a, b, out=product)
 
 
 def write(folder: Path, device: str) -> Path:
     """Measures, and writes the machine's file into the folder of its records."""
     path = folder / FILE
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    found = measure(device)
+    found = ceilings.measure(device, ceilings.SIZES[device])
+    if found["failed"]:
+        raise ValueError("; ".join(f"{name}: {why}" for name, why in found["failed"].items()))
     facts = {
         "schema_version": SCHEMA_VERSION,
         "title": before.get("title", ""),
@@ -75,7 +45,7 @@ def write(folder: Path, device: str) -> Path:
             "machine": machine.name(),
             "versions": machine.versions(),
             "threads": torch.get_num_threads(),
-            "how": f"median of {_TIMED} rounds; a copy counts bytes read and written",
+            "how": ceilings.HOW.removeprefix("of the "),
             "rounds": found["rounds"],
         },
     }
@@ -103,4 +73,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

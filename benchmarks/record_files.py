@@ -83,27 +83,14 @@ def resumption(path: Path) -> str:
     return f"xz -d {shlex.quote(str(path))} && {run}" if is_packed(path) else run
 
 
-def lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Where each line is, in words, and the line; bytes that are not text make a damaged line.
-    Raises RecordError if the file is missing or cut off."""
+def texts(path: Path) -> Iterator[str]:
+    """Each line of a record file; bytes that are not text make a damaged line. Raises RecordError
+    if the file is missing or a damaged archive."""
     if not path.is_file():
         raise RecordError(f"records: expected a file; {path} is not there")
-    with opened(path, errors="replace") as file:
-        for number, text in enumerate(_texts(file, path), start=1):
-            where = f"records: {path}, line {number}"
-            if not text.endswith("\n"):
-                mend = f"complete the run with: {resumption(path)}"
-                if number == 1:
-                    mend = "the run never began: delete the file and start anew"
-                raise RecordError(
-                    f"{where}: expected a whole line; got one that is cut off; {mend}"
-                )
-            yield where, text
-
-
-def _texts(file: IO[str], path: Path) -> Iterator[str]:
     try:
-        yield from file
+        with opened(path, errors="replace") as file:
+            yield from file
         if is_packed(path):
             _ends(path)
     except (lzma.LZMAError, EOFError) as error:

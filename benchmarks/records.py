@@ -11,6 +11,8 @@ of schema 1 are read, and are not protected. Needs neither torch nor a GPU to re
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +20,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from . import record_files
-from .digests import Chain, Changed
+from . import digests, record_files
 from .lines import (
     SCHEMA_VERSION,
     STATUS_WORDS,
@@ -48,21 +49,30 @@ _ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="k
 
 def read_lines(path: Path) -> Iterator[Line]:
     """Every line of a record file, checked. Raises RecordError, naming line and remedy."""
-    chain = Chain()
-    for where, text in record_files.lines(path):
-        try:
-            # Strict: "1" is no number and 1 no text; no line of ours needs the leniency.
-            line = _ADAPTER.validate_json(text, strict=True)
-            chain.take(text, expected=line.should_have_digest)
-        except ValidationError as error:
-            raise RecordError(f"{where}: {explain(text, error)}") from None
-        except Changed as error:
-            raise RecordError(f"{where}: {error}; {_EDITED}") from None
-        yield line
+
+    def refused(number: int, text: str, error: Exception) -> RecordError:
+        match error:
+            case digests.CutOff():
+                mend = f"complete the run with: {record_files.resumption(path)}"
+                if number == 1:
+                    mend = "the run never began: delete the file and start anew"
+                why = f"expected a whole line; got one that is cut off; {mend}"
+            case digests.Changed():
+                why = f"{error}; {_EDITED}"
+            case _:
+                why = explain(text, error)
+        return RecordError(f"records: {path}, line {number}: {why}")
+
+    # Strict: "1" is no number and 1 no text; no line of ours needs the leniency.
+    parse = functools.partial(_ADAPTER.validate_json, strict=True)
+    expected = operator.attrgetter("should_have_digest")
+    return digests.read(record_files.texts(path), parse, refused, expected=expected)
 
 
-def explain(text: str, error: ValidationError) -> str:
+def explain(text: str, error: Exception) -> str:
     """Why a line is not valid: its version, or the first field that is wrong."""
+    if not isinstance(error, ValidationError):
+        return str(error)
     try:
         version = record_files.parsed(text).get("schema_version")
     except ValueError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import itertools
-import os
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -120,8 +119,8 @@ def check(report: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Ro
             code = COULD_NOT_RUN
     if code:
         return tally, rows(tally, known), code
-    os.environ.update(environment)  # a worker imports the kernels again and reads it
-    with processes.side_by_side(workers) as pool:
+    # A worker imports the kernels again and reads it.
+    with processes.inheriting(environment), processes.side_by_side(workers) as pool:
         waiting = {pool.submit(work, job): job for job in plan}
         report(0, len(plan), "")
         for done, future in enumerate(as_completed(waiting), 1):

@@ -36,9 +36,12 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def settle() -> None:
     """What ends this process is known, and only remains to be said: another signal is passed
-    over."""
+    over, and Python ends with the code that it is given."""
     global _settled
     _settled = True
+    # An interrupt of code that is run from text, as a dataclass is made, leaves a mark by which
+    # ``python -m`` ends as killed by SIGINT, whatever its exit code; the next such code clears it.
+    exec("")
 
 
 def exit_code() -> int | None:

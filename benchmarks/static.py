@@ -23,18 +23,10 @@ from typing import Any
 import triton
 from triton.backends.compiler import GPUTarget
 
-from . import occupancy
+from . import gpus
 from .disassembly import amd_instructions, classes, code_hash, disassemble, text_section
 from .specializations import Specialization, specialization
 
-TARGETS = {
-    "sm_80": GPUTarget("cuda", 80, 32),
-    "sm_90": GPUTarget("cuda", 90, 32),
-    "sm_100": GPUTarget("cuda", 100, 32),
-    "gfx942": GPUTarget("hip", "gfx942", 64),
-}
-# The disassembler's names: Triton compiles for the variants with a warp group's instructions.
-_ARCHITECTURES = {"sm_80": "SM80", "sm_90": "SM90a", "sm_100": "SM100a"}
 _TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 _DOT = re.compile(r"tt\.dot .*: tensor<[\dx]+x(\w+)> \* tensor<[\dx]+x(\w+)>")
 
@@ -79,7 +71,8 @@ class _NoDriver:
 
 
 def compile_ahead(launch: Any, target: str) -> Facts:
-    """Compile a `marginbench.shared.launching.Launch` (or a Specialization) for one of TARGETS.
+    """Compile a `marginbench.shared.launching.Launch` (or a Specialization) for one of
+    `gpus.TARGETS`.
 
     Raises RuntimeError where the kernel was imported for the interpreter, and what Triton raises
     where it doesn't compile.
@@ -102,7 +95,7 @@ def compile_all(made: Sequence[Specialization], target: str) -> list[Facts | Exc
         except Exception as error:
             compiled.append(error)
     worked = [one for one in compiled if not isinstance(one, Exception)]
-    facts = iter(_amd(worked) if target.startswith("gfx") else _nvidia(worked, target))
+    facts = iter(_amd(worked, target) if gpus.TARGETS[target].is_amd else _nvidia(worked, target))
     return [one if isinstance(one, Exception) else next(facts) for one in compiled]
 
 
@@ -112,7 +105,7 @@ def _compile(one: Specialization, target: str) -> Any:
         raise RuntimeError("compile_ahead: the kernel was imported with TRITON_INTERPRET set")
     drivers = triton.runtime.driver
     before = drivers._active  # its own reset asks for a GPU
-    drivers.set_active(_NoDriver(TARGETS[target]))
+    drivers.set_active(_NoDriver(GPUTarget(*gpus.TARGETS[target].compiler)))
     try:
         return kernel.run(grid=(1,), warmup=True, **one.keywords())
     finally:
@@ -122,7 +115,8 @@ def _compile(one: Specialization, target: str) -> Any:
 def _nvidia(compiled: Sequence[Any], target: str) -> list[Facts]:
     cubins = [one.asm["cubin"] for one in compiled]
     codes = [text_section(cubin) for cubin in cubins]
-    listings = disassemble(codes, _TOOLS / "nvdisasm", _ARCHITECTURES[target]) if codes else []
+    name = gpus.TARGETS[target].disassembler
+    listings = disassemble(codes, _TOOLS / "nvdisasm", name) if codes else []
     found = []
     for one, cubin, instructions in zip(compiled, cubins, listings, strict=True):
         usage = resources(_usage(cubin))
@@ -132,13 +126,13 @@ def _nvidia(compiled: Sequence[Any], target: str) -> list[Facts]:
     return found
 
 
-def _amd(compiled: Sequence[Any]) -> list[Facts]:
+def _amd(compiled: Sequence[Any], target: str) -> list[Facts]:
     found = []
     for one in compiled:
         text = one.asm["amdgcn"]
         usage = amd_resources(text)
         found.append(
-            _facts("gfx942", one, amd_instructions(text),
+            _facts(target, one, amd_instructions(text),
                    usage["vgpr_count"], usage["private_segment_fixed_size"], 0)
         )  # fmt: skip
     return found
@@ -149,7 +143,7 @@ def _facts(
 ) -> Facts:
     metadata = compiled.metadata
     columns = getattr(metadata, "tmem_size", 0) or 0
-    programs = occupancy.programs(
+    programs = gpus.programs(
         target, warps=metadata.num_warps, registers=registers, shared_bytes=metadata.shared,
         tensor_columns=columns,
     )  # fmt: skip
@@ -165,7 +159,7 @@ def _facts(
         products=tuple(sorted(dots)),
         classes=classes(instructions),
         instructions=len(instructions),
-        code=code_hash(instructions, registers=target != "sm_100"),
+        code=code_hash(instructions, registers=gpus.TARGETS[target].numbered),
     )
 
 

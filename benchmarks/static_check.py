@@ -20,12 +20,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import pins, static_matrix
-from .module_commands import Parser
+from . import gpus, pins, static_matrix
+from .module_commands import Parser, run
 
 SAME, DIFFERS, UNCHECKED = 0, 1, 3
 REPIN = "marginbench static --pin"
-DEFAULT_TARGET = "sm_90"
 NO_TRITON = "not checked: Triton isn't installed"
 
 
@@ -69,7 +68,7 @@ def examine(
             f"pin what is compiled now with: {REPIN}"
         )
         return Examined(UNCHECKED, problem=problem)
-    targets = tuple(targets) or static_matrix.TARGETS
+    targets = tuple(targets or gpus.TARGETS)
     try:
         everything = pins.read(path) if path.is_file() else []
         now = static_matrix.compile_matrix(
@@ -103,12 +102,12 @@ def chosen(row: pins.Row, targets: Sequence[str], kernels: Sequence[str]) -> boo
 
 def main(words: Sequence[str]) -> int:
     parser = Parser("python -m benchmarks.static_check", __doc__)
-    parser.add_argument("targets", metavar="TARGET", nargs="*", default=[DEFAULT_TARGET],
-                        help=", ".join(static_matrix.TARGETS))  # fmt: skip
+    parser.add_argument("targets", metavar="TARGET", nargs="*", default=[gpus.MAIN],
+                        help=", ".join(gpus.TARGETS))  # fmt: skip
     targets = parser.parse_args(words).targets
-    unknown = [name for name in targets if name not in static_matrix.TARGETS]
+    unknown = [name for name in targets if name not in gpus.TARGETS]
     if unknown:
-        known = ", ".join(static_matrix.TARGETS)
+        known = ", ".join(gpus.TARGETS)
         parser.error(f"TARGET: expected one of {known}; got {unknown[0]!r}")
     if importlib.util.find_spec("triton") is None:
         print(NO_TRITON, file=sys.stderr)
@@ -131,4 +130,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

@@ -23,10 +23,9 @@ from benchmarks import user_cache
 
 from . import files, pins, processes
 
-TARGETS = tuple(pins.PRODUCTS)
 # So many kernels share the start of a disassembler, and a step of the progress bar.
 CHUNK = 12
-_READERS = ("disassembly.py", "occupancy.py", "specializations.py", "static.py", "static_matrix.py")
+_READERS = ("disassembly.py", "gpus.py", "specializations.py", "static.py", "static_matrix.py")
 
 
 def cache_folder() -> Path:
@@ -85,18 +84,11 @@ def compile_matrix(
 def _workers(count: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
     """Processes that compile without Triton's environment variables, into a temporary cache of
     Triton's: the user's would grow by hundreds of megabytes."""
-    kept = dict(os.environ)
+    left_out = dict.fromkeys(name for name in os.environ if name.startswith("TRITON_"))
     with tempfile.TemporaryDirectory(prefix="marginbench-") as folder:
-        for name in kept:
-            if name.startswith("TRITON_"):
-                del os.environ[name]
-        os.environ |= {"TRITON_CACHE_DIR": folder, "OMP_NUM_THREADS": "1"}
-        try:
-            with processes.side_by_side(count) as pool:
-                yield pool
-        finally:
-            os.environ.clear()
-            os.environ.update(kept)
+        changes = {**left_out, "TRITON_CACHE_DIR": folder, "OMP_NUM_THREADS": "1"}
+        with processes.inheriting(changes), processes.side_by_side(count) as pool:
+            yield pool
 
 
 def _survey(target, losses, kernels):

@@ -78,7 +78,7 @@ class Truth:
             return {}
         bound = tolerance.bound(self.subject.shape, self.subject.dtype)
         if self.subject.differentiable and any((e or 0.0) > bound for e, _ in found.values()):
-            flipped = flips.explaining(self, self.eager)
+            flipped = self.explaining(self.eager)
             found = self.errors(self.eager, flipped.outputs) if flipped else found
         return {name: error for name, (error, _) in found.items() if error is not None}
 
@@ -122,6 +122,13 @@ class Truth:
     def selecting(self, taken: Tensor) -> Outputs:
         """The reference's outputs on these inputs with this selection in place of its own."""
         return self._exact(tolerance.widened(self.inputs), taken)
+
+    def explaining(self, got: Outputs) -> flips.Flipped | None:
+        """The decisions which rounding could flip that explain these outputs, if any do."""
+        if self.selection is None:
+            return None
+        dtype = self.subject.dtype
+        return flips.explaining(self.selection, got, self.outputs, self.selecting, dtype)
 
     def to_hand_over(self) -> dict[str, object]:
         """The outputs as plain tensors, for another process; see `take_over`."""

@@ -49,7 +49,7 @@ def _as_flipped(
     truth: Truth, candidate: Candidate, got: Outputs, verdicts: list[Verdict]
 ) -> list[Verdict]:
     """The same verdicts, with what ties that were decided the other way excuse."""
-    flipped = flips.explaining(truth, got)
+    flipped = truth.explaining(got)
     if flipped is None:
         return verdicts
     errors = truth.errors(got, flipped.outputs)

@@ -77,6 +77,7 @@ def ending() -> Iterator[None]:
                 sys.stdout.flush()  # a full disk is found now, and not after the exit code
         if signals.exit_code() is None:
             return
+        signals.settle()
     except BaseException as error:
         signals.settle()
         code = _code(error)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from benchmarks import gpus
+
 from . import progress
 from .messages import console, say
 from .parameters import Choice
@@ -22,13 +24,12 @@ _WIDTH = 160
 
 @click.command()
 @click.option("--pin", is_flag=True, help="Pin what is compiled now, and show what changes.")
-@click.option("--target", "targets", multiple=True,
-              type=Choice(["sm_80", "sm_90", "sm_100", "gfx942"]),
+@click.option("--target", "targets", multiple=True, type=Choice(list(gpus.TARGETS)),
               help="Only this target; repeatable.")  # fmt: skip
 @click.option("--kernel", "kernels", multiple=True,
               help="Only kernels whose name contains this; repeatable.")  # fmt: skip
 def static(pin: bool, targets: tuple[str, ...], kernels: tuple[str, ...]) -> None:
-    """Compile every kernel for four GPUs and compare with the pins.
+    """Compile every kernel for all targets and compare with the pins.
 
     Needs Triton, but no GPU. The pins are each kernel's registers, shared memory, spills and
     machine code, as committed. Takes minutes; what was compiled before is cached.

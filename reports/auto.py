@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import record_files
-from benchmarks.module_commands import Parser
+from benchmarks.module_commands import Parser, run
 from benchmarks.records import RecordError
 from suites import presets
 
@@ -183,4 +183,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.module_commands import run
 from benchmarks.records import RecordError
 from marginbench import catalogue
 from marginbench.loss import Loss
@@ -196,4 +197,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import suites  # noqa: F401  finds the library of this tree
+from benchmarks.module_commands import run
 from marginbench import catalogue
 from marginbench.loss import Contender, Loss, Range, Variant
 
@@ -219,4 +220,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

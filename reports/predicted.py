@@ -7,30 +7,12 @@ from its loss's cost model, which is the same for every contender.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from benchmarks.gpus import Card
 from marginbench.loss import Cost
 
 ITEMSIZE = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """``flops_per_s``: dense products by dtype (the sheet's figures are with sparsity, twice
-    these, for 16 bits; float32 without tf32)."""
-
-    name: str
-    bytes_per_s: float
-    flops_per_s: Mapping[str, float]
-    source: str
-
-
-_HOPPER = {"bfloat16": 989.4e12, "float16": 989.4e12, "float32": 67e12}
-GPUS = (
-    Gpu("H100 SXM", 3.35e12, _HOPPER, "NVIDIA H100 Tensor Core GPU data sheet (SXM, HBM3)"),
-    Gpu("H200", 4.8e12, _HOPPER, "NVIDIA H200 Tensor Core GPU data sheet (SXM, HBM3e)"),
-)
 
 
 @dataclass(frozen=True)
@@ -45,7 +27,7 @@ class Bound:
         return self.forward_s + self.backward_s
 
 
-def bound(cost: Cost, dtype: str, gpu: Gpu, *, recomputing: bool = False) -> Bound:
+def bound(cost: Cost, dtype: str, gpu: Card, *, recomputing: bool = False) -> Bound:
     """``recomputing``: as a kernel does that keeps nothing of forward's products and makes them
     again in backward (four products for a head over class weights, not three)."""
     rate = gpu.flops_per_s[dtype]

@@ -103,7 +103,7 @@ def test_where_the_clone_is_is_worked_out_once():
 
 
 def _graph() -> dict[str, set[str]]:
-    """What each module of ours imports of ours, also inside functions; not for types alone."""
+    """What each module of ours imports of ours, also inside functions and for types alone."""
     modules = {}
     for folder in OURS - {"kernels", "marginbench"}:
         for path in sources(folder):
@@ -114,16 +114,7 @@ def _graph() -> dict[str, set[str]]:
 
 def _imports(name: str, path: Path, modules: Collection[str]) -> Iterator[str]:
     above = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-    tree = ast.parse(path.read_text())
-    for_types = {
-        child
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for child in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if node in for_types:
-            continue
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
         elif isinstance(node, ast.ImportFrom):

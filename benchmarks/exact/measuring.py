@@ -10,7 +10,7 @@ from typing import Any
 from marginbench.loss import Contender, Loss, Shape, Variant
 from suites.gate import ours
 
-from .. import library
+from .. import gpus, library
 from . import growth
 from .rows import ExactRow, Value
 
@@ -20,7 +20,7 @@ SHAPES: Mapping[str, tuple[Shape, ...]] = {
     "batch": (Shape(37, 19, 7), Shape(65, 32, 16)),
     "rows": (Shape(37, 19, 7), Shape(65, 32, 16)),
 }
-DTYPE, TARGET, SEED = "float32", "sm_90", 0
+DTYPE, TARGET, SEED = "float32", gpus.MAIN, 0
 # Recorded at the usual size too, not only at small ones: the large scratch is there.
 USUAL_DTYPES = ("float32", "bfloat16")
 RAN = ("peak_bytes", "total_bytes", "allocations", "operators")

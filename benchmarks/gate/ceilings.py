@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
 
 import torch
 
+from ..ceilings import Work, copying, multiplying
 from ..rows import Subject
 
 _SIDES = {"cpu": (192, 512), "cuda": (2048, 8192)}
@@ -25,17 +25,10 @@ _MARGIN = 0.7
 
 def rates(device: str, dtype: str) -> tuple[float, float]:
     """Operations a second of a matrix product, and bytes a second of a copy (read and written)."""
-    kind = getattr(torch, dtype)
-    source = torch.ones(_COPIED[device] // kind.itemsize, dtype=kind, device=device)
-    target = torch.empty_like(source)
-    copied = _best(device, lambda: target.copy_(source))
-    return max(_product(device, kind, n) for n in _SIDES[device]), 2 * _COPIED[device] / copied
-
-
-def _product(device: str, kind: torch.dtype, side: int) -> float:
-    a, b = (torch.randn(side, side).to(device, kind) for _ in range(2))
-    product = torch.empty_like(a)
-    return 2 * side**3 / _best(device, lambda: torch.mm(a, b, out=product))
+    copied = 2 * _COPIED[device] / _best(device, copying(device, _COPIED[device], dtype))
+    return max(
+        2 * side**3 / _best(device, multiplying(device, side, dtype)) for side in _SIDES[device]
+    ), copied
 
 
 _known = functools.cache(rates)
@@ -53,7 +46,7 @@ def least_seconds(subject: Subject, *, anew: bool = False) -> float:
     return _MARGIN * max(flops / rate, nbytes / bandwidth)
 
 
-def _best(device: str, work: Callable[[], object]) -> float:
+def _best(device: str, work: Work) -> float:
     times = []
     for _ in range(_REPEATS):
         if device == "cuda":

@@ -7,7 +7,7 @@ can be worked out again from the groups alone (`marginbench gate --show`).
 
 from __future__ import annotations
 
-import os
+import operator
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,15 +17,13 @@ from pydantic import (
     Field,
     PositiveInt,
     TypeAdapter,
-    ValidationError,
     model_validator,
 )
 
-from .. import files
-from ..digests import Chain, Changed, digest_of
+from .. import digests
 from ..kinds import GATE_FILE
 from ..records import Protected, RecordError, explain
-from ..writing import append_whole
+from ..writing import Appender
 
 FILE = GATE_FILE
 # At most three hundred years.
@@ -138,40 +136,33 @@ _ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="k
 
 
 class Writer:
-    """Appends lines as they come; all but groups are synced to disk at once."""
+    """Appends lines as they come to a new file; all but groups are on the disk at once."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
-        self._chain = Chain()
+        self.path, self._lines = path, Appender(path, new=True)
 
     def append(self, line: Line) -> None:
-        text = self._chain.sealed(line.text())
-        with files.naming(self.path):
-            append_whole(self._file, text, sync=not isinstance(line, GateGroup))
-        self._chain.last = digest_of(text)
+        self._lines.append(line.text(), sync=not isinstance(line, GateGroup))
 
     def close(self) -> None:
-        os.close(self._file)
+        self._lines.close()
 
 
 def read(path: Path) -> Iterator[Line]:
     """Every line, validated; raises RecordError naming the line that is invalid."""
+
+    def refused(number: int, text: str, error: Exception) -> RecordError:
+        match error:
+            case digests.CutOff():
+                why = "expected a whole line; it is cut off: that gate was killed; run it again"
+            case digests.Changed():
+                why = f"{error}; it was edited: run the gate again"
+            case _:
+                why = explain(text, error)
+        return RecordError(f"gate: {path}, line {number}: {why}")
+
     if not path.is_file():
         raise RecordError(f"gate: expected a file of a gate's records; {path} is not there")
+    expected = operator.attrgetter("should_have_digest")
     with path.open(encoding="utf-8", errors="replace") as file:
-        chain = Chain()
-        for number, text in enumerate(file, start=1):
-            try:
-                if not text.endswith("\n"):
-                    raise RecordError(f"gate: {path}, line {number}: expected a whole line; it is "
-                                      "cut off: that gate was killed; run it again")  # fmt: skip
-                line = _ADAPTER.validate_json(text)
-                chain.take(text, expected=line.should_have_digest)
-            except ValidationError as error:
-                raise RecordError(f"gate: {path}, line {number}: {explain(text, error)}") from None
-            except Changed as error:
-                raise RecordError(f"gate: {path}, line {number}: {error}; it was edited: run the "
-                                  "gate again") from None  # fmt: skip
-            yield line
+        yield from digests.read(file, _ADAPTER.validate_json, refused, expected=expected)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-# Bits of NVML's clock event reasons: slowed by hardware, heat or a power limit.
-_BARRED = {
-    0x08: "hardware slow-down", 0x20: "software thermal slow-down",
-    0x40: "hardware thermal slow-down", 0x80: "hardware power brake",
-}  # fmt: skip
+from .. import machine
+from ..gpu import telemetry
+
+# Slowed by hardware, heat or a power limit.
+_BARRED = (0x08, 0x20, 0x40, 0x80)
 
 
 def throttled(device: str) -> str:
@@ -14,19 +14,11 @@ def throttled(device: str) -> str:
     driver does not report it."""
     if device != "cuda":
         return ""
-    from ..machine import nvml
-
-    with nvml() as (library, gpu):
-        if not library:
-            return ""
-        try:
-            reasons = library.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)
-        except Exception:  # an older driver, or a virtual GPU that does not report it
-            return ""
-    return describe(reasons)
+    with machine.nvml() as (nv, gpu):
+        return describe((nv and telemetry.reasons(nv, gpu)) or 0)
 
 
 def describe(reasons: int) -> str:
     """NVML's bits as a sentence; empty if none of them voids the times."""
-    found = [text for bit, text in _BARRED.items() if reasons & bit]
+    found = [telemetry.REASONS[bit] for bit in _BARRED if reasons & bit]
     return f"the GPU throttled ({', '.join(found)}): its times are void" if found else ""

@@ -10,23 +10,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import os
 import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from suites.gate import plan
 
-from .. import files, folders, kinds, machine, record_files
-from ..digests import Chain, Changed, digest_of
+from .. import digests, folders, kinds, machine, processes, record_files, writing
 from ..journal import now
 from ..kinds import TRIAL_FILE
 from ..record_files import RecordError
-from ..writing import append_whole
 from . import timing
 from .decision import Rule
 from .packages import CANDIDATE, load
@@ -109,8 +107,8 @@ def run(
             "rule": asdict(rule), "cases": [case.id for case in cases], "unit_ns": UNIT_NS,
     }  # fmt: skip
     _check_same(path, session)
-    with _appending(path) as write:
-        write([session])
+    with contextlib.closing(writing.Appender(path)) as file:
+        append(file, session)
         total = sum(len(trials(amount, load)) for load in loads)
         finished = 0
         for state in loads:
@@ -119,15 +117,20 @@ def run(
             with _busy(state):
                 for trial in left:
                     lines = _one(trial, trees, cases, rule, seed)
-                    write(lines)
+                    append(file, *lines)
                     finished += 1
                     report(trial, finished, total, lines[-1])
     return path
 
 
+def append(file: writing.Appender, *lines: dict[str, Any]) -> None:
+    """A whole trial at once: a file that is cut off lacks one trial at most."""
+    file.append(*(json.dumps(one, separators=(",", ":"), allow_nan=False) for one in lines))
+
+
 def _check_same(path: Path, session: dict[str, Any]) -> None:
     """Raises Mixed if the file holds trials of another session's code, seed, rule or machine."""
-    for line in _parsed(path, path.read_bytes() if path.is_file() else b""):
+    for line in _lines(path):
         for name in ("code", "seed", "rule", "identity", "cases"):
             if line["kind"] == "session" and line[name] != session[name]:
                 raise Mixed(
@@ -137,33 +140,27 @@ def _check_same(path: Path, session: dict[str, Any]) -> None:
 
 
 def ended(path: Path) -> set[str]:
-    """The trials whose last line is there; removes a truncated last line."""
-    if not path.is_file():
-        return set()
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        path.write_bytes(whole)
-    return {line["trial"] for line in _parsed(path, whole) if line["kind"] == "trial"}
+    """The trials whose last line is there; what follows the last whole line counts for nothing."""
+    return {line["trial"] for line in _lines(path) if line["kind"] == "trial"}
 
 
-def _parsed(path: Path, content: bytes) -> list[dict[str, Any]]:
-    """Its lines; raises RecordError, with the line's number, where one is damaged."""
-    found, chain = [], Chain()
-    for number, text in enumerate(content.decode(errors="replace").splitlines(), start=1):
-        try:
-            line = record_files.parsed(text)
-            chain.take(text, expected=False)
-            if line["kind"] == "trial":
-                str(line["trial"])
-        except (ValueError, KeyError, Changed) as error:
-            why = f"it has no {error}" if isinstance(error, KeyError) else error
-            raise RecordError(
-                f"{path}, line {number}: is damaged: {why}; measure the trials again in a folder "
-                "of their own, by --out"
-            ) from None
-        found.append(line)
-    return found
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Its whole lines; raises RecordError, with the line's number, where one is damaged."""
+
+    def parse(text: str) -> dict[str, Any]:
+        line = record_files.parsed(text)
+        if line["kind"] == "trial" and not isinstance(line["trial"], str):
+            raise ValueError(f"trial: expected a name; got {line['trial']!r}")
+        return line
+
+    def refused(number: int, text: str, error: Exception) -> RecordError:
+        why = f"it has no {error}" if isinstance(error, KeyError) else error
+        return RecordError(
+            f"{path}, line {number}: is damaged: {why}; measure the trials again in a folder of "
+            "their own, by --out"
+        )
+
+    return digests.read(writing.whole_lines(path), parse, refused)
 
 
 def _one(trial: Trial, trees: Trees, cases: list, rule: Rule, seed: int) -> list[dict[str, Any]]:
@@ -201,68 +198,25 @@ def _raw(trial: Trial, run: timing.CaseRun) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _appending(path: Path) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
-    """Writes a whole trial at once: a file that is cut off lacks one trial at most."""
-    before = path.read_text(encoding="utf-8").splitlines()[-1:] if path.is_file() else []
-    last = "".join(map(digest_of, before))
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-
-    def write(lines: list[dict[str, Any]]) -> None:
-        nonlocal last
-        chain, texts = Chain(last), []
-        for one in lines:
-            texts.append(chain.sealed(json.dumps(one, separators=(",", ":"), allow_nan=False)))
-            chain.last = digest_of(texts[-1])
-        with files.naming(path):
-            append_whole(file, "\n".join(texts), sync=True)
-        last = chain.last
-
-    try:
-        yield write
-    finally:
-        os.close(file)
-
-
-@contextlib.contextmanager
 def _busy(state: str) -> Iterator[None]:
     """While loaded, one process for each core computes without a pause."""
     if state == "quiet":
         yield
         return
-    context = multiprocessing.get_context("spawn")
-    cores = len(os.sched_getaffinity(0))
-    mine = os.getpid()
-    others = [context.Process(target=_compute, args=(mine,), daemon=True) for _ in range(cores)]
-    with _one_thread():
-        for other in others:
-            other.start()
-    time.sleep(2.0)  # until all of them compute
-    try:
+    # With a thread for each core, the load would be cores squared.
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    with contextlib.ExitStack() as others:
+        with processes.inheriting(one_thread):
+            for core in os.sched_getaffinity(0):
+                others.enter_context(processes.Worker(_compute, core))
+        time.sleep(2.0)  # until all of them compute
         yield
-    finally:
-        for other in others:
-            other.kill()
-            other.join()
 
 
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes started inside compute with one thread each: numpy reads these variables when it
-    is imported, and with a thread for each core the load would be cores squared."""
-    before = dict(os.environ)
-    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ |= before
-
-
-def _compute(parent: int) -> None:
-    """Computes until its parent has ended."""
+def _compute(core: int, parent: Connection) -> None:
     import numpy as np
 
     matrix = np.random.default_rng(0).random((400, 400))
-    while os.getppid() == parent:
+    while True:
         matrix = matrix @ matrix
         matrix /= np.abs(matrix).max()

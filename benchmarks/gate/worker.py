@@ -19,6 +19,7 @@ from typing import Any
 
 from suites.gate import TimedCase
 
+from .. import processes
 from ..machine import ROOT
 from .decision import Rule, Sample, Stage
 from .packages import BASE, CANDIDATE, CannotLoad, load
@@ -135,35 +136,23 @@ class Silent(Exception):
 
 @contextmanager
 def spawned(
-    target: Callable[..., None], asked: Any, patience_s: float
+    target: Callable[[Any, Connection], None], asked: Any, patience_s: float
 ) -> Iterator[Callable[[], Any]]:
     """A process that runs ``target(asked, its end of a pipe)``, forked from a server that has
     imported torch once, and killed when the context ends. Yields a function that returns the next
     message; it raises Silent when the process has ended, or sent nothing for ``patience_s``."""
-    import multiprocessing
+    with processes.Worker(target, asked, PRELOADED) as child:
 
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOADED))
-    messages, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=target, args=(asked, theirs), daemon=True)
-    process.start()
-    theirs.close()
+        def hear() -> Any:
+            try:
+                message = child.receive(patience_s)
+            except processes.Ended as ended:
+                raise Silent(f"its process ended with code {ended.code}") from None
+            if message is None:
+                raise Silent(f"its process sent nothing for {patience_s:g} s")
+            return message
 
-    def hear() -> Any:
-        try:
-            if messages.poll(patience_s):
-                return messages.recv()
-        except EOFError:
-            process.join(5)
-            raise Silent(f"its process ended with code {process.exitcode}") from None
-        raise Silent(f"its process sent nothing for {patience_s:g} s")
-
-    try:
         yield hear
-    finally:
-        process.kill()
-        process.join()
-        messages.close()
 
 
 # Asking torch for deterministic algorithms imports its compiler's settings: two seconds, once.

@@ -12,7 +12,6 @@ import math
 import os
 import uuid
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +20,7 @@ from typing import Any
 from marginbench import catalogue
 from suites.cases import Case
 
-from .. import folders, kinds, machine, record_files
-from ..digests import Chain, Changed, digest_of
+from .. import digests, folders, kinds, machine, record_files, writing
 from ..folders import Refused
 from ..record_files import FILE
 from ..rows import Row
@@ -40,19 +38,20 @@ class Journal:
         folders.make(out, kinds.GPU, "--out")
         self.path, self.dry_run = out / FILE, dry_run
         self._lock = os.open(out / f".{FILE}.lock", os.O_WRONLY | os.O_CREAT, 0o644)
-        self._file = -1
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._read()
-            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        except BlockingIOError:
-            self.close()
-            raise Refused(
-                f"--out: {self.path} is being written by another process; wait until it ends"
-            ) from None
-        except BaseException:
-            self.close()
-            raise
+            self._lines = writing.Appender(self.path)
+        except BaseException as error:
+            os.close(self._lock)
+            match error:
+                case BlockingIOError():
+                    why = f"{self.path} is being written by another process; wait until it ends"
+                case record_files.RecordError():
+                    why = str(error)
+                case _:
+                    raise
+            raise Refused(f"--out: {why}") from None
         self.session, self.worse = uuid.uuid4().hex, 0
         self.ended_now: set[str] = set()
         self._reported: set[tuple[Any, ...]] = set()
@@ -60,26 +59,13 @@ class Journal:
 
     def _read(self) -> None:
         self.run, self.ended = uuid.uuid4().hex, set[str]()
-        content = self.path.read_bytes() if self.path.exists() else b""
-        whole = content.rfind(b"\n") + 1
-        lines = []
-        try:
-            texts = content[:whole].decode().splitlines()
-            lines = [record_files.parsed(line) for line in texts]
-            heads = {line["kind"] for line in lines[:1]}
-            chain = Chain()
-            for text, line in zip(texts, lines, strict=True):
-                chain.take(text, expected=line["schema_version"] > 1)
-        except Changed as error:
-            raise Refused(
-                f"--out: {self.path}: a line was changed: {error}; choose another folder"
-            ) from None
-        except (ValueError, KeyError, TypeError):
-            raise Refused(
-                f"--out: expected the records of a GPU session in {self.path}; a line is not one; "
-                "choose another folder"
-            ) from None
-        if content and heads not in (set(), {"session"}):
+        lines = list(
+            digests.read(
+                writing.whole_lines(self.path), _parsed, self._refused,
+                expected=lambda line: line["schema_version"] > 1,
+            )
+        )  # fmt: skip
+        if lines and lines[0]["kind"] != "session":
             raise Refused(f"--out: {self.path} begins with no session; choose another folder")
         sessions = [line for line in lines if line["kind"] == "session"]
         if any(bool(s["information"].get("dry_run")) != self.dry_run for s in sessions):
@@ -87,12 +73,19 @@ class Journal:
             raise Refused(f"--out: {self.path} holds {kind}; choose another folder")
         if sessions:
             self.run = sessions[0]["run"]
-        self._chain = chain
-        if whole < len(content):
-            os.truncate(self.path, whole)
         self._ended_of(lines)
         self.measured = sum(
             line["kind"] == "result" and line["status"] != "not_run" for line in lines
+        )
+
+    def _refused(self, number: int, text: str, error: Exception) -> Refused:
+        if isinstance(error, digests.Changed):
+            return Refused(
+                f"--out: {self.path}: a line was changed: {error}; choose another folder"
+            )
+        return Refused(
+            f"--out: expected the records of a GPU session in {self.path}; a line is not one; "
+            "choose another folder"
         )
 
     def _ended_of(self, lines: list[dict[str, Any]]) -> None:
@@ -148,9 +141,8 @@ class Journal:
         self._write("run_end", seconds=seconds)
 
     def close(self) -> None:
-        for file in (self._file, self._lock):
-            if file >= 0:
-                os.close(file)
+        self._lines.close()
+        os.close(self._lock)
 
     def _provenance(self, case: Case, row: Row) -> dict[str, Any]:
         commit, dirty = machine.commit()
@@ -166,19 +158,14 @@ class Journal:
     def _write(self, kind: str, **fields: Any) -> None:
         head = {"schema_version": 2, "run": self.run, "session": self.session, "kind": kind}
         line = json.dumps({**head, **fields}, allow_nan=False, default=str)
-        text = self._chain.sealed(line)
-        data = f"{text}\n".encode()
-        before = os.fstat(self._file).st_size
-        try:
-            while data:
-                data = data[os.write(self._file, data) :]
-            if kind != "result":
-                os.fsync(self._file)
-        except OSError:
-            with suppress(OSError):
-                os.ftruncate(self._file, before)
-            raise
-        self._chain.last = digest_of(text)
+        self._lines.append(line, sync=kind != "result")
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    line = record_files.parsed(text)
+    if "kind" not in line:
+        raise ValueError("it has no kind")
+    return line
 
 
 def _finite(fields: dict[str, Any]) -> dict[str, Any]:

@@ -8,13 +8,8 @@ child; only a lane whose children keep dying is given up.
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
-import json
-import os
 import queue
-import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,13 +19,11 @@ from typing import Any
 
 from suites.cases import Case
 
-from ..interpreted import hear
-from ..machine import ROOT
+from ..processes import Ended, Program
 from .journal import NO_TIME
 
 # A lane is given up after this many deaths of its children without an answer in between.
 _DEATHS = 3
-_TAIL = 4000
 
 
 @dataclass(frozen=True)
@@ -97,8 +90,7 @@ def run(
                 yield event
     finally:
         for slot in slots:
-            slot.over = True
-            slot.kill()
+            slot.stop()
 
 
 class _Slot:
@@ -113,12 +105,11 @@ class _Slot:
         now: Callable[[], float],
         events: queue.SimpleQueue[Event | None],
     ) -> None:
-        self.lane, self.number, self.deadline, self.budget = lane, number, deadline, budget
+        self.lane, self.deadline, self.budget = lane, deadline, budget
         self.now, self.events = now, events
-        self.child: subprocess.Popen[str] | None = None
-        self.lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.log = lane.log.with_name(f"{lane.log.name}-{number}.err")
-        self.over, self.log_start = False, 0
+        self.child: Program | None = None
+        self.over = False
 
     def work(self) -> None:
         lane = self.lane
@@ -136,121 +127,67 @@ class _Slot:
                 else:
                     self._case(case, left)
         finally:
-            self._leave()
+            if self.child is not None:
+                # By itself: a checker reports what it found when it ends.
+                self.child.leave(lane.stop_s)
             self.events.put(None)
 
-    def _end(self, case: Case | None, reason: str, seconds: float = 0.0) -> None:
-        self.events.put(Event(self.lane.name, case, end=True, reason=reason, seconds=seconds,
-                              log=self._said()))  # fmt: skip
-
     def _case(self, case: Case | None, left: float) -> None:
-        lane = self.lane
+        lane, started = self.lane, self.now()
         try:
-            self._spawn()
-            self.log_start = self.log.stat().st_size  # what it writes from here on is of this case
-            self.events.put(Event(lane.name, case, start=True))
-            child = self.child
-            assert child is not None and child.stdin is not None
-            message = lane.message(case, left, len(lane.waiting) + 1)
-            child.stdin.write(json.dumps(message) + "\n")
-            child.stdin.flush()
+            child = self.child = self.child or Program(lane.command, lane.environment, self.log)
         except OSError as error:
             lane.deaths += 1
-            self.kill()
             self._end(case, f"{lane.name}: can't start its process: {error}")
             return
+        self.events.put(Event(lane.name, case, start=True))
+        child.send(lane.message(case, left, len(lane.waiting) + 1))
         patience, started = min(lane.patience_s, left), self.now()
         until = started + patience
-        while True:
-            try:
-                line = self.lines.get(timeout=max(0.05, min(1.0, until - self.now())))
-            except queue.Empty:
-                if self.over:
-                    return
-                if self.now() < until:
-                    continue
-                self.kill()
-                short = patience < lane.patience_s
-                reason = f"{NO_TIME} of {self.budget} spent in it" if short else ""
-                self._end(case, reason or f"no answer within {patience:.0f} s",
-                          self.now() - started)  # fmt: skip
-                return
-            if self._heard(case, line, started):
-                return
-
-    def _heard(self, case: Case | None, line: str | None, started: float) -> bool:
-        """Whether the case is over."""
-        lane = self.lane
-        if line is None:
-            lane.deaths += 1
-            code = self.child.wait() if self.child else None
-            self.kill()
-            said = (self._said().strip().splitlines() or ["it said nothing"])[-1]
-            reason = f"its process ended (exit code {code}): {said[:200]}"
-            self._end(case, reason, self.now() - started)
-            return True
         try:
-            answer = json.loads(line)
-            rows, end = answer.get("rows", []), bool(answer.get("end"))
-        except (ValueError, AttributeError):
-            return False  # something that a library printed
-        if not end:
-            self.events.put(
-                Event(lane.name, case, rows=rows, facts=answer.get("facts"), log=self._said())
-            )
-            return False
-        lane.deaths = 0
+            while not self.over:
+                answer = child.receive(max(0.05, min(1.0, until - self.now())))
+                if answer is None and self.now() >= until:
+                    raise TimeoutError
+                if answer is not None and answer.get("end"):
+                    self._answered(case, answer, child)
+                    return
+                if answer is not None:
+                    rows, facts = answer.get("rows", []), answer.get("facts")
+                    self.events.put(Event(lane.name, case, rows=rows, facts=facts, log=child.said))
+            return
+        except TimeoutError:
+            short = patience < lane.patience_s
+            reason = f"{NO_TIME} of {self.budget} spent in it" if short else ""
+            reason = reason or f"no answer within {patience:.0f} s"
+        except Ended as ended:
+            lane.deaths += 1
+            said = (child.said.strip().splitlines() or ["it said nothing"])[-1]
+            reason = f"{ended}: {said[:200]}"
+        child.kill()
+        self._end(case, reason, self.now() - started)
+        self.child = None
+
+    def _answered(self, case: Case | None, answer: Mapping[str, Any], child: Program) -> None:
+        self.lane.deaths = 0
         reason = str(answer["reason"])
         if answer["spoilt"]:
-            self._leave()
+            child.leave(self.lane.stop_s)
             reason = reason or "the CUDA context was spoilt by a fault in this case"
         self._end(case, reason, float(answer["seconds"]))
-        return True
+        if answer["spoilt"]:
+            self.child = None
 
-    def _said(self) -> str:
-        try:
-            with self.log.open("rb") as file:
-                file.seek(max(self.log_start, self.log.stat().st_size - _TAIL))
-                return file.read().decode(errors="replace")
-        except OSError:
-            return ""
+    def _end(self, case: Case | None, reason: str, seconds: float = 0.0) -> None:
+        log = self.child.said if self.child else ""
+        self.events.put(
+            Event(self.lane.name, case, end=True, reason=reason, seconds=seconds, log=log)
+        )
 
-    def _spawn(self) -> None:
+    def stop(self) -> None:
+        self.over = True
         if self.child is not None:
-            return
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as errors:
-            child = subprocess.Popen(
-                self.lane.command, cwd=ROOT, env=dict(self.lane.environment), text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-                start_new_session=True,
-            )  # fmt: skip
-        self.child, self.lines = child, queue.SimpleQueue()
-        threading.Thread(target=hear, args=(child, self.lines), daemon=True).start()
-
-    def _leave(self) -> None:
-        """Lets the child end by itself: a checker reports what it found when it ends."""
-        child = self.child
-        if child is not None:
-            with contextlib.suppress(OSError):
-                assert child.stdin is not None
-                child.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(timeout=self.lane.stop_s)
-        self.kill()
-
-    def kill(self) -> None:
-        child, self.child = self.child, None
-        if child is None:
-            return
-        # A checker starts our process in turn: both are of a group that nothing else is in.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+            self.child.kill()
 
 
 def plain(case: Case) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def _ask(read: _Read, nv: Any, gpu: Any) -> float | None:
         return None
 
 
-def _reasons(nv: Any, gpu: Any) -> int | None:
+def reasons(nv: Any, gpu: Any) -> int | None:
     """The bits. NVML renamed the call, and the old name may be removed."""
     for name in ("nvmlDeviceGetCurrentClocksEventReasons",
                  "nvmlDeviceGetCurrentClocksThrottleReasons"):  # fmt: skip
@@ -94,7 +94,7 @@ class Watch:
             values = [figures[name] for figures, _ in samples]
             known = [value for value in values if value is not None]
             found[name] = [min(known), statistics.median(known), max(known)] if known else None
-        bits = [reasons for _, reasons in samples if reasons is not None]
+        bits = [each for _, each in samples if each is not None]
         seen = [text for bit, text in REASONS.items() if any(each & bit for each in bits)]
         found["held_back"] = [text for text in seen if text != "idle"] if bits else None
         return found
@@ -107,5 +107,5 @@ class Watch:
             while not self._over.is_set():
                 figures = {name: _ask(read, nv, gpu) for name, read in _FIGURES.items()}
                 with self._lock:
-                    self._samples.append((figures, _reasons(nv, gpu)))
+                    self._samples.append((figures, reasons(nv, gpu)))
                 self._over.wait(self._every_s)

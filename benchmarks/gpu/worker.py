@@ -7,7 +7,7 @@ context, a hang) costs the case it was in, and its parent continues with another
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 import os
 import sys
 import time
@@ -17,6 +17,7 @@ from typing import Any
 from suites import gpu
 from suites.cases import Case, compared
 
+from .. import processes
 from ..rows import Row
 from . import checkers
 
@@ -27,9 +28,11 @@ _SHARE_OF_MEMORY = 0.2
 def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The answer to one line, in parts. Raises whatever goes wrong."""
     if message["mode"] == "ceilings":
-        from . import ceilings
+        from .. import ceilings
 
-        yield {"facts": ceilings.measure(message["device"])}
+        device = message["device"]
+        sizes = ceilings.SIZES["cuda"] if device == "cuda" else ceilings.DRY_RUN
+        yield {"facts": ceilings.measure(device, sizes)}
         return
     if message["mode"] == "control":
         from . import planted
@@ -177,6 +180,7 @@ def _spoilt() -> bool:
     return False
 
 
+@functools.cache
 def _prepare() -> None:
     from .. import interpreter
 
@@ -186,37 +190,28 @@ def _prepare() -> None:
             watch_overflow()
 
 
-def main() -> None:
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # so that what a kernel prints is not taken for an answer
+def handle(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All that is said to one message: rows and facts as they are made, then the end. A process
+    whose context is spoilt ends; its parent starts another."""
+    start, reason = time.perf_counter(), ""
+    # The process is not trusted after a planted error.
+    spoilt = message["mode"] == "control" and message["device"] == "cuda"
+    try:
+        _prepare()
+        for part in answers(message):
+            if "rows" in part:
+                part = {"rows": [dataclasses.asdict(row) for row in part["rows"]]}
+            yield part
+    except Exception as error:
+        from ..rows import explain
 
-    def say(**fields: Any) -> None:
-        out.write(json.dumps(fields) + "\n")
-        out.flush()
-
-    prepared = False
-    for line in sys.stdin:
-        start, reason, spoilt = time.perf_counter(), "", False
-        try:
-            if not prepared:
-                _prepare()
-                prepared = True
-            message = json.loads(line)
-            # The process is not trusted after a planted error.
-            spoilt = message["mode"] == "control" and message["device"] == "cuda"
-            for part in answers(message):
-                if "rows" in part:
-                    part = {"rows": [dataclasses.asdict(row) for row in part["rows"]]}
-                say(**part)
-        except Exception as error:
-            from ..rows import explain
-
-            reason = explain(error)
-        spoilt = spoilt or _spoilt()
-        say(end=True, reason=reason, seconds=time.perf_counter() - start, spoilt=spoilt)
-        if spoilt:
-            return  # its parent starts another
+        reason = explain(error)
+    spoilt = spoilt or _spoilt()
+    seconds = time.perf_counter() - start
+    yield {"end": True, "reason": reason, "seconds": seconds, "spoilt": spoilt}
+    if spoilt:
+        sys.exit()
 
 
 if __name__ == "__main__":
-    main()
+    processes.answer(handle)

@@ -1,19 +1,17 @@
 """Processes that train, one job at a time each; what dies in one costs that job and no other.
 
-A worker lives as long as the run: its imports take seconds. It is spawned, so that it inherits no
-state, ends by itself when its parent is gone, and holds a shared lock on the run's folder
-meanwhile: a resumed run waits until no earlier worker writes there any more.
+A worker lives as long as the run: its imports take seconds. It inherits no state and ends when its
+parent is gone (`processes.Worker`), and holds a shared lock on the run's folder meanwhile: a
+resumed run waits until no earlier worker writes there any more.
 """
 
 from __future__ import annotations
 
 import fcntl
 import logging
-import multiprocessing
 import os
 import pkgutil
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -27,7 +25,6 @@ TRAIN = "benchmarks.training.training:run"
 _LOCK = ".workers.lock"
 _EARLIER_WORKERS_S = 30.0
 _IDLE_DEATHS = 3
-_SPAWN = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True)
@@ -60,26 +57,15 @@ class Notice:
 Event = Underway | Ended | Notice
 
 
-class _Worker:
+class _Worker(processes.Worker):
     def __init__(self, setting: Setting) -> None:
-        self.pipe, theirs = _SPAWN.Pipe()
-        self.process = _SPAWN.Process(target=_work, args=(theirs, setting), daemon=False)
-        with processes.deaf_to_interrupts():
-            self.process.start()
-        theirs.close()  # so that its death is the end of the pipe
+        super().__init__(_work, setting)
         self.job: Job | None = None
         self.sent_at = 0.0
 
-    def send(self, job: Job) -> None:
+    def submit(self, job: Job) -> None:
         self.job, self.sent_at = job, time.monotonic()
-        with suppress(OSError):  # it has died, which the end of its pipe shows
-            self.pipe.send(job.plain())
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
-        self.process.close()
+        self.send(job.plain())
 
 
 class Pool:
@@ -112,7 +98,7 @@ class Pool:
         """To a worker that is idle; raises ValueError where none is."""
         for worker in self._workers:
             if worker.job is None:
-                worker.send(job)
+                worker.submit(job)
                 return
         raise ValueError("job: expected an idle worker; all are busy")
 
@@ -125,14 +111,12 @@ class Pool:
                 continue
             try:
                 found += _receive(worker)
-            except (EOFError, OSError):
-                found += self._replace(index)
+            except processes.Ended as ended:
+                found += self._replace(index, ended.code or 0)
         return found
 
-    def _replace(self, index: int) -> list[Ended]:
+    def _replace(self, index: int, code: int) -> list[Ended]:
         worker = self._workers[index]
-        worker.process.join()
-        code = worker.process.exitcode or 0
         job, seconds = worker.job, time.monotonic() - worker.sent_at
         worker.kill()
         how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
@@ -149,15 +133,15 @@ class Pool:
 
 def _receive(worker: _Worker) -> list[Event]:
     found: list[Event] = []
-    while worker.job is not None and worker.pipe.poll():
-        kind, *what = worker.pipe.recv()
+    while worker.job is not None and (message := worker.receive()) is not None:
+        kind, *what = message
         if kind == "ended":
             found.append(Ended(worker.job, *what))
             worker.job = None
         else:
             found += what
     if not found and worker.job is None:
-        worker.pipe.recv()  # an idle worker says nothing: this is its end
+        worker.receive()  # an idle worker says nothing: this is its end
     return found
 
 
@@ -170,9 +154,8 @@ def not_run(job: Job, reason: str) -> TrainingResult:
     )  # fmt: skip
 
 
-def _work(pipe: Connection, setting: Setting) -> None:
+def _work(setting: Setting, pipe: Connection) -> None:
     """The worker: from here on in a process of its own."""
-    processes.heed_parent_alone()
     # Before torch is imported; the training itself sets torch's own number.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(setting.threads)
     lock = os.open(setting.out_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from benchmarks import folders, kinds
-from benchmarks.record_files import FILE, find, head
+from benchmarks.record_files import FILE, find, head, resumption
 
 from .. import devices, progress
 from ..endings import INTERRUPTED
@@ -117,19 +117,16 @@ def _run(options: dict[str, Any], out_dir: Path) -> int:
     for reason, count in outcome.not_run.items():
         say(f"{count} of {outcome.total} trainings not run: {running.first_line(reason)}",
                    err=True)  # fmt: skip
-    folder = shlex.quote(str(out_dir))
     for reason, count in outcome.not_mirrored.items():
         say(f"{count} of {outcome.total} trainings not in MLflow: {reason}", err=True)
     if set(outcome.not_mirrored) - {tracking.NOT_INSTALLED}:
-        say(f"every record is safe; to send them: marginbench quality sync {folder}",
-                   err=True)  # fmt: skip
+        say(f"every record is safe; to send them: marginbench quality sync "
+            f"{shlex.quote(str(out_dir))}", err=True)  # fmt: skip
     if outcome.not_run and outcome.exit_code != INTERRUPTED:
-        say(f"to try again what was not run: marginbench quality run --resume {folder}",
-                   err=True)  # fmt: skip
+        say(f"to try again what was not run: {resumption(outcome.records)}", err=True)
     if outcome.exit_code == INTERRUPTED:
-        go_on = f"marginbench quality run --resume {folder}"
         done = f"{outcome.done} of {outcome.total} trainings"
-        say(f"interrupted after {done}; go on with: {go_on}", err=True)
+        say(f"interrupted after {done}; go on with: {resumption(outcome.records)}", err=True)
     return outcome.exit_code
 
 
@@ -168,6 +165,6 @@ def _say_unfinished(command: str) -> None:
             file.seek(max(0, path.stat().st_size - 4096))
             if b'"kind":"run_end"' in file.read().splitlines()[-1]:
                 return
-        say(f"an earlier run of the same is unfinished; to go on with it: marginbench "
-                   f"quality run --resume {shlex.quote(str(folder))}", err=True)  # fmt: skip
+        say(f"an earlier run of the same is unfinished; to go on with it: {resumption(path)}",
+            err=True)  # fmt: skip
         return

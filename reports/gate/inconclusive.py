@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.gate.records import FILE
-from benchmarks.module_commands import Parser
+from benchmarks.module_commands import Parser, run
 from benchmarks.records import RecordError
 
 from . import reading, words
@@ -46,4 +46,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

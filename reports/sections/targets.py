@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from benchmarks.gpus import MAIN, Card, cards
+from marginbench.shared import architectures
 from suites.targets import TARGETS, Target
 
 from .. import units
 from ..document import Block, Cell, Details, Section, Text, Tone, table
-from ..predicted import GPUS, ITEMSIZE, Gpu, bound
+from ..predicted import ITEMSIZE, bound
 from ..targets import Outcome, declared, matrix_bytes, outcome
 from .context import Context, mark, slug
 
@@ -29,7 +31,7 @@ def section(context: Context) -> Section:
         pairs = [pair for pair in measured if pair[0].group == group]
         blocks.append(Text(group, kind="heading", anchor=f"targets-{slug(group)}"))
         # Bounds are predicted of GPUs alone.
-        gpus = GPUS if any(target.device == "cuda" for target, _ in pairs) else ()
+        gpus = cards() if any(target.device == "cuda" for target, _ in pairs) else ()
         columns = ("case", "contender", "target", "measured", "verdict", *_headings(gpus))
         rows = [(*_aim(t), _measured(t, one), _verdict(one), *_predictions(t, gpus))
                 for t, one in pairs]  # fmt: skip
@@ -51,10 +53,10 @@ def _absent(pairs: Sequence[tuple[Target, Outcome]]) -> Details:
         differ = len(reasons) > 1
         said.append(kind if differ else found[0][1])
         rows = [(target.group, *_aim(target), *([reason.partition(": ")[2]] if differ else ()),
-                 *_predictions(target, GPUS)) for target, reason in found]  # fmt: skip
+                 *_predictions(target, cards())) for target, reason in found]  # fmt: skip
         columns = ("group", "case", "contender", "target", *(["why"] if differ else ()))
         blocks.append(Text(f"{said[-1]} ({len(rows)})", "label"))
-        blocks.append(table((*columns, *_headings(GPUS)), rows))
+        blocks.append(table((*columns, *_headings(cards())), rows))
     why = f"{said[0]}{'; and other reasons' if said[1:] else ''}"
     return Details(f"{units.plural(len(pairs), 'target')} not measured: {why}", blocks)
 
@@ -75,14 +77,14 @@ def _predicted() -> str:
         f"{gpu.name}: {gpu.bytes_per_s / 1e12:.3g} TB/s, {gpu.flops_per_s['bfloat16'] / 1e12:.4g} "
         f"TFLOP/s dense in 16 bits, {gpu.flops_per_s['float32'] / 1e12:.3g} in float32 "
         f"({gpu.source})"
-        for gpu in GPUS
+        for gpu in cards()
     )
     return (
         "Predicted from data-sheet rates, not measured. The least time of forward and backward is "
         "their bytes over the bandwidth or their operations over the rate, whichever is longer; "
         "the loss's cost model has the least bytes and operations. A kernel that keeps no logits "
         "computes four products, not three. Predicted memory is what forward and backward "
-        f"allocate besides the gradients on 132 processors. {sheets}."
+        f"allocate besides the gradients on {architectures.processors(MAIN)} processors. {sheets}."
     )
 
 
@@ -91,11 +93,11 @@ def _aim(target: Target) -> tuple[Cell | str, ...]:
     return case, mark(target.contender), target.text.removeprefix(f"{target.contender}: ")
 
 
-def _headings(gpus: Sequence[Gpu]) -> list[str]:
+def _headings(gpus: Sequence[Card]) -> list[str]:
     return [f"{gpu.name}, predicted" for gpu in gpus]
 
 
-def _predictions(target: Target, gpus: Sequence[Gpu]) -> list[Cell]:
+def _predictions(target: Target, gpus: Sequence[Card]) -> list[Cell]:
     return [Cell(_prediction(target, gpu), tone="quiet") for gpu in gpus]
 
 
@@ -128,7 +130,7 @@ def _matrix(target: Target) -> str:
     return "B × C" if target.matrix == "BxC" else "B × B in float32"
 
 
-def _prediction(target: Target, gpu: Gpu) -> str:
+def _prediction(target: Target, gpu: Card) -> str:
     variant = declared(target)
     if variant is None or target.device != "cuda":
         return units.NOTHING

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import pins
+from benchmarks import gpus, pins
 from marginbench.loss import Loss
 
 from .. import units
@@ -21,9 +21,10 @@ from ..document import Block, Cell, Details, Table, Text, table
 from ..paths import ROOT
 
 KERNELS = ROOT / "kernels" / "marginbench"
+_COUNT = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 _INTRO = (
     "Every Triton kernel is compiled ahead of time with the very arguments that its launcher "
-    "passes, for four targets, without a GPU; the facts are pinned in benchmarks/pinned and a "
+    "passes, for {} targets, without a GPU; the facts are pinned in benchmarks/pinned and a "
     "change of any of them fails. Ranges are over the dtypes and tiles that are compiled. "
     "Spilled: bytes a thread keeps outside its registers. Programs: how many a processor holds at "
     "once. Measure again with: marginbench static"
@@ -40,13 +41,14 @@ def section(loss: Loss) -> list[Block]:
         return [Text("No Triton kernel of this loss is pinned.")]
     version = path.stem.removeprefix("triton-")
     blocks: list[Block] = [
-        Text(_INTRO), _summary(rows, version), Details(f"Each compiled kernel ({len(rows)} rows)",
-                                                       [_every(rows)]),
-    ]  # fmt: skip
+        Text(_INTRO.format(_COUNT[len(gpus.TARGETS)])),
+        _summary(rows, version),
+        Details(f"Each compiled kernel ({len(rows)} rows)", [_every(rows)]),
+    ]
     counted = exact(loss.name)
     if counted:
         columns = ("case", "contender", "metric", "counted")
-        text = "Counted without a GPU, for sm_90: what a call launches and allocates there"
+        text = f"Counted without a GPU, for {gpus.MAIN}: what a call launches and allocates there"
         listed = table(columns, [_counted(row) for row in counted], text, numeric=("counted",))
         blocks.append(Details(f"{text} ({len(counted)} rows)", [listed]))
     return blocks
@@ -77,7 +79,7 @@ def exact(loss: str) -> list[dict]:
     """Exact figures of a loss on sm_90: case, contender, metric, value."""
     return [
         row for row in _exact()
-        if row["case"].startswith(f"exact/{loss}/") and row["case"].endswith("/sm_90")
+        if row["case"].startswith(f"exact/{loss}/") and row["case"].endswith(f"/{gpus.MAIN}")
     ]  # fmt: skip
 
 
@@ -153,7 +155,7 @@ def _range(values: Sequence[int]) -> str:
 
 
 def _products(target: str, rows: Sequence[pins.Row]) -> str:
-    name = pins.PRODUCTS[target]
+    name = gpus.TARGETS[target].product
     multiplies = [row for row in rows if row["products"]]
     used = sum(bool(row["classes"].get(name)) for row in multiplies)
     return f"{name} in {used} of {len(multiplies)}" if multiplies else "no product"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from benchmarks import sanitizing, static
 from benchmarks.gate import trust
 from benchmarks.record_files import RecordError
+from benchmarks.writing import Appender
 from marginbench import catalogue
 from marginbench.loss import Loss, Shape
 
@@ -71,8 +73,9 @@ def test_trials_end_with_digests_and_a_changed_one_is_found(tmp_path: Path):
     """Also over two sessions, the second of which goes on with the first's."""
     path = tmp_path / "trust.jsonl"
     for name in "ab":
-        with trust._appending(path) as write:
-            write([{"kind": "legs", "trial": name}, {"kind": "trial", "trial": name}])
+        with closing(Appender(path)) as file:
+            legs, end = ({"kind": kind, "trial": name} for kind in ("legs", "trial"))
+            trust.append(file, legs, end)
     assert trust.ended(path) == {"a", "b"}
     path.write_text(path.read_text().replace('"legs","trial":"b"', '"legs","trial":"c"'))
     with pytest.raises(RecordError, match=r"line 3: is damaged: its digest is not of this line"):

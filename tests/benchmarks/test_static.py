@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import library, occupancy
+from benchmarks import gpus, library
 from benchmarks.disassembly import amd_instructions, classes, code_hash, split
-from benchmarks.pins import PRODUCTS, broken
+from benchmarks.pins import broken
 
 ROOT = Path(__file__).parents[2]
 
@@ -138,7 +138,7 @@ def test_the_hash_can_leave_out_which_registers_are_taken():
     ],
 )
 def test_occupancy(target: str, taken: dict[str, int], expected: int):
-    assert occupancy.programs(target, **taken) == expected
+    assert gpus.programs(target, **taken) == expected
 
 
 def _compiled(tree: Path, cache: Path) -> list[dict]:
@@ -157,7 +157,7 @@ def _compiled(tree: Path, cache: Path) -> list[dict]:
 def test_a_kernel_compiles_for_every_target_and_hashes_alike_anywhere(tmp_path: Path):
     """Rows that begin anywhere, and aligned ones; on each target's tensor cores."""
     here = _compiled(ROOT, tmp_path / "first")
-    assert [row["target"] for row in here] == [target for target in PRODUCTS for _ in range(2)]
+    assert [row["target"] for row in here] == [target for target in gpus.TARGETS for _ in range(2)]
     for ragged, aligned in zip(here[::2], here[1::2], strict=True):
         for row in (ragged, aligned):
             assert row["products"] == ["bf16"] and row["product"] and not broken(row), row

@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks import machine, record_files, sanitize
+from benchmarks.digests import Chain
+from benchmarks.records import Session, read_lines
 from commands import endings, messages
 from commands.root import cli
 from suites import listing
@@ -100,10 +102,14 @@ def test_a_dataset_whose_path_is_no_text_is_2(tmp_path: Path):
 )
 def test_a_run_is_completed_by_the_command_that_began_it(tmp_path: Path, began: str, says: str):
     path = tmp_path / "records.jsonl"
-    path.write_text(json.dumps({"kind": "session", "command": began}) + '\n{"cut off')
+    session = Session(
+        run="r", session="s", command=began, preset="", seed=0, started_at="", commit="",
+        dirty=False, identity={}, information={}, plan=[],
+    )  # fmt: skip
+    path.write_text(f'{Chain().sealed(session.text())}\n{{"cut off')
     assert record_files.resumption(path) == says.format(tmp_path)
     with pytest.raises(record_files.RecordError, match=says.format(tmp_path)):
-        list(record_files.lines(path))
+        list(read_lines(path))
 
 
 def test_what_is_left_in_the_outputs_buffer_finds_the_full_disk_too(

@@ -36,12 +36,20 @@ class Finder:
 sys.meta_path.insert(0, Finder())
 entry.main()
 """
+# A command, sent a signal in code that is run from text, as what a dataclass is made of.
+IN_TEXT = """
+import os, sys
+from commands import entry, root
+
+root.cli = lambda **_: exec("os.kill(os.getpid(), int(sys.argv.pop()))")
+entry.main()
+"""
 
 
 def python(*words: str, **given: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env=ENVIRONMENT, text=True, timeout=60,
-        stderr=subprocess.PIPE, **given,
+        [sys.executable, *words], cwd=ROOT, text=True, timeout=60, stderr=subprocess.PIPE,
+        **{"env": ENVIRONMENT, **given},
     )  # fmt: skip
 
 
@@ -64,6 +72,18 @@ def test_a_signal_during_imports_has_its_code(number: signal.Signals):
     done = python(
         "-c", AT_THE_FIRST_IMPORT, "list", str(int(number)), stdout=subprocess.DEVNULL,
         # What is started in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )  # fmt: skip
+    assert done.returncode == 128 + number and done.stderr == "interrupted\n"
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_in_code_from_text_has_its_code(number: signal.Signals, tmp_path: Path):
+    """After which Python would end ``python -m`` as killed by SIGINT, whichever it was."""
+    (tmp_path / "stopped.py").write_text(IN_TEXT)
+    done = python(
+        "-m", "stopped", "list", str(int(number)), stdout=subprocess.DEVNULL,
+        env={**ENVIRONMENT, "PYTHONPATH": f"{ENVIRONMENT['PYTHONPATH']}{os.pathsep}{tmp_path}"},
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )  # fmt: skip
     assert done.returncode == 128 + number and done.stderr == "interrupted\n"

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import runpy
+import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ending_commands import refusing
+from ending_commands import heard_signals, refusing
 
-from benchmarks import gpu_session, machine, rates
+from benchmarks import ceilings, gpu_session, machine, module_commands
 from marginbench import catalogue
 from reports import auto, headlines, loss_pages, pdf
 
@@ -55,6 +58,34 @@ def test_a_usage_error_is_one_line(
     said = capsys.readouterr()
     assert not said.out and said.err.count("\n") == 1
     assert said.err.startswith("error: ") and said.err.endswith(f"(see {program} --help)\n")
+
+
+@pytest.mark.parametrize("name", [name for name in PROGRAMS.values() if name != "stubs"])
+def test_each_program_is_run_as_all_are(name: str, monkeypatch: pytest.MonkeyPatch):
+    begun: list[Callable] = []
+    monkeypatch.setattr(module_commands, "run", begun.append)
+    monkeypatch.delitem(sys.modules, name, raising=False)  # it is loaded once more
+    made = runpy.run_module(name, run_name="__main__")
+    assert begun == [made["main"]]
+
+
+@pytest.mark.parametrize("said", [True, False], ids=["raised", "heard of later"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_program_with_its_code(
+    number: signal.Signals, said: bool, capsys: pytest.CaptureFixture[str]
+):
+    def main(words: Sequence[str]) -> int:
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            if said:
+                raise
+        return 130
+
+    with heard_signals(), pytest.raises(SystemExit) as ended:
+        module_commands.run(main)
+    assert ended.value.code == 128 + number
+    assert capsys.readouterr().err == ("interrupted\n" if said else "")
 
 
 BROKEN = (catalogue.Failure("ring", "ImportError: no such thing"),)
@@ -138,7 +169,7 @@ def _one_stub(patch: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 def _no_rates(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    patch.setattr(rates, "measure", lambda device: {"rates": {}, "rounds": {}})
+    patch.setattr(ceilings, "measure", lambda *_: {"rates": {}, "rounds": {}, "failed": {}})
 
 
 def _page(patch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -13,8 +13,8 @@ from marginbench import catalogue
 from marginbench.contrastive import fused_all_pairs
 from marginbench.inputs import random_inputs
 from marginbench.loss import Shape
-from marginbench.shared import launching, linear_lse_tiles, pairwise_tiles, tuning
-from marginbench.shared.architectures import KNOWN, SHARED_BYTES, nearest
+from marginbench.shared import architectures, launching, linear_lse_tiles, pairwise_tiles, tuning
+from marginbench.shared.architectures import KNOWN, nearest
 
 ARCHITECTURES = (*KNOWN, "sm_86", "sm_120", "gfx90a", "something_else")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -31,7 +31,9 @@ def _fits(tile: launching.Tile, architecture: str, dtype: torch.dtype) -> None:
         assert size & (size - 1) == 0, tile
     assert min(tile.rows, tile.columns, tile.depth) >= 16 and tile.stages >= 1
     needed = _shared_bytes(tile.rows, tile.columns, tile.depth, tile.stages, dtype.itemsize)
-    assert needed <= SHARED_BYTES.get(architecture, 64 << 10), (tile, architecture)
+    known = architectures.ARCHITECTURES.get(architecture)
+    has = known.shared_bytes if known else 64 << 10
+    assert needed <= has, (tile, architecture)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

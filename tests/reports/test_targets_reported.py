@@ -10,12 +10,13 @@ import pytest
 from page_reader import Page
 from synthetic_run import RUN, Maker, write
 
+from benchmarks import gpus
 from benchmarks.records import CaseEnd, CaseKey, Line, RunEnd
 from marginbench.loss import Cost, Shape
 from reports import reading
 from reports.build import build
 from reports.document import Details, Table, Text
-from reports.predicted import GPUS, bound
+from reports.predicted import bound
 from reports.sections import targets
 from reports.sections.context import Context
 from reports.style import Styles
@@ -199,7 +200,7 @@ def test_a_target_on_the_time_shows_the_time_and_not_the_speed(tmp_path: Path):
 
 
 def test_the_bound_is_the_longer_of_memory_and_products():
-    h100, h200 = GPUS
+    h100, h200 = gpus.cards()
     cost = Cost(forward_bytes=3_350, backward_bytes=33_500, forward_flops=1, backward_flops=0)
     assert bound(cost, "bfloat16", h100).both_s == pytest.approx(11e-9)
     assert bound(cost, "bfloat16", h200).both_s == pytest.approx(11e-9 * 3.35 / 4.8)

@@ -71,6 +71,7 @@ def written(folder: Path, what: list[Line]) -> Path:
     for line in what:
         writer.append(line)
     writer.close()
+    (folder / FILE).touch()  # of no line, too
     return folder / FILE
 
 

@@ -2,8 +2,8 @@
 
 ``python tests/support/site_scale.py`` makes three runs of every declared variant and builds
 their site in a process of its own: under 60 s, under 1 GB together on two cores, no page over
-2 MB. Exit code 1 where a limit is missed. ``--machines 1`` puts all records into one folder, the work of one process;
-``--keep FOLDER`` leaves records and site there.
+2 MB. Exit code 1 where a limit is missed. ``--machines 1`` puts all records into one folder, the
+work of one process; ``--keep FOLDER`` leaves records and site there.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import torch
 import triton
 import triton.language as tl
 
-from benchmarks import specializations, static
+from benchmarks import gpus, specializations, static
 from marginbench.shared import launching
 
 
@@ -48,7 +48,7 @@ def launches(dim: int) -> list[launching.Launch]:
 def main() -> None:
     found = []
     made = [specializations.specialization(launch) for dim in (30, 512) for launch in launches(dim)]
-    for target in static.TARGETS:
+    for target in gpus.TARGETS:
         for one, facts in zip(made, static.compile_all(made, target), strict=True):
             if isinstance(facts, Exception):
                 raise facts

@@ -21,15 +21,13 @@ import triton
 from torch import Tensor
 
 from ..checks import InputError
+from . import architectures
+from .architectures import DEFAULT_ARCHITECTURE
 
 INTERPRETED: bool = triton.knobs.runtime.interpret
 # Whether a product and a sum may become one instruction that rounds once. Said at every launch, for
 # the default of Triton's own setting differs by release; that setting is honoured where it is made.
 FP_FUSION: bool = os.environ.get("TRITON_DEFAULT_FP_FUSION", "1").lower() in ("1", "true", "on")
-# What tiles are chosen for where no GPU is there to ask.
-DEFAULT_ARCHITECTURE = "sm_90"
-# Streaming multiprocessors of A100, H100 and B200, compute units of MI300X.
-_PROCESSORS = {"sm_80": 108, "sm_90": 132, "sm_100": 148, "gfx942": 304}
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _recorders: list[_Recorder] = []
 
@@ -143,7 +141,7 @@ def processors(device: torch.device) -> int:
     """How many processors share the programs of a launch; a recording's GPU has as many as one
     of its architecture; 2 where none is there."""
     if _recorders:
-        return _PROCESSORS.get(_recorders[-1].architecture, 2)
+        return architectures.processors(_recorders[-1].architecture)
     return _processors_of(device) if device.type == "cuda" else 2
 
 

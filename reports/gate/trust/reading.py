@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import record_files
-from benchmarks.digests import Chain, Changed
+from benchmarks import digests, record_files
 from benchmarks.gate.decision import Rule
 from benchmarks.gate.records import current_name
 from benchmarks.records import RecordError
@@ -103,12 +102,12 @@ def read(path: Path) -> Trust:
     """Raises RecordError, with the line's number, where a line is cut off, damaged or foreign,
     where trials went by different rules, and where there is no trial."""
     reader = _Reader(path.name)
-    for number, line in enumerate(_lines(path), start=1):
-        reader.take(number, line)
+    for _ in digests.read(_texts(path), reader.take, reader.refused):
+        pass  # it keeps what it takes
     return reader.trust()
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _texts(path: Path) -> Iterator[str]:
     try:
         with record_files.opened(path) as file:
             yield from file
@@ -126,29 +125,25 @@ class _Reader:
     # Legs stand before their trial's line; those of a trial that was killed are taken again.
     waiting: dict[str, dict[tuple[str, str], Legs]] = field(default_factory=dict)
     unit_s: float = 0.0
-    chain: Chain = field(default_factory=Chain)
 
-    def take(self, number: int, text: str) -> None:
-        where = f"{self.name}, line {number}"
-        if not text.endswith("\n"):
-            raise RecordError(f"{where}: is cut off; {_AGAIN}")
-        try:
-            line = record_files.parsed(text)
-            self.chain.take(text, expected=False)
-            kind = line["kind"]
-            if kind == "session":
+    def take(self, text: str) -> None:
+        line = record_files.parsed(text)
+        match line["kind"]:
+            case "session":
                 self._session(line)
-            elif kind == "legs":
+            case "legs":
                 legs = _legs(line, self.unit_s)
                 self.waiting.setdefault(line["trial"], {})[legs.case, legs.stage] = legs
-            elif kind == "trial":
+            case "trial":
                 self._trial(line)
-            else:
+            case kind:
                 raise ValueError(f"kind: expected session, legs or trial; got {kind!r}")
-        except KeyError as error:
-            raise RecordError(f"{where}: is damaged: it has no {error}; {_AGAIN}") from None
-        except (ValueError, TypeError, AttributeError, Changed) as error:
-            raise RecordError(f"{where}: is damaged: {error}; {_AGAIN}") from None
+
+    def refused(self, number: int, text: str, error: Exception) -> RecordError:
+        why = "is cut off" if isinstance(error, digests.CutOff) else f"is damaged: {error}"
+        if isinstance(error, KeyError):
+            why = f"is damaged: it has no {error}"
+        return RecordError(f"{self.name}, line {number}: {why}; {_AGAIN}")
 
     def _session(self, line: dict) -> None:
         first = self.sessions[0] if self.sessions else line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from pathlib import Path
@@ -267,3 +268,19 @@ def test_the_second_process_loads_the_candidate_first():
         ask = worker.WorkerRequest(missing, stage, (), Rule(), 1, 0, 1)  # type: ignore[arg-type]
         worker.run(ask, Parent())  # type: ignore[arg-type]
         assert heard[-1][1]["side"] == first
+
+
+class OldAndNew:
+    """NVML as it names the reasons today; older ones say Throttle for Event."""
+
+    def __init__(self, name: str) -> None:
+        setattr(self, f"nvmlDeviceGetCurrentClocks{name}Reasons", lambda gpu: 0x40)
+
+
+@pytest.mark.parametrize("name", ["Event", "Throttle"])
+def test_the_reasons_are_read_by_either_name_of_nvml(monkeypatch, name: str):
+    found = contextlib.nullcontext((OldAndNew(name), None))
+    monkeypatch.setattr(throttle.machine, "nvml", lambda: found)
+    assert "hardware thermal slow-down" in throttle.throttled("cuda")
+    monkeypatch.setattr(throttle.machine, "nvml", lambda: contextlib.nullcontext((None, None)))
+    assert throttle.throttled("cuda") == throttle.throttled("cpu") == ""
