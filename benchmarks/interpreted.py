@@ -154,8 +154,7 @@ class Interpreter:
         self._current = self._waiting.popleft()
         self.start()
         case, names, path = self._current
-        fields = dataclasses.asdict(case)
-        message = {"case": fields, "contenders": names, "truths": str(path)}
+        message = {"case": vars(case), "contenders": names, "truths": str(path)}
         self._sent_at = time.monotonic()
         assert self._child is not None and self._child.stdin is not None
         try:
@@ -204,7 +203,6 @@ def hear(child: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) -> 
 def answer(message: dict[str, Any]) -> dict[str, Any]:
     """One case, in the child: the rows of the asked contenders, or the reason for none."""
     from marginbench import catalogue
-    from marginbench.loss import Shape
 
     from . import agreement
     from .contenders import BASE, candidates
@@ -212,8 +210,7 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
     from .rows import Subject, explain, not_run
 
     start = time.perf_counter()
-    fields = message["case"]
-    case = Case(**{**fields, "shape": Shape(**fields["shape"]), "measures": ()})
+    case = Case(**message["case"])
     rows: list[Any] = []
     reason = ""
     try:

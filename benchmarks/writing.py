@@ -8,8 +8,8 @@ from pathlib import Path
 
 from . import files
 from .digests import Chain, digest_of
-from .record_files import resumption
-from .records import Line, RecordError, Result
+from .lines import Line, Result
+from .record_files import RecordError, resumption
 
 # How every line of ours begins, whatever its schema.
 _HEAD = b'{"schema_version":'

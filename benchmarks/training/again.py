@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, record_files
+from benchmarks.metrics import METRICS
 from benchmarks.records import Run, Training, load
 from marginbench.spelling import meant
-from suites.quality.jobs import STATUS_WORDS, Job, TrainingResult
+from suites.quality.jobs import Job
+from suites.schema import TRAINING_WORDS, TrainingResult
 
 from . import workers
 
 EQUAL, UNEQUAL, NOT_COMPARED = 0, 1, 3
-# What depends on how busy the machine was, and not on what was trained.
-TIMED = frozenset({"train_time_s", "samples_per_second", "data_wait_share", "peak_memory_bytes"})
 _ABSENT = "absent"
 
 
@@ -96,7 +96,7 @@ def compare(recorded: Training, result: TrainingResult) -> Compared:
         code, verdict = NOT_COMPARED, f"the record has no figures: {recorded.reason}"
     elif result.status != recorded.status:
         unequal.insert(0, "status")
-        words = STATUS_WORDS[recorded.status], STATUS_WORDS[result.status]
+        words = TRAINING_WORDS[recorded.status], TRAINING_WORDS[result.status]
         code, verdict = _unequal(f"{words[0]} in the record, {words[1]} now", others)
     elif unequal:
         what = f"{len(unequal)} of {len(then)} figures differ"
@@ -104,7 +104,7 @@ def compare(recorded: Training, result: TrainingResult) -> Compared:
     elif all(value is None for place, value in then.items() if place.split()[-1] != "epoch"):
         code, verdict = (
             NOT_COMPARED,
-            f"nothing to compare: {STATUS_WORDS[recorded.status]} without a figure, twice",
+            f"nothing to compare: {TRAINING_WORDS[recorded.status]} without a figure, twice",
         )
     else:
         code, verdict = EQUAL, f"equal bit for bit: {len(then)} figures"
@@ -161,13 +161,14 @@ def _others(recorded: Training) -> list[str]:
     return found
 
 
-def _figures(of: Training | TrainingResult) -> Iterator[tuple[str, Any]]:
+def _figures(of: TrainingResult) -> Iterator[tuple[str, Any]]:
     rows: list[tuple[str, Mapping[str, Any]]] = [
         (f"epoch {row.get('epoch', index):g} ", row) for index, row in enumerate(of.epochs)
     ]
     for where, row in (*rows, ("", of.metrics), ("series ", of.series)):
         for name, value in row.items():
-            if name not in TIMED:
+            # Timed ones depend on how busy the machine was, not on what was trained.
+            if name not in METRICS or METRICS[name].kind != "timed":
                 yield where + name, value
 
 

@@ -11,7 +11,8 @@ import torch
 
 from marginbench import catalogue
 from suites.presets import Preset
-from suites.quality.jobs import Job, Row, Settings, Term, TrainingResult, at_fault
+from suites.quality.jobs import Job, Settings, Term, at_fault
+from suites.schema import Metrics, TrainingResult
 
 from . import backbones, datasets
 from .checkpoints import Checkpoint, Unusable, safe_name
@@ -32,7 +33,7 @@ class Listener(Protocol):
     def begin(
         self, job: Job, description: Mapping[str, Any], *, facts: Mapping[str, Any]
     ) -> None: ...
-    def epoch(self, row: Row) -> None: ...
+    def epoch(self, row: Metrics) -> None: ...
     def end(self, result: TrainingResult, model_path: Path | None) -> dict[str, str]: ...
 
 

@@ -23,7 +23,8 @@ from typing import Any
 from benchmarks import processes
 from benchmarks.records import RecordError
 from benchmarks.training import notices
-from suites.quality.jobs import Job, TrainingResult
+from suites.quality.jobs import Job
+from suites.schema import TrainingResult
 
 TRAIN = "benchmarks.training.training:run"
 MIRROR = "benchmarks.training.tracking:Mirror"

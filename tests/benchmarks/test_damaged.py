@@ -207,7 +207,7 @@ def test_an_interruption_inside_a_line_takes_it_back(file: Path, monkeypatch: py
 FULL = """
 import sys
 from pathlib import Path
-sys.path.insert(0, "tests/support")
+sys.path.insert(0, "tests/benchmarks")
 from test_records import end, result, session
 from benchmarks.records import RecordError, load
 from benchmarks.writing import Writer

@@ -10,7 +10,6 @@ import torch
 from planted import case, run
 
 from benchmarks import interpreted, machine
-from benchmarks.journal import case_key
 
 ECHO = """
 import json, os, sys, time
@@ -48,4 +47,4 @@ def test_kernels_are_compared_in_the_interpreter_and_never_timed_there(tmp_path:
     timed = [r for r in found.results if r.contender == "triton" and r.case.suite == "speed"]
     if not torch.cuda.is_available():
         assert {r.status for r in timed} == {"not_run"}
-    assert case_key(asked).id == asked.id
+    assert asked.key.id == asked.id

@@ -17,7 +17,8 @@ from typing import Any
 
 from benchmarks.training.notices import warn_once
 from benchmarks.training.planning import Plan
-from suites.quality.jobs import Job, Settings, Term, TrainingResult, at_fault
+from suites.quality.jobs import Job, Settings, Term, at_fault
+from suites.schema import TrainingResult
 
 
 def job(arm: str, seed: int = 0, epochs: int = 2, study: str = "closed") -> Job:

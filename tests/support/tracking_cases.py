@@ -15,7 +15,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from suites.quality.jobs import Job, Settings, Term, TrainingResult
+from suites.quality.jobs import Job, Settings, Term
+from suites.schema import TrainingResult
 
 RUN = "0" * 32
 NAMES = ("train_loss", "recall_at_1", "map_at_r", "seen_recall_at_1")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from suites.quality.jobs import Row
+from suites.schema import Metrics
 
 from .store import Point
 
@@ -43,7 +43,7 @@ def ending(result: Any) -> dict[str, str]:
     return {**texts, **not_numbers(result.epochs, result.status)}
 
 
-def not_numbers(rows: list[Row], status: str = "ok") -> dict[str, str]:
+def not_numbers(rows: list[Metrics], status: str = "ok") -> dict[str, str]:
     """The tags ``not_finite`` and ``not_defined``: the names of metrics that MLflow is not sent.
 
     None stands for both in a row. A metric that was a number before was not finite; so was every
@@ -67,7 +67,7 @@ def not_numbers(rows: list[Row], status: str = "ok") -> dict[str, str]:
     return {tag: _cut(", ".join(sorted(of)), _TAG) for tag, of in names_of.items() if of}
 
 
-def points(rows: Iterable[Row], time_ms: int, end_s: float | None = None) -> list[Point]:
+def points(rows: Iterable[Metrics], time_ms: int, end_s: float | None = None) -> list[Point]:
     """The finite metrics of each row, at its epoch.
 
     ``time_ms`` is the time of all of them; or, where ``end_s`` is given (the last row's

@@ -15,7 +15,8 @@ from . import addresses, content, files, store
 from .store import COMPLETE, KEY, PARENT, Point, Store
 
 if TYPE_CHECKING:
-    from suites.quality.jobs import Job, Row, TrainingResult
+    from suites.quality.jobs import Job
+    from suites.schema import Metrics, TrainingResult
 
 RETRY_S = 600.0
 _LATER = "its own record is safe; `marginbench quality sync` sends it to MLflow later"
@@ -46,7 +47,7 @@ class Mirror:
 
     def _forget(self) -> None:
         self._run_id, self._began = "", False
-        self._rows: list[Row] = []
+        self._rows: list[Metrics] = []
         self._sent: dict[str, str] = {}
         self._manifest: dict[str, Any] = {}
         self._not_now = ""
@@ -101,7 +102,7 @@ class Mirror:
             self._system = System()
         self._run_id = run_id
 
-    def epoch(self, row: Row) -> None:
+    def epoch(self, row: Metrics) -> None:
         """The metrics of an epoch; None and what is not finite is named in a tag."""
         self._rows.append(row)
         if not self._run_id or self._store is None:
