@@ -13,6 +13,7 @@ from .. import units
 from ..document import Block, Cell, Details, Figure, Section, Table, Text, table
 from ..matrices import Curve, curves, finals
 from .context import Context, mark
+from .place import Place
 
 TITLE = "Training"
 EPOCH = "epoch"
@@ -184,3 +185,6 @@ def _settings(trainings: list[Training]) -> Details:
         for (key, value), names in sorted(found.items())
     ]
     return Details("Settings", [table(("setting", "value", "networks"), rows)])
+
+
+PLACES = (Place(80, section, "machine", weight=2),)
