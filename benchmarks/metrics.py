@@ -19,7 +19,8 @@ class Metric:
 
     ``title`` heads a column, if the name in words is too long; ``column`` is the table of training
     quality that it stands in: what losses are compared by, what is shown beside, or what training
-    costs, where neither way is better. The order is this table's."""
+    costs, where neither way is better. The order is this table's. A ``share`` lies between 0 and
+    1."""
 
     name: str
     unit: str
@@ -30,6 +31,12 @@ class Metric:
     column: Literal["", "main", "more", "cost"] = ""
     instrument: str = ""
     head: bool = False
+    share: bool = False
+
+    @property
+    def arrow(self) -> str:
+        """Which way is better, behind a column's title."""
+        return {"lower": " ↓", "higher": " ↑", "neither": ""}[self.better]
 
     @property
     def range(self) -> tuple[float, float]:
@@ -75,21 +82,21 @@ _TABLE = (
     ),
     Metric("train_loss", "1", "lower", "quality", "mean training loss of the last epoch"),
     Metric("map_at_r", "1", "higher", "quality", "mean average precision at R",
-           "MAP@R", "main", "instruments:retrieved"),
+           "MAP@R", "main", "instruments:retrieved", share=True),
     Metric("recall_at_1", "1", "higher", "quality", "nearest neighbour has the same identity",
-           "recall@1", "main", "instruments:retrieved"),
+           "recall@1", "main", "instruments:retrieved", share=True),
     Metric("verification_accuracy", "1", "higher", "quality",
            "over pairs, threshold of other folds",
-           "verification", "main", "instruments:verified"),
+           "verification", "main", "instruments:verified", share=True),
     Metric("equal_error_rate", "1", "lower", "quality",
            "where false accept and false reject rates are equal",
-           "EER", "main", "instruments:verified"),
+           "EER", "main", "instruments:verified", share=True),
     Metric("tar_at_far_1_percent", "1", "higher", "quality",
            "same pairs accepted at 1% false accepts",
-           "TAR at FAR 1%", "more", "instruments:verified"),
+           "TAR at FAR 1%", "more", "instruments:verified", share=True),
     Metric("tar_at_far_0_1_percent", "1", "higher", "quality",
            "same pairs accepted at 0.1% false accepts",
-           "TAR at FAR 0.1%", "more", "instruments:verified"),
+           "TAR at FAR 0.1%", "more", "instruments:verified", share=True),
     Metric("intra_class_angle_deg", "deg", "lower", "quality",
            "embedding to its class's mean direction",
            "angle inside (°)", "more", "instruments:directions"),
@@ -109,26 +116,28 @@ _TABLE = (
            instrument="instruments:distances"),
     Metric("embedding_spread", "1", "higher", "quality",
            "0 if all directions are one (collapsed), to 1",
-           "spread (0: collapsed)", "more", "instruments:directions"),
+           "spread (0: collapsed)", "more", "instruments:directions", share=True),
     Metric("embedding_diameter", "1", "neither", "quality",
            "mean distance between two embeddings, 0 if all are one (collapsed)",
            instrument="instruments:distances"),
     Metric("classifier_accuracy", "1", "higher", "quality", "seen identities classified right",
-           instrument="instruments:classified", head=True),
+           instrument="instruments:classified", head=True, share=True),
     Metric("norm_free_accuracy", "1", "higher", "quality",
            "seen identities classified right by the angle to the class weights alone",
-           instrument="instruments:classified", head=True),
+           instrument="instruments:classified", head=True, share=True),
     Metric("class_weight_angle_deg", "deg", "higher", "quality",
            "class weight to the nearest other class weight",
            instrument="instruments:classified", head=True),
     Metric("angular_margin_ratio", "1", "higher", "quality",
            "part of the angle between two class weights that their embeddings leave free",
-           instrument="instruments:classified", head=True),
-    Metric("train_accuracy", "1", "higher", "quality", "training images classified right"),
+           instrument="instruments:classified", head=True, share=True),
+    Metric("train_accuracy", "1", "higher", "quality", "training images classified right",
+           share=True),
     Metric("train_time_s", "s", "lower", "timed", "training, evaluation left out"),
     Metric("samples_per_second", "1/s", "higher", "timed", "images trained on in a second",
            "images/s", "cost"),
-    Metric("data_wait_share", "1", "lower", "timed", "part of the training spent waiting for data"),
+    Metric("data_wait_share", "1", "lower", "timed", "part of the training spent waiting for data",
+           share=True),
     Metric("peak_memory_bytes", "bytes", "lower", "timed", "peak memory of the training",
            "peak memory", "cost"),
 )  # fmt: skip

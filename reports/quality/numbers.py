@@ -29,7 +29,7 @@ def title(metric: str, arrow: bool = True) -> str:
     # Which way is better does not rank losses by their costs, see `notes.COSTS`.
     if not arrow or known is None or known.column == "cost":
         return text
-    return text + {"lower": " ↓", "higher": " ↑"}.get(known.better, "")
+    return text + known.arrow
 
 
 def in_table(column: str) -> list[str]:
