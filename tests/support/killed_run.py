@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,7 @@ def attempt(folder: Path, draw: random.Random, usual: dict[str, float]) -> tuple
 
 def plain(line: Line | dict) -> Any:
     """A line without the declared fields, as text that can be compared."""
-    fields = line if isinstance(line, dict) else vars(line)
+    fields = line if isinstance(line, dict) else asdict(line)
     kept = {k: plain(v) if isinstance(v, dict) else v for k, v in fields.items()}
     kept = {k: v for k, v in kept.items() if k not in DECLARED}
     return kept if isinstance(line, dict) else json.dumps(kept, sort_keys=True)
