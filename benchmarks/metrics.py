@@ -171,3 +171,8 @@ METRICS = {metric.name: metric for entry in _TABLE for metric in with_variants(e
 def range_of(name: str) -> tuple[float, float]:
     """Of the metric's figures; any number for one that is unknown here."""
     return METRICS[name].range if name in METRICS else (-_HUGE, _HUGE)
+
+
+def is_timed(name: str) -> bool:
+    """Whether it depends on how busy the machine was."""
+    return name in METRICS and METRICS[name].kind == "timed"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, record_files
-from benchmarks.metrics import METRICS
+from benchmarks.metrics import is_timed
 from benchmarks.records import Run, Training, load
 from marginbench.spelling import meant
 from suites.quality.jobs import Job
@@ -167,8 +167,7 @@ def _figures(of: TrainingResult) -> Iterator[tuple[str, Any]]:
     ]
     for where, row in (*rows, ("", of.metrics), ("series ", of.series)):
         for name, value in row.items():
-            # Timed ones depend on how busy the machine was, not on what was trained.
-            if name not in METRICS or METRICS[name].kind != "timed":
+            if not is_timed(name):
                 yield where + name, value
 
 
