@@ -75,8 +75,9 @@ def head(
     tensors = (x_ND, class_weights_CD) if bias_C is None else (x_ND, class_weights_CD, bias_C)
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
         return dict.fromkeys(wanted)
-    x_ND, *own = (tensor.detach().double().cpu() for tensor in tensors)
-    return _measured(Embedded(x_ND, labels_N, head=Head(*own, norm_free=norm_free)), wanted)
+    x_ND, w_CD, *bias = (tensor.detach().double().cpu() for tensor in tensors)
+    own = Head(w_CD, bias[0] if bias else None, norm_free)
+    return _measured(Embedded(x_ND, labels_N, head=own), wanted)
 
 
 def _measured(of: Embedded, wanted: dict[str, str]) -> Metrics:
