@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from marginbench.loss import Inputs
+from suites.schema import Status
 
 from . import verdict
 from .contenders import BASE
@@ -117,7 +118,7 @@ def _of_contender(truth: Truth, candidate: Candidate, of: dict[str, str]) -> lis
 def _rows(
     truth: Truth, candidate: Candidate, found: Verdict, reason: str, of: dict[str, str]
 ) -> list[Row]:
-    status = "worse" if reason else "ok"
+    status: Status = "worse" if reason else "ok"
     narrowed = of if found.metric.startswith("index_") else {**of, "quantity": found.quantity}
     protocol: dict[str, object] = {"against": truth.against, **candidate.protocol}
     if found.limit is not None:

@@ -101,6 +101,7 @@ def main(words: Sequence[str]) -> int:
     from benchmarks import machine
     from benchmarks.gpu.journal import Journal, Refused
     from benchmarks.gpu.session import Session
+    from benchmarks.record_files import RecordError
     from suites import gpu
 
     if not given.dry_run and (reason := machine.missing("cuda")):
@@ -121,6 +122,9 @@ def main(words: Sequence[str]) -> int:
         session = Session(gpu.plan(dry_run=given.dry_run), journal, minutes, command,
                           given.dry_run, notes=notes)  # fmt: skip
         code = session.run()
+    except RecordError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
     except OSError as error:
         print(
             f"error: {error}; complete lines are kept: continue with --out {out}", file=sys.stderr

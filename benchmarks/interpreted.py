@@ -133,9 +133,8 @@ class Interpreter:
             return
         self._current = self._waiting.popleft()
         case, names, path = self._current
-        fields = dataclasses.asdict(case)
         self._sent_at = time.monotonic()
-        self.start().send({"case": fields, "contenders": names, "truths": str(path)})
+        self.start().send({"case": vars(case), "contenders": names, "truths": str(path)})
 
     def _receive(self, wait_s: float) -> Answer | None:
         """The current case's answer; None while it is still computing."""
@@ -164,7 +163,6 @@ class Interpreter:
 def answer(message: dict[str, Any]) -> dict[str, Any]:
     """One case, in the child: the rows of the asked contenders, or the reason for none."""
     from marginbench import catalogue
-    from marginbench.loss import Shape
 
     from . import agreement
     from .contenders import BASE, candidates
@@ -172,8 +170,7 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
     from .rows import Subject, explain, not_run
 
     start = time.perf_counter()
-    fields = message["case"]
-    case = Case(**{**fields, "shape": Shape(**fields["shape"]), "measures": ()})
+    case = Case(**message["case"])
     rows: list[Any] = []
     reason = ""
     try:

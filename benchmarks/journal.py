@@ -5,32 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 import uuid
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from marginbench import catalogue
 from suites.cases import Case
-from suites.presets import Preset
+from suites.schema import Row, TrainingResult
 
 from . import folders, kinds, machine
-from .record_files import FILE
-from .records import (
-    CaseEnd,
-    CaseKey,
-    Provenance,
-    RecordError,
-    Result,
-    Run,
-    RunEnd,
-    Session,
-    Training,
-    arrange,
-    read_lines,
-)
-from .rows import Row
+from .lines import CaseEnd, Provenance, Result, RunEnd, Session, Training
+from .record_files import FILE, RecordError
 from .writing import Writer
 
 
@@ -55,56 +41,72 @@ class Journal:
             raise RecordError(
                 f"records: {self.path} is being written by another process; wait until it ends"
             ) from None
+        self.run = self.session = uuid.uuid4().hex
+        self.worse = self.measured = 0
         try:
             self._writer = Writer(self.path)
-            self.before: Run = arrange(read_lines(self.path))
+            self._read()
         except BaseException:
             os.close(self._lock)
             raise
-        earlier = self.before.sessions
-        self.run = earlier[0].run if earlier else uuid.uuid4().hex
         self.session = uuid.uuid4().hex
+        self._common: dict[str, Any] = {"run": self.run, "session": self.session}
+        self._command = ""
+
+    def _read(self) -> None:
+        """What the file holds already, checked."""
+        from .records import arrange, read_lines  # these need pydantic
+
+        self.before = arrange(read_lines(self.path))
+        if self.before.sessions:
+            self.run = self.before.sessions[0].run
         self.worse = sum(result.status == "worse" for result in self.before.results)
         cells = [result.status for result in self.before.results]
         cells += [training.status for training in self.before.trainings]
         self.measured = len(cells) - cells.count("not_run")
-        self._common: dict[str, Any] = {"run": self.run, "session": self.session}
-        self._preset = ""
 
-    def start(self, command: str, preset: Preset, seed: int, plan: list[str]) -> None:
+    def start(
+        self, command: str, preset: str, seed: int, plan: list[str],
+        information: Mapping[str, Any] = {},
+    ) -> None:  # fmt: skip
         """The session's line: the machine and the plan."""
-        self._preset = "" if preset.name == "default" else f" --{preset.name}"
+        self._command = command
         commit, dirty = machine.commit()
         broken = {failure.name: failure.reason for failure in catalogue.failures()}
+        facts = {**machine.information(), "failed_losses": broken, **information}
         self._writer.append(
             Session(
-                **self._common, command=command, preset=preset.name, seed=seed, started_at=now(),
-                commit=commit, dirty=dirty, identity=machine.identity(),
-                information={**machine.information(), "failed_losses": broken}, plan=plan,
+                **self._common, command=command, preset=preset, seed=seed, started_at=now(),
+                commit=commit, dirty=dirty, identity=machine.identity(), information=facts,
+                plan=plan,
             )
         )  # fmt: skip
+        self._run = "marginbench run" + ("" if preset == "default" else f" --{preset}")
 
     def results(self, case: Case, rows: Iterable[Row]) -> None:
-        key = case_key(case)
         for row in rows:
-            command = f"marginbench run{self._preset} --case {key.id} --contender eager"
-            if row.contender != "eager":
-                command += f",{row.contender}"
             self.worse += row.status == "worse"
             self.measured += row.status != "not_run"
-            self._writer.append(
-                Result(**self._common, case=key, provenance=provenance(command), **asdict(row))
-            )
+            made = provenance(self._again(case, row))
+            self._writer.append(Result(**self._common, case=case.key, provenance=made, **vars(row)))
+
+    def _again(self, case: Case, row: Row) -> str:
+        """The command that measures it again."""
+        names = "eager" if row.contender == "eager" else f"eager,{row.contender}"
+        return f"{self._run} --case {case.id} --contender {names}"
 
     def end_case(self, case: Case, seconds: float) -> None:
         self._writer.append(CaseEnd(**self._common, case=case.id, seconds=seconds))
 
-    def training(self, fields: dict[str, Any]) -> None:
-        """One trained network; ``fields`` as in `records.Training`."""
-        loss, seed = fields["loss"], fields["seed"]
-        self.measured += fields["status"] != "not_run"
-        command = f"marginbench run{self._preset} --suite training --loss {loss} --seed {seed}"
-        self._writer.append(Training(**self._common, provenance=provenance(command), **fields))
+    def training(self, result: TrainingResult) -> None:
+        self.measured += result.status != "not_run"
+        command = f"{self._run} --suite training --loss {result.loss} --seed {result.seed}"
+        self._trained(result, command)
+
+    def _trained(self, result: TrainingResult, command: str) -> None:
+        """With the command that trains it again."""
+        made = provenance(command)
+        self._writer.append(Training(**self._common, provenance=made, **vars(result)))
 
     def end_run(self, seconds: float) -> None:
         self._writer.append(RunEnd(**self._common, seconds=seconds))
@@ -112,16 +114,6 @@ class Journal:
     def close(self) -> None:
         self._writer.close()
         os.close(self._lock)
-
-
-def case_key(case: Case) -> CaseKey:
-    variant = catalogue.get(case.loss).variant(case.variant)
-    return CaseKey(
-        suite=case.suite, loss=case.loss, variant=case.variant, variant_version=variant.version,
-        family=variant.family, batch=case.shape.batch, dim=case.shape.dim,
-        classes=case.shape.classes, dtype=case.dtype, device=case.device, data=case.data,
-        seed=case.seed,
-    )  # fmt: skip
 
 
 def provenance(command: str) -> Provenance:

@@ -1,16 +1,18 @@
 """The lines of a record, and what any of them may say.
 
-Needs neither torch nor a GPU.
+By the standard library alone, so that a machine that has only torch can write them.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 import statistics
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from suites.schema import CaseKey, Row, Status, TrainingResult
 
 from . import metrics
 
@@ -18,70 +20,47 @@ SCHEMA_VERSION: Literal[2] = 2
 # Of lines without a digest.
 UNPROTECTED = 1
 
-Status = Literal["ok", "worse", "not_run"]
-# A result's status, and the word for it wherever people read it. (A training's: see
-# `suites.quality.jobs.STATUS_WORDS`.)
-STATUS_WORDS: dict[str, str] = {"ok": "passed", "worse": "failed", "not_run": "not run"}
-
 # The median of an even number of rounds is one sum and one halving; half an ulp each, with room.
 _MEDIAN_TOLERANCE = 4 * 2.0**-52
-
-
-# What a case or a run took.
-Seconds = Annotated[float, Field(ge=0, le=1e9)]
+# What a case or a run can take.
+_MOST_SECONDS = 1e9
 _CHANGED = "the line was changed after it was measured; measure the case again"
 
 
-class Protected(BaseModel):
-    """A line whose file gives it a digest."""
+@dataclass(frozen=True, kw_only=True)
+class Protected:
+    """A line whose file gives it a digest. ``kind`` says which it is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     schema_version: Literal[1, 2] = SCHEMA_VERSION
     digest: str = ""
 
     def text(self) -> str:
         """The line as JSON, without its digest."""
-        return self.model_dump_json(exclude={"digest"})
+        fields = {name: value for name, value in vars(self).items() if name != "digest"}
+        return json.dumps(fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False,
+                          default=_plain)  # fmt: skip
 
     @property
     def should_have_digest(self) -> bool:
         return self.schema_version > UNPROTECTED
 
 
+def _plain(value: Any) -> Any:
+    return vars(value) if isinstance(value, CaseKey | Provenance) else str(value)
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Line(Protected):
     run: str
     session: str
+    kind: str = ""
 
 
-class CaseKey(BaseModel):
-    """What was measured. ``id`` is how the command line names it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    suite: str
-    loss: str
-    variant: str
-    variant_version: int
-    family: str
-    batch: int
-    dim: int
-    classes: int
-    dtype: str
-    device: str
-    data: str
-    seed: int
-
-    @property
-    def id(self) -> str:
-        shape = f"B{self.batch}-D{self.dim}-C{self.classes}"
-        parts = (self.suite, self.loss, self.variant, shape, self.dtype, self.device, self.data)
-        return "/".join((*parts, f"s{self.seed}"))
-
-
-class Provenance(BaseModel):
+@dataclass(frozen=True)
+class Provenance:
     """Enough to measure the line again. ``machine`` and ``versions`` are identity: where they
     differ, timed figures are not compared."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     commit: str
     dirty: bool
     machine: str
@@ -90,6 +69,7 @@ class Provenance(BaseModel):
     measured_at: str
 
 
+@dataclass(frozen=True, kw_only=True)
 class Session(_Line):
     kind: Literal["session"] = "session"
     command: str
@@ -102,15 +82,14 @@ class Session(_Line):
     information: dict[str, Any]
     plan: list[str]
 
-    @field_validator("command")
-    @classmethod
-    def _can_be_given_again(cls, command: str) -> str:
+    def __post_init__(self) -> None:
+        """A run that is resumed goes on with its command."""
         try:
-            if shlex.split(command):
-                return command
+            if shlex.split(self.command):
+                return
         except ValueError:  # a quote that is never closed
             pass
-        raise ValueError(f"command: expected a command line; got {command!r}: {_CHANGED}")
+        raise ValueError(f"command: expected a command line; got {self.command!r}: {_CHANGED}")
 
 
 def _check_range(field: str, metric: str, figure: float | None, low: float, high: float) -> None:
@@ -120,29 +99,21 @@ def _check_range(field: str, metric: str, figure: float | None, low: float, high
         )
 
 
-class Result(_Line):
-    """One metric of one contender in one case.
+@dataclass(frozen=True, kw_only=True)
+class _OfCase(_Line):
+    case: CaseKey
 
-    ``of`` narrows the metric: reduction and quantity for errors, instrument for times.
-    ``rounds`` are the raw figures in the order taken; round k of two contenders of a case was
-    taken back to back. ``value`` is their median, or the exact figure; null where nothing was
-    measured, with the reason. ``protocol`` says how: clock, cache, warm-up, rounds, order.
-    """
+
+@dataclass(frozen=True, kw_only=True)
+class Result(Row, _OfCase):
+    """What was measured of a contender in a case."""
 
     kind: Literal["result"] = "result"
-    case: CaseKey
-    contender: str
-    metric: str
-    of: dict[str, str] = {}
     status: Status
-    reason: str = ""
-    value: float | None = None
-    rounds: list[float] = []
-    protocol: dict[str, Any] = {}
     provenance: Provenance
 
-    @model_validator(mode="after")
-    def _can_have_been_measured(self) -> Result:
+    def __post_init__(self) -> None:
+        """It can have been measured."""
         for figure in (*self.rounds, self.value):
             _check_range("value", self.metric, figure, *metrics.range_of(self.metric))
         if self.rounds and self.value is not None:
@@ -158,7 +129,6 @@ class Result(_Line):
                 f"status: expected a figure that passed to be at most its limit, {limit!r}; "
                 f"got {self.value!r}: {_CHANGED}"
             )
-        return self
 
     def _limit(self) -> float:
         """Infinite where the line has none of its own: that of a ratio is its error's, and one
@@ -168,47 +138,42 @@ class Result(_Line):
         return limit if own and isinstance(limit, int | float) else math.inf
 
 
-class Training(_Line):
-    """One trained network: its settings, its metrics by epoch, the final ones, and what figures
-    are drawn from. ``job`` is all that it takes to train it again."""
+@dataclass(frozen=True, kw_only=True)
+class Training(TrainingResult, _Line):
+    """A finished training."""
 
-    kind: Literal["training"] = "training"
-    name: str
-    loss: str
-    variant: str
-    contender: str
-    dataset: str
-    seed: int
     status: Status
-    reason: str = ""
-    study: str = ""
-    arm: str = ""
-    job: dict[str, Any] = {}
-    settings: dict[str, Any] = {}
-    epochs: list[dict[str, float | None]] = []
-    metrics: dict[str, float | None] = {}
-    series: dict[str, list[float]] = {}
-    mlflow: dict[str, str] = {}
+    kind: Literal["training"] = "training"
     provenance: Provenance
 
-    @model_validator(mode="after")
-    def _can_have_been_measured(self) -> Training:
+    def __post_init__(self) -> None:
+        """Its figures can have been measured."""
         for name, figure in (pair for row in (self.metrics, *self.epochs) for pair in row.items()):
             low, high = metrics.range_of(name)
             # Nothing is trained yet in the row of epoch 0.
             _check_range("metrics", name, figure, min(low, 0.0), high)
-        return self
 
 
-class CaseEnd(_Line):
+@dataclass(frozen=True, kw_only=True)
+class _Timed(_Line):
+    seconds: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds <= _MOST_SECONDS:
+            raise ValueError(
+                f"seconds: expected 0 to {_MOST_SECONDS:g}; got {self.seconds!r}: {_CHANGED}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseEnd(_Timed):
     kind: Literal["case_end"] = "case_end"
     case: str
-    seconds: Seconds
 
 
-class RunEnd(_Line):
+@dataclass(frozen=True, kw_only=True)
+class RunEnd(_Timed):
     kind: Literal["run_end"] = "run_end"
-    seconds: Seconds
 
 
 Line = Session | Result | Training | CaseEnd | RunEnd

@@ -7,7 +7,7 @@ import statistics
 import time
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -141,7 +141,6 @@ class Measurement:
             compiles = candidate.contender.compiled or "triton" in candidate.contender.needs
             if candidate.function is None or not compiles:
                 continue
-            row = Row(candidate.name, "first_call_s", protocol=_FIRST_CALL)
             start = time.perf_counter()
             try:
                 with candidate.watched():
@@ -149,13 +148,13 @@ class Measurement:
                         candidate.function, truth.inputs, truth.reduction, truth.upstream
                     )
                 _synchronize(self.case.device)
-                row.value = time.perf_counter() - start
-                row.rounds = [row.value]
-                row.protocol = {**_FIRST_CALL, **candidate.protocol}
+                seconds, how = time.perf_counter() - start, candidate.protocol
                 if candidate.contender.compiled:
-                    row.protocol = {**_FIRST_CALL, **compilation()}
-                    if not row.protocol["graphs"]:
+                    how = compilation()
+                    if not how["graphs"]:
                         raise RuntimeError("torch.compile compiled nothing and ran eager instead")
+                row = Row(candidate.name, "first_call_s", value=seconds, rounds=[seconds],
+                          protocol={**_FIRST_CALL, **how})  # fmt: skip
             except Exception as error:
                 clear_gradients(truth.inputs)
                 candidate.function, candidate.reason = None, explain(error)
@@ -176,9 +175,8 @@ class Measurement:
             what = row.of.get("quantity", "indices")
             worse = row.status == "worse"
             reason = f"voided by the check before timing: {what}: {row.reason}"
-            for cell in not_run(name, metrics, reason if worse else row.reason):
-                cell.status = row.status
-                voided.append(cell)
+            cells = not_run(name, metrics, reason if worse else row.reason)
+            voided += [replace(cell, status=row.status) for cell in cells]
         return [candidate for candidate in able if candidate.name not in bad], voided
 
     def _memory(self, able: list[Candidate], truth: Truth) -> list[Row]:
@@ -198,10 +196,11 @@ class Measurement:
                     **found.protocol, "reduction": truth.reduction, **candidate.protocol,
                 }  # fmt: skip
             for name, figure in zip(names, (found.allocated, found.reserved), strict=False):
-                row = Row(candidate.name, name, value=figure, protocol=protocol)
-                if figure is None:
-                    row.status, row.reason = "not_run", "can't be measured here"
-                rows.append(row)
+                missing = figure is None
+                rows.append(Row(
+                    candidate.name, name, {}, "not_run" if missing else "ok",
+                    "can't be measured here" if missing else "", figure, protocol=protocol,
+                ))  # fmt: skip
         return rows
 
     def _speed(self, able: list[Candidate], truths: list[Truth]) -> list[Row]:
@@ -216,18 +215,17 @@ class Measurement:
         return [row for timed in loop.run() for row in self._time_rows(timed)]
 
     def _time_rows(self, timed: Timed) -> list[Row]:
-        of = {"instrument": "interleaved"}
         rows = []
         for metric in time_metrics(self.subject):
-            protocol = {**timed.protocol, **timed.candidate.protocol}
-            row = Row(timed.candidate.name, metric, dict(of), protocol=protocol)
+            row = Row(timed.candidate.name, metric, {"instrument": "interleaved"},
+                      protocol={**timed.protocol, **timed.candidate.protocol})  # fmt: skip
             if timed.problem or not timed.samples:
-                row.status = timed.status if timed.problem else "not_run"
-                row.reason = timed.problem or "no round fitted"
+                status = timed.status if timed.problem else "not_run"
+                row = replace(row, status=status, reason=timed.problem or "no round fitted")
             else:
                 field = metric.removesuffix("_time_s") + "_s"
-                row.rounds = [getattr(sample, field) for sample in timed.samples]
-                row.value = statistics.median(row.rounds)
+                taken = [getattr(sample, field) for sample in timed.samples]
+                row = replace(row, rounds=taken, value=statistics.median(taken))
             rows.append(row)
         return rows
 

@@ -18,33 +18,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from . import digests, record_files
 from .lines import (
     SCHEMA_VERSION,
-    STATUS_WORDS,
     UNPROTECTED,
     CaseEnd,
-    CaseKey,
     Line,
-    Protected,
     Provenance,
     Result,
     RunEnd,
     Session,
-    Status,
     Training,
 )
 from .record_files import RecordError
 
 __all__ = [
-    "SCHEMA_VERSION", "STATUS_WORDS", "CaseEnd", "CaseKey", "Line", "Protected", "Provenance",
-    "RecordError", "Result", "Run", "RunEnd", "Session", "Status", "Training", "arrange",
-    "explain", "load", "measured", "read_lines",
+    "SCHEMA_VERSION", "CaseEnd", "Line", "Provenance", "RecordError", "Result", "Run", "RunEnd",
+    "Session", "Training", "adapter", "arrange", "explain", "load", "measured", "read_lines",
 ]  # fmt: skip
 
-_ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
+
+def adapter(line: Any) -> TypeAdapter[Any]:
+    """Checks the kinds of line that a file holds, a union of dataclasses told apart by ``kind``.
+    Nothing but the declared fields is taken, and no NaN."""
+    strict = ConfigDict(extra="forbid", allow_inf_nan=False)
+    return TypeAdapter(Annotated[line, Field(discriminator="kind")], config=strict)
+
+
+_ADAPTER: TypeAdapter[Line] = adapter(Line)
 
 
 def read_lines(path: Path) -> Iterator[Line]:
@@ -84,7 +87,9 @@ def explain(text: str, error: Exception) -> str:
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
     place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}; got {str(first.get('input'))[:80]!r}"
+    extra = first["type"] == "unexpected_keyword_argument"
+    said = "Extra inputs are not permitted" if extra else first["msg"]
+    return f"{place}: {said}; got {str(first.get('input'))[:80]!r}"
 
 
 def _mend(version: object) -> str:

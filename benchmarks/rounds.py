@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from marginbench.loss import Inputs
+from suites.schema import Status
 
 from .agreement import TIMED_REDUCTION, same_bits
 from .clock import Clock, Sample, no_collection
@@ -49,13 +50,13 @@ class Timed:
 
     candidate: Candidate
     samples: list[Sample] = field(default_factory=list)
-    status: str = "ok"
+    status: Status = "ok"
     problem: str = ""
     limit: int = 0
     kept: dict[int, Outputs] = field(default_factory=dict)  # by which of the pool's inputs
     protocol: dict[str, Any] = field(default_factory=dict)
 
-    def void(self, status: str, problem: str) -> None:
+    def void(self, status: Status, problem: str) -> None:
         if not self.problem:
             self.status, self.problem = status, problem
 

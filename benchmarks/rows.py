@@ -1,4 +1,4 @@
-"""A measured cell before it becomes a record, and the calls that are measured."""
+"""The calls that are measured, and the rows of what is not run."""
 
 from __future__ import annotations
 
@@ -11,20 +11,7 @@ import torch
 from torch import Tensor
 
 from marginbench.loss import Contender, Inputs, Loss, Shape, Variant
-
-
-@dataclass
-class Row:
-    """One metric of one contender; fields as in `records.Result`."""
-
-    contender: str
-    metric: str
-    of: dict[str, str] = field(default_factory=dict)
-    status: str = "ok"
-    reason: str = ""
-    value: float | None = None
-    rounds: list[float] = field(default_factory=list)
-    protocol: dict[str, Any] = field(default_factory=dict)
+from suites.schema import Row
 
 
 def not_run(contender: str, metrics: tuple[str, ...], reason: str, **of: str) -> list[Row]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from suites.cases import Case
 from suites.presets import Preset
-from suites.quality.jobs import STATUS_WORDS, Underway
+from suites.quality.jobs import Underway
+from suites.schema import TRAINING_WORDS
 
 from . import interpreted, machine, memory
 from .contenders import cold_caches
@@ -121,7 +121,7 @@ class _Session:
         if not todo and not left and self.journal.before.complete:
             return self._outcome(FINE)
         plan = [case.id for case in cases] + trainings
-        self.journal.start(command, self.preset, self.seed, plan)
+        self.journal.start(command, self.preset.name, self.seed, plan)
         self.reserved_s = training_s(self.preset, len(left))
         self.expected = {case.id: expected_s(case, self.preset) for case in todo}
         try:
@@ -258,13 +258,12 @@ class _Session:
             losses=self.training, done=done, tags=tags, progress=report,
         )  # fmt: skip
         for result in results:
-            fields: dict[str, Any] = asdict(result)
-            self.journal.training(fields)
+            self.journal.training(result)
             done.add(result.name)
             self._report(
                 replace(
                     self.step, done=self.step.done + 1, finished=result.name,
-                    note=result.reason or STATUS_WORDS[result.status],
+                    note=result.reason or TRAINING_WORDS[result.status],
                 )
             )  # fmt: skip
 

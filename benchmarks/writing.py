@@ -14,7 +14,7 @@ from .digests import Chain, digest_of
 from .record_files import RecordError, resumption
 
 if TYPE_CHECKING:
-    from .records import Line
+    from .lines import Line
 
 # How every line of ours begins: of a record, whatever its schema, and of a gate's trial.
 _HEADS = (b'{"schema_version":', b'{"kind":')

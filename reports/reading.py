@@ -15,7 +15,8 @@ from typing import Any
 
 import benchmarks.records
 from benchmarks import record_files
-from benchmarks.records import CaseKey, RecordError, Result, Run, Session, Training
+from benchmarks.records import RecordError, Result, Run, Session, Training
+from suites.schema import CaseKey
 
 PASSES = ("both_time_s", "forward_time_s", "backward_time_s")
 REFERENCE = "reference"

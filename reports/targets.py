@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.records import CaseKey
 from marginbench import catalogue
 from marginbench.loss import Cost, Shape, Variant
+from suites.schema import CaseKey
 from suites.targets import Target
 
 from . import statistics

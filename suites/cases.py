@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from marginbench import catalogue, stress
 from marginbench.loss import Contender, Loss, Shape, Variant
 
 from .presets import STRESSED, Preset
+from .schema import CaseKey
 
 SUITES = {
     "agreement": "gradients and values against the float64 reference, on small ragged shapes and "
@@ -24,27 +26,30 @@ _CHOICES = ("eager", "tiled", "triton")
 
 
 @dataclass(frozen=True)
-class Case:
-    """One row of the plan. ``measures`` holds ``agreement``, ``speed`` and ``memory``;
+class Case(CaseKey):
+    """One case of the plan. ``measures`` holds ``agreement``, ``speed`` and ``memory``;
     ``compile`` says whether this preset affords torch.compile's first call here, ``interpret``
     whether it affords Triton's interpreter where there is no GPU."""
 
-    suite: str
-    loss: str
-    variant: str
-    shape: Shape
-    dtype: str
-    device: str
-    data: str
-    seed: int
-    measures: tuple[str, ...]
+    measures: tuple[str, ...] = ()
     compile: bool = False
     interpret: bool = True
 
+    @classmethod
+    def of(
+        cls, suite: str, loss: Loss, variant: Variant, shape: Shape, dtype: str, device: str,
+        data: str, seed: int, **how: Any,
+    ) -> Case:  # fmt: skip
+        """``how``: what is measured, and how, as fields of the case."""
+        return cls(
+            suite, loss.name, variant.name, variant.version, variant.family, shape.batch,
+            shape.dim, shape.classes, dtype, device, data, seed, **how,
+        )  # fmt: skip
+
     @property
-    def id(self) -> str:
-        parts = (self.suite, self.loss, self.variant, str(self.shape), self.dtype, self.device)
-        return "/".join((*parts, self.data, f"s{self.seed}"))
+    def key(self) -> CaseKey:
+        """What a record holds of it."""
+        return CaseKey(**{one.name: getattr(self, one.name) for one in fields(CaseKey)})
 
 
 def compared(suite: str, variant: Variant) -> Variant:
@@ -83,8 +88,8 @@ def automatic(preset: Preset, device: str, seed: int) -> Iterator[Case]:
         chosen = device == "cuda" or any(one.name == "tiled" for one in variant.contenders)
         for shape in preset.automatic_shapes(device)[variant.family]:
             for dtype in preset.automatic_dtypes(device) if chosen else ("float32",):
-                yield Case(
-                    AUTO, loss.name, variant.name, shape, dtype, device, "drawn", seed,
+                yield Case.of(
+                    AUTO, loss, variant, shape, dtype, device, "drawn", seed,
                     measures=("speed",), interpret=False,
                 )  # fmt: skip
 
@@ -93,8 +98,8 @@ def _agreement(preset: Preset, device: str, seed: int) -> Iterator[Case]:
     for loss, variant in _variants():
         for shape in preset.agreement_shapes[variant.family]:
             for dtype in preset.agreement_dtypes:
-                yield Case(
-                    "agreement", loss.name, variant.name, shape, dtype, device, "drawn", seed,
+                yield Case.of(
+                    "agreement", loss, variant, shape, dtype, device, "drawn", seed,
                     measures=("agreement",),
                 )  # fmt: skip
 
@@ -105,8 +110,8 @@ def _stressed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
             for dtype in preset.stress_dtypes:
                 if stress.KINDS[name].suits(variant.family, dtype):
                     shape = STRESSED[variant.family][0]
-                    yield Case(
-                        "agreement", loss.name, variant.name, shape, dtype, device, name, seed,
+                    yield Case.of(
+                        "agreement", loss, variant, shape, dtype, device, name, seed,
                         measures=("agreement",), interpret=preset.stress_interpreted,
                     )  # fmt: skip
 
@@ -125,15 +130,15 @@ def _speed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
                 }[preset.compiled]
                 if afford:
                     compiled.add(loss.name)
-                yield Case(
-                    "speed", loss.name, variant.name, shape, dtype, device, "drawn", seed,
+                yield Case.of(
+                    "speed", loss, variant, shape, dtype, device, "drawn", seed,
                     measures=("agreement", "speed", "memory"), compile=afford or device == "cuda",
                 )  # fmt: skip
 
 
 def _real(preset: Preset, device: str, seed: int) -> Iterator[Case]:
     for loss, variant in _variants():
-        yield Case(
-            "real", loss.name, variant.name, preset.real_shape, "float32", device, "digits", seed,
+        yield Case.of(
+            "real", loss, variant, preset.real_shape, "float32", device, "digits", seed,
             measures=("agreement", "speed", "memory"),
         )  # fmt: skip

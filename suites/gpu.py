@@ -124,7 +124,7 @@ def _tiny() -> Iterator[Case]:
 
 def _case(suite: str, loss: Loss, variant: Variant, shape: Shape, dtype: str, device: str) -> Case:
     measures = {"agreement": ("agreement",), "speed": ("agreement", "speed", "memory")}
-    return Case(
-        suite, loss.name, variant.name, shape, dtype, device, "drawn", 0,
+    return Case.of(
+        suite, loss, variant, shape, dtype, device, "drawn", 0,
         measures=measures.get(suite, ()), compile=suite == "speed",
     )  # fmt: skip

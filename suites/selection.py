@@ -78,10 +78,10 @@ def parse(case_id: str) -> Case:
     if not re.fullmatch(r"s\d+", seed):
         raise BadCase(f"--case: expected a seed like s0; got {seed!r}")
     only_agreement = suite == "agreement"
-    return Case(
+    return Case.of(
         suite,
-        loss_name,
-        variant_name,
+        loss,
+        loss.variant(variant_name),
         Shape(*(int(number) for number in sizes.groups())),
         dtype,
         device,

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from suites.schema import STATUS_WORDS
+
 from .. import files, pins
-from ..lines import STATUS_WORDS
 
 # The inventory of the gate's timed half is in the same file: its rows are kept and not compared.
 TIMED = "timed"

@@ -50,7 +50,7 @@ def ratio(groups: Sequence[float], seed: int = 0) -> Ratio:
             "groups: expected finite log-ratios, at least one; got "
             f"{values.size}, {infinite} not finite"
         )
-    estimate = float(_middle(values[None, :])[0])
+    estimate = middle(values)
     count = values.size
     if count < FEWEST:
         return Ratio(math.exp(estimate), None, None, count)
@@ -66,6 +66,11 @@ def ratio(groups: Sequence[float], seed: int = 0) -> Ratio:
         math.exp(estimate + (high - estimate) * wider),
         count,
     )
+
+
+def middle(values: np.ndarray) -> float:
+    """The estimate of a log-ratio, without an interval; NaN where there is no group."""
+    return float(_middle(values[None, :])[0]) if values.size else math.nan
 
 
 def _middle(rows: np.ndarray) -> np.ndarray:

@@ -151,8 +151,8 @@ def _side(case: TimedCase, name: str, package: str, seed: int) -> Side:
 def draw_for(case: TimedCase, subject: Subject, seed: int) -> Inputs:
     from suites.cases import Case
 
-    drawn = Case("speed", case.loss, case.variant, case.shape, case.dtype, case.device, "drawn",
-                 seed, measures=())  # fmt: skip
+    drawn = Case.of("speed", subject.loss, subject.variant, case.shape, case.dtype, case.device,
+                    "drawn", seed)  # fmt: skip
     return draw(drawn, subject, 0)
 
 

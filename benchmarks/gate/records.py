@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    PositiveInt,
-    TypeAdapter,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, PositiveInt
 
 from .. import digests
 from ..kinds import GATE_FILE
-from ..records import Protected, RecordError, explain
+from ..lines import Protected
+from ..records import RecordError, adapter, explain
 from ..writing import Appender
 
 FILE = GATE_FILE
@@ -41,6 +37,7 @@ def current_name(verdict: Any) -> Any:
     return _RENAMED.get(verdict, verdict) if isinstance(verdict, str) else verdict
 
 
+@dataclass(frozen=True, kw_only=True)
 class GateStart(Protected):
     """``identity`` and ``information`` as in a session's line; ``rule`` the decision's settings;
     ``unpaired`` timed cases that only one side has, and which; ``lost`` those of the base that the
@@ -62,11 +59,12 @@ class GateStart(Protected):
     threads: int
     rule: dict[str, Any]
     cases: list[str]
-    unpaired: list[str] = Field(default_factory=list)
-    lost: list[str] = Field(default_factory=list)
+    unpaired: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     planted: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
 class GateGroup(Protected):
     """ABBA blocks of one case on one set of tensors: nanoseconds of two legs a side, ``calls``
     calls a leg; in ``orders`` A is the base. ``retaken`` legs were interrupted and thrown away,
@@ -77,19 +75,18 @@ class GateGroup(Protected):
     stage: Literal["screen", "confirmation"]
     number: int
     calls: PositiveInt
-    orders: list[str] = Field(min_length=1)
+    orders: Annotated[list[str], Field(min_length=1)]
     base: list[tuple[_Nanoseconds, _Nanoseconds]]
     candidate: list[tuple[_Nanoseconds, _Nanoseconds]]
     retaken: int
     interrupted: int
 
-    @model_validator(mode="after")
-    def _has_whole_blocks(self) -> GateGroup:
+    def __post_init__(self) -> None:
         if not len(self.orders) == len(self.base) == len(self.candidate):
             raise ValueError("orders, base, candidate: expected as many blocks in each")
-        return self
 
 
+@dataclass(frozen=True, kw_only=True)
 class GateExact(Protected):
     """The exact half: its exit code, and each difference as a sentence."""
 
@@ -100,6 +97,7 @@ class GateExact(Protected):
     repinned: list[str]
 
 
+@dataclass(frozen=True, kw_only=True)
 class GateVerdict(Protected):
     """``ratio`` is candidate / base with its 95% interval, of the last stage; ``p_value`` Holm's;
     ``detectable`` the smallest slow-down (a fraction) found in 95% of runs at this case's noise;
@@ -124,6 +122,7 @@ class GateVerdict(Protected):
     shared: bool
 
 
+@dataclass(frozen=True, kw_only=True)
 class GateEnd(Protected):
     kind: Literal["gate_end"] = "gate_end"
     exit_code: int
@@ -132,7 +131,7 @@ class GateEnd(Protected):
 
 
 Line = GateStart | GateGroup | GateExact | GateVerdict | GateEnd
-_ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
+_ADAPTER = adapter(Line)
 
 
 class Writer:

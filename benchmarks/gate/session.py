@@ -192,7 +192,7 @@ def _timed(
 ) -> list[Timed]:
     def hear(kind: str, what: dict[str, Any]) -> None:
         if kind == "group":
-            fields = {name: what[name] for name in GateGroup.model_fields if name in what}
+            fields = {name: what[name] for name in GateGroup.__dataclass_fields__ if name in what}
             writer.append(GateGroup(**fields))
         report(kind, what)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from marginbench import catalogue
 from suites.cases import Case
@@ -33,13 +34,15 @@ def rest(
 def judged(row: Row, checker: str, found: checkers.Finding, control: str) -> Row:
     """The row with the checker's result. ``control``: empty if it found the planted error; a
     checker that missed it has shown nothing, so a row without an error does not pass."""
-    row.protocol = {**row.protocol, "control": control or "found", **checkers.protocol(checker)}
+    how = {**row.protocol, "control": control or "found", **checkers.protocol(checker)}
+    row = replace(row, protocol=how)
     if row.status == "not_run" and row.reason.startswith(NO_TIME):
         return row
     if found.errors is None:
-        row.status, row.value, row.reason = "not_run", None, row.reason or found.sentence
-    elif found.errors:
-        row.status, row.value, row.reason = "worse", found.errors, found.sentence
-    elif control and row.status == "ok" and checker in checkers.PLANTED:
-        row.status, row.value, row.reason = "not_run", None, control
+        reason = row.reason or found.sentence
+        return replace(row, status="not_run", value=None, reason=reason)
+    if found.errors:
+        return replace(row, status="worse", value=found.errors, reason=found.sentence)
+    if control and row.status == "ok" and checker in checkers.PLANTED:
+        return replace(row, status="not_run", value=None, reason=control)
     return row

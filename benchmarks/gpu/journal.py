@@ -1,4 +1,4 @@
-"""Writes ordinary record lines with the standard library alone.
+"""Writes the lines of a GPU session with the standard library alone.
 
 A borrowed machine may have only torch and Triton, so nothing here validates as `benchmarks.records`
 does: that happens when the file is read, and a test keeps the two in step.
@@ -6,59 +6,40 @@ does: that happens when the file is read, and a test keeps the two in step.
 
 from __future__ import annotations
 
-import fcntl
-import json
-import math
-import os
-import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from marginbench import catalogue
 from suites.cases import Case
+from suites.schema import CaseKey, Row
 
-from .. import digests, folders, kinds, machine, record_files, writing
+from .. import digests, journal, kinds, record_files, writing
 from ..folders import Refused
-from ..record_files import FILE
-from ..rows import Row
+from ..metrics import range_of
+from ..record_files import RecordError
 
 # How the reason begins for a cell that another session may still measure.
 NO_TIME = "time budget"
 
 
-class Journal:
-    """The record file of a session, held by one process; opening removes a line that a killed
-    process left unfinished. ``ended`` holds the cases that need no second measurement; one that ran
-    out of time is open again. Raises Refused if the folder holds something else."""
+class Journal(journal.Journal):
+    """The record file of a GPU session; see `benchmarks.journal.Journal`. ``ended`` holds the
+    cases that need no second measurement; one that ran out of time is open again. Raises Refused if
+    the folder holds something else."""
+
+    KIND = kinds.GPU
 
     def __init__(self, out: Path, *, dry_run: bool) -> None:
-        folders.make(out, kinds.GPU, "--out")
-        self.path, self.dry_run = out / FILE, dry_run
-        self._lock = os.open(out / f".{FILE}.lock", os.O_WRONLY | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._read()
-            self._lines = writing.Appender(self.path)
-        except BaseException as error:
-            os.close(self._lock)
-            match error:
-                case BlockingIOError():
-                    why = f"{self.path} is being written by another process; wait until it ends"
-                case record_files.RecordError():
-                    why = str(error)
-                case _:
-                    raise
-            raise Refused(f"--out: {why}") from None
-        self.session, self.worse = uuid.uuid4().hex, 0
-        self.ended_now: set[str] = set()
+        self.dry_run = dry_run
+        self.ended, self.ended_now = set[str](), set[str]()
         self._reported: set[tuple[Any, ...]] = set()
-        self._command = ""
+        try:
+            super().__init__(out)
+        except RecordError as error:
+            raise Refused(f"--out: {str(error).removeprefix('records: ')}") from None
 
     def _read(self) -> None:
-        self.run, self.ended = uuid.uuid4().hex, set[str]()
         lines = list(
             digests.read(
                 writing.whole_lines(self.path), _parsed, self._refused,
@@ -73,61 +54,38 @@ class Journal:
             raise Refused(f"--out: {self.path} holds {kind}; choose another folder")
         if sessions:
             self.run = sessions[0]["run"]
-        self._ended_of(lines)
-        self.measured = sum(
-            line["kind"] == "result" and line["status"] != "not_run" for line in lines
-        )
-
-    def _refused(self, number: int, text: str, error: Exception) -> Refused:
-        if isinstance(error, digests.Changed):
-            return Refused(
-                f"--out: {self.path}: a line was changed: {error}; choose another folder"
-            )
-        return Refused(
-            f"--out: expected the records of a GPU session in {self.path}; a line is not one; "
-            "choose another folder"
-        )
-
-    def _ended_of(self, lines: list[dict[str, Any]]) -> None:
-        found: dict[tuple[str, str], bool] = {}
+        whole: dict[tuple[str, str], bool] = {}
         for line in lines:
             if line["kind"] == "result":
-                key = (line["session"], _id(line["case"]))
-                found[key] = found.get(key, True) and not line["reason"].startswith(NO_TIME)
+                key = (line["session"], CaseKey(**line["case"]).id)
+                whole[key] = whole.get(key, True) and not line["reason"].startswith(NO_TIME)
+                self.measured += line["status"] != "not_run"
             elif line["kind"] == "case_end":
-                whole = found.pop((line["session"], line["case"]), True)
-                (self.ended.add if whole else self.ended.discard)(line["case"])
+                done = whole.pop((line["session"], line["case"]), True)
+                (self.ended.add if done else self.ended.discard)(line["case"])
 
-    def start(
+    def _refused(self, number: int, text: str, error: Exception) -> Refused:
+        why = f"expected the records of a GPU session in {self.path}; a line is not one"
+        if isinstance(error, digests.Changed):
+            why = f"{self.path}: a line was changed: {error}"
+        return Refused(f"--out: {why}; choose another folder")
+
+    def begin(
         self, command: str, preset: str, plan: list[str], information: Mapping[str, Any]
     ) -> None:
-        commit, dirty = machine.commit()
-        broken = {failure.name: failure.reason for failure in catalogue.failures()}
-        self._command = command
-        facts = {**machine.information(), "failed_losses": broken, **information}
-        self._write(
-            "session", command=command, preset=preset, seed=0, started_at=now(), commit=commit,
-            dirty=dirty, identity=machine.identity(), plan=plan,
-            information={**facts, "dry_run": self.dry_run},
-        )  # fmt: skip
+        self.start(command, preset, 0, plan, {**information, "dry_run": self.dry_run})
+        self._run = "marginbench run"  # which has no preset of that name
 
     def results(self, case: Case, rows: Iterable[Row], extra: Mapping[str, Any] = {}) -> None:
         """``extra`` goes into each row's protocol; a cell reported already is left out."""
+        how = {**extra, "dry_run": True} if self.dry_run else extra
         for row in rows:
             key = (case.id, row.contender, row.metric, *sorted(row.of.items()),
                    str(row.protocol.get("mode")))  # fmt: skip
-            if key in self._reported:
-                continue
-            self._reported.add(key)
-            fields = _finite(asdict(row))
-            fields["protocol"] = {**fields["protocol"], **extra}
-            if self.dry_run:
-                fields["protocol"]["dry_run"] = True
-            self.worse += fields["status"] == "worse"
-            self.measured += fields["status"] != "not_run"
-            self._write(
-                "result", case=case_key(case), provenance=self._provenance(case, row), **fields
-            )
+            if key not in self._reported:
+                self._reported.add(key)
+                row = _measurable(row)
+                super().results(case, [replace(row, protocol={**row.protocol, **how})])
 
     def reported(self, case: Case) -> set[tuple[str, str]]:
         """The contenders and metrics that have a line."""
@@ -135,30 +93,12 @@ class Journal:
 
     def end_case(self, case: Case, seconds: float) -> None:
         self.ended_now.add(case.id)
-        self._write("case_end", case=case.id, seconds=seconds)
+        super().end_case(case, seconds)
 
-    def end_run(self, seconds: float) -> None:
-        self._write("run_end", seconds=seconds)
-
-    def close(self) -> None:
-        self._lines.close()
-        os.close(self._lock)
-
-    def _provenance(self, case: Case, row: Row) -> dict[str, Any]:
-        commit, dirty = machine.commit()
-        command = self._command
+    def _again(self, case: Case, row: Row) -> str:
         if case.suite in ("agreement", "speed") and not self.dry_run:
-            names = "eager" if row.contender == "eager" else f"eager,{row.contender}"
-            command = f"marginbench run --case {case.id} --contender {names}"
-        return {
-            "commit": commit, "dirty": dirty, "machine": machine.name(),
-            "versions": machine.versions(), "command": command, "measured_at": now(),
-        }  # fmt: skip
-
-    def _write(self, kind: str, **fields: Any) -> None:
-        head = {"schema_version": 2, "run": self.run, "session": self.session, "kind": kind}
-        line = json.dumps({**head, **fields}, allow_nan=False, default=str)
-        self._lines.append(line, sync=kind != "result")
+            return super()._again(case, row)
+        return self._command
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -168,31 +108,10 @@ def _parsed(text: str) -> dict[str, Any]:
     return line
 
 
-def _finite(fields: dict[str, Any]) -> dict[str, Any]:
-    """NaN and infinity become missing figures, for JSON has neither."""
-    value = fields["value"]
-    if value is not None and not math.isfinite(value):
-        fields |= {"value": None, "rounds": [], "status": "worse"}
-        fields["reason"] = fields["reason"] or f"its figure is {value}"
-    return fields
-
-
-def case_key(case: Case) -> dict[str, Any]:
-    variant = catalogue.get(case.loss).variant(case.variant)
-    return {
-        "suite": case.suite, "loss": case.loss, "variant": case.variant,
-        "variant_version": variant.version, "family": variant.family, "batch": case.shape.batch,
-        "dim": case.shape.dim, "classes": case.shape.classes, "dtype": case.dtype,
-        "device": case.device, "data": case.data, "seed": case.seed,
-    }  # fmt: skip
-
-
-def _id(key: Mapping[str, Any]) -> str:
-    shape = f"B{key['batch']}-D{key['dim']}-C{key['classes']}"
-    names = (key["suite"], key["loss"], key["variant"], shape, key["dtype"], key["device"])
-    return "/".join((*names, key["data"], f"s{key['seed']}"))
-
-
-def now() -> str:
-    """UTC, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _measurable(row: Row) -> Row:
+    """What is no figure, or none that can be measured, becomes a missing one."""
+    low, high = range_of(row.metric)
+    if row.value is None or all(low <= one <= high for one in (row.value, *row.rounds)):
+        return row
+    reason = row.reason or f"its figure is {row.value}"
+    return replace(row, value=None, rounds=[], status="worse", reason=reason)

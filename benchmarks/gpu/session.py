@@ -19,9 +19,10 @@ from typing import Any
 
 from suites.cases import Case
 from suites.gpu import CHECKERS, Plan
+from suites.schema import Row
 
 from .. import library
-from ..rows import Row
+from ..record_files import RecordError
 from . import cells, checkers, telemetry
 from .budget import CEILINGS_S, Budget
 from .journal import NO_TIME, Journal
@@ -85,7 +86,7 @@ class Session:
         self.report(f"{name}: {self.budget.left:.0f} s left")
         try:
             return work()
-        except OSError:
+        except (OSError, RecordError):
             raise
         except Exception as error:
             self.problems.append(f"{name}: {type(error).__name__}: {error}")
@@ -102,7 +103,7 @@ class Session:
         if self.problems:
             information["failed_phases"] = list(self.problems)
         ids = [case.id for case in self.plan.cases]
-        self.journal.start(self.command, self.plan.preset.name, ids, information)
+        self.journal.begin(self.command, self.plan.preset.name, ids, information)
 
     def _ceilings(self) -> dict[str, Any]:
         lane = Lane(

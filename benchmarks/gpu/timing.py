@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -163,9 +163,8 @@ class GpuMeasurement(Measurement):
 
     def _first_calls(self, found: list[Candidate], truth: Truth) -> Iterator[list[Row]]:
         for rows in super()._first_calls(found, truth):
-            for row in rows:
-                row.protocol = {**row.protocol, "cache": "kernels may have been compiled ahead"}
-            yield rows
+            compiled = {"cache": "kernels may have been compiled ahead"}
+            yield [replace(row, protocol={**row.protocol, **compiled}) for row in rows]
 
     def _speed(self, able: list[Candidate], truths: list[Truth]) -> list[Row]:
         self._left = able, truths
@@ -198,9 +197,9 @@ class GpuMeasurement(Measurement):
         loop = kind(
             self.subject, able, truths, rounds, timer, zlib.crc32(f"{way} {self.case.id}".encode())
         )
-        rows = [row for timed in loop.run() for row in self._time_rows(timed)]
-        for row in rows:
-            row.metric = f"{way}_{row.metric}"
-            if way == "graph":
-                row.protocol = {**row.protocol, "launching": "replayed as a CUDA graph a pass"}
-        return rows
+        how = {"launching": "replayed as a CUDA graph a pass"} if way == "graph" else {}
+        return [
+            replace(row, metric=f"{way}_{row.metric}", protocol={**row.protocol, **how})
+            for timed in loop.run()
+            for row in self._time_rows(timed)
+        ]

@@ -12,13 +12,14 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from suites import gpu
 from suites.cases import Case, compared
+from suites.schema import Row
 
 from .. import processes
-from ..rows import Row
 from . import checkers
 
 # Children that only compile share the GPU's memory with the checks beside them.
@@ -55,10 +56,7 @@ def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def case_of(fields: dict[str, Any]) -> Case:
-    from marginbench.loss import Shape
-
-    shape, measures = Shape(**fields["shape"]), tuple(fields["measures"])
-    return Case(**{**fields, "shape": shape, "measures": measures})
+    return Case(**{**fields, "measures": tuple(fields["measures"])})
 
 
 def _subject(case: Case) -> Any:
@@ -110,7 +108,7 @@ def _checked(case: Case) -> list[Row]:
         if candidate.function is None:
             rows += not_run(candidate.name, (checkers.METRIC,), candidate.reason, **of)
             continue
-        row = Row(candidate.name, checkers.METRIC, dict(of), value=0.0)
+        row = Row(candidate.name, checkers.METRIC, of, value=0.0)
         try:
             subject.evaluate(candidate.function, inputs, TIMED_REDUCTION,
                              upstream(subject, TIMED_REDUCTION, case.seed))  # fmt: skip
@@ -118,10 +116,10 @@ def _checked(case: Case) -> list[Row]:
         except Exception as error:
             clear_gradients(inputs)
             said = f"{explain(error)} {error.__cause__ or ''}"
-            row.status, row.reason, row.value = "not_run", explain(error), None
+            row = replace(row, status="not_run", reason=explain(error), value=None)
             if "assert" in said or checkers.overflow(said):
-                row.status, row.value = "worse", 1.0
-                row.reason = checkers.overflow(said) or row.reason
+                reason = checkers.overflow(said) or row.reason
+                row = replace(row, status="worse", reason=reason, value=1.0)
         rows.append(row)
     return rows
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, record_files
+from benchmarks.metrics import is_timed
 from benchmarks.records import Run, Training, load
 from marginbench.spelling import meant
-from suites.quality.jobs import STATUS_WORDS, Job, TrainingResult, Underway
+from suites.quality.jobs import Job, Underway
+from suites.schema import TRAINING_WORDS, TrainingResult
 
 from . import workers
 
 EQUAL, UNEQUAL, NOT_COMPARED = 0, 1, 3
-# What depends on how busy the machine was, and not on what was trained.
-TIMED = frozenset({"train_time_s", "samples_per_second", "data_wait_share", "peak_memory_bytes"})
 _ABSENT = "absent"
 
 
@@ -101,7 +101,7 @@ def compare(recorded: Training, result: TrainingResult) -> Compared:
         code, verdict = NOT_COMPARED, f"the record has no figures: {recorded.reason}"
     elif result.status != recorded.status:
         unequal.insert(0, "status")
-        words = STATUS_WORDS[recorded.status], STATUS_WORDS[result.status]
+        words = TRAINING_WORDS[recorded.status], TRAINING_WORDS[result.status]
         code, verdict = _unequal(f"{words[0]} in the record, {words[1]} now", others)
     elif unequal:
         what = f"{len(unequal)} of {len(then)} figures differ"
@@ -109,7 +109,7 @@ def compare(recorded: Training, result: TrainingResult) -> Compared:
     elif all(value is None for place, value in then.items() if place.split()[-1] != "epoch"):
         code, verdict = (
             NOT_COMPARED,
-            f"nothing to compare: {STATUS_WORDS[recorded.status]} without a figure, twice",
+            f"nothing to compare: {TRAINING_WORDS[recorded.status]} without a figure, twice",
         )
     else:
         code, verdict = EQUAL, f"equal bit for bit: {len(then)} figures"
@@ -166,13 +166,13 @@ def _others(recorded: Training) -> list[str]:
     return found
 
 
-def _figures(of: Training | TrainingResult) -> Iterator[tuple[str, Any]]:
+def _figures(of: TrainingResult) -> Iterator[tuple[str, Any]]:
     rows: list[tuple[str, Mapping[str, Any]]] = [
         (f"epoch {row.get('epoch', index):g} ", row) for index, row in enumerate(of.epochs)
     ]
     for where, row in (*rows, ("", of.metrics), ("series ", of.series)):
         for name, value in row.items():
-            if name not in TIMED:
+            if not is_timed(name):
                 yield where + name, value
 
 

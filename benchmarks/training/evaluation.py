@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from suites.quality.jobs import Job, Row, Settings
+from suites.quality.jobs import Job, Settings
 from suites.quality.protocol import protocol_text
+from suites.schema import Metrics
 
 from . import metrics
 from .datasets import SEEN, Dataset
@@ -97,9 +98,9 @@ class Evaluation:
         self._network.train()
         return torch.cat(found)
 
-    def row(self) -> Row:
+    def row(self) -> Metrics:
         """The metrics on ``test``, and those on ``seen`` with that in front of their names."""
-        row: Row = {}
+        row: Metrics = {}
         for name, split in self.splits.items():
             x_ND = self.embed(split.rows, flip=self._settings.flip)
             x_ND = self._latest[name] = self._objective.seen_by_the_loss(x_ND)
@@ -109,7 +110,7 @@ class Evaluation:
             row |= {_prefix(name) + metric: value for metric, value in figures.items()}
         return row
 
-    def _head(self, x_ND: Tensor, labels_N: Tensor) -> Row:
+    def _head(self, x_ND: Tensor, labels_N: Tensor) -> Metrics:
         o = self._objective
         weights_CD = o.fields["class_weights"].detach().cpu()
         bias = None if o.bias is None else o.bias.cpu()

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suites.quality.jobs import Job, Row
+from suites.quality.jobs import Job
+from suites.schema import Metrics
 
 from . import backbones, memory, sampling
 from .datasets import Dataset
@@ -79,9 +80,9 @@ class Run:
         if self.objective.partners and s.partners != "random":
             self.miner = OfflineMiner(self.labels, s.partners, self.generator)
         self.epoch = self.step = 0
-        self.seconds, self.rows_so_far = 0.0, list[Row]()
+        self.seconds, self.rows_so_far = 0.0, list[Metrics]()
 
-    def epochs(self) -> Iterator[Row | None]:
+    def epochs(self) -> Iterator[Metrics | None]:
         """The metrics of the untrained network, then those after each epoch, or None after one
         that is not evaluated. After `restore`, only what comes then."""
         if not self.rows_so_far:
@@ -98,7 +99,7 @@ class Run:
     def _is_evaluated(self, epoch: int) -> bool:
         return epoch == self.settings.epochs or epoch % self.settings.evaluate_every == 0
 
-    def train_epoch(self) -> Row:
+    def train_epoch(self) -> Metrics:
         """One pass; how it went. ``train_time_s`` is the time trained so far, evaluation left
         out; speed and waiting are this epoch's."""
         began, waited, before = time.perf_counter(), self.loader.waited_s, self.step
@@ -112,7 +113,7 @@ class Run:
         seconds = time.perf_counter() - began
         self.seconds += seconds
         steps = self.step - before
-        row: Row = {
+        row: Metrics = {
             "train_loss": losses / steps,
             "train_time_s": self.seconds,
             "samples_per_second": steps * self.settings.batch / seconds,
@@ -123,7 +124,7 @@ class Run:
             row["train_accuracy"] = int(right) / (steps * self.settings.batch)
         return row
 
-    def _evaluated(self, row: Row) -> Row:
+    def _evaluated(self, row: Metrics) -> Metrics:
         row = {"epoch": float(self.epoch), **row, **self.evaluation.row()}
         # The last step of all is followed by no other that would find it out.
         if not self.evaluation.finite:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from marginbench.catalogue import UnknownName
-from suites.quality.jobs import Job, TrainingResult
+from suites.quality.jobs import Job
+from suites.schema import TrainingResult
 
 
 @dataclass(frozen=True)

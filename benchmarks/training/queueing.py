@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections import deque
 from collections.abc import Iterable
 
 from benchmarks.files import NO_ROOM
-from benchmarks.records import Training
-from suites.quality.jobs import Job, TrainingResult, at_fault
+from suites.quality.jobs import Job, at_fault
+from suites.schema import TrainingResult
 
 from .expected import Expected
 from .planning import Plan, Search
@@ -21,7 +20,7 @@ _EXCEPTION = re.compile(r"\w*(Error|Exception)\b")
 _LACKS = re.compile(rf"MemoryError\b|OSError: \[Errno ({'|'.join(map(str, NO_ROOM))})\]")
 
 
-def failed(result: TrainingResult | Training) -> bool:
+def failed(result: TrainingResult) -> bool:
     """Whether there is no result by a fault, and not by what this machine lacks."""
     if result.status != "not_run" or _LACKS.match(result.reason):
         return False
@@ -36,7 +35,7 @@ class Queue:
     again, but given to the search that asked for them; unless they were trained with other settings
     under the same name, as a trial is whose predecessor had another result."""
 
-    def __init__(self, plan: Plan, before: Iterable[Training] = ()) -> None:
+    def __init__(self, plan: Plan, before: Iterable[TrainingResult] = ()) -> None:
         self._plan = plan
         self._expected = Expected()
         self._finished = {one.name: one for one in before if one.status != "not_run"}
@@ -98,7 +97,7 @@ class Queue:
         work = sum(running) + sum(waiting) + sum(map(self._later_s, self._waiting.values()))
         return max([work / processes, *running], default=0.0)
 
-    def _known(self, job: Job) -> Training | None:
+    def _known(self, job: Job) -> TrainingResult | None:
         known = self._finished.get(job.name)
         return known if known and Job.from_plain(known.job) == job else None
 
@@ -125,7 +124,7 @@ class Queue:
                 self._waiting[job.name] = search
                 self._trials.append(job)
                 return
-            search.tell(as_result(known))
+            search.tell(known)
             self.done += 1
         self._is_over(search)
         self._add(self._plan.found_by(search))
@@ -149,9 +148,3 @@ class Queue:
     def _is_over(self, search: Search) -> None:
         """Trials that it will not ask for any more are none of the run's."""
         self.total -= search.trials - self._asked[id(search)]
-
-
-def as_result(trained: Training) -> TrainingResult:
-    """A record as what the training gave."""
-    fields = trained.model_dump(include={one.name for one in dataclasses.fields(TrainingResult)})
-    return TrainingResult(**fields)

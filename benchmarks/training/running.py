@@ -17,7 +17,8 @@ from benchmarks import machine
 from benchmarks.records import Training
 from benchmarks.session import Progress, Step, plain
 from benchmarks.training.notices import warn_once
-from suites.quality.jobs import TrainingResult, Underway
+from suites.quality.jobs import Underway
+from suites.schema import TrainingResult
 
 from . import workers
 from .journal import Journal
@@ -67,7 +68,7 @@ def run(
         session = _Session(journal, plan, progress, count)
         if session.queue.over and journal.before.complete:
             return session.outcome(FINE)
-        journal.begin(command, asked.preset, asked.seed, plan.names)
+        journal.start(command, asked.preset, asked.seed, plan.names)
         commit, dirty = machine.commit()
         tags = {"commit": commit, "dirty": str(dirty), "machine": machine.name(),
                 "run": journal.run, **machine.versions()}  # fmt: skip

@@ -15,10 +15,10 @@ from suites.quality.jobs import (
     Report,
     Settings,
     Term,
-    TrainingResult,
     Underway,
     at_fault,
 )
+from suites.schema import TrainingResult
 
 from . import backbones, datasets
 from .checkpoints import Checkpoint, Unusable, model_path

@@ -19,7 +19,8 @@ from pathlib import Path
 from benchmarks import processes
 from benchmarks.records import RecordError
 from benchmarks.training import notices
-from suites.quality.jobs import Job, TrainingResult, Underway
+from suites.quality.jobs import Job, Underway
+from suites.schema import TrainingResult
 
 TRAIN = "benchmarks.training.training:run"
 _LOCK = ".workers.lock"

@@ -37,6 +37,7 @@ def again(records: Path, name: str) -> None:
       3  not compared: it can't be trained here, nothing was recorded, the record is damaged, or
          figures differ on another machine or with other versions
     """
+    from benchmarks.metrics import is_timed
     from benchmarks.training import again as comparing
 
     try:
@@ -47,7 +48,7 @@ def again(records: Path, name: str) -> None:
         found = comparing.again(recorded, progress=progress.named(report))
     table = Table("metric", "recorded", "again", "", title=name)
     for metric, then, now in found.metrics:
-        timed = metric in comparing.TIMED
+        timed = is_timed(metric)
         word = "timed" if timed else "" if metric not in found.differences else "differs"
         table.add_row(metric, *("-" if v is None else f"{v:.9g}" for v in (then, now)), word)
     console(_WIDTH).print(table)

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks import record_files
 from benchmarks.metrics import METRICS
 from benchmarks.records import RecordError, Result, Training
-from suites.quality.jobs import STATUS_WORDS
+from suites.schema import TRAINING_WORDS
 
 from .. import reading, statistics
 from ..reading import Measured as MeasuredCase
@@ -169,7 +169,7 @@ def _trained(
         arm = one.arm or f"{one.loss}/{one.variant}"
         name = " ".join(part for part in (one.dataset, one.study, arm, one.contender) if part)
         if one.status != "ok":
-            word = STATUS_WORDS[one.status]
+            word = TRAINING_WORDS[one.status]
             without.setdefault(name, {})[one.seed] = f"{word}: {one.reason}" if one.reason else word
             continue
         for metric, value in one.metrics.items():

@@ -10,41 +10,14 @@ import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
 
 from suites.quality.intervals import CONFIDENCE, Interval, Paired, holm, interval, paired
+from suites.schema import TrainingResult
 
 # Of the figures on test, the one that is compared: it looks at all images of an identity, not only
 # the nearest, and changes less from seed to seed (Musgrave, Belongie, Lim 2020).
 PRIMARY = "map_at_r"
 STUDIES = ("closed", "open")
-
-
-class Result(Protocol):
-    """A finished training: a `TrainingResult`, or the record of one."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def loss(self) -> str: ...
-    @property
-    def study(self) -> str: ...
-    @property
-    def arm(self) -> str: ...
-    @property
-    def dataset(self) -> str: ...
-    @property
-    def contender(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def metrics(self) -> Mapping[str, float | None]: ...
-    @property
-    def job(self) -> Mapping[str, Any]: ...
 
 
 Group = tuple[str, str, str, str]
@@ -111,11 +84,11 @@ class Comparison:
 
 
 def _grouped(
-    results: Iterable[Result], studies: Collection[str]
-) -> dict[Group, dict[str, list[Result]]]:
+    results: Iterable[TrainingResult], studies: Collection[str]
+) -> dict[Group, dict[str, list[TrainingResult]]]:
     """By division, dataset, contender and device, then by arm; of one name the last counts."""
     last = {result.name: result for result in results if result.study in studies}
-    groups: dict[Group, dict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[Group, dict[str, list[TrainingResult]]] = defaultdict(lambda: defaultdict(list))
     for result in last.values():
         device = result.job.get("device", "cpu")
         group = (result.study, result.dataset, result.contender, device)
@@ -123,7 +96,7 @@ def _grouped(
     return groups
 
 
-def _values(results: Iterable[Result], metric: str) -> dict[int, float]:
+def _values(results: Iterable[TrainingResult], metric: str) -> dict[int, float]:
     found: dict[int, float] = {}
     for result in results:
         value = result.metrics.get(metric)
@@ -133,7 +106,7 @@ def _values(results: Iterable[Result], metric: str) -> dict[int, float]:
 
 
 def table(
-    results: Iterable[Result],
+    results: Iterable[TrainingResult],
     metrics: Iterable[str] = (PRIMARY,),
     studies: Collection[str] = STUDIES,
 ) -> list[Row]:
@@ -162,7 +135,7 @@ def table(
 
 
 def comparisons(
-    results: Iterable[Result], metric: str = PRIMARY, studies: Collection[str] = STUDIES
+    results: Iterable[TrainingResult], metric: str = PRIMARY, studies: Collection[str] = STUDIES
 ) -> list[Comparison]:
     """Every two losses of a division, dataset, contender and device, paired by seed and tested by
     Student's paired test, Holm-adjusted over that family."""

@@ -96,7 +96,7 @@ def _more(found: list[Group], before: Group | None) -> list[Block]:
     titles = [numbers.title(metric) for metric in metrics]
     caption = "Rare false accepts, angles and costs: mean over seeds ± half of the 95% interval"
     blocks: list[Block] = [table(("loss", *titles), rows, caption, numeric=titles)]
-    if set(metrics) & set(numbers.COST):
+    if set(metrics) & set(numbers.in_table("cost")):
         blocks.append(Text(" ".join(filter(None, (notes.waiting(found), notes.COSTS))), "note"))
     return blocks
 

@@ -20,32 +20,21 @@ from .reading import Group, device_of
 
 MAIN = "map_at_r"
 SEEN = "seen_"
-# The columns of the two tables, in their order; one that no training has is left out.
-TABLE = ("map_at_r", "recall_at_1", "verification_accuracy", "equal_error_rate")
-SHAPE = ("tar_at_far_1_percent", "tar_at_far_0_1_percent", "intra_class_angle_deg",
-         "inter_class_angle_deg", "embedding_spread")  # fmt: skip
-COST = ("samples_per_second", "peak_memory_bytes")
-_TITLES = {
-    "recall_at_1": "recall@1", "map_at_r": "MAP@R", "verification_accuracy": "verification",
-    "tar_at_far_1_percent": "TAR at FAR 1%", "tar_at_far_0_1_percent": "TAR at FAR 0.1%",
-    "equal_error_rate": "EER", "intra_class_angle_deg": "angle inside (°)",
-    "inter_class_angle_deg": "angle between (°)", "embedding_spread": "spread (0: collapsed)",
-    "samples_per_second": "images/s", "peak_memory_bytes": "peak memory",
-}  # fmt: skip
-_BETTER = {"tar_at_far_0_1_percent": "higher"}
-_BYTES, _RATES = ("_bytes",), ("_per_second", "_time_s")
 
 
 def title(metric: str, arrow: bool = True) -> str:
     """A metric's name for people, with the way that is better."""
-    bare = metric.removeprefix(SEEN)
-    text = _TITLES.get(bare, bare.replace("_", " "))
-    text = f"seen {text}" if metric.startswith(SEEN) else text
     known = METRICS.get(metric)
-    better = known.better if known else _BETTER.get(bare, "")
-    if bare in COST:  # which way is better does not rank losses here, see `notes.COSTS`
-        better = ""
-    return text + ({"lower": " ↓", "higher": " ↑"}.get(better, "") if arrow else "")
+    text = (known.title if known else "") or metric.replace("_", " ")
+    # Which way is better does not rank losses by their costs, see `notes.COSTS`.
+    if not arrow or known is None or known.column == "cost":
+        return text
+    return text + known.arrow
+
+
+def in_table(column: str) -> list[str]:
+    """The metrics of one of the tables, in their order."""
+    return [one.name for one in METRICS.values() if one.column == column]
 
 
 def columns(found: Sequence[Group]) -> list[str]:
@@ -56,15 +45,17 @@ def columns(found: Sequence[Group]) -> list[str]:
 def main_columns(found: Sequence[Group]) -> list[str]:
     """The metrics that losses are compared by: as many as fit on a page."""
     logged = _logged(found)
-    wanted = (*TABLE, SEEN + MAIN) if MAIN in logged else [SEEN + name for name in TABLE]
+    main = in_table("main")
+    wanted = (*main, SEEN + MAIN) if MAIN in logged else [SEEN + name for name in main]
     return [name for name in wanted if name in logged]
 
 
 def more_columns(found: Sequence[Group]) -> list[str]:
     """Rates, angles and costs."""
     logged = _logged(found)
-    wanted = SHAPE if MAIN in logged else [SEEN + name for name in SHAPE]
-    return [name for name in (*wanted, *COST) if name in logged]
+    more = in_table("more")
+    wanted = more if MAIN in logged else [SEEN + name for name in more]
+    return [name for name in (*wanted, *in_table("cost")) if name in logged]
 
 
 def _logged(found: Sequence[Group]) -> set[str]:
@@ -92,11 +83,12 @@ def figure(metric: str, value: float | None) -> str:
     """One value, with as many digits as the metric is worth."""
     if value is None or not math.isfinite(value):
         return units.NOTHING
-    if metric.endswith(_BYTES):
+    unit = METRICS[metric].unit if metric in METRICS else "1"
+    if unit == "bytes":
         return units.size(value)
-    if metric.endswith(_RATES):
+    if unit in ("s", "1/s"):
         return units.digits3(value)
-    return f"{value:.1f}" if metric.endswith("_deg") else f"{value:.3f}"
+    return f"{value:.1f}" if unit == "deg" else f"{value:.3f}"
 
 
 def estimate(metric: str, found: Interval | None) -> str:
@@ -130,7 +122,7 @@ def untrained(found: Sequence[Group]) -> Group | None:
     """The network before any step, which is the same for all arms that share its settings: epoch
     0 of the first arm that recorded it."""
     for group in found:
-        before = [one.model_copy(update={"metrics": one.epochs[0]}) for one in group.ran
+        before = [replace(one, metrics=one.epochs[0]) for one in group.ran
                   if one.epochs and one.epochs[0].get("epoch", 0) == 0]  # fmt: skip
         if before:
             return Group(group.label, tuple(before))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.record_files import PACKED
 from benchmarks.records import Training
-from suites.quality.jobs import STATUS_WORDS
+from suites.schema import TRAINING_WORDS
 
 from .. import units
 from ..document import Block, Cell, Details, Section, Text, table
@@ -68,7 +68,7 @@ def missing(quality: Quality) -> Section:
         return Section("missing", "Not run, and diverged", [Text(text)])
     blocks: list[Block] = []
     if failed:
-        rows = [(Cell(one.name, link=quality.anchor(one)), STATUS_WORDS[one.status], one.reason)
+        rows = [(Cell(one.name, link=quality.anchor(one)), TRAINING_WORDS[one.status], one.reason)
                 for one in failed]  # fmt: skip
         blocks.append(table(("training", "", "why"), rows))
     if left:

@@ -1,41 +1,29 @@
-"""The sections of a report, one file each, in the order in which they stand on the page.
+"""The sections of a report, one file each, found in this folder.
 
-A section is a function from the `Context` to a `document.Section`; pages and Markdown draw it.
+A section is a function from the `Context` to a `document.Section`; pages and Markdown draw it. Its
+file declares in ``PLACES`` where it stands. A run's report has them all; on the site each stands
+on the page of the machine or of the loss.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
+import pkgutil
 from collections.abc import Callable
 
 from ..document import Section
-from . import (
-    agreement,
-    answer,
-    losses,
-    mining,
-    missing,
-    provenance,
-    real,
-    scaling,
-    targets,
-    training,
-)
 from .context import Context
+from .place import Of, Place
 
-# Each with how long it takes against the others, for the time that is left.
-_SECTIONS: tuple[tuple[Callable[[Context], Section], int], ...] = (
-    (answer.section, 4),
-    (scaling.speed, 8),
-    (scaling.memory, 10),
-    (targets.section, 0),
-    (agreement.section, 5),
-    (mining.section, 0),
-    (real.section, 0),
-    (training.section, 2),
-    (missing.section, 0),
-    (provenance.section, 0),
-    (losses.section, 5),
-)
+
+@functools.cache
+def places() -> tuple[Place, ...]:
+    """In the order in which they stand on the page."""
+    modules = [importlib.import_module(f"{__name__}.{one.name}")
+               for one in pkgutil.iter_modules(__path__)]  # fmt: skip
+    found = [place for module in modules for place in getattr(module, "PLACES", ())]
+    return tuple(sorted(found, key=lambda place: place.order))
 
 
 def all_sections(
@@ -44,9 +32,15 @@ def all_sections(
     """Every section, also those that have nothing to show: they say so. ``report(share, 1, what)``
     is called before each."""
     found: list[Section] = []
-    done, total = 0, sum(weight for _, weight in _SECTIONS)
-    for section, weight in _SECTIONS:
-        report(done / total, 1, f"drawing {section.__module__.rpartition('.')[2]}")
-        found.append(section(context))
-        done += weight
+    done, total = 0, sum(place.weight for place in places())
+    for place in places():
+        what = place.section.__module__.rpartition(".")[2]
+        report(done / total, 1, f"drawing {what}")
+        found.append(place.section(context))
+        done += place.weight
     return found
+
+
+def sections_of(page: Of, context: Context) -> list[Section]:
+    """Those that stand on this page of the site."""
+    return [place.section(context) for place in places() if place.of == page]

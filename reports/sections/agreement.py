@@ -12,6 +12,7 @@ from ..document import Block, Cell, Figure, Section, Table, Text, Tone, table
 from ..matrices import Square, matrix
 from ..reading import BASE
 from .context import Context, mark
+from .place import Place
 
 TITLE = "Agreement with the reference"
 ALLOWED = (
@@ -188,3 +189,6 @@ def _worst_at(verdict: Verdict) -> str:
     if "against" in result.of:
         parts.append(f"against {result.of['against']}")
     return " ".join(part for part in parts if part)
+
+
+PLACES = (Place(50, section, "loss", weight=5),)

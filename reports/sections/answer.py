@@ -10,6 +10,7 @@ from ..document import Block, Cell, Details, Figure, Section, Table, Text, Tone,
 from ..figures import ratios
 from ..reading import BASE, PASSES, REFERENCE, Measured
 from .context import Context, machine_name, mark, slug
+from .place import Place
 
 ROWS_PER_FIGURE = 30
 PASS_NAMES = {"both_time_s": "both", "forward_time_s": "forward", "backward_time_s": "backward"}
@@ -189,3 +190,6 @@ def _every_ratio(context: Context, cases: list[Measured]) -> Details:
 
 def _between(low: float | None, high: float | None) -> str:
     return units.NOTHING if low is None else f"{units.time(low)} to {units.time(high)}"
+
+
+PLACES = (Place(10, section, "loss", weight=4),)

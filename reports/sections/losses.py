@@ -13,6 +13,7 @@ from ..document import Block, Cell, Details, Section, Text, table
 from ..equations import equation
 from ..reading import Records
 from .context import Context, mark, slug
+from .place import Place
 
 TITLE = "The losses"
 
@@ -75,3 +76,6 @@ def definition(loss: Loss, variant: Variant, run: bool) -> list[Block]:
         Text(" ".join(facts), kind="note"),
         Details(f"Contenders of {loss.name}/{variant.name}", [contenders]),
     ]
+
+
+PLACES = (Place(110, section, "report", weight=5),)

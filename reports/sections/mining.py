@@ -8,6 +8,7 @@ from .. import units
 from ..document import Block, Cell, Section, Table, Text, Tone, table
 from ..reading import Measured, is_interpreted
 from .context import Context
+from .place import Place
 from .speeds import speeds, timed
 
 METRICS = ("index_mismatches", "index_regret")
@@ -77,3 +78,6 @@ def _verdict(by_case: list[list[Result]]) -> Cell:
     if any(is_interpreted(r) for results in ran for r in results):
         text += " (interpreter)"
     return Cell(text, tone=tone)
+
+
+PLACES = (Place(60, section, "loss"),)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..document import Block, Cell, Details, Section, Text, table
 from .context import Context, mark
+from .place import Place
 
 
 @dataclass(frozen=True)
@@ -84,3 +85,6 @@ def _metrics(metrics: list[str]) -> str:
     if len(metrics) <= 4:
         return ", ".join(metrics)
     return f"{', '.join(metrics[:3])} and {len(metrics) - 3} more"
+
+
+PLACES = (Place(90, section, "loss"),)

@@ -14,6 +14,7 @@ from ..reading import PASSES, is_interleaved
 from . import machine_words
 from .context import Context, machine_name, mark
 from .flat import shown
+from .place import Place
 
 TITLE = "Provenance"
 FEW = 30
@@ -182,3 +183,6 @@ def commands(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
         (f"{command}{_CONTENDER}{','.join(asked)}" if asked else command, measured)
         for command, (measured, asked) in found.items()
     ]
+
+
+PLACES = (Place(100, section, "machine"),)

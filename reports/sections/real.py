@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..document import Section, Text
 from ..reading import Measured
 from .context import Context
+from .place import Place
 from .speeds import DRAWN, speeds, timed
 
 TITLE = "Real embeddings"
@@ -44,3 +45,6 @@ def _definition(measured: Measured) -> tuple[object, ...]:
 def _distance(one: Measured, other: Measured) -> tuple[int, int]:
     a, b = one.case, other.case
     return abs(a.batch - b.batch), abs(a.classes - b.classes)
+
+
+PLACES = (Place(70, section, "loss"),)

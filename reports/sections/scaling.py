@@ -10,6 +10,7 @@ from ..reading import BASE
 from ..scaling import AXES, SYMBOL, WORDS, Panel, panels
 from ..statistics import Growth
 from .context import Context, machine_name, mark, slug, unique
+from .place import Place
 
 PANELS_PER_FIGURE = 9
 FAMILIES = {
@@ -196,3 +197,6 @@ def _peaks(context: Context) -> Table:
             )  # fmt: skip
     columns = ("case", "contender", "peak", "bytes", "of eager's", "reserved by the allocator")
     return table(columns, rows, numeric=columns[2:])
+
+
+PLACES = (Place(20, speed, "loss", weight=8), Place(30, memory, "loss", weight=10))

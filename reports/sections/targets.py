@@ -13,6 +13,7 @@ from ..document import Block, Cell, Details, Section, Text, Tone, table
 from ..predicted import ITEMSIZE, bound
 from ..targets import Outcome, declared, matrix_bytes, outcome
 from .context import Context, mark, slug
+from .place import Place
 
 TITLE = "Targets"
 _TONES: dict[str, Tone] = {"met": "good", "missed": "bad"}
@@ -148,3 +149,6 @@ def _times(target: Target, seconds: list[float]) -> Iterator[str]:
     for products, time in zip((3, 4), seconds, strict=False):
         several = f" ({products} products)" if target.kind == "products" else ""
         yield f"at least {units.time(time)}{several}"
+
+
+PLACES = (Place(40, section, "machine"),)

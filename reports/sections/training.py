@@ -13,6 +13,7 @@ from .. import units
 from ..document import Block, Cell, Details, Figure, Section, Table, Text, table
 from ..matrices import Curve, curves, finals
 from .context import Context, mark
+from .place import Place
 
 TITLE = "Training"
 EPOCH = "epoch"
@@ -62,8 +63,7 @@ def _table(trainings: list[Training], metrics: list[str]) -> Table:
 
 def _named(metric: str) -> str:
     known = METRICS.get(metric)
-    arrow = {"lower": " ↓", "higher": " ↑"}.get(known.better if known else "", "")
-    return metric.removesuffix("_s").replace("_", " ") + arrow
+    return metric.removesuffix("_s").replace("_", " ") + (known.arrow if known else "")
 
 
 def _over_seeds(metric: str, seeds: list[Training]) -> str:
@@ -184,3 +184,6 @@ def _settings(trainings: list[Training]) -> Details:
         for (key, value), names in sorted(found.items())
     ]
     return Details("Settings", [table(("setting", "value", "networks"), rows)])
+
+
+PLACES = (Place(80, section, "machine", weight=2),)

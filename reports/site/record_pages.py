@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from benchmarks.records import STATUS_WORDS, Result
+from benchmarks.records import Result
+from suites.schema import STATUS_WORDS
 
 from .. import units
 from ..agreement import ERRORS

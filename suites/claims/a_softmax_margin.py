@@ -9,8 +9,9 @@ from dataclasses import replace
 from suites.quality.intervals import interval
 from suites.quality.jobs import Job, Option, Term
 
+from ..schema import TrainingResult
 from . import conditions, judging
-from .claim import Claim, Line, Panel, Plot, Trained, Verdict
+from .claim import Claim, Line, Panel, Plot, Verdict
 from .judging import Arms, Finding, Unusable, estimate, with_interval
 from .margins import TO_ZERO, promised
 
@@ -145,13 +146,13 @@ PARTS = (
 )
 
 
-def judge(trainings: Sequence[Trained]) -> Verdict:
+def judge(trainings: Sequence[TrainingResult]) -> Verdict:
     arms = Arms(trainings)
     verdict = judging.joined([judging.attempt(*part, arms) for part in PARTS])
     return replace(verdict, estimates=verdict.estimates + _beside(arms))
 
 
-def plots(trainings: Sequence[Trained]) -> list[Plot]:
+def plots(trainings: Sequence[TrainingResult]) -> list[Plot]:
     arms = Arms(trainings)
     drawn = []
     for metric, name, title, y_label in (

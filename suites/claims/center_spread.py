@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from suites.quality.intervals import Interval, holm, interval
 from suites.quality.jobs import Job, Term
 
+from ..schema import TrainingResult
 from . import conditions, judging
-from .claim import Claim, Outcome, Panel, Part, Plot, Trained, Verdict
+from .claim import Claim, Outcome, Panel, Part, Plot, Verdict
 from .judging import Arms, Unusable, estimate, with_interval
 from .pictures import embeddings
 
@@ -117,7 +118,7 @@ def _reason(outcomes: Sequence[Outcome], narrower: Sequence[Interval]) -> str:
 
 
 @judging.inconclusive
-def judge(trainings: Sequence[Trained]) -> Verdict:
+def judge(trainings: Sequence[TrainingResult]) -> Verdict:
     arms = Arms(trainings)
     names = [arm_of(weight) for weight in JUDGED]
     found = [_compare(arms, "softmax", name) for name in names]
@@ -162,7 +163,7 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
     return Verdict(outcome, reason + ".", tuple(estimates), parts)
 
 
-def plots(trainings: Sequence[Trained]) -> list[Plot]:
+def plots(trainings: Sequence[TrainingResult]) -> list[Plot]:
     arms = Arms(trainings)
     sweeps = (
         ("lambda", "weight of the pull, lambda", [(w, arm_of(w)) for w in LAMBDAS]),

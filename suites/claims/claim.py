@@ -7,39 +7,15 @@ again from the records alone, without torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 from suites.quality.jobs import Job
+from suites.schema import TrainingResult
 
 FORMS = ("small", "full")
 Outcome = Literal["reproduced", "not reproduced", "inconclusive"]
-
-
-class Trained(Protocol):
-    """A finished training: a `TrainingResult`, or the record of one."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def arm(self) -> str: ...
-    @property
-    def dataset(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def settings(self) -> Mapping[str, Any]: ...
-    @property
-    def epochs(self) -> Sequence[Mapping[str, float | None]]: ...
-    @property
-    def metrics(self) -> Mapping[str, float | None]: ...
-    @property
-    def series(self) -> Mapping[str, Sequence[float]]: ...
 
 
 @dataclass(frozen=True)
@@ -133,8 +109,8 @@ class Claim:
     source: str
     criterion: str
     jobs: Callable[[str, Sequence[int], str], list[Job]]
-    judge: Callable[[Sequence[Trained]], Verdict]
-    plots: Callable[[Sequence[Trained]], list[Plot]]
+    judge: Callable[[Sequence[TrainingResult]], Verdict]
+    plots: Callable[[Sequence[TrainingResult]], list[Plot]]
 
     @property
     def study(self) -> str:

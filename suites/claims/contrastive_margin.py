@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from suites.quality.intervals import interval
 from suites.quality.jobs import Job, Term
 
+from ..schema import TrainingResult
 from . import conditions, judging
-from .claim import Claim, Line, Outcome, Panel, Plot, Trained, Verdict
+from .claim import Claim, Line, Outcome, Panel, Plot, Verdict
 from .judging import Arms, estimate, with_interval
 from .pictures import distances
 
@@ -36,7 +37,7 @@ def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
 
 
 @judging.inconclusive
-def judge(trainings: Sequence[Trained]) -> Verdict:
+def judge(trainings: Sequence[TrainingResult]) -> Verdict:
     arms = Arms(trainings)
     outcomes: list[Outcome] = []
     reasons, estimates = [], []
@@ -56,7 +57,7 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
     return Verdict(judging.all_of(outcomes), reason + ", ".join(reasons) + ".", tuple(estimates))
 
 
-def plots(trainings: Sequence[Trained]) -> list[Plot]:
+def plots(trainings: Sequence[TrainingResult]) -> list[Plot]:
     arms = Arms(trainings)
     metrics = (
         ("seen_negative_distance_p5", "5% quantile, different identities"),

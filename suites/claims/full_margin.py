@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 from suites.quality.jobs import Job, Option, Term
 
+from ..schema import TrainingResult
 from . import conditions, judging
-from .claim import Claim, Line, Panel, Plot, Trained, Verdict
+from .claim import Claim, Line, Panel, Plot, Verdict
 from .judging import Arms, Unusable, estimate, with_interval
 from .margins import RELEASED, TO_ZERO, promised, promised_annealed, reaches_floor, share_of_psi
 
@@ -68,7 +69,7 @@ def _unlearnt(arms: Arms) -> str:
 
 
 @judging.inconclusive
-def judge(trainings: Sequence[Trained]) -> Verdict:
+def judge(trainings: Sequence[TrainingResult]) -> Verdict:
     arms = Arms(trainings)
     gain, _ = arms.difference(TO_ZERO_ARM, RELEASED_ARM, RATIO)
     worth, _ = arms.difference(TO_ZERO_ARM, RELEASED_ARM, "map_at_r")
@@ -118,7 +119,7 @@ def _panels(few: tuple[Line, ...], many: tuple[Line, ...]) -> tuple[Panel, ...]:
     return tuple(Panel(title, lines) for title, lines in found if lines)
 
 
-def plots(trainings: Sequence[Trained]) -> list[Plot]:
+def plots(trainings: Sequence[TrainingResult]) -> list[Plot]:
     iterations = [float(round(28_000 * i / 140)) for i in range(141)]
     schedules = []
     for label, schedule in (("released, floor 5", RELEASED), ("to 0, as L-Softmax", TO_ZERO)):

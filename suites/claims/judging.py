@@ -14,9 +14,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from suites.quality.intervals import Interval, interval, paired
-from suites.quality.jobs import STATUS_WORDS
+from suites.schema import TRAINING_WORDS
 
-from .claim import Estimate, Line, Outcome, Part, Trained, Verdict
+from ..schema import TrainingResult
+from .claim import Estimate, Line, Outcome, Part, Verdict
 
 LEARNT = 0.5
 
@@ -36,8 +37,8 @@ class Finding(NamedTuple):
 class Arms:
     """The trainings of one claim by arm; values are by seed."""
 
-    def __init__(self, trainings: Sequence[Trained]) -> None:
-        self._arms: dict[str, list[Trained]] = {}
+    def __init__(self, trainings: Sequence[TrainingResult]) -> None:
+        self._arms: dict[str, list[TrainingResult]] = {}
         for training in trainings:
             self._arms.setdefault(training.arm, []).append(training)
 
@@ -49,7 +50,7 @@ class Arms:
         """Of all trainings, whatever came of them."""
         return {training.dataset for of in self._arms.values() for training in of}
 
-    def of(self, arm: str) -> list[Trained]:
+    def of(self, arm: str) -> list[TrainingResult]:
         """The arm's trainings by rising seed; raises Unusable for a missing arm, a failed training
         or a single seed."""
         found = sorted(self._arms.get(arm, []), key=lambda training: training.seed)
@@ -57,7 +58,7 @@ class Arms:
             raise Unusable(f"the arm {arm} is missing")
         for training in found:
             if training.status != "ok":
-                why = training.reason or STATUS_WORDS[training.status]
+                why = training.reason or TRAINING_WORDS[training.status]
                 raise Unusable(f"the arm {arm} failed at seed {training.seed}: {why}")
         if len({training.seed for training in found}) < 2:
             raise Unusable(f"the arm {arm} has a single seed, which gives no spread")
@@ -94,7 +95,7 @@ class Arms:
         found = [one.metrics.get("train_accuracy") for one in self._arms.get(arm, [])]
         return all(accuracy is None or accuracy >= LEARNT for accuracy in found)
 
-    def first(self, arm: str) -> Trained | None:
+    def first(self, arm: str) -> TrainingResult | None:
         """The arm's training of the lowest seed that went well, for pictures of one network."""
         fine = [training for training in self._arms.get(arm, []) if training.status == "ok"]
         return min(fine, key=lambda training: training.seed, default=None)
@@ -173,12 +174,12 @@ def joined(parts: Sequence[Part]) -> Verdict:
 
 
 def inconclusive(
-    judge: Callable[[Sequence[Trained]], Verdict],
-) -> Callable[[Sequence[Trained]], Verdict]:
+    judge: Callable[[Sequence[TrainingResult]], Verdict],
+) -> Callable[[Sequence[TrainingResult]], Verdict]:
     """A judge that answers ``inconclusive`` where it would raise Unusable."""
 
     @functools.wraps(judge)
-    def judged(trainings: Sequence[Trained]) -> Verdict:
+    def judged(trainings: Sequence[TrainingResult]) -> Verdict:
         try:
             return judge(trainings)
         except Unusable as why:

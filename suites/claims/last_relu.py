@@ -8,8 +8,9 @@ from dataclasses import replace
 from suites.quality.intervals import interval
 from suites.quality.jobs import Job, Term
 
+from ..schema import TrainingResult
 from . import conditions, judging
-from .claim import Claim, Line, Panel, Plot, Trained, Verdict
+from .claim import Claim, Line, Panel, Plot, Verdict
 from .judging import Arms, Unusable, estimate, with_interval
 from .pictures import embeddings
 
@@ -56,7 +57,7 @@ def _dead(arms: Arms) -> str:
 
 
 @judging.inconclusive
-def judge(trainings: Sequence[Trained]) -> Verdict:
+def judge(trainings: Sequence[TrainingResult]) -> Verdict:
     arms = Arms(trainings)
     before, after = _covered(arms, WITH), _covered(arms, WITHOUT)
     if max(before.values()) > ORTHANT:
@@ -75,7 +76,7 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
     return Verdict(judging.larger(won, WON), reason, estimates)
 
 
-def plots(trainings: Sequence[Trained]) -> list[Plot]:
+def plots(trainings: Sequence[TrainingResult]) -> list[Plot]:
     arms = Arms(trainings)
     lines = []
     for arm in (WITH, WITHOUT):

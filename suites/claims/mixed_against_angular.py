@@ -9,8 +9,9 @@ from functools import partial
 from suites.quality.intervals import holm
 from suites.quality.jobs import Job, Settings, Term
 
+from ..schema import TrainingResult
 from . import conditions, judging
-from .claim import Claim, Outcome, Panel, Plot, Trained, Verdict
+from .claim import Claim, Outcome, Panel, Plot, Verdict
 from .judging import Arms, Finding, estimate, with_interval
 from .margins import share_of_psi
 
@@ -102,7 +103,7 @@ def _applied(arms: Arms, dataset: str) -> str:
     return f"; at its last step psi has {share_of_psi(last[0]):.0%} of the target's weight"
 
 
-def judge(trainings: Sequence[Trained]) -> Verdict:
+def judge(trainings: Sequence[TrainingResult]) -> Verdict:
     arms = Arms(trainings)
     parts = [
         judging.attempt(dataset, f"the angular loss wins on {dataset}", partial(_on, dataset), arms)
@@ -114,7 +115,7 @@ def judge(trainings: Sequence[Trained]) -> Verdict:
     return judging.joined(parts)
 
 
-def plots(trainings: Sequence[Trained]) -> list[Plot]:
+def plots(trainings: Sequence[TrainingResult]) -> list[Plot]:
     arms = Arms(trainings)
     drawn = []
     for metric, name, title, y_label in (

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .claim import Line, Panel, Plot, Trained
+from ..schema import TrainingResult
+from .claim import Line, Panel, Plot
 from .judging import Arms
 
 
-def clouds(training: Trained, prefix: str = "seen_") -> tuple[Line, ...]:
+def clouds(training: TrainingResult, prefix: str = "seen_") -> tuple[Line, ...]:
     """The embedding's two coordinates, a cloud for each identity; none without the series."""
     x, y, of = (
         training.series.get(f"{prefix}embedding_{name}", ()) for name in ("1", "2", "identity")
@@ -26,7 +27,7 @@ def clouds(training: Trained, prefix: str = "seen_") -> tuple[Line, ...]:
 
 
 def _panels(
-    arms: Arms, names: Sequence[str], drawn: Callable[[Trained], tuple[Line, ...]]
+    arms: Arms, names: Sequence[str], drawn: Callable[[TrainingResult], tuple[Line, ...]]
 ) -> tuple[Panel, ...]:
     """One for each arm whose lowest seed has what is drawn."""
     found = ((arm, training) for arm in names if (training := arms.first(arm)))
@@ -52,7 +53,7 @@ def embeddings(arms: Arms, names: Sequence[str], name: str, title: str) -> list[
     ]  # fmt: skip
 
 
-def histograms(training: Trained, prefix: str = "seen_") -> tuple[Line, ...]:
+def histograms(training: TrainingResult, prefix: str = "seen_") -> tuple[Line, ...]:
     """Shares of the distances of equal and of different identities; none without the series."""
     edges = tuple(training.series.get(f"{prefix}distance_edges", ()))
     found = []

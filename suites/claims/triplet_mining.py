@@ -9,8 +9,9 @@ from dataclasses import replace
 from suites.quality.intervals import holm
 from suites.quality.jobs import Job, Settings, Term
 
+from ..schema import TrainingResult
 from . import conditions, judging
-from .claim import Claim, Estimate, Line, Outcome, Panel, Plot, Trained, Verdict
+from .claim import Claim, Estimate, Line, Outcome, Panel, Plot, Verdict
 from .judging import Arms, Finding, Unusable, estimate, with_interval
 
 MARGIN = 0.2
@@ -154,7 +155,7 @@ PARTS = (
 )
 
 
-def judge(trainings: Sequence[Trained]) -> Verdict:
+def judge(trainings: Sequence[TrainingResult]) -> Verdict:
     arms = Arms(trainings)
     verdict = judging.joined([judging.attempt(*part, arms) for part in PARTS])
     return replace(verdict, estimates=verdict.estimates + _offline(arms))
@@ -168,7 +169,7 @@ NAMES = (
 )
 
 
-def plots(trainings: Sequence[Trained]) -> list[Plot]:
+def plots(trainings: Sequence[TrainingResult]) -> list[Plot]:
     arms = Arms(trainings)
     rates, sizes, quality = [], [], []
     for place, arm in enumerate(NAMES):

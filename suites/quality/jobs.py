@@ -1,4 +1,4 @@
-"""One training as plain data: what is trained, on what, how, and what came of it.
+"""One training as plain data: what is trained, on what and how.
 
 Nothing here needs torch. A job travels to another process and into a record (`Job.plain`), and
 back (`Job.from_plain`): whoever has the record can train the same network again.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-Row = dict[str, float | None]
+from ..schema import TrainingResult
 
 
 @dataclass(frozen=True)
@@ -157,41 +157,6 @@ def _option(value: Any) -> Option:
 def at_fault(dataset: str) -> str:
     """What a reason begins with that holds for every training on the dataset: it is damaged."""
     return f"dataset {dataset}: "
-
-
-# A training's status in records, and the word for it wherever people read it.
-STATUS_WORDS = {"ok": "trained", "worse": "diverged", "not_run": "not run"}
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """One trained network, as plain data: a record of it needs nothing else.
-
-    ``epochs`` has a row of metrics for each epoch that was evaluated, from 0 (untrained);
-    ``metrics`` is the last one. None stands for what is not defined or was not finite.
-    ``series`` holds what figures are drawn from, as lists of equal meaning by name (see
-    `benchmarks.training.metrics.series`). ``status`` is ``ok``, ``worse`` (it ran, and diverged) or
-    ``not_run``, with the reason; ``running`` while it goes on, which no record holds. ``mlflow``
-    says where its mirror is (the ``store``, and the ``key`` that its run has as a tag), or under
-    ``reason`` why there is none yet. ``job`` is `Job.plain`.
-    """
-
-    name: str
-    loss: str
-    variant: str
-    contender: str
-    dataset: str
-    seed: int
-    status: str
-    reason: str = ""
-    study: str = ""
-    arm: str = ""
-    job: dict[str, Any] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
-    epochs: list[Row] = field(default_factory=list)
-    metrics: Row = field(default_factory=dict)
-    series: dict[str, list[float]] = field(default_factory=dict)
-    mlflow: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

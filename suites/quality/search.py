@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from marginbench import catalogue
 from marginbench.loss import Range
 
-from .jobs import Anneal, Job, Option, Row, Settings, Term
+from ..schema import TrainingResult
+from .jobs import Anneal, Job, Option, Settings, Term
 from .recipes import recipe
 
 OBJECTIVE = "map_at_r"
@@ -23,17 +24,6 @@ OBJECTIVE = "map_at_r"
 STARTUP = 5
 LEARNING_RATE = "learning_rate"
 _DECADES = 10.0
-
-
-class Finished(Protocol):
-    """A trial's result: a `TrainingResult`, or the record of one."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def metrics(self) -> Row: ...
 
 
 @dataclass(frozen=True)
@@ -88,7 +78,7 @@ class Search:
             self._pending = (trial, self._job(len(self.finished), drawn), drawn)
         return self._pending[1] if self._pending else None
 
-    def tell(self, result: Finished) -> None:
+    def tell(self, result: TrainingResult) -> None:
         """Raises InputError for a result that is not of the trial that was asked for."""
         job = self.ask()
         if job is None or self._pending is None or result.name != job.name:

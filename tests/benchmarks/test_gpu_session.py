@@ -177,7 +177,7 @@ def test_a_session_goes_on_with_what_had_no_time_and_measures_nothing_twice(tmp_
 def test_a_session_does_not_go_on_with_a_line_that_was_changed(tmp_path: Path):
     session(tmp_path, small(speed=1), with_child())
     path = tmp_path / "records.jsonl"
-    changed = path.read_text().replace('"status": "ok"', '"status": "worse"', 1)
+    changed = path.read_text().replace('"status":"ok"', '"status":"worse"', 1)
     path.write_text(changed)
     with pytest.raises(Refused, match="a line was changed: its digest is not of this line"):
         Journal(tmp_path, dry_run=True)
@@ -266,7 +266,7 @@ def test_a_lane_whose_children_keep_dying_is_given_up(tmp_path: Path):
 
 def test_a_figure_that_is_no_number_and_a_cell_given_twice_make_no_bad_line(tmp_path: Path):
     journal, case = Journal(tmp_path, dry_run=True), small(speed=1).speed[0]
-    journal.start("x", "gpu-dry-run", [case.id], {})
+    journal.begin("x", "gpu-dry-run", [case.id], {})
     journal.results(case, [Row("eager", "peak_bytes", value=math.nan), Row("eager", "peak_bytes")])
     journal.end_case(case, 1.0)
     journal.end_run(1.0)

@@ -76,7 +76,7 @@ def test_lines_of_schema_1_are_read_and_a_resumed_run_goes_on_with_protected_one
     ],
 )  # fmt: skip
 def test_figures_that_nothing_measures_are_refused(fields: dict, says: str):
-    plain = result("a", 1.0).model_dump()
+    plain = vars(result("a", 1.0))
     with pytest.raises(ValueError) as caught:
         Result(**{**plain, **fields})
     assert says in str(caught.value)

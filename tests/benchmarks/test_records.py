@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import pytest
 from benchmarks import record_files
 from benchmarks.records import (
     CaseEnd,
-    CaseKey,
     Provenance,
     RecordError,
     Result,
@@ -23,12 +23,13 @@ from benchmarks.records import (
     read_lines,
 )
 from benchmarks.writing import Writer
+from suites.schema import CaseKey
 
 KEY = CaseKey(
     suite="speed", loss="softmax", variant="linear", variant_version=1, family="head", batch=2,
     dim=3, classes=4, dtype="float32", device="cpu", data="drawn", seed=0,
 )  # fmt: skip
-OTHER = KEY.model_copy(update={"batch": 5})
+OTHER = replace(KEY, batch=5)
 PROVENANCE = Provenance(
     commit="abc", dirty=False, machine="m", versions={"torch": "2"}, command="marginbench run",
     measured_at="2026-01-01T00:00:00Z",
@@ -155,7 +156,7 @@ def test_nothing_that_is_no_number_gets_in():
             result("a", bad)
         with pytest.raises(ValueError):
             result("a", 1.0, rounds=[bad])
-    with pytest.raises(ValueError):
+    with pytest.raises(TypeError, match="unknown"):
         result("a", 1.0, unknown=1)
 
 

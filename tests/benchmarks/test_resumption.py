@@ -15,7 +15,8 @@ from planted import TINY, case, run
 
 from benchmarks import session
 from benchmarks.journal import Journal
-from benchmarks.records import RecordError, Result, load
+from benchmarks.records import RecordError, load
+from suites.schema import CaseKey
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,16 +80,14 @@ import torch
 from dataclasses import replace
 from pathlib import Path
 from benchmarks import session
-from marginbench.loss import Shape
-from suites.cases import Case
 from suites.presets import FAST
+from suites.selection import parse
 
 torch.set_num_threads(1)
 out, draw = Path(sys.argv[1]), random.Random(int(sys.argv[2]))
 preset = replace(FAST, seconds_per_case=0.5, min_rounds=2, max_rounds=2, warmup_rounds=1)
 cases = [
-    Case("speed", "softmax", "linear", Shape(batch, 5, 3), "float32", "cpu", "drawn", 0,
-         ("agreement", "speed", "memory"))
+    replace(parse(f"speed/softmax/linear/B{batch}-D5-C3/float32/cpu/drawn/s0"), compile=False)
     for batch in range(4, 24)
 ]
 kills = 0
@@ -136,4 +135,4 @@ def test_kill_9_at_any_moment_loses_at_most_the_case_it_was_in(tmp_path: Path, s
 
 
 def id_of(line: dict) -> str:
-    return Result.model_validate(line).case.id
+    return CaseKey(**line["case"]).id

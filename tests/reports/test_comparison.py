@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from synthetic_run import IDENTITY, RUN, Maker
 
-from benchmarks.records import CaseEnd, CaseKey, Line, RunEnd, arrange
+from benchmarks.records import CaseEnd, Line, RunEnd, arrange
 from reports import comparison, overview, reading, scaling, statistics
 from reports.reading import Records
+from suites.schema import CaseKey
 
 CASE = CaseKey(
     suite="speed", loss="triplet", variant="batch-all", variant_version=1, family="batch",
@@ -112,13 +114,12 @@ def test_machines_are_never_mixed():
     second = Maker(session="b", identity={**IDENTITY, "cpu": "another"})
     lines: list[Line] = [first.start(), second.start()]
     for maker, batch in ((first, 256), (first, 512), (second, 1024), (second, 2048)):
-        case = CASE.model_copy(update={"batch": batch, "classes": batch // 4})
+        case = replace(CASE, batch=batch, classes=batch // 4)
         lines += timed(maker, case, times(eager=batch**-2.0))
     found = list(scaling.panels(records_of(lines), "batch"))
     assert [panel.sizes for panel in found] == [[256, 512], [1024, 2048]]
     same = [
-        line.model_copy(update={"identity": dict(IDENTITY)}) if line.kind == "session" else line
-        for line in lines
+        replace(line, identity=dict(IDENTITY)) if line.kind == "session" else line for line in lines
     ]
     joined = list(scaling.panels(records_of(same), "batch"))
     assert [panel.sizes for panel in joined] == [[256, 512, 1024, 2048]]
@@ -130,7 +131,7 @@ def test_a_line_keeps_everything_but_its_axis():
     sizes = [(512, 128), (1024, 256), (1024, 8)]
     lines: list[Line] = [maker.start()]
     for batch, classes in sizes:
-        case = CASE.model_copy(update={"batch": batch, "classes": classes})
+        case = replace(CASE, batch=batch, classes=classes)
         lines += timed(maker, case, times(eager=1))
     records = records_of(lines)
     assert [p.sizes for p in scaling.panels(records, "batch")] == [[512, 1024]]

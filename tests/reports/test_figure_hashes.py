@@ -14,6 +14,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -22,7 +23,6 @@ import pytest
 import synthetic_run
 from matplotlib import ft2font
 
-from benchmarks.records import CaseKey
 from reports import document, figures, matrices, style, theme
 from reports.comparison import Comparison
 from reports.document import Figure
@@ -35,6 +35,7 @@ from reports.scaling import Line, Panel
 from reports.site import roofline
 from reports.statistics import Growth, Interval
 from reports.style import Styles
+from suites.schema import CaseKey
 
 ROOT = Path(__file__).resolve().parents[2]
 PINS = Path(__file__).with_name("figure_hashes.json")
@@ -128,7 +129,7 @@ def groups() -> list[Group]:
             "embedding_2": [place * (i % 4 % 2) + (i % 7) / 8 for i in image],
             "embedding_identity": [float(i % 4) for i in image],
         }
-        found.append(Group(label, (made.model_copy(update={"series": series}),)))
+        found.append(Group(label, (replace(made, series=series),)))
     return found
 
 

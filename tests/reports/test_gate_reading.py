@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from gate_record import END, EXACT, lines, small, verdict, written
@@ -97,7 +98,7 @@ def test_a_line_that_is_cut_off_is_named(tmp_path):
         (small(0, verdict("a", "EQUIVALENT"), cases=["a", "b"]), "'b' is NOT MEASURED"),
         (small(0, EXACT), "the exact half ended with 1"),
         (small(3, EXACT), "the exact half ended with 1"),
-        (small(0, EXACT.model_copy(update={"code": 3})), "the exact half ended with 3"),
+        (small(0, replace(EXACT, code=3)), "the exact half ended with 3"),
         (small(0), "nothing was measured"),
         (small(7), "expected one of 0 to 3; got 7"),
     ],

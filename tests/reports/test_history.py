@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,10 +15,11 @@ from page_reader import Page
 from synthetic_run import IDENTITY, Maker, write
 
 from benchmarks import folders, kinds
-from benchmarks.records import CaseEnd, CaseKey, Line, RunEnd
+from benchmarks.records import CaseEnd, Line, RunEnd
 from commands.root import cli
 from reports import reading
 from reports.history import commits, gathering
+from suites.schema import CaseKey
 
 CASE = CaseKey(
     suite="speed", loss="softmax", variant="linear", variant_version=1, family="head", batch=64,
@@ -41,10 +43,9 @@ def store(
 ) -> Path:  # fmt: skip
     """A run of one case at the commit of that number, measured in the minute of it."""
     maker = Maker(identity=identity or IDENTITY, dirty=dirty, session=f"s{number}")
-    made = maker.provenance(CASE.id).model_copy(
-        update={
-            "commit": commit or name_of(number), "measured_at": f"2026-01-01T00:{number:02d}:00Z"
-        }
+    made = replace(
+        maker.provenance(CASE.id), commit=commit or name_of(number),
+        measured_at=f"2026-01-01T00:{number:02d}:00Z",
     )  # fmt: skip
     rows = [
         maker.result(CASE, "eager", "both_time_s", of={"instrument": "interleaved"}, value=time_s),
@@ -55,11 +56,11 @@ def store(
         ),
     ]
     start = maker.start([CASE.id])
-    rows = [row.model_copy(update={"provenance": made}) for row in rows]
+    rows = [replace(row, provenance=made) for row in rows]
     end = CaseEnd(run=start.run, session=maker.session, case=CASE.id, seconds=1)
     last = RunEnd(run=start.run, session=maker.session, seconds=1)
     lines: list[Line] = [start, *rows, end, last]
-    own = [line.model_copy(update={"run": f"run{number}"}) for line in lines]
+    own = [replace(line, run=f"run{number}") for line in lines]
     return write(folder / f"run{number}", own)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def test_hostile_text_stays_text(tmp_path: Path):
     losses = ((HOSTILE, HOSTILE, "rows", ((64, 8, 4), (128, 8, 4))),)
     maker = Maker(losses=losses, dtypes=("float32",))
     lines = [
-        line.model_copy(update={"reason": HOSTILE, "contender": HOSTILE})
+        replace(line, reason=HOSTILE, contender=HOSTILE)
         if isinstance(line, Result) and line.contender == "triton"
         else line
         for line in maker.lines()
@@ -35,7 +36,7 @@ def test_hostile_text_stays_text(tmp_path: Path):
     assert "<script>" not in (tmp_path / "report.md").read_text().replace("\\<", "")
     for path in (tmp_path / "figures").glob("*.svg"):
         ElementTree.fromstring(path.read_text())
-    formula = [line.model_copy(update={"reason": "=1+1"}) for line in lines
+    formula = [replace(line, reason="=1+1") for line in lines
                if isinstance(line, Result) and line.status == "not_run"][:1]  # fmt: skip
     end = CaseEnd(run=RUN, session=maker.session, case=formula[0].case.id, seconds=1)
     report(tmp_path / "formula", [maker.start(), *formula, end])
@@ -134,7 +135,7 @@ def test_what_is_no_record_is_refused_and_nothing_written(
 
 def test_a_metric_without_a_section_is_still_shown(tmp_path: Path):
     lines = [
-        line.model_copy(update={"metric": "furlongs"})
+        replace(line, metric="furlongs")
         if isinstance(line, Result) and line.metric == "first_call_s"
         else line
         for line in Maker(losses=LOSSES[:1]).lines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -11,7 +12,7 @@ from page_reader import Page
 from synthetic_run import RUN, Maker, write
 
 from benchmarks import gpus
-from benchmarks.records import CaseEnd, CaseKey, Line, RunEnd
+from benchmarks.records import CaseEnd, Line, RunEnd
 from marginbench.loss import Cost, Shape
 from reports import reading
 from reports.build import build
@@ -21,6 +22,7 @@ from reports.sections import targets
 from reports.sections.context import Context
 from reports.style import Styles
 from reports.targets import matrix_bytes, outcome
+from suites.schema import CaseKey
 from suites.targets import TARGETS, Target
 
 HEAD = Shape(1024, 512, 100_000)
@@ -53,7 +55,7 @@ def lines(
     """One case: rounds by contender, or the reason why it has none."""
     maker, case = Maker(), case_of(target)
     start = maker.start([case.id])
-    yield start.model_copy(update={"information": {"rates": rates} if rates else {}})
+    yield replace(start, information={"rates": rates} if rates else {})
     for contender, rounds in times.items():
         if isinstance(rounds, str):
             yield maker.result(case, contender, "both_time_s", status="not_run", reason=rounds)

@@ -11,10 +11,11 @@ import pytest
 from marginbench import catalogue
 from marginbench.checks import InputError
 from suites.quality import search as search_module
-from suites.quality.jobs import Anneal, Job, TrainingResult
+from suites.quality.jobs import Anneal, Job
 from suites.quality.protocol import SEARCH_SEED, searches
 from suites.quality.recipes import recipe
 from suites.quality.search import Search
+from suites.schema import TrainingResult
 
 Run = Callable[[Job], TrainingResult]
 

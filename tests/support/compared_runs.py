@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def timed_by(line: Line, factor: float) -> Line:
 
 
 def changed(line: Line, **fields) -> Line:
-    return type(line).model_validate({**line.model_dump(), **fields})
+    return replace(line, **fields)
 
 
 def slowed(run: list[Line], factor: float, contender: str = "eager") -> list[Line]:

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,15 @@ from benchmarks.measurement import Measurement
 from benchmarks.records import CaseEnd, Line, Result, Run, Training, load, read_lines
 from benchmarks.rows import Row
 from benchmarks.training import training
-from marginbench.loss import Shape
-from suites.cases import Case
 from suites.presets import FAST
+from suites.selection import parse
 
 # What a resumed run may say differently from one that was never interrupted.
 DECLARED = {"run", "session", "measured_at", "started_at", "seconds", "information",
             "digest"}  # fmt: skip
 CASES = [
-    Case("speed", "softmax", "linear", Shape(batch, 5, 3), "float32", "cpu", "drawn", 0, measures)
+    replace(parse(f"speed/softmax/linear/B{batch}-D5-C3/float32/cpu/drawn/s0"), compile=False)
     for batch in range(4, 10)
-    for measures in [("agreement", "speed", "memory")]
 ]
 TRAINED = ("softmax", "center")
 REAL_WRITE, REAL_FSYNC = os.write, os.fsync
@@ -136,7 +135,7 @@ def attempt(folder: Path, draw: random.Random, usual: dict[str, float]) -> tuple
 
 def plain(line: Line | dict) -> Any:
     """A line without the declared fields, as text that can be compared."""
-    fields = line if isinstance(line, dict) else line.model_dump()
+    fields = line if isinstance(line, dict) else asdict(line)
     kept = {k: plain(v) if isinstance(v, dict) else v for k, v in fields.items()}
     kept = {k: v for k, v in kept.items() if k not in DECLARED}
     return kept if isinstance(line, dict) else json.dumps(kept, sort_keys=True)

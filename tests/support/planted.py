@@ -109,11 +109,11 @@ TINY = dataclasses.replace(
 
 def case(loss: str = "softmax", variant: str = "linear", batch: int = 7, **changes) -> Case:
     fields = {
-        "suite": "speed", "loss": loss, "variant": variant, "shape": Shape(batch, 5, 3),
-        "dtype": "float32", "device": "cpu", "data": "drawn", "seed": 0,
-        "measures": ("agreement", "speed", "memory"),
+        "suite": "speed", "shape": Shape(batch, 5, 3), "dtype": "float32", "device": "cpu",
+        "data": "drawn", "seed": 0, "measures": ("agreement", "speed", "memory"),
     }  # fmt: skip
-    return Case(**(fields | changes))
+    declared = catalogue.get(loss)
+    return Case.of(loss=declared, variant=declared.variant(variant), **(fields | changes))
 
 
 def run(cases: list[Case], out: Path, preset: presets.Preset = TINY, **options):

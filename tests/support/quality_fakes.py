@@ -15,7 +15,8 @@ from pathlib import Path
 
 from benchmarks.training.notices import warn_once
 from benchmarks.training.planning import Plan
-from suites.quality.jobs import Job, Report, Settings, Term, TrainingResult, Underway, at_fault
+from suites.quality.jobs import Job, Report, Settings, Term, Underway, at_fault
+from suites.schema import TrainingResult
 
 
 def job(arm: str, seed: int = 0, epochs: int = 2, study: str = "closed") -> Job:

@@ -12,7 +12,6 @@ import numpy as np
 from benchmarks.digests import Chain
 from benchmarks.records import (
     CaseEnd,
-    CaseKey,
     Line,
     Provenance,
     Result,
@@ -20,6 +19,7 @@ from benchmarks.records import (
     Session,
     Training,
 )
+from suites.schema import CaseKey
 
 RUN = "20260101-120000"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -22,7 +22,8 @@ import pytest
 
 from benchmarks.training.tracking import Mirror, store
 from benchmarks.training.tracking.store import Store
-from suites.quality.jobs import Job, Settings, Term, TrainingResult
+from suites.quality.jobs import Job, Settings, Term
+from suites.schema import TrainingResult
 
 RUN = "0" * 32
 NAMES = ("train_loss", "recall_at_1", "map_at_r", "seen_recall_at_1")

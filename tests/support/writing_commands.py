@@ -8,7 +8,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -142,13 +142,13 @@ class Bench:
 def run_lines() -> list[Any]:
     maker = synthetic_run.Maker(rounds=3, losses=LOSSES, agreement_shapes=((37, 19, 7),))
     first, *rest = maker.lines()
-    return [first.model_copy(update={"command": f"marginbench run --case {CASE}"}), *rest]
+    return [replace(first, command=f"marginbench run --case {CASE}"), *rest]
 
 
 def quality_lines(command: str = "marginbench quality run") -> list[Any]:
     maker = synthetic_quality.Maker()
     first, *rest = maker.lines([maker.training("closed", "softmax/linear", 0, 0.5)])
-    return [first.model_copy(update={"command": command}), *rest]
+    return [replace(first, command=command), *rest]
 
 
 def stand_ins(patch: Any) -> None:
@@ -191,7 +191,7 @@ def _trained(plan: Any, asked: Any, out_dir: Path, *, command: str, **rest: Any)
 def _gpu(self: Session) -> int:
     WORK.append("measured")
     if not self.journal.path.stat().st_size:
-        self.journal.start("python -m benchmarks.gpu_session", "gpu", [], {})
+        self.journal.begin("python -m benchmarks.gpu_session", "gpu", [], {})
     return 0
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from suites.quality.jobs import Row
+from suites.schema import Metrics
 
 from . import figures
 from .store import Point
@@ -70,7 +70,7 @@ def standing(result: Any) -> dict[str, str]:
     return texts
 
 
-def not_numbers(rows: list[Row], status: str = "ok") -> dict[str, str]:
+def not_numbers(rows: list[Metrics], status: str = "ok") -> dict[str, str]:
     """The tags ``not_finite`` and ``not_defined``: the names of metrics that MLflow is not sent.
 
     None stands for both in a row. A metric that was a number before was not finite; so was every
@@ -94,7 +94,7 @@ def not_numbers(rows: list[Row], status: str = "ok") -> dict[str, str]:
     return {tag: _cut(", ".join(sorted(of)), _TAG) for tag, of in names_of.items() if of}
 
 
-def points(rows: Iterable[Row], times_ms: Iterable[int]) -> list[Point]:
+def points(rows: Iterable[Metrics], times_ms: Iterable[int]) -> list[Point]:
     """The finite metrics of each row, at its epoch and its time."""
     return [
         Point(name, float(value), at, int(row["epoch"] or 0))

@@ -20,7 +20,7 @@ from . import addresses, content, store
 from .store import COMPLETE, KEY, PARENT, Outcome, Point, Store
 
 if TYPE_CHECKING:
-    from suites.quality.jobs import TrainingResult
+    from suites.schema import TrainingResult
 
     from .system import System
 

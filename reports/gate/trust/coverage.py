@@ -24,10 +24,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.gate.interval import ratio
+from benchmarks.gate.interval import middle, ratio
 
 from . import replay
-from .power import log_ratios, middle
+from .power import log_ratios
 from .reading import Trial, Trust
 from .replay import legs_of
 from .shares import Share

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+
+from benchmarks.gate.interval import middle
 
 from .reading import Trial, Trust
 from .replay import legs_of
@@ -77,16 +78,11 @@ def log_ratios(trial: Trial, case: str) -> np.ndarray:
     return np.concatenate(stored) if stored else np.empty(0)
 
 
-def middle(values: np.ndarray) -> float:
-    """The mean of the middle half: the gate's own estimate of a log-ratio (`interval.ratio`, whose
-    interval would take the groups of one trial for independent)."""
-    return float(stats.trim_mean(values, 0.25)) if values.size else math.nan
-
-
 def realised(parts: list[np.ndarray]) -> tuple[float, float, float]:
     """Estimate and interval of the ratio, from the log-ratios of each trial. Each group counts the
     same: trials stop early when they look clear, and a mean over trials would be biased by that.
-    For the interval trials are resampled."""
+    For the interval trials are resampled: the gate's own would take the groups of one trial for
+    independent."""
     parts = [part for part in parts if part.size]
     estimate = math.exp(middle(np.concatenate(parts))) if parts else math.nan
     if len(parts) < _FEWEST:

@@ -11,9 +11,9 @@ import pytest
 from synthetic_trust import CASES, NULL, SLOWED, Maker, Noise, write
 
 from benchmarks.gate.decision import Rule, judge
-from benchmarks.gate.interval import ratio
+from benchmarks.gate.interval import middle, ratio
 from reports.gate.trust import coverage, false_alarms, others, reading, replay
-from reports.gate.trust.power import ALL, middle, power
+from reports.gate.trust.power import ALL, power
 from reports.gate.trust.reading import Legs, Trial, Trust
 from reports.gate.trust.shares import Share, percent
 from reports.gate.trust.spreads import spread

@@ -27,7 +27,7 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str
         again, "again", lambda one, **given: real(one, "quality_fakes:train", **given)
     )
     journal = Journal(tmp_path / "run")
-    journal.begin("marginbench quality run", "quality", 0, [])
+    journal.start("marginbench quality run", "quality", 0, [])
     folder = tmp_path / "made"
     folder.mkdir()
     result = fakes.train(fakes.job("a", epochs=1), folder, lambda *_: None)
@@ -123,9 +123,10 @@ def test_what_can_not_be_trained_here_is_3(recorded: tuple[Path, str]):
 @pytest.mark.parametrize("epochs", [[], [{"epoch": 0.0, "recall_at_1": None}]])
 def test_twice_no_figure_is_3(recorded: tuple[Path, str], epochs: list[dict]):
     """What diverged before anything was measured is not shown to come out the same."""
-    recorded_one = again.find(again.read(recorded[0]), recorded[1]).model_copy(
-        update={"status": "worse", "epochs": epochs, "metrics": {"recall_at_1": None}, "series": {}}
-    )
+    recorded_one = dataclasses.replace(
+        again.find(again.read(recorded[0]), recorded[1]),
+        status="worse", epochs=epochs, metrics={"recall_at_1": None}, series={},
+    )  # fmt: skip
     result = dataclasses.replace(
         workers.not_run(fakes.job("a", epochs=1), ""), status="worse", epochs=epochs,
         metrics={"recall_at_1": None}, series={},

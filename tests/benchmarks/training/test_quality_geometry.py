@@ -39,7 +39,7 @@ def test_distances_are_not_normalised_and_angles_are(seed: int):
     x = torch.randn(60, 5, generator=generator) + labels[:, None]
     pairs = metrics.verification_pairs(labels)
     one, ten = (metrics.evaluate(scale * x, labels, pairs) for scale in (1, 10))
-    for name in metrics.NAMES:
+    for name in metrics.instruments_of():
         grows = "distance" in name or name in ("embedding_norm_mean", "embedding_diameter")
         assert ten[name] == pytest.approx((10 if grows else 1) * one[name], rel=1e-5), name
 
@@ -170,9 +170,9 @@ def test_two_coordinates_are_shown_as_they_are_and_by_angle():
 
 
 def test_every_figure_is_in_the_table():
-    for name in metrics.NAMES:
+    for name in metrics.instruments_of():
         assert name in METRICS and f"seen_{name}" in METRICS
-    for name in metrics.HEAD_NAMES:
+    for name in metrics.instruments_of(head=True):
         assert f"seen_{name}" in METRICS and name not in METRICS
     for name in ("train_accuracy", "samples_per_second", "data_wait_share", "peak_memory_bytes"):
         assert name in METRICS

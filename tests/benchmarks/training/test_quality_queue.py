@@ -12,7 +12,8 @@ from benchmarks.records import Training
 from benchmarks.training.planning import Plan
 from benchmarks.training.queueing import Queue, failed
 from benchmarks.training.workers import not_run
-from suites.quality.jobs import Job, TrainingResult
+from suites.quality.jobs import Job
+from suites.schema import TrainingResult
 
 
 class Search:

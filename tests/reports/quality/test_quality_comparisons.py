@@ -10,7 +10,7 @@ from scipy import stats
 
 from reports.quality.comparisons import comparisons, table
 from suites.quality.intervals import holm
-from suites.quality.jobs import TrainingResult
+from suites.schema import TrainingResult
 
 
 def result(

@@ -28,7 +28,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished") / "run"
     journal = Journal(folder)
     one, two = result(0), result(1)
-    journal.begin(COMMAND, "quality", 0, [one.name, two.name])
+    journal.start(COMMAND, "quality", 0, [one.name, two.name])
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     assert "key" in mirrored(Mirror(folder, uri, {"run": "another"}), result(2))
     one.mlflow.update(mirrored(Mirror(folder, uri, {"run": journal.run}), one))

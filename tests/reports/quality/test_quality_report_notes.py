@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,7 @@ def lines(maker: Maker, first: float, last: float, *waits: float) -> list:
                     "options_last": {"m": 4, "annealing": last, "kind": "a"}}  # fmt: skip
             epochs = [one.epochs[0], *({**one.epochs[-1], "data_wait_share": w} for w in waits)]
             terms = [term] if one.loss == "a-softmax" else []
-            made.append(one.model_copy(
-                update={"settings": {**one.settings, "terms": terms}, "epochs": epochs}
-            ))  # fmt: skip
+            made.append(replace(one, settings={**one.settings, "terms": terms}, epochs=epochs))
     return maker.lines(made)
 
 
@@ -43,9 +42,9 @@ def test_a_schedule_is_reported_with_what_it_left_of_the_margin(tmp_path: Path):
 
 def test_a_loss_that_is_not_there_any_more_still_has_its_schedule_reported(tmp_path: Path):
     made = [
-        one.model_copy(update={"settings": {**one.settings, "terms": [
+        replace(one, settings={**one.settings, "terms": [
             {**term, "loss": "gone"} for term in one.settings["terms"]
-        ]}}) if one.kind == "training" else one
+        ]}) if one.kind == "training" else one
         for one in lines(Maker(seeds=(0, 1)), 1000.0, 19.0)
     ]  # fmt: skip
     page = report(tmp_path, made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,9 @@ def _stand_ins():
 def test_hostile_text_stays_text(tmp_path: Path):
     maker = Maker(seeds=(0, 1))
     lines = [
-        one.model_copy(update={"arm": HOSTILE, "dataset": HOSTILE, "reason": HOSTILE,
-                               "mlflow": {"store": HOSTILE}, "settings": {HOSTILE: HOSTILE},
-                               "metrics": {HOSTILE: 1.0, **one.metrics},
-                               "name": f"{HOSTILE}/{number}"})
+        replace(one, arm=HOSTILE, dataset=HOSTILE, reason=HOSTILE, mlflow={"store": HOSTILE},
+                settings={HOSTILE: HOSTILE}, metrics={HOSTILE: 1.0, **one.metrics},
+                name=f"{HOSTILE}/{number}")
         for number, one in enumerate(maker.trainings())
     ]  # fmt: skip
     page = report(tmp_path, maker.lines(lines))
@@ -46,7 +46,7 @@ def test_series_that_do_not_fit_are_left_out(tmp_path: Path):
     maker = Maker(seeds=(0, 1))
     one = maker.training("closed", "softmax/linear", 0, 0.5)
     damaged = {**one.series, "embedding_2": [1.0], "distance_edges": [0.0, 1.0], "roc_far": []}
-    report(tmp_path, maker.lines([one.model_copy(update={"series": damaged})]))
+    report(tmp_path, maker.lines([replace(one, series=damaged)]))
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
     left = {f"closed-digits-{n}" for n in ("embeddings", "distances", "roc")}
     assert not drawn & left and "closed-digits-embeddings-seen" in drawn
@@ -59,7 +59,7 @@ def test_a_dataset_without_new_identities_is_judged_on_seen_ones(tmp_path: Path)
         for seed in maker.seeds:
             one = maker.training("closed", arm, seed, ARMS[arm])
             metrics = {"seen_map_at_r": one.metrics["map_at_r"]}
-            lines.append(one.model_copy(update={"metrics": metrics}))
+            lines.append(replace(one, metrics=metrics))
     page = report(tmp_path, maker.lines(lines))
     assert "2 seeds (seen identities)" in page.seen and "holds out no identities" in page.seen
 
@@ -97,7 +97,7 @@ def test_damage_is_reported_and_nothing_written(damage: str, tmp_path: Path):
 
 
 def test_a_damaged_archive_is_reported(tmp_path: Path):
-    whole = lzma.compress(session([]).model_dump_json().encode() * 9)
+    whole = lzma.compress(session([]).text().encode() * 9)
     (tmp_path / "records.jsonl.xz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RecordError, match="whole archive"):
         build(tmp_path)
@@ -125,7 +125,7 @@ def test_a_plot_whose_lists_do_not_fit_is_refused():
 def test_arms_with_two_contenders_are_two_arms():
     maker = Maker(seeds=(0,))
     one = maker.training("closed", "softmax/linear", 0, 0.5)
-    other = one.model_copy(update={"contender": "triton", "name": "other"})
+    other = replace(one, contender="triton", name="other")
     assert [g.label for g in reading.groups([one])] == ["softmax/linear"]
     labels = [g.label for g in reading.groups([one, other])]
     assert labels == ["softmax/linear, eager", "softmax/linear, triton"]

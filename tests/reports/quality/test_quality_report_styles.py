@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_no_loss_is_first_where_training_gained_nothing(tmp_path: Path, untraine
         for seed in maker.seeds:
             one = maker.training("closed", arm, seed, ARMS[arm])
             start = {**one.epochs[0], "map_at_r": untrained + 0.001 * seed}
-            lines.append(one.model_copy(update={"epochs": [start, *one.epochs[1:]]}))
+            lines.append(replace(one, epochs=[start, *one.epochs[1:]]))
     page = report(tmp_path, maker.lines(lines))
     lead = _lead(tmp_path)
     if untrained > 0.5:
@@ -56,7 +57,7 @@ def test_a_gain_that_is_not_sure_is_reported(tmp_path: Path):
     for seed in maker.seeds:
         one = maker.training("closed", "softmax/linear", seed, 0.6)
         start = {**one.epochs[0], "map_at_r": 0.55 if seed else 0.1}
-        lines.append(one.model_copy(update={"epochs": [start, *one.epochs[1:]]}))
+        lines.append(replace(one, epochs=[start, *one.epochs[1:]]))
     report(tmp_path, maker.lines(lines))
     assert "not significantly above the untrained network's" in _lead(tmp_path)
 
@@ -90,8 +91,7 @@ def test_a_verdict_names_its_data_and_networks():
     form = [job for claim in catalogue.claims() for job in claim.jobs("full", [0], "cpu")]
     maker = Maker()
     made = [
-        maker.training("closed", job.arm, 0, 0.5, job.dataset).model_copy(
-            update={"job": job.plain()})
+        replace(maker.training("closed", job.arm, 0, 0.5, job.dataset), job=job.plain())
         for job in form if job.study == "claims/center-spread"
     ]  # fmt: skip
     assert judging.scope(made) == "Fashion-MNIST (MLP, LeNet++)"
