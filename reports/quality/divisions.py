@@ -13,10 +13,9 @@ from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, Tone, table
 from ..sections.context import slug
 from ..sections.flat import flat
-from ..style import Styles
+from ..style import UNTRAINED, Styles
 from . import notes, numbers, pictures, table_figures
 from .reading import Group, Quality, groups
-from .styles import UNTRAINED
 
 MEANING = {
     "closed": "Closed division: one recipe (network, budget, optimiser, batch) for all losses.",

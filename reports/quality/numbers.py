@@ -33,6 +33,7 @@ _TITLES = {
     "samples_per_second": "images/s", "peak_memory_bytes": "peak memory",
 }  # fmt: skip
 _BETTER = {"tar_at_far_0_1_percent": "higher"}
+_UNBOUNDED = ("_deg", "_bytes", "_per_second", "_s", "loss", "_distance", "_norm_mean", "_p5")
 _BYTES, _RATES = ("_bytes",), ("_per_second", "_time_s")
 
 
@@ -46,6 +47,11 @@ def title(metric: str, arrow: bool = True) -> str:
     if bare in COST:  # which way is better does not rank losses here, see `notes.COSTS`
         better = ""
     return text + ({"lower": " ↓", "higher": " ↑"}.get(better, "") if arrow else "")
+
+
+def is_share(metric: str) -> bool:
+    """Whether it lies between 0 and 1."""
+    return not metric.endswith(_UNBOUNDED)
 
 
 def columns(found: Sequence[Group]) -> list[str]:
