@@ -16,10 +16,9 @@ import matplotlib
 from matplotlib import ticker
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
 
-from . import clouds, document, picking, svg
-from .plot import Axis, Field, Panel, Plot, Rule, Series, legend_columns
+from . import clouds, document, fields, picking, svg
+from .plot import Axis, Panel, Plot, Rule, Series, legend_columns
 from .style import DASHED, short
 
 # Nothing here goes through pyplot: no window, no state left behind.
@@ -57,6 +56,8 @@ _MOST_ABOVE = 6
 # Intervals of points that nothing joins, one a row, are thicker than those along a line.
 _BAR, _ROW_BAR = 0.8, 1.6
 _FAINT = 0.12
+# By label: what stands for it, and whose it is.
+Entries = dict[str, tuple[Any, str | None]]
 
 
 def draw(plot: Plot) -> document.Figure:
@@ -91,24 +92,22 @@ def _filled(drawn: Figure, plot: Plot) -> Figure:
     rows = max(1, math.ceil(count / columns))
     axes = list(drawn.subplots(rows, columns, squeeze=False).flat)
     picked = any(one.of is not None for panel in plot.panels for one in panel.series)
-    entries: dict[str, tuple[Any, str | None]] = {}
+    entries: Entries = {}
     pairs = list(zip(axes, plot.panels, strict=False))
     _share(pairs)
     for index, (axis, panel) in enumerate(pairs):
         found = _panel(axis, panel)
         if panel.legend:
-            made = axis.legend(
-                [handle for handle, _ in found.values()], list(found), loc=panel.legend,
-                handlelength=2.6, borderaxespad=0.1, labelspacing=0.25,
-            )  # fmt: skip
-            picking.legend(made, [of for _, of in found.values()])
+            _keys(axis, found, loc=panel.legend, handlelength=2.6, borderaxespad=0.1,
+                  labelspacing=0.25)  # fmt: skip
         else:
-            entries = {**found, **entries}
+            entries |= {label: one for label, one in found.items() if label not in entries}
         left, below = index - index % columns, index + (count - 1 - index) // columns * columns
         _label(axis, panel, plot.panels[left], plot.panels[below])
     for axis, panel in pairs:
         # After everything that moves an end of a shared axis.
         for along, spec in ((axis.xaxis, panel.x), (axis.yaxis, panel.y)):
+            _limits(axis, along.axis_name, spec)
             _ticks(along, spec)
         for rule in panel.rules:
             _rule(axis, rule, picked)
@@ -131,9 +130,9 @@ def _share(pairs: Sequence[tuple[Any, Panel]]) -> None:
                 getattr(axis, f"set_{letter}scale")("log")
 
 
-def _panel(axis: Any, panel: Panel) -> dict[str, tuple[Any, str | None]]:
+def _panel(axis: Any, panel: Panel) -> Entries:
     """What of it belongs in a legend, and whose that is."""
-    found: dict[str, tuple[Any, str | None]] = {}
+    found: Entries = {}
     for one in panel.series:
         handle = _series(axis, one)
         if one.label:
@@ -143,16 +142,20 @@ def _panel(axis: Any, panel: Panel) -> dict[str, tuple[Any, str | None]]:
         if cloud.label and cloud.place is not None:
             found.setdefault(short(cloud.label, 44), (clouds.proxy(cloud.place), None))
     axis.autoscale_view()
-    _fields(axis, panel)
-    for letter, spec in (("x", panel.x), ("y", panel.y)):
-        low, high = spec.limits
-        if spec.share and not spec.log:
-            ends = getattr(axis, f"get_{letter}lim")()
-            low, high = max(ends[0], -0.02), min(ends[1], 1.02)
-        getattr(axis, f"set_{letter}lim")(low, high)
+    if panel.fields:
+        fields.draw(axis, panel)
     if panel.square:
         axis.set_box_aspect(1)
     return found
+
+
+def _limits(axis: Any, letter: str, spec: Axis) -> None:
+    ends = spec.limits
+    if spec.share and not spec.log:
+        low, high = getattr(axis, f"get_{letter}lim")()
+        ends = max(low, -0.02), min(high, 1.02)
+    if ends != (None, None):
+        getattr(axis, f"set_{letter}lim")(*ends)
 
 
 def _label(axis: Any, panel: Panel, left: Panel, below: Panel) -> None:
@@ -220,33 +223,6 @@ def _rule(axis: Any, rule: Rule, picked: bool) -> None:
         picking.series(drawn, "")
 
 
-def _fields(axis: Any, panel: Panel) -> None:
-    if not panel.fields:
-        return
-    axis.grid(False)
-    for one in panel.fields:
-        axis.add_patch(Rectangle((one.x - 0.46, one.y - 0.42), 0.92, 0.84, facecolor=one.colour,
-                                 **_border(one)))  # fmt: skip
-        axis.text(one.x, one.y, short(one.text), ha="center", va="center", fontsize=7,
-                  color=one.ink, fontweight="bold" if one.bold else "normal")  # fmt: skip
-    axis.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
-    for side in axis.spines.values():
-        side.set_visible(False)
-    for at, heading in panel.headings:
-        # In points above the axes: in rows, which are tall where there are few, it would leave the
-        # figure.
-        axis.annotate(
-            heading, (at, 1), (0, 14), ("data", "axes fraction"), "offset points", ha="center",
-            va="bottom", fontsize=8, fontweight="bold",
-        )  # fmt: skip
-
-
-def _border(one: Field) -> dict[str, Any]:
-    if not one.framed:
-        return {"edgecolor": "#bbbbbb", "linewidth": 0.5}
-    return {"edgecolor": "#333333", "linewidth": 1.2, "linestyle": (0, (1.8, 1.2))}
-
-
 def _ticks(axis: Any, spec: Axis) -> None:
     """Round figures on a linear axis; on a logarithmic one powers of ten, and what lies between
     them where there is room."""
@@ -271,23 +247,21 @@ def _ticks(axis: Any, spec: Axis) -> None:
         axis.set_major_formatter(lambda value, _: show(value))
 
 
-def _legend(drawn: Figure, plot: Plot, entries: dict[str, tuple[Any, str | None]]) -> None:
+def _legend(drawn: Figure, plot: Plot, entries: Entries) -> None:
     if plot.key:
-        patches = [Patch(facecolor=one.colour, label=one.text, **_border(one)) for one in plot.key]
-        drawn.legend(
-            handles=patches, loc=_LEGENDS["below"], ncols=len(patches), fontsize=7,
-            handlelength=1.5, handleheight=1.1, handletextpad=0.4, columnspacing=1.1,
-        )  # fmt: skip
+        fields.legend(drawn, plot.key)
     if plot.legend and entries:
         most = {"right": 1, "above": _MOST_ABOVE}.get(plot.legend, 4)
-        made = drawn.legend(
-            [handle for handle, _ in entries.values()], list(entries), loc=_LEGENDS[plot.legend],
-            ncols=legend_columns(list(entries), plot.width, most),
-        )  # fmt: skip
-        picking.legend(made, [of for _, of in entries.values()])
+        _keys(drawn, entries, loc=_LEGENDS[plot.legend],
+              ncols=legend_columns(list(entries), plot.width, most))  # fmt: skip
     for text, place in zip(plot.labels, (drawn.supxlabel, drawn.supylabel), strict=True):
         if text:
             place(text, fontsize="medium")
+
+
+def _keys(where: Any, entries: Entries, **placed: Any) -> None:
+    made = where.legend([handle for handle, _ in entries.values()], list(entries), **placed)
+    picking.legend(made, [of for _, of in entries.values()])
 
 
 def _written(drawn: Figure) -> str:

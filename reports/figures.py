@@ -6,12 +6,12 @@ Each function gives a `document.Figure`: the SVG, what it shows in words, the ta
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from . import document, drawing, units
 from .comparison import Comparison
 from .document import Cell
-from .plot import Axis, Plot, Rule, Series, grid
+from .plot import Axis, Plot, Rule, Series, dots, ends, grid
 from .plot import Panel as Axes
 from .plot import rows as named
 from .scaling import SYMBOL, WORDS, Line, Panel
@@ -45,11 +45,9 @@ def _line(axis: str, line: Line, styles: Styles) -> Series:
     label = short(line.contender, 28)
     if line.growth is not None:
         label += f"  {SYMBOL[axis]}^{line.growth.exponent.estimate:.2f}"
-    points = line.points.values()
-    return Series(
-        list(line.points), [p.estimate for p in points], styles[line.contender], label,
-        line.contender, low=[p.low for p in points], high=[p.high for p in points],
-    )  # fmt: skip
+    points = list(line.points.values())
+    return Series(list(line.points), [p.estimate for p in points], styles[line.contender], label,
+                  line.contender, **ends(points))  # fmt: skip
 
 
 def _axes(panels: Sequence[Panel], memory: bool) -> tuple[Axis, Axis]:
@@ -60,10 +58,10 @@ def _axes(panels: Sequence[Panel], memory: bool) -> tuple[Axis, Axis]:
     axis, limits = panels[0].axis, _y_limits(panels, sizes)
     x = Axis(f"{WORDS[axis]} ({SYMBOL[axis]})", "x", True, ticks=sizes, show=units.count)
     if memory:
-        show = lambda value: units.tick(units.size(value))  # noqa: E731
-        return x, Axis("peak memory (bytes)", "y", True, limits, show=show, base=2)
-    show = lambda value: units.tick(units.time(value))  # noqa: E731
-    return x, Axis("median time (seconds)", "y", True, limits, 5, show=show)
+        return x, Axis("peak memory (bytes)", "y", True, limits, base=2,
+                       show=lambda value: units.tick(units.size(value)))  # fmt: skip
+    return x, Axis("median time (seconds)", "y", True, limits, 5,
+                   show=lambda value: units.tick(units.time(value)))  # fmt: skip
 
 
 def _y_limits(panels: Sequence[Panel], sizes: Sequence[int]) -> tuple[float, float]:
@@ -147,7 +145,7 @@ def ratios(
     )
     # Wherever a narrow screen has scrolled to, the ground says on which side of eager it is.
     rules = [Rule("x", 1), Rule("x", None, 1, PALE, ground=True)]
-    panel = Axes(_ratio_axis(made), named([label for label, _ in rows]), _dots(rows, styles),
+    panel = Axes(_ratio_axis(made), named([label for label, _ in rows]), dots(_dots(rows), styles),
                  rules=rules)  # fmt: skip
     return drawing.draw(Plot(
         name, title, caption, _ratio_alt(rows), _ratio_table(rows), [panel], UNIT_WIDTH * COLUMNS,
@@ -156,21 +154,15 @@ def ratios(
     ))  # fmt: skip
 
 
-def _dots(rows: Sequence[tuple[str, Sequence[Comparison]]], styles: Styles) -> list[Series]:
-    """A series a contender, side by side within a row, and one of where it was wrong."""
-    found: dict[tuple[str, bool], list[tuple[float, Interval]]] = {}
+def _dots(
+    rows: Sequence[tuple[str, Sequence[Comparison]]],
+) -> Iterator[tuple[str, bool, float, float, Interval]]:
+    """Contenders side by side within a row; hollow where one was wrong."""
     for row, (_, comparisons) in enumerate(rows):
         shown = [(one, one.ratio) for one in comparisons if one.ratio is not None]
         for place, (one, ratio) in enumerate(shown):
             y = row + 0.2 * (place - (len(shown) - 1) / 2)
-            found.setdefault((one.contender, one.wrong), []).append((y, ratio))
-    return [
-        Series(
-            [r.estimate for _, r in points], [y for y, _ in points], styles[name], short(name, 28),
-            name, "", [r.low for _, r in points], [r.high for _, r in points], "x", hollow=wrong,
-        )
-        for (name, wrong), points in found.items()
-    ]  # fmt: skip
+            yield one.contender, one.wrong, ratio.estimate, y, ratio
 
 
 def _ratio_axis(made: Sequence[Comparison]) -> Axis:

@@ -6,12 +6,13 @@ A builder says what is shown, in whose style, on which axes; how it is drawn is 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from .document import Table
-from .style import INK, Style, short
+from .grouping import grouped
+from .style import INK, Style, Styles, short
 
 
 @dataclass(frozen=True)
@@ -133,10 +134,37 @@ class Plot:
     metrics: tuple[str, ...] = ()
 
 
+class Ended(Protocol):
+    """An interval, whatever its middle is called."""
+
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+def ends(found: Sequence[Ended]) -> dict[str, Any]:
+    """The intervals of a `Series`, as its arguments."""
+    return {"low": [one.low for one in found], "high": [one.high for one in found]}
+
+
 def rows(names: Sequence[str], most: int = 60) -> Axis:
     """A vertical axis with a name a row, the first at the top."""
     shown = [short(name, most) for name in names]
     return Axis("", "rows", limits=(len(names) - 0.4, -0.6), ticks=range(len(names)), names=shown)
+
+
+def dots(points: Iterable[tuple[str, bool, float, float, Ended]], styles: Styles) -> list[Series]:
+    """Points with intervals in rows, each (contender, hollow, x, y, interval): a series a
+    contender, and one of its hollow points."""
+    return [
+        Series(
+            [x for _, _, x, _, _ in found], [y for _, _, _, y, _ in found], styles[name],
+            short(name, 28), name, "", **ends([one[-1] for one in found]), spread="x",
+            hollow=hollow,
+        )
+        for (name, hollow), found in grouped(points, lambda point: point[:2]).items()
+    ]  # fmt: skip
 
 
 def percents(label: str = "", scale: str = "") -> Axis:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from .. import document, drawing
-from ..plot import Axis, Panel, Plot, Rule, Series
+from ..plot import Axis, Panel, Plot, Rule, dots
 from ..plot import rows as named
-from ..style import Styles, short
+from ..style import Styles
 from .ratios import Verdict
 from .runs import Key
 
@@ -28,18 +28,8 @@ def forest(
     """One row a figure: the candidate's time over the base's; filled if significant,
     and a line at what all moved by together."""
     shown = [(key, verdict) for key, verdict in rows if not math.isnan(verdict.ratio)][:MOST]
-    found: dict[tuple[str, bool], list[tuple[int, Verdict]]] = {}
-    for row, (key, verdict) in enumerate(shown):
-        hollow = verdict.state not in _SIGNIFICANT
-        found.setdefault((key.contender, hollow), []).append((row, verdict))
-    series = [
-        Series(
-            [v.ratio for _, v in points], [row for row, _ in points], styles[contender],
-            short(contender, 28), contender, "", [v.low for _, v in points],
-            [v.high for _, v in points], "x", hollow,
-        )
-        for (contender, hollow), points in found.items()
-    ]  # fmt: skip
+    points = [(key.contender, verdict.state not in _SIGNIFICANT, verdict.ratio, row, verdict)
+              for row, (key, verdict) in enumerate(shown)]  # fmt: skip
     rules = [Rule("x", 1)]
     if log_shift is not None:
         rules.append(Rule("x", math.exp(log_shift), dashed=True))
@@ -61,7 +51,8 @@ def forest(
     return drawing.draw(Plot(
         name, title, caption,
         f"Ratios of times with their intervals, by what changed most. {'; '.join(said)}.", data,
-        [Panel(x, y, series, rules=rules)], WIDTH, 0.9 + 0.2 * len(shown), legend="above",
+        [Panel(x, y, dots(points, styles), rules=rules)], WIDTH, 0.9 + 0.2 * len(shown),
+        legend="above",
     ))  # fmt: skip
 
 

@@ -121,7 +121,7 @@ def _roc_curve(
     low, high = ([None if (end := getattr(m, name)) is None else min(max(end, 0.0), 1.0)
                   for m in middles] for name in ("low", "high"))  # fmt: skip
     return Series(
-        rates, [m.mean for m in middles], styles[label], short(label, 34), label, "line", low, high,
+        rates.tolist(), [m.mean for m in middles], styles[label], short(label, 34), label, "line", low, high,
         "band", width=1.2, size=3.2, marks=5,
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from suites.quality.intervals import Interval
 
 from .. import document, drawing
 from ..document import Cell, table
-from ..plot import Axis, Panel, Plot, Series, rows
+from ..plot import Axis, Panel, Plot, Series, ends, rows
 from ..style import Styles, short
 from . import numbers
 from .reading import Group
@@ -55,8 +55,8 @@ def _dot(
 ) -> list[Series]:
     own = styles[label]
     each = Series(values, [row - 0.17] * len(values), own, of=label, join="", hollow=True, size=3.6)
-    mean = Series([middle.mean], [row + 0.12], own, "", label, "", [middle.low], [middle.high],
-                  "x", size=5)  # fmt: skip
+    mean = Series([middle.mean], [row + 0.12], own, of=label, join="", **ends([middle]),
+                  spread="x", size=5)  # fmt: skip
     return [each, mean]
 
 
@@ -114,13 +114,13 @@ def _by_epoch(group: Group, metric: str) -> list[tuple[float, Interval]]:
     if len(epochs) > MOST_EPOCHS:
         at = np.linspace(0, len(epochs) - 1, MOST_EPOCHS).round().astype(int)
         epochs = [epochs[i] for i in at]
-    return [(epoch, numbers.over_seeds(by_epoch[epoch])) for epoch in epochs]
+    middles = [(epoch, numbers.over_seeds(by_epoch[epoch])) for epoch in epochs]
+    return [(epoch, middle) for epoch, middle in middles if middle is not None]
 
 
 def _curve(label: str, points: list[tuple[float, Interval]], styles: Styles) -> Series:
     middles = [middle for _, middle in points]
     return Series(
         [epoch for epoch, _ in points], [m.mean for m in middles], styles[label], short(label, 34),
-        label, "line", [m.low for m in middles], [m.high for m in middles], "band", width=1.1,
-        size=3,
+        label, **ends(middles), spread="band", width=1.1, size=3,
     )  # fmt: skip

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from marginbench import catalogue
 from marginbench.loss import Cost, Shape
 
-from .. import document, drawing, statistics, units
+from .. import document, drawing, units
 from ..comparison import main_pass
 from ..document import Cell
-from ..plot import Axis, Panel, Plot, Series
+from ..plot import Axis, Panel, Plot, Series, ends
 from ..predicted import ITEMSIZE
 from ..reading import REFERENCE, Measured
 from ..sections.context import mark, slug
@@ -59,21 +59,13 @@ def points(cases: Sequence[Measured], rates_of: Mapping[int, Mapping[str, float]
             continue
         roof = _roof(measured, rates_of.get(measured.machine, {}), flops / read)
         for contender in measured.contenders():
-            figure = measured.figure(contender, metric)
-            if figure is None or contender == REFERENCE:
+            time = measured.median(contender, metric)
+            if time is None or contender == REFERENCE:
                 continue
-            time = statistics.median_interval(figure.rounds or [figure.value or 0.0])
-            if time is None:
-                continue
-            rate = _times(time.inverse, flops)
+            rate = time.inverse.times(flops)
             share = rate.estimate / roof if roof else None
             found.append(Point(measured, contender, flops / read, rate, share, time))
     return found
-
-
-def _times(one: Interval, factor: float) -> Interval:
-    low, high = (None if end is None else end * factor for end in (one.low, one.high))
-    return Interval(one.estimate * factor, low, high, one.rounds)
 
 
 def _cost(measured: Measured) -> Cost | None:
@@ -124,8 +116,7 @@ def _dots(found: Sequence[Point], styles: Styles) -> Iterator[Series]:
         if own:
             yield Series(
                 [p.intensity for p in own], [p.rate.estimate for p in own], styles[contender],
-                short(contender, 28), join="", low=[p.rate.low for p in own],
-                high=[p.rate.high for p in own],
+                short(contender, 28), join="", **ends([p.rate for p in own]),
             )  # fmt: skip
 
 

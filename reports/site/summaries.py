@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .. import comparison, statistics
-from ..agreement import ERRORS
+from ..agreement import ERRORS, errors
 from ..comparison import answer, main_pass
+from ..grouping import grouped
 from ..reading import BASE, REFERENCE, Measured, Records, is_interpreted
 from ..statistics import Interval
 
@@ -111,18 +113,16 @@ def summary(name: str, title: str, about: str, records: Records) -> Summary:
 
 def _best(measured: Measured) -> Best:
     one, case = answer(measured), measured.case
-    leader = measured.figure(one.leaders[0], one.metric) if one.leaders else None
     peaks = [
-        (name, figure.value)
+        (name, peak)
         for name in measured.contenders()
-        if name != REFERENCE and (figure := measured.figure(name, "peak_bytes"))
-        and figure.value is not None
-    ]  # fmt: skip
+        if name != REFERENCE and (peak := measured.value(name, "peak_bytes")) is not None
+    ]
     return Best(
         case.id, case.loss, case.variant, case.family, case.batch, case.dim, case.classes,
         case.dtype, case.device, case.data, one.state, one.leaders, one.against, one.margin,
-        leader.value if leader else None, tuple(sorted(peaks, key=lambda peak: peak[1])),
-        one.scarce,
+        measured.value(one.leaders[0], one.metric) if one.leaders else None,
+        tuple(sorted(peaks, key=lambda peak: peak[1])), one.scarce,
     )  # fmt: skip
 
 
@@ -168,28 +168,21 @@ def _mean(speeds: list[float]) -> float:
     return math.exp(sum(map(math.log, speeds)) / len(speeds))
 
 
-def _rightness(records: Records) -> list[Rightness]:
+def _rightness(records: Records) -> Iterator[Rightness]:
     """By contender, and whether it was Triton's interpreter that computed it."""
-    found: dict[tuple[str, str, bool], dict] = {}
-    for measured, result in records.results():
-        if result.metric not in ERRORS or result.contender == REFERENCE:
-            continue
-        key = (result.contender, measured.case.device, is_interpreted(result))
-        kept = found.setdefault(
-            key, {"ran": 0, "failed": 0, "not_run": 0, "worst": None, "where": "", "reason": ""}
-        )
-        if result.status == "not_run":
-            kept["not_run"] += 1
-            kept["reason"] = kept["reason"] or result.reason
-            continue
-        if result.metric == ERRORS[0]:
-            kept["ran"] += 1
-            kept["failed"] += result.status == "worse"
-            kept["where"] = kept["where"] or measured.case.id
-        elif result.value is not None and result.value > (kept["worst"] or -1.0):
-            kept["worst"], kept["where"] = result.value, measured.case.id
-    return [
-        Rightness(*key, kept["ran"], kept["failed"], kept["not_run"], kept["worst"], kept["where"],
-                  kept["reason"])
-        for key, kept in found.items()
-    ]  # fmt: skip
+    groups = grouped(
+        errors(records),
+        lambda row: (row[1].contender, row[0].case.device, is_interpreted(row[1])),
+    )
+    for key, rows in groups.items():
+        ran = [(m, r) for m, r in rows if r.status != "not_run"]
+        compared = [(m, r) for m, r in ran if r.metric == ERRORS[0]]
+        multiples = [(m, r) for m, r in ran if r.metric != ERRORS[0] and r.value is not None]
+        worst = max(multiples, key=lambda row: row[1].value or 0.0, default=None)
+        where = worst or next(iter(compared), None)
+        yield Rightness(
+            *key, len(compared), sum(r.status == "worse" for _, r in compared),
+            len(rows) - len(ran), worst[1].value if worst else None,
+            where[0].case.id if where else "",
+            next((r.reason for _, r in rows if r.status == "not_run" and r.reason), ""),
+        )  # fmt: skip

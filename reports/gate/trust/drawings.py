@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import document, drawing, plot
 from ...document import table
-from ...plot import Axis, Panel, Plot, Rule, Series, percents
+from ...plot import Axis, Panel, Plot, Rule, Series, ends, percents
 from ...style import BAD, INK, PALETTE, Style, style_at
 from . import others
 from .coverage import TARGET, Coverage
@@ -66,7 +66,7 @@ def tails(found: Findings) -> document.Figure:
     x = Axis("|log-ratio| beyond", "x", True, (1e-4, 1), show=_percent_tick)
     y = Axis("share of groups", "y", True, show=_percent_tick)
     body: list[tuple[str, ...]] = []
-    panels = []
+    panels: list[Panel] = []
     for case in trust.cases:
         lines: list[Series] = []
         for load in trust.loads:
@@ -99,8 +99,10 @@ def _tail(values: np.ndarray, load: str) -> list[Series]:
         if side.size:
             # Ranks evenly spread on the logarithmic axis: the far end keeps every point.
             at = np.unique(np.geomspace(1, side.size, _POINTS).round().astype(int)) - 1
-            found.append(Series(side[at], (at + 1) / values.size, replace(STYLES[load], marker=""),
-                                load if sign == 1 else "", width=width))  # fmt: skip
+            found.append(Series(
+                side[at].tolist(), ((at + 1) / values.size).tolist(),
+                replace(STYLES[load], marker=""), load if sign == 1 else "", width=width,
+            ))  # fmt: skip
     return found
 
 
@@ -204,16 +206,12 @@ def _share_axis(label: str) -> Axis:
 
 def _shares(x: Sequence[float], shares: Sequence[Share], own: Style, label: str) -> list[Series]:
     kept = [(at, share) for at, share in zip(x, shares, strict=True) if share.of]
-    return [Series(
-        [at for at, _ in kept], [s.value for _, s in kept], own, label,
-        low=[s.low for _, s in kept], high=[s.high for _, s in kept],
-    )] if kept else []  # fmt: skip
+    return [Series([at for at, _ in kept], [s.value for _, s in kept], own, label,
+                   **ends([s for _, s in kept]))] if kept else []  # fmt: skip
 
 
 def _dots(
     y: Sequence[float], shares: Sequence[Share], own: Style, label: str, hollow: bool
 ) -> Series:
-    return Series(
-        [share.value for share in shares], y, own, label, None, "", [s.low for s in shares],
-        [s.high for s in shares], "x", hollow,
-    )  # fmt: skip
+    return Series([share.value for share in shares], y, own, label, None, "", **ends(shares),
+                  spread="x", hollow=hollow)  # fmt: skip
