@@ -25,33 +25,21 @@ TABLE = ("map_at_r", "recall_at_1", "verification_accuracy", "equal_error_rate")
 SHAPE = ("tar_at_far_1_percent", "tar_at_far_0_1_percent", "intra_class_angle_deg",
          "inter_class_angle_deg", "embedding_spread")  # fmt: skip
 COST = ("samples_per_second", "peak_memory_bytes")
-_TITLES = {
-    "recall_at_1": "recall@1", "map_at_r": "MAP@R", "verification_accuracy": "verification",
-    "tar_at_far_1_percent": "TAR at FAR 1%", "tar_at_far_0_1_percent": "TAR at FAR 0.1%",
-    "equal_error_rate": "EER", "intra_class_angle_deg": "angle inside (°)",
-    "inter_class_angle_deg": "angle between (°)", "embedding_spread": "spread (0: collapsed)",
-    "samples_per_second": "images/s", "peak_memory_bytes": "peak memory",
-}  # fmt: skip
-_BETTER = {"tar_at_far_0_1_percent": "higher"}
-_UNBOUNDED = ("_deg", "_bytes", "_per_second", "_s", "loss", "_distance", "_norm_mean", "_p5")
 _BYTES, _RATES = ("_bytes",), ("_per_second", "_time_s")
 
 
 def title(metric: str, arrow: bool = True) -> str:
     """A metric's name for people, with the way that is better."""
-    bare = metric.removeprefix(SEEN)
-    text = _TITLES.get(bare, bare.replace("_", " "))
+    bare, known = metric.removeprefix(SEEN), METRICS.get(metric)
+    text = known.title if known and known.title else bare.replace("_", " ")
     text = f"seen {text}" if metric.startswith(SEEN) else text
-    known = METRICS.get(metric)
-    better = known.better if known else _BETTER.get(bare, "")
-    if bare in COST:  # which way is better does not rank losses here, see `notes.COSTS`
-        better = ""
-    return text + ({"lower": " ↓", "higher": " ↑"}.get(better, "") if arrow else "")
+    # Which way is better in costs does not rank losses here, see `notes.COSTS`.
+    return text + known.arrow if arrow and known and bare not in COST else text
 
 
 def is_share(metric: str) -> bool:
     """Whether it lies between 0 and 1."""
-    return not metric.endswith(_UNBOUNDED)
+    return metric in METRICS and METRICS[metric].share
 
 
 def columns(found: Sequence[Group]) -> list[str]:

@@ -121,8 +121,8 @@ def _roc_curve(
     low, high = ([None if (end := getattr(m, name)) is None else min(max(end, 0.0), 1.0)
                   for m in middles] for name in ("low", "high"))  # fmt: skip
     return Series(
-        rates.tolist(), [m.mean for m in middles], styles[label], short(label, 34), label, "line", low, high,
-        "band", width=1.2, size=3.2, marks=5,
+        rates.tolist(), [m.mean for m in middles], styles[label], short(label, 34), label,
+        low=low, high=high, spread="band", width=1.2, size=3.2, marks=5,
     )  # fmt: skip
 
 

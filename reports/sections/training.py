@@ -61,8 +61,7 @@ def _table(trainings: list[Training], metrics: list[str]) -> Table:
 
 def _named(metric: str) -> str:
     known = METRICS.get(metric)
-    arrow = {"lower": " ↓", "higher": " ↑"}.get(known.better if known else "", "")
-    return metric.removesuffix("_s").replace("_", " ") + arrow
+    return metric.removesuffix("_s").replace("_", " ") + (known.arrow if known else "")
 
 
 def _over_seeds(metric: str, seeds: list[Training]) -> str:
