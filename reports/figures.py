@@ -8,12 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from . import document, drawing, units
+from . import document, drawing, plot, units
 from .comparison import Comparison
 from .document import Cell
 from .plot import Axis, Plot, Rule, Series, dots, ends, grid
-from .plot import Panel as Axes
-from .plot import rows as named
 from .scaling import SYMBOL, WORDS, Line, Panel
 from .statistics import Interval
 from .style import PALE, Styles, short
@@ -30,7 +28,7 @@ def scaling(name: str, title: str, panels: Sequence[Panel], styles: Styles) -> d
     return drawing.draw(Plot(
         name, title, _scaling_caption(panels, memory), _scaling_alt(panels, memory),
         _scaling_table(panels, memory),
-        [Axes(x, y, [_line(panel.axis, line, styles) for line in sorted(
+        [plot.Panel(x, y, [_line(panel.axis, line, styles) for line in sorted(
             panel.lines, key=lambda line: styles.order.index(line.contender))],
             f"{short(panel.name, 44)}\n{panel.fixed}", legend="upper left") for panel in panels],
         UNIT_WIDTH * columns + 0.3, 2.75 * lines + 0.1, columns,
@@ -145,8 +143,8 @@ def ratios(
     )
     # Wherever a narrow screen has scrolled to, the ground says on which side of eager it is.
     rules = [Rule("x", 1), Rule("x", None, 1, PALE, ground=True)]
-    panel = Axes(_ratio_axis(made), named([label for label, _ in rows]), dots(_dots(rows), styles),
-                 rules=rules)  # fmt: skip
+    y = plot.rows([label for label, _ in rows])
+    panel = plot.Panel(_ratio_axis(made), y, dots(_dots(rows), styles), rules=rules)
     return drawing.draw(Plot(
         name, title, caption, _ratio_alt(rows), _ratio_table(rows), [panel], UNIT_WIDTH * COLUMNS,
         0.95 + 0.24 * len(rows), legend="above",

@@ -6,9 +6,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from . import document, drawing
+from . import document, drawing, plot
 from .plot import Axis, Field, Panel, Plot, Rule, Series
-from .plot import rows as named
 from .style import BAD, SOFT, Styles, short
 
 # Text on dark fields. Not quite white: what is white, a page replaces by its own ground.
@@ -47,7 +46,7 @@ def matrix(
     dtypes = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
     x = Axis(limits=(-0.5, len(columns) - 0.5), ticks=range(len(columns)),
              names=[dtypes.get(dtype, dtype) for _, dtype in columns])  # fmt: skip
-    y = replace(named(rows), limits=(len(rows) - 0.5, -0.5))
+    y = replace(plot.rows(rows), limits=(len(rows) - 0.5, -0.5))
     headings, edges = _headings([contender for contender, _ in columns])
     panel = Panel(
         x, y, rules=[Rule("x", at, colour=SOFT, width=0.8) for at in edges], headings=headings,
@@ -172,7 +171,7 @@ def finals(
 ) -> document.Figure:
     """Metrics at the end: a panel a metric, a row a network, a dot a seed. Rows: label,
     contender, and for each metric its values."""
-    y = named([label for label, _, _ in rows])
+    y = plot.rows([label for label, _, _ in rows])
     panels = [
         Panel(Axis(f"{metric.replace('_', ' ')} (1 is perfect)", ticks=4), y, [
             Series(found[column], [row] * len(found[column]), styles[contender], join="", size=5.5)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .. import document, drawing
+from .. import document, drawing, plot
 from ..plot import Axis, Panel, Plot, Rule, dots
-from ..plot import rows as named
 from ..style import Styles
 from .ratios import Verdict
 from .runs import Key
@@ -47,7 +46,7 @@ def forest(
         caption += " Dashed: the median shift of all times."
     if len(rows) > len(shown):
         caption += f" The {len(shown)} largest changes; the table has all."
-    y = named([label(key) for key, _ in shown], 70)
+    y = plot.rows([label(key) for key, _ in shown], 70)
     return drawing.draw(Plot(
         name, title, caption,
         f"Ratios of times with their intervals, by what changed most. {'; '.join(said)}.", data,

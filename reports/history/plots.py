@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.metrics import METRICS
 
-from .. import document, drawing, units
+from .. import document, drawing, plot, units
 from ..document import Cell
 from ..plot import Axis, Panel, Plot, Rule, grid
-from ..plot import Series as Line
 from ..style import Styles, short
 from .changes import Change
 from .gathering import ANY, Series
@@ -61,7 +60,9 @@ def _panel(
     for one in series:
         own = styles[one.key.contender]
         x = [place[commit] for commit in one.commits]
-        lines.append(Line(x, one.values, own, short(one.key.contender, 28), width=1.0, size=3.5))
+        lines.append(
+            plot.Series(x, one.values, own, short(one.key.contender, 28), width=1.0, size=3.5)
+        )
         rules += [Rule("x", (x[change.at - 1] + x[change.at]) / 2, colour=own.colour, dashed=True)
                   for change in found[one]]  # fmt: skip
     figures = [figure for one in series for figure in one.values]
