@@ -239,9 +239,8 @@ def _ticks(axis: Any, spec: Axis) -> None:
         subs = (1.0, 2.0, 5.0) if between else (1.0,)
         axis.set_major_locator(ticker.LogLocator(spec.base, subs, numticks=spec.ticks + 1))
     else:
-        axis.set_major_locator(
-            ticker.MaxNLocator(spec.ticks, steps=[1, 2, 5, 10], integer=spec.whole)
-        )
+        steps = {} if spec.whole else {"steps": [1, 2, 5, 10]}
+        axis.set_major_locator(ticker.MaxNLocator(spec.ticks, integer=spec.whole, **steps))
     show = spec.show or ("{:g}".format if spec.log else None)
     if show:
         axis.set_major_formatter(lambda value, _: show(value))

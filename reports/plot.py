@@ -156,14 +156,15 @@ def rows(names: Sequence[str], most: int = 60) -> Axis:
 
 def dots(points: Iterable[tuple[str, bool, float, float, Ended]], styles: Styles) -> list[Series]:
     """Points with intervals in rows, each (contender, hollow, x, y, interval): a series a
-    contender, and one of its hollow points."""
+    contender, and one of its hollow points. Who has both is full in the legend."""
     return [
         Series(
             [x for _, _, x, _, _ in found], [y for _, _, _, y, _ in found], styles[name],
             short(name, 28), name, "", **ends([one[-1] for one in found]), spread="x",
             hollow=hollow,
         )
-        for (name, hollow), found in grouped(points, lambda point: point[:2]).items()
+        for name, own in grouped(points, lambda point: point[0]).items()
+        for hollow, found in sorted(grouped(own, lambda point: point[1]).items())
     ]  # fmt: skip
 
 
