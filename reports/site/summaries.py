@@ -6,36 +6,23 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from benchmarks.records import CaseKey
+
 from .. import comparison, statistics
 from ..agreement import ERRORS, errors
-from ..comparison import answer, main_pass
+from ..comparison import Answer, answer, main_pass
 from ..grouping import grouped
 from ..reading import BASE, REFERENCE, Measured, Records, is_interpreted
-from ..statistics import Interval
 
 
 @dataclass(frozen=True)
 class Best:
-    """Who to use in a timed case: ``state``, ``margin`` and ``scarce`` are `comparison.Answer`'s.
-    ``peaks``: peak bytes by contender, smallest first."""
+    """Who to use in a timed case. ``peaks``: peak bytes by contender, smallest first."""
 
-    case: str
-    loss: str
-    variant: str
-    family: str
-    batch: int
-    dim: int
-    classes: int
-    dtype: str
-    device: str
-    data: str
-    state: str
-    leaders: tuple[str, ...]
-    against: str
-    margin: Interval | None
+    case: CaseKey
+    answer: Answer
     time_s: float | None
     peaks: tuple[tuple[str, float], ...]
-    scarce: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,13 +85,15 @@ class Summary:
 def summary(name: str, title: str, about: str, records: Records) -> Summary:
     last = records.sessions[-1]
     bests = tuple(_best(m) for m in records.cases if m.case.suite != "agreement")
-    timed = tuple(best for best in bests if best.state != "nothing" or best.peaks)
+    timed = tuple(best for best in bests if best.answer.state != "nothing" or best.peaks)
     states = [result.status for _, result in records.results()]
     return Summary(
         name=name, title=title, about=about, measured=last.started_at[:10], commit=last.commit,
         dirty=any(session.dirty for session in records.sessions), preset=last.preset,
         finished=records.finished,
-        devices=tuple(dict.fromkeys(best.device for best in timed if best.state != "nothing")),
+        devices=tuple(dict.fromkeys(
+            best.case.device for best in timed if best.answer.state != "nothing"
+        )),
         cases=len(records.cases),
         results=(states.count("ok"), states.count("worse"), states.count("not_run")),
         bests=timed, ranks=tuple(_ranks(records)), rightness=tuple(_rightness(records)),
@@ -112,18 +101,14 @@ def summary(name: str, title: str, about: str, records: Records) -> Summary:
 
 
 def _best(measured: Measured) -> Best:
-    one, case = answer(measured), measured.case
+    one = answer(measured)
     peaks = [
         (name, peak)
         for name in measured.contenders()
         if name != REFERENCE and (peak := measured.value(name, "peak_bytes")) is not None
     ]
-    return Best(
-        case.id, case.loss, case.variant, case.family, case.batch, case.dim, case.classes,
-        case.dtype, case.device, case.data, one.state, one.leaders, one.against, one.margin,
-        measured.value(one.leaders[0], one.metric) if one.leaders else None,
-        tuple(sorted(peaks, key=lambda peak: peak[1])), one.scarce,
-    )  # fmt: skip
+    time_s = measured.value(one.leaders[0], one.metric) if one.leaders else None
+    return Best(measured.case, one, time_s, tuple(sorted(peaks, key=lambda peak: peak[1])))
 
 
 def _ranks(records: Records) -> list[Rank]:
