@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from benchmarks.records import CaseKey
 
-from .. import comparison, statistics
+from .. import statistics
 from ..agreement import ERRORS, errors
-from ..comparison import Answer, answer, main_pass
+from ..comparison import Answer, Comparison, answer, compare, main_pass
 from ..grouping import grouped
 from ..reading import BASE, REFERENCE, Measured, Records, is_interpreted
 
@@ -112,37 +112,35 @@ def _best(measured: Measured) -> Best:
 
 
 def _ranks(records: Records) -> list[Rank]:
-    found: dict[tuple[str, str, str], dict[str, list[float]]] = {}
-    for measured in records.cases:
-        metric = main_pass(measured)
-        if measured.figure(BASE, metric) is None:
+    rows = [
+        (measured.case, first, one)
+        for measured in records.cases
+        if measured.figure(BASE, main_pass(measured)) is not None
+        for first in (answer(measured),)
+        for one in compare(measured, first.metric)
+        if one.contender != REFERENCE
+    ]
+    groups = grouped(rows, lambda row: (row[0].loss, row[0].device, row[2].contender))
+    ranks = []
+    for key, found in groups.items():
+        right = [(first, one) for _, first, one in found if not one.wrong]
+        timed = [(first, speed) for first, one in right if (speed := _speed(one)) is not None]
+        if not timed:
             continue
-        first = answer(measured)
-        winner = first.leaders[0] if first.state == "winner" else ""
-        for one in comparison.compare(measured, metric):
-            if one.contender == REFERENCE:
-                continue
-            key = (measured.case.loss, measured.case.device, one.contender)
-            kept = found.setdefault(key, {"speeds": [], "won": [], "wrong": [], "rivals": []})
-            if one.wrong:
-                kept["wrong"].append(1)
-                continue
-            speed = 1.0 if one.contender == BASE else one.ratio.estimate if one.ratio else math.nan
-            if statistics.positive([speed]):
-                kept["speeds"].append(speed)
-                if first.state in ("winner", "unclear"):
-                    kept["rivals"].append(1)
-            if one.contender == winner:
-                kept["won"].append(1)
-    timed = {key: len(kept["speeds"]) + len(kept["wrong"]) for key, kept in found.items()}
-    ranks = [
-        Rank(*key, _mean(kept["speeds"]), min(kept["speeds"]), max(kept["speeds"]),
-             len(kept["speeds"]), len(kept["won"]), len(kept["wrong"]),
-             2 * timed[key] >= timed.get((*key[:2], BASE), 0), len(kept["rivals"]))
-        for key, kept in found.items()
-        if kept["speeds"]
-    ]  # fmt: skip
+        speeds, wrong = [speed for _, speed in timed], len(found) - len(right)
+        won = sum(first.state == "winner" and first.leaders[0] == key[2] for first, _ in right)
+        rivals = sum(first.state in ("winner", "unclear") for first, _ in timed)
+        ranked = 2 * (len(timed) + wrong) >= len(groups.get((*key[:2], BASE), ()))
+        ranks.append(Rank(*key, _mean(speeds), min(speeds), max(speeds), len(speeds), won, wrong,
+                          ranked, rivals))  # fmt: skip
     return sorted(ranks, key=_place)
+
+
+def _speed(one: Comparison) -> float | None:
+    """Relative to eager; None where that is no number above 0."""
+    if one.contender == BASE:
+        return 1.0
+    return next(iter(statistics.positive([one.ratio.estimate])), None) if one.ratio else None
 
 
 def _place(rank: Rank) -> tuple[object, ...]:
