@@ -103,7 +103,8 @@ def _filled(drawn: Figure, plot: Plot) -> Figure:
         else:
             entries |= {label: one for label, one in found.items() if label not in entries}
         left, below = index - index % columns, index + (count - 1 - index) // columns * columns
-        _label(axis, panel, plot.panels[left], plot.panels[below])
+        others = (None if at == index else plot.panels[at] for at in (left, below))
+        _label(axis, panel, *others)
     for axis, panel in pairs:
         # After everything that moves an end of a shared axis.
         for along, spec in ((axis.xaxis, panel.x), (axis.yaxis, panel.y)):
@@ -158,15 +159,15 @@ def _limits(axis: Any, letter: str, spec: Axis) -> None:
         getattr(axis, f"set_{letter}lim")(*ends)
 
 
-def _label(axis: Any, panel: Panel, left: Panel, below: Panel) -> None:
+def _label(axis: Any, panel: Panel, left: Panel | None, below: Panel | None) -> None:
     """Labels stand at the outer panels, and ticks' where the outer panel has the same axis."""
     if panel.title:
         axis.set_title("\n".join(short(line) for line in panel.title.split("\n")), loc="left")
-    axis.set_xlabel(short(panel.x.label) if panel is below else "")
-    axis.set_ylabel(short(panel.y.label, 44) if panel is left else "")
-    if panel is not below and panel.x.scale and panel.x.scale == below.x.scale:
+    axis.set_xlabel("" if below else short(panel.x.label))
+    axis.set_ylabel("" if left else short(panel.y.label, 44))
+    if below and panel.x.scale and panel.x.scale == below.x.scale:
         axis.tick_params(labelbottom=False)
-    if panel is not left and panel.y.scale and panel.y.scale == left.y.scale:
+    if left and panel.y.scale and panel.y.scale == left.y.scale:
         axis.tick_params(labelleft=False)
     if panel.y.names and not panel.fields:
         axis.grid(axis="y", linestyle=(0, (1, 3)))
