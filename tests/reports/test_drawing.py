@@ -67,6 +67,8 @@ def test_dots_are_a_series_a_contender_and_full_in_the_legend(axes: list):
     handles = axes[0].legends[0].legend_handles
     assert len(handles) == 2 and "white" not in {one.get_markerfacecolor() for one in handles}
     assert svg.count('data-contender="triton"') >= 4, "a bar and a dot each"
+    faces = [one.lines[0].get_markerfacecolor() for one in axes[0].axes[0].containers]
+    assert [face == "white" for face in faces] == [False, True, False]
 
 
 def test_an_end_that_is_missing_draws_no_bar(axes: list):
