@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from . import clouds, document, fields, picking, svg
 from .plot import Axis, Panel, Plot, Rule, Series, legend_columns
-from .style import DASHED, short
+from .style import DASHED, PALE, SOFT, short
 
 # Nothing here goes through pyplot: no window, no state left behind.
 RC: dict[str, Any] = {
@@ -32,11 +32,11 @@ RC: dict[str, Any] = {
     "axes.labelsize": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": "#555555",
+    "axes.edgecolor": SOFT,
     "axes.linewidth": 0.7,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#dddddd",
+    "grid.color": PALE,
     "grid.linewidth": 0.6,
     "xtick.labelsize": 7.5,
     "ytick.labelsize": 7.5,
