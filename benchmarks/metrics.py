@@ -53,33 +53,24 @@ _TABLE = (
     Metric("forward_time_s", "s", "lower", "timed", "forward pass with gradients required"),
     Metric("backward_time_s", "s", "lower", "timed", "backward pass to every differentiable input"),
     Metric("both_time_s", "s", "lower", "timed", "forward and backward of the same call"),
-    Metric(
-        "first_call_s", "s", "lower", "timed", "first forward and backward, compilation included"
-    ),
+    Metric("first_call_s", "s", "lower", "timed",
+           "first forward and backward, compilation included"),
     Metric("peak_bytes", "bytes", "lower", "exact", "peak of live bytes beyond the inputs"),
-    Metric(
-        "peak_reserved_bytes", "bytes", "lower", "exact", "peak that the CUDA allocator reserved"
-    ),
+    Metric("peak_reserved_bytes", "bytes", "lower", "exact",
+           "peak that the CUDA allocator reserved"),
     Metric("total_bytes", "bytes", "lower", "exact", "all that a call allocates, summed"),
     Metric("allocations", "count", "lower", "exact", "how often a call allocates"),
     Metric("operators", "count", "lower", "exact", "operators dispatched, forward and backward"),
     Metric("launches", "count", "lower", "exact", "kernels launched, forward and backward"),
-    Metric(
-        "growth_share", "1", "lower", "exact", "memory that grows with B x C, part of such a matrix"
-    ),
+    Metric("growth_share", "1", "lower", "exact",
+           "memory that grows with B x C, part of such a matrix"),
     Metric("relative_error", "1", "lower", "error", "||out - ref|| / ||ref|| against float64"),
-    Metric(
-        "error_over_eager", "1", "lower", "error", "relative error as a multiple of eager's own"
-    ),
+    Metric("error_over_eager", "1", "lower", "error",
+           "relative error as a multiple of eager's own"),
     Metric("index_mismatches", "count", "lower", "error", "indices that differ from the reference"),
     Metric("index_regret", "1", "lower", "error", "distance lost by a differing index, relative"),
-    Metric(
-        "checker_errors",
-        "count",
-        "lower",
-        "exact",
-        "errors found by a checker: compute-sanitizer, or Triton's own for overflow",
-    ),
+    Metric("checker_errors", "count", "lower", "exact",
+           "errors found by a checker: compute-sanitizer, or Triton's own for overflow"),
     Metric("train_loss", "1", "lower", "quality", "mean training loss of the last epoch"),
     Metric("map_at_r", "1", "higher", "quality", "mean average precision at R",
            "MAP@R", "main", "instruments:retrieved", share=True),

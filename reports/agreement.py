@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.records import Result
+from suites.schema import CaseKey
 
-from .reading import REFERENCE, Measured, Records, is_interpreted
+from .grouping import grouped
+from .reading import REFERENCE, Measured, Records, Row, is_interpreted
 
 # Of all other data its name says in which way losses go wrong there.
 ORDINARY = {"drawn", "digits"}
@@ -42,46 +44,45 @@ class Verdict:
     failures: int
     worst_error: float | None
     worst_multiple: float | None
-    where: tuple[Measured, Result] | None
+    where: Row | None
     interpreted: bool
     reason: str
 
 
 def verdicts(records: Records, gradients: bool) -> Iterator[Verdict]:
     """On ordinary data, for values or for gradients; the reference itself is left out."""
-    groups: dict[tuple[str, str, str, str], list[tuple[Measured, Result]]] = {}
     has_gradient = {
         (measured.case.loss, measured.case.variant)
         for measured, result in records.results()
         if quantity(result) and not is_value(result)
     }
-    for measured, result in records.results():
+
+    def wanted(measured: Measured, result: Result) -> bool:
         # What did not run has no quantity to name, and lacks values and gradients alike.
         neither = result.status == "not_run" and not quantity(result)
-        wanted = result.metric in ERRORS and (neither or is_value(result) != gradients)
-        if wanted and result.contender != REFERENCE:
-            case = measured.case
-            if case.data not in ORDINARY:
-                continue
-            if gradients and (case.loss, case.variant) not in has_gradient:
-                continue
-            key = (case.loss, case.variant, result.contender, case.dtype)
-            groups.setdefault(key, []).append((measured, result))
-    for key, found in groups.items():
-        yield _verdict(key, found)
+        declared = not gradients or (measured.case.loss, measured.case.variant) in has_gradient
+        return declared and (neither or is_value(result) != gradients)
+
+    rows = [row for row in errors(records) if row[0].case.data in ORDINARY and wanted(*row)]
+    return _verdicts(rows, lambda case: (case.loss, case.variant))
 
 
 def by_data(records: Records) -> Iterator[Verdict]:
     """On each kind of data where losses go wrong, values and gradients of all variants alike."""
-    groups: dict[tuple[str, str, str, str], list[tuple[Measured, Result]]] = {}
-    for measured, result in records.results():
-        case = measured.case
-        wanted = result.metric in ERRORS and result.contender != REFERENCE
-        if wanted and case.data not in ORDINARY:
-            key = (case.data, "", result.contender, case.dtype)
-            groups.setdefault(key, []).append((measured, result))
-    for key, found in groups.items():
-        yield _verdict(key, found)
+    rows = [row for row in errors(records) if row[0].case.data not in ORDINARY]
+    return _verdicts(rows, lambda case: (case.data, ""))
+
+
+def errors(records: Records) -> Iterator[Row]:
+    """Every comparison with the reference; its own with itself is left out."""
+    return (row for row in records.results(metrics=ERRORS) if row[1].contender != REFERENCE)
+
+
+def _verdicts(
+    rows: Sequence[Row], row_of: Callable[[CaseKey], tuple[str, str]]
+) -> Iterator[Verdict]:
+    groups = grouped(rows, lambda row: (*row_of(row[0].case), row[1].contender, row[0].case.dtype))
+    return (_verdict(key, found) for key, found in groups.items())
 
 
 def flipped(records: Records) -> list[tuple[Measured, Result, list[str]]]:
@@ -93,7 +94,7 @@ def flipped(records: Records) -> list[tuple[Measured, Result, list[str]]]:
     ]
 
 
-def _verdict(key: tuple[str, str, str, str], found: list[tuple[Measured, Result]]) -> Verdict:
+def _verdict(key: tuple[str, str, str, str], found: list[Row]) -> Verdict:
     ran = [(m, r) for m, r in found if r.status != "not_run"]
     failures = [(m, r) for m, r in ran if r.status == "worse"]
     errors = _valued(ran, "relative_error")
@@ -116,19 +117,15 @@ def _verdict(key: tuple[str, str, str, str], found: list[tuple[Measured, Result]
     )
 
 
-def _valued(found: list[tuple[Measured, Result]], metric: str) -> list[tuple[Measured, Result]]:
+def _valued(found: list[Row], metric: str) -> list[Row]:
     return [(m, r) for m, r in found if r.metric == metric and r.value is not None]
 
 
-def _worst(found: list[tuple[Measured, Result]]) -> float | None:
+def _worst(found: list[Row]) -> float | None:
     return max((r.value for _, r in found if r.value is not None), default=None)
 
 
-def failures(records: Records) -> list[tuple[Measured, Result]]:
+def failures(records: Records) -> list[Row]:
     """What ran and is worse, whatever its metric; an error's multiple of eager's is left out, as
     it fails with the error itself."""
-    return [
-        (measured, result)
-        for measured, result in records.results()
-        if result.status == "worse" and result.metric != "error_over_eager"
-    ]
+    return [row for row in records.results("worse") if row[1].metric != "error_over_eager"]

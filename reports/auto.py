@@ -42,11 +42,8 @@ SHARE = 0.95
 
 def times(measured: reading.Measured) -> dict[str, float]:
     """Seconds of forward and backward together, by contender."""
-    return {
-        result.contender: result.value
-        for result in measured.results
-        if result.metric == "both_time_s" and result.status == "ok" and result.value is not None
-    }
+    found = {name: measured.value(name, "both_time_s") for name in measured.contenders()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def tiled_from(cases: Iterable[reading.Measured]) -> dict[tuple[str, str], int]:

@@ -96,10 +96,7 @@ def compare(measured: Measured, metric: str) -> list[Comparison]:
     """Each contender that was timed, in the order recorded."""
     rows = []
     for name in measured.contenders():
-        figure = measured.figure(name, metric)
-        if figure is None:
-            continue
-        time = statistics.median_interval(figure.rounds or [figure.value or 0.0])
+        time = measured.median(name, metric)
         if time is None:
             continue
         against = ratio(measured, metric, BASE, name) if name != BASE else None

@@ -6,17 +6,15 @@ Each function gives a `document.Figure`: the SVG, what it shows in words, the ta
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from matplotlib import ticker
-
-from . import document, picking, style, units
+from . import document, drawing, plot, units
 from .comparison import Comparison
 from .document import Cell
-from .scaling import SYMBOL, WORDS, Panel
+from .plot import Axis, Plot, Rule, Series, dots, ends, grid
+from .scaling import SYMBOL, WORDS, Line, Panel
 from .statistics import Interval
-from .style import Styles, short
+from .style import PALE, Styles, short
 
 COLUMNS = 3
 UNIT_WIDTH = 3.3
@@ -25,77 +23,43 @@ UNIT_WIDTH = 3.3
 def scaling(name: str, title: str, panels: Sequence[Panel], styles: Styles) -> document.Figure:
     """Small multiples with shared axes: one panel a variant, one line a contender."""
     memory = panels[0].metric == "peak_bytes"
-    columns = 2 if len(panels) == 4 else min(COLUMNS, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    width = UNIT_WIDTH * columns + 0.3
-    with style.drawing():
-        drawn = style.figure(width, 2.75 * rows + 0.1)
-        axes = drawn.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
-        for index, axis in enumerate(axes):
-            if index >= len(panels):
-                axis.set_axis_off()
-                continue
-            _scaling_panel(axis, panels[index], styles)
-            below = index + columns >= len(panels)
-            if below:
-                axis.set_xlabel(f"{WORDS[panels[index].axis]} ({SYMBOL[panels[index].axis]})")
-                axis.xaxis.set_tick_params(labelbottom=True)
-            if index % columns == 0:
-                axis.set_ylabel("peak memory (bytes)" if memory else "median time (seconds)")
-        _size_ticks(drawn.axes[0], panels, memory)
-        alt = _scaling_alt(panels, memory)
-        svg = style.to_svg(drawn, name, title, alt)
-    return document.Figure(
-        name=name, title=title, caption=_scaling_caption(panels, memory), alt=alt, svg=svg,
-        width=width, data=_scaling_table(panels, memory),
+    columns, lines = grid(len(panels), COLUMNS)
+    x, y = _axes(panels, memory)
+    return drawing.draw(Plot(
+        name, title, _scaling_caption(panels, memory), _scaling_alt(panels, memory),
+        _scaling_table(panels, memory),
+        [plot.Panel(x, y, [_line(panel.axis, line, styles) for line in sorted(
+            panel.lines, key=lambda line: styles.order.index(line.contender))],
+            f"{short(panel.name, 44)}\n{panel.fixed}", legend="upper left") for panel in panels],
+        UNIT_WIDTH * columns + 0.3, 2.75 * lines + 0.1, columns,
         cases=tuple(dict.fromkeys(
             case for panel in panels for line in panel.lines for case in line.cases.values()
         )),
         metrics=tuple(dict.fromkeys(panel.metric for panel in panels)),
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
-def _scaling_panel(axis: Any, panel: Panel, styles: Styles) -> None:
-    lines = sorted(panel.lines, key=lambda line: styles.order.index(line.contender))
-    for line in lines:
-        own = styles[line.contender]
-        x, middles = list(line.points), list(line.points.values())
-        y = [point.estimate for point in middles]
-        low = [point.estimate - (point.low or point.estimate) for point in middles]
-        high = [(point.high or point.estimate) - point.estimate for point in middles]
-        label = short(line.contender, 28)
-        if line.growth is not None:
-            label += f"  {SYMBOL[panel.axis]}^{line.growth.exponent.estimate:.2f}"
-        bars = axis.errorbar(
-            x, y, yerr=[low, high], color=own.colour, marker=own.marker, linestyle=own.line,
-            label=label, elinewidth=0.8, markeredgewidth=1.0,
-        )  # fmt: skip
-        picking.series(list(bars), line.contender)
-    axis.set_title(f"{short(panel.name, 44)}\n{panel.fixed}", loc="left")
-    made = axis.legend(loc="upper left", handlelength=2.6, borderaxespad=0.1, labelspacing=0.25)
-    picking.legend(made, [line.contender for line in lines])
+def _line(axis: str, line: Line, styles: Styles) -> Series:
+    label = short(line.contender, 28)
+    if line.growth is not None:
+        label += f"  {SYMBOL[axis]}^{line.growth.exponent.estimate:.2f}"
+    points = list(line.points.values())
+    return Series(list(line.points), [p.estimate for p in points], styles[line.contender], label,
+                  line.contender, **ends(points))  # fmt: skip
 
 
-def _size_ticks(axis: Any, panels: Sequence[Panel], memory: bool) -> None:
+def _axes(panels: Sequence[Panel], memory: bool) -> tuple[Axis, Axis]:
     """Ticks at the sizes that were measured, and at times or bytes that read as one figure."""
     sizes = sorted({size for panel in panels for size in panel.sizes})
-    axis.set_xscale("log")
     while len(sizes) > 8:
         sizes = sizes[::2]
-    axis.xaxis.set_major_locator(ticker.FixedLocator(sizes))
-    axis.xaxis.set_major_formatter(lambda value, _: units.count(value))
-    axis.xaxis.set_minor_locator(ticker.NullLocator())
-    axis.set_yscale("log")
-    lowest, highest = _y_limits(panels, sizes)
-    axis.set_ylim(lowest, highest)
+    axis, limits = panels[0].axis, _y_limits(panels, sizes)
+    x = Axis(f"{WORDS[axis]} ({SYMBOL[axis]})", "x", True, ticks=sizes, show=units.count)
     if memory:
-        axis.yaxis.set_major_locator(ticker.LogLocator(base=2, numticks=7))
-        axis.yaxis.set_major_formatter(lambda value, _: units.tick(units.size(value)))
-    else:
-        subs = (1.0,) if highest / lowest > 50 else (1.0, 2.0, 5.0)
-        axis.yaxis.set_major_locator(ticker.LogLocator(base=10, subs=subs))
-        axis.yaxis.set_major_formatter(lambda value, _: units.tick(units.time(value)))
-    axis.yaxis.set_minor_locator(ticker.NullLocator())
+        return x, Axis("peak memory (bytes)", "y", True, limits, base=2,
+                       show=lambda value: units.tick(units.size(value)))  # fmt: skip
+    return x, Axis("median time (seconds)", "y", True, limits, 5,
+                   show=lambda value: units.tick(units.time(value)))  # fmt: skip
 
 
 def _y_limits(panels: Sequence[Panel], sizes: Sequence[int]) -> tuple[float, float]:
@@ -172,71 +136,39 @@ def ratios(
 ) -> document.Figure:
     """Speed against eager: one row a case, one dot with its interval a contender. ``metrics``:
     which passes were compared."""
-    width = UNIT_WIDTH * COLUMNS
-    with style.drawing():
-        drawn = style.figure(width, 0.95 + 0.24 * len(rows))
-        axis = drawn.subplots()
-        _ratio_dots(axis, rows, styles)
-        picking.series(axis.axvline(1, color="#000000", linewidth=1), "")
-        axis.set_yticks(range(len(rows)), [short(label) for label, _ in rows])
-        axis.set_ylim(len(rows) - 0.4, -0.6)
-        axis.grid(axis="y", linestyle=(0, (1, 3)))
-        _ratio_ticks(axis, rows)
-        # Wherever a narrow screen has scrolled to, the ground says on which side of eager it is.
-        slower = axis.axvspan(
-            axis.get_xlim()[0], 1, color="#dddddd", alpha=0.4, linewidth=0, zorder=0
-        )
-        picking.series(slower, "")
-        axis.set_xlabel("speed relative to eager (×)    ← slower · faster →")
-        handles, labels = axis.get_legend_handles_labels()
-        seen = dict(zip(labels, handles, strict=True))
-        legend = drawn.legend(
-            seen.values(), seen.keys(), loc="outside upper right", ncols=len(seen)
-        )
-        picking.legend(legend, list(dict.fromkeys(c.contender for _, row in rows for c in row
-                                                if c.ratio is not None)))  # fmt: skip
-        alt = _ratio_alt(rows)
-        svg = style.to_svg(drawn, name, title, alt)
+    made = [one for _, comparisons in rows for one in comparisons]
     caption = (
         "Eager's time over the contender's, round by round: median and 95% interval. Shaded, left "
         "of the line, is slower than eager. Hollow: it disagreed with the reference in that case."
     )
-    made = [one for _, comparisons in rows for one in comparisons]
-    return document.Figure(
-        name, title, caption, alt, svg, width, _ratio_table(rows),
+    # Wherever a narrow screen has scrolled to, the ground says on which side of eager it is.
+    rules = [Rule("x", 1), Rule("x", None, 1, PALE, ground=True)]
+    y = plot.rows([label for label, _ in rows])
+    panel = plot.Panel(_ratio_axis(made), y, dots(_dots(rows), styles), rules=rules)
+    return drawing.draw(Plot(
+        name, title, caption, _ratio_alt(rows), _ratio_table(rows), [panel], UNIT_WIDTH * COLUMNS,
+        0.95 + 0.24 * len(rows), legend="above",
         cases=tuple(dict.fromkeys(one.case for one in made)), metrics=metrics,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
-def _ratio_dots(
-    axis: Any, rows: Sequence[tuple[str, Sequence[Comparison]]], styles: Styles
-) -> None:
+def _dots(
+    rows: Sequence[tuple[str, Sequence[Comparison]]],
+) -> Iterator[tuple[str, bool, float, float, Interval]]:
+    """Contenders side by side within a row; hollow where one was wrong."""
     for row, (_, comparisons) in enumerate(rows):
-        shown = [c for c in comparisons if c.ratio is not None]
-        for place, one in enumerate(shown):
-            assert one.ratio is not None
-            own, middle = styles[one.contender], one.ratio.estimate
+        shown = [(one, one.ratio) for one in comparisons if one.ratio is not None]
+        for place, (one, ratio) in enumerate(shown):
             y = row + 0.2 * (place - (len(shown) - 1) / 2)
-            ends = (one.ratio.low or middle, one.ratio.high or middle)
-            bar = axis.plot(ends, (y, y), color=own.colour, linewidth=1.6, solid_capstyle="butt")
-            dot = axis.plot(
-                [middle], [y], marker=own.marker, color=own.colour, linestyle="none",
-                markerfacecolor="white" if one.wrong else own.colour,
-                label=short(one.contender, 28),
-            )  # fmt: skip
-            picking.series([bar, dot], one.contender)
+            yield one.contender, one.wrong, ratio.estimate, y, ratio
 
 
-def _ratio_ticks(axis: Any, rows: Sequence[tuple[str, Sequence[Comparison]]]) -> None:
-    found = [c.ratio for _, comparisons in rows for c in comparisons if c.ratio]
+def _ratio_axis(made: Sequence[Comparison]) -> Axis:
+    found = [one.ratio for one in made if one.ratio]
     lowest = min([0.5, *((r.low or r.estimate) for r in found)])
     highest = max([2.0, *((r.high or r.estimate) for r in found)])
-    axis.set_xscale("log")
-    axis.set_xlim(lowest / 1.1, highest * 1.1)
-    subs = (1.0, 2.0, 5.0) if highest / lowest < 2000 else (1.0,)
-    axis.xaxis.set_major_locator(ticker.LogLocator(base=10, subs=subs))
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
-    axis.xaxis.set_minor_locator(ticker.NullLocator())
+    return Axis("speed relative to eager (×)    ← slower · faster →", log=True,
+                limits=(lowest / 1.1, highest * 1.1), ticks=10, show="{:g}×".format)  # fmt: skip
 
 
 def _ratio_alt(rows: Sequence[tuple[str, Sequence[Comparison]]]) -> str:

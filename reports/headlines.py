@@ -106,10 +106,10 @@ def memory(runs: Sequence[Run]) -> Headline:
     run, measured = newest(runs, MANY_CLASSES)
     peaks = {}
     for name in ("tiled", "eager"):
-        found = measured.figure(name, "peak_bytes")
-        if found is None or found.value is None:
+        found = measured.value(name, "peak_bytes")
+        if found is None:
             raise RecordError(f"headlines: {MANY_CLASSES}: {name} has no peak_bytes")
-        peaks[name] = units.size(found.value)
+        peaks[name] = units.size(found)
     case = measured.case
     text = (
         f"peak memory beyond the inputs, gradients included: tiled against eager softmax with "

@@ -37,13 +37,12 @@ def series(artist: Any, contender: str) -> None:
     artist.set_gid(f"contender:{quote(contender)}")
 
 
-def legend(made: Legend | None, contenders: list[str]) -> None:
-    """Says whose the entries of a legend are, in their order; they fade with their series."""
-    if made is None:
-        return
+def legend(made: Legend, contenders: list[str | None]) -> None:
+    """Says whose the entries of a legend are, in their order; they fade with their series. None
+    is nobody's."""
     for handle, text, name in zip(made.legend_handles, made.get_texts(), contenders, strict=False):
         for one in (handle, text):
-            if one is not None:
+            if one is not None and name is not None:
                 one.set_gid(f"key:{quote(name)}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,10 @@ import benchmarks.records
 from benchmarks import record_files
 from benchmarks.records import RecordError, Result, Run, Session, Training
 from suites.schema import CaseKey
+
+from . import statistics
+from .grouping import grouped
+from .statistics import Interval
 
 PASSES = ("both_time_s", "forward_time_s", "backward_time_s")
 REFERENCE = "reference"
@@ -46,10 +50,7 @@ class Measured:
     @functools.cached_property
     def _by_name(self) -> Mapping[tuple[str, str], list[Result]]:
         """By contender and metric: `figure` is asked for far more often than there are results."""
-        found: dict[tuple[str, str], list[Result]] = {}
-        for result in self.results:
-            found.setdefault((result.contender, result.metric), []).append(result)
-        return found
+        return grouped(self.results, lambda result: (result.contender, result.metric))
 
     def figure(self, contender: str, metric: str) -> Result | None:
         """The measured result that the report rests on: interleaved, never the interpreter's, and
@@ -60,6 +61,18 @@ class Measured:
                 return result
         return None
 
+    def value(self, contender: str, metric: str) -> float | None:
+        figure = self.figure(contender, metric)
+        return figure.value if figure else None
+
+    def rounds(self, contender: str, metric: str) -> Sequence[float]:
+        """Of what was measured once, that; of what was not, none."""
+        figure = self.figure(contender, metric)
+        return () if figure is None else figure.rounds or [figure.value or 0.0]
+
+    def median(self, contender: str, metric: str) -> Interval | None:
+        return statistics.median_interval(self.rounds(contender, metric))
+
     def is_wrong(self, contender: str) -> bool:
         """Whether it disagreed with the reference in this very case."""
         return any(
@@ -69,6 +82,9 @@ class Measured:
     @property
     def size(self) -> str:
         return f"B={self.case.batch:,} D={self.case.dim:,} C={self.case.classes:,}"
+
+
+Row = tuple[Measured, Result]
 
 
 @dataclass(frozen=True)
@@ -95,10 +111,12 @@ class Records:
         trained = {training.name for training in self.trainings}
         return [name for name in self.planned if name not in self.ended and name not in trained]
 
-    def results(self) -> Iterator[tuple[Measured, Result]]:
+    def results(self, status: str = "", metrics: Collection[str] = ()) -> Iterator[Row]:
+        """The tidy table: every result with its case, or those of a status or of some metrics."""
         for measured in self.cases:
             for result in measured.results:
-                yield measured, result
+                if status in ("", result.status) and (not metrics or result.metric in metrics):
+                    yield measured, result
 
     def contenders(self) -> list[str]:
         return list(
@@ -147,9 +165,7 @@ def arrange(run: Run, path: Path) -> Records:
     for session in run.sessions:
         key = json.dumps(session.identity, sort_keys=True, default=str)
         machine_of[session.session] = machines.setdefault(key, len(machines))
-    found: dict[str, list[Result]] = {}
-    for result in run.results:
-        found.setdefault(result.case.id, []).append(result)
+    found = grouped(run.results, lambda result: result.case.id)
     planned = list(dict.fromkeys(name for session in run.sessions for name in session.plan))
     # In the order of the plan, which is by loss, and not that of measuring, cheapest first.
     rank = {name: place for place, name in enumerate(planned)}

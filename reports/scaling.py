@@ -3,12 +3,13 @@ of classes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from . import statistics
 from .comparison import main_pass
+from .grouping import grouped
 from .reading import Measured, Records
 from .statistics import Growth, Interval
 
@@ -87,11 +88,8 @@ def _fixed(measured: Measured, axis: str) -> str:
 
 def panels(records: Records, axis: str, memory: bool = False) -> Iterator[Panel]:
     """Every variant that was measured at two sizes or more along the axis."""
-    groups: dict[tuple[object, ...], list[Measured]] = {}
-    for measured in records.cases:
-        key = _line_key(measured, axis)
-        if key is not None:
-            groups.setdefault(key, []).append(measured)
+    groups = grouped(records.cases, lambda measured: _line_key(measured, axis))
+    groups.pop(None, None)
     for group in groups.values():
         first = group[0]
         metric = "peak_bytes" if memory else main_pass(first)
@@ -107,17 +105,14 @@ def panels(records: Records, axis: str, memory: bool = False) -> Iterator[Panel]
 def _lines(group: list[Measured], axis: str, metric: str) -> Iterator[Line]:
     contenders = dict.fromkeys(name for measured in group for name in measured.contenders())
     for contender in contenders:
-        rounds: dict[float, list[float]] = {}
+        rounds: dict[float, Sequence[float]] = {}
         points: dict[int, Interval] = {}
         ids: dict[int, str] = {}
         for measured in group:
-            figure = measured.figure(contender, metric)
-            if figure is None:
-                continue
-            taken = figure.rounds or [figure.value or 0.0]
-            interval = statistics.median_interval(taken)
+            interval = measured.median(contender, metric)
             if interval is not None:
                 size = getattr(measured.case, axis)
-                rounds[size], points[size], ids[size] = taken, interval, measured.case.id
+                points[size], ids[size] = interval, measured.case.id
+                rounds[size] = measured.rounds(contender, metric)
         if points:
             yield Line(contender, dict(sorted(points.items())), statistics.growth(rounds), ids)

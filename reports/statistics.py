@@ -43,6 +43,10 @@ class Interval:
     high: float | None
     rounds: int
 
+    def times(self, factor: float) -> Interval:
+        low, high = (None if end is None else end * factor for end in (self.low, self.high))
+        return Interval(self.estimate * factor, low, high, self.rounds)
+
     @property
     def inverse(self) -> Interval:
         """That of 1/estimate: ends change places."""

@@ -15,7 +15,6 @@ from marginbench.loss import Cost, Shape, Variant
 from suites.schema import CaseKey
 from suites.targets import Target
 
-from . import statistics
 from .comparison import main_pass, ratio
 from .predicted import ITEMSIZE
 from .reading import PASSES, Measured, Records
@@ -147,11 +146,11 @@ def matrix_bytes(target: Target) -> int:
 
 
 def _share_of_matrix(target: Target, measured: Measured) -> Interval | None:
-    variant, peak = declared(target), measured.figure(target.contender, "peak_bytes")
-    if variant is None or peak is None or peak.value is None:
+    variant, peak = declared(target), measured.value(target.contender, "peak_bytes")
+    if variant is None or peak is None:
         return None
     gradients = gradient_elements(variant.differentiable, target.shape) * ITEMSIZE[target.dtype]
-    return Interval((peak.value - gradients) / matrix_bytes(target), None, None, 1)
+    return Interval((peak - gradients) / matrix_bytes(target), None, None, 1)
 
 
 def _share_of_limit(
@@ -165,15 +164,12 @@ def _share_of_limit(
     if not isinstance(rate, int | float) or rate <= 0:
         what = "matrix rate" if products else "memory bandwidth"
         raise _NotMeasured(f"the run holds no measured {what} of its machine")
-    variant, figure = declared(target), measured.figure(target.contender, metric)
-    time = statistics.median_interval(figure.rounds or [figure.value or 0.0]) if figure else None
+    variant, time = declared(target), measured.median(target.contender, metric)
     if variant is None or time is None:
         return None
     cost = variant.cost(target.shape, ITEMSIZE[target.dtype])
     least_s = (_products(cost) if products else cost.forward_bytes + cost.backward_bytes) / rate
-    share = time.inverse
-    low, high = (None if end is None else least_s * end for end in (share.low, share.high))
-    return Interval(least_s * share.estimate, low, high, share.rounds)
+    return time.inverse.times(least_s)
 
 
 def _products(cost: Cost) -> int:

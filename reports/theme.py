@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .document import Block, Figure
+from .style import INK, PALE, SOFT
 
 # Colours of the figure that stand for the page's own; what carries a contender stays as it is.
 OURS = {
     "#ffffff": "var(--card)",
-    "#000000": "var(--ink)",
+    INK: "var(--ink)",
     "#333333": "var(--ink)",
-    "#555555": "var(--soft)",
-    "#dddddd": "var(--line)",
+    SOFT: "var(--soft)",
+    PALE: "var(--line)",
 }
 
 

@@ -82,6 +82,16 @@ def test_reports_need_no_torch():
         assert not names & {"torch", "triton", "mlflow"}, path.relative_to(ROOT)
 
 
+def test_one_module_draws_and_only_its_parts_know_how():
+    """A figure is data, a `reports.plot.Plot`."""
+    found = {
+        path.relative_to(ROOT / "reports").as_posix()
+        for path in sources("reports")
+        if "matplotlib" in {name for name, _ in imported(ast.parse(path.read_text()))}
+    }
+    assert found == {"drawing.py", "clouds.py", "fields.py", "picking.py", "equations.py"}
+
+
 @pytest.mark.parametrize("folder", [name for name in ALLOWED if name != "commands"])
 def test_commands_lie_in_commands_alone(folder: str):
     """What is measured and what is read knows no command line: no click command, no group, and not

@@ -15,10 +15,10 @@ from pathlib import Path
 from benchmarks import kinds
 
 from .. import output
+from ..style import LossStyles
 from . import judging, reading
 from .overview import document
 from .reading import Quality
-from .styles import LossStyles
 from .summary import summary
 
 SUMMARY = "summary.json"

@@ -8,6 +8,7 @@ from suites.claims.claim import Outcome
 
 from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, table
+from ..grouping import grouped
 from ..sections.context import slug
 from ..style import Styles
 from . import numbers, plots
@@ -102,10 +103,7 @@ def _value(number: float, unit: str) -> str:
 def _trainings(quality: Quality, trainings: Sequence) -> Details:
     """Every arm with its seeds; each seed links to its run."""
     rows = []
-    by_dataset: dict[str, list] = {}
-    for training in trainings:
-        by_dataset.setdefault(training.dataset, []).append(training)
-    for dataset, found in by_dataset.items():
+    for dataset, found in grouped(trainings, lambda one: one.dataset).items():
         for group in groups(found):
             rows += [(group.label, dataset, Cell(str(t.seed), link=quality.anchor(t)), outcome([t]))
                      for t in group.trainings]  # fmt: skip

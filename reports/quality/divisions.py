@@ -12,11 +12,10 @@ from suites.quality.intervals import CONFIDENCE
 from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, Tone, table
 from ..sections.context import slug
-from ..sections.flat import flat
-from ..style import Styles
+from ..sections.flat import flat, holders
+from ..style import UNTRAINED, Styles
 from . import notes, numbers, pictures, table_figures
 from .reading import Group, Quality, groups
-from .styles import UNTRAINED
 
 MEANING = {
     "closed": "Closed division: one recipe (network, budget, optimiser, batch) for all losses.",
@@ -174,17 +173,11 @@ def _others(found: list[Group], metrics: Sequence[str]) -> list[Block]:
 
 def _protocol(trainings: list[Training]) -> list[Block]:
     """Each setting once, with the arms it holds for; the protocol's in sight, the rest folded."""
-    found: dict[tuple[str, str], list[str]] = {}
-    arms = list(dict.fromkeys(one.arm for one in trainings))
-    for one in trainings:
-        for entry in flat(one.settings):
-            holders = found.setdefault(entry, [])
-            if one.arm not in holders:
-                holders.append(one.arm)
-    if not found:
+    entries = [(one.arm, entry) for one in trainings for entry in flat(one.settings)]
+    held = holders(entries, {one.arm for one in trainings})
+    rows = [(key, value, names) for (key, value), names in held.items()]
+    if not rows:
         return []
-    rows = [(key, value, "all" if len(names) == len(arms) else ", ".join(names))
-            for (key, value), names in found.items()]  # fmt: skip
     beside = [row for row in rows if any(word in row[0].lower() for word in _PROTOCOL)]
     rest = [row for row in rows if row not in beside]
     columns = ("setting", "value", "losses")

@@ -32,6 +32,11 @@ def title(metric: str, arrow: bool = True) -> str:
     return text + known.arrow
 
 
+def is_share(metric: str) -> bool:
+    """Whether it lies between 0 and 1."""
+    return metric in METRICS and METRICS[metric].share
+
+
 def in_table(column: str) -> list[str]:
     """The metrics of one of the tables, in their order."""
     return [one.name for one in METRICS.values() if one.column == column]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,42 +11,23 @@ import numpy as np
 from benchmarks.records import Training
 from suites.quality.intervals import Interval, interval
 
-from .. import document, picking, style, units
+from .. import drawing, units
 from ..document import Cell, table
-from ..style import Style, Styles
+from ..plot import Axis, Cloud, Panel, Plot, Series, grid
+from ..style import PALETTE, Styles, short
 from . import clouds, numbers
 from .reading import Group, series
-from .styles import name as short
-from .styles import ticks
 from .table_figures import Drawn
 
-COLUMNS = 4
 _AXES = ("first axis (embedding's own units)", "second axis (the same)")
+_DISTANCES = ("Euclidean distance (embedding's own units)", "share of pairs in a bin")
 MOST_RATES = 41
 
 
-def _panels(
-    name: str, title: str, found: Sequence[tuple[Group, Any]], height: float,
-    draw: Callable[[Any, int, Any], None], labels: tuple[str, str],
-    after: Callable[[Any], None] = lambda drawn: None,
-) -> tuple[Any, float]:  # fmt: skip
-    """Small multiples, one panel an arm. ``labels``: of all their x and y axes."""
-    columns = 3 if len(found) in (5, 6, 9) else min(COLUMNS, len(found))
-    rows = math.ceil(len(found) / columns)
-    width = 0.3 + 2.35 * max(2, columns)
-    drawn = style.figure(width, 0.45 + height * rows)
-    axes = drawn.subplots(rows, columns, squeeze=False).flat
-    for index, axis in enumerate(axes):
-        if index >= len(found):
-            axis.set_axis_off()
-            continue
-        group, values = found[index]
-        axis.set_title(short(group.label, 30), loc="left")
-        draw(axis, index, values)
-    drawn.supxlabel(labels[0], fontsize="medium")
-    drawn.supylabel(labels[1], fontsize="medium")
-    after(drawn)
-    return drawn, width
+def _grid(count: int, height: float) -> tuple[float, float, int]:
+    """Width, height and columns of so many panels."""
+    columns, rows = grid(count, 3 if count in (5, 6, 9) else 4)
+    return 0.3 + 2.35 * max(2, columns), 0.45 + height * rows, columns
 
 
 def embeddings(name: str, found: Sequence[Group], prefix: str, styles: Styles) -> Drawn:
@@ -56,27 +36,11 @@ def embeddings(name: str, found: Sequence[Group], prefix: str, styles: Styles) -
     panels = [(g, s) for g in found if g.first and (s := series(g.first, *names))]
     if not panels:
         return None
-    with style.drawing():
-        title = "Embeddings of seen identities" if prefix else "Embeddings of new identities"
-
-        def frame(axis: Any, index: int, values: Any) -> None:
-            x_limits, y_limits = clouds.square(values[0], values[1])
-            axis.set(xlim=x_limits, ylim=y_limits)
-            axis.set_box_aspect(1)
-            ticks(axis.xaxis, 3)
-            ticks(axis.yaxis, 3)
-
-        drawn, width = _panels(name, title, panels, 2.45, frame, _AXES, clouds.settle)
-        for axis, (_, (xs, ys, identities)) in zip(drawn.axes, panels, strict=False):
-            keep = clouds.chosen(len(xs), len(panels))
-            x, y, kinds = (np.asarray(values)[keep] for values in (xs, ys, identities))
-            for place, at in clouds.by_identity(kinds):
-                clouds.cloud(axis, x[at], y[at], place)
-        body = [_cloud_row(group, values) for group, values in panels]
-        said = [f"{row[0].text}: {row[2]} images of {row[3]} identities, {row[4]} of the spread "
-                "lies between identities" for row in body]  # fmt: skip
-        alt = f"Scatter plots, one a loss. {'; '.join(said)}."
-        svg = clouds.to_svg(drawn, name, title, alt)
+    title = "Embeddings of seen identities" if prefix else "Embeddings of new identities"
+    body = [_cloud_row(group, values) for group, values in panels]
+    said = [f"{row[0].text}: {row[2]} images of {row[3]} identities, {row[4]} of the spread "
+            "lies between identities" for row in body]  # fmt: skip
+    alt = f"Scatter plots, one a loss. {'; '.join(said)}."
     most = clouds.chosen(10**6, len(panels)).size
     caption = (
         "The network of the lowest seed, not the best. Two-dimensional embeddings are shown as "
@@ -86,7 +50,17 @@ def embeddings(name: str, found: Sequence[Group], prefix: str, styles: Styles) -
     )
     columns = ("loss", "seed", "images", "identities", "share of spread between identities")
     data = table(columns, body, "All coordinates are in the records", numeric=columns[1:])
-    return document.Figure(name, title, caption, alt, svg, width, data)
+    drawn = [_embedding(group, values, len(panels)) for group, values in panels]
+    plot = Plot(name, title, caption, alt, data, drawn, *_grid(len(panels), 2.45), labels=_AXES)
+    return drawing.draw(plot)
+
+
+def _embedding(group: Group, values: Sequence[Sequence[float]], panels: int) -> Panel:
+    x, y = (Axis(limits=ends, ticks=3) for ends in clouds.square(values[0], values[1]))
+    keep = clouds.chosen(len(values[0]), panels)
+    xs, ys, kinds = (np.asarray(one)[keep] for one in values)
+    points = [Cloud(xs[at], ys[at], place) for place, at in clouds.by_identity(kinds)]
+    return Panel(x, y, title=short(group.label, 30), clouds=points, square=True)
 
 
 def _cloud_row(group: Group, values: Sequence[Sequence[float]]) -> tuple[Any, ...]:
@@ -115,22 +89,8 @@ def roc(name: str, found: Sequence[Group], prefix: str, styles: Styles) -> Drawn
             panels.append((group, [interval(at.tolist()) for at in accepted.T]))
     if not panels:
         return None
-    with style.drawing():
-        drawn = style.figure(6.4, 4.0)
-        axis = drawn.subplots()
-        for group, middles in panels:
-            _roc_curve(axis, rates, middles, group.label, styles[group.label])
-        axis.set_xscale("log")
-        ticks(axis.xaxis)
-        axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
-        axis.set(xlabel="false accepts (share of different pairs)", ylim=(-0.02, 1.02),
-                 ylabel="true accepts (share of same pairs)")  # fmt: skip
-        made = drawn.legend(loc="outside right upper")
-        picking.legend(made, [group.label for group, _ in panels])
-        title = "ROC curves"
-        said = [f"{g.label}: {m[20].mean:.2f} at 1%, {m[10].mean:.2f} at 0.1%" for g, m in panels]
-        alt = f"ROC curves, true accepts at false accepts, means over seeds. {'; '.join(said)}."
-        svg = clouds.to_svg(drawn, name, title, alt)
+    said = [f"{g.label}: {m[20].mean:.2f} at 1%, {m[10].mean:.2f} at 0.1%" for g, m in panels]
+    alt = f"ROC curves, true accepts at false accepts, means over seeds. {'; '.join(said)}."
     body = [(Cell(g.label, mark=g.label), str(m[0].count),
              *(numbers.estimate("roc_tar", m[at]) for at in (0, 10, 20, 30)))
             for g, m in panels]  # fmt: skip
@@ -141,21 +101,29 @@ def roc(name: str, found: Sequence[Group], prefix: str, styles: Styles) -> Drawn
         "the resolution at the left end."
     )
     data = table(columns, body, "True accepts at false accepts", numeric=columns[1:])
-    return document.Figure(name, title, caption, alt, svg, 6.4, data)
+    panel = Panel(
+        Axis("false accepts (share of different pairs)", log=True, show=_percent),
+        Axis("true accepts (share of same pairs)", limits=(-0.02, 1.02)),
+        [_roc_curve(rates, middles, group.label, styles) for group, middles in panels],
+    )
+    return drawing.draw(
+        Plot(name, "ROC curves", caption, alt, data, [panel], 6.4, 4.0, legend="right")
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:g}%"
 
 
 def _roc_curve(
-    axis: Any, rates: np.ndarray, middles: Sequence[Interval], label: str, own: Style
-) -> None:
-    drawn = axis.plot(rates, [m.mean for m in middles], color=own.colour, linestyle=own.line,
-                      marker=own.marker, markersize=3.2, markevery=5, linewidth=1.2,
-                      label=short(label))  # fmt: skip
-    low, high = ([getattr(m, end) for m in middles] for end in ("low", "high"))
-    if None not in low:
-        # Not by fill_between, whose outline the page's script can't move to a linear axis.
-        drawn += axis.fill([*rates, *rates[::-1]], np.clip([*low, *high[::-1]], 0, 1),
-                           color=own.colour, alpha=0.12, linewidth=0)  # fmt: skip
-    picking.series(drawn, label)
+    rates: np.ndarray, middles: Sequence[Interval], label: str, styles: Styles
+) -> Series:
+    low, high = ([None if (end := getattr(m, name)) is None else min(max(end, 0.0), 1.0)
+                  for m in middles] for name in ("low", "high"))  # fmt: skip
+    return Series(
+        rates.tolist(), [m.mean for m in middles], styles[label], short(label, 34), label,
+        low=low, high=high, spread="band", width=1.2, size=3.2, marks=5,
+    )  # fmt: skip
 
 
 def _accepted(far: Sequence[float], tar: Sequence[float], rates: np.ndarray) -> np.ndarray:
@@ -171,36 +139,26 @@ def distances(name: str, found: Sequence[Group], prefix: str) -> Drawn:
     panels = [(group, one) for group in found if (one := _histogram(group.first, prefix))]
     if not panels:
         return None
-    body = []
-
-    def draw(axis: Any, index: int, values: Any) -> None:
-        edges, same, other = values
-        axis.stairs(same, edges, color="#0072B2", linewidth=1.2, label="same identity")
-        axis.stairs(same, edges, color="#0072B2", fill=True, alpha=0.15)
-        axis.stairs(other, edges, color="#D55E00", linewidth=1.2, linestyle=(0, (3, 1.5)),
-                    label="different identities")  # fmt: skip
-        ticks(axis.xaxis, 4)
-        ticks(axis.yaxis, 4)
+    body, drawn = [], []
+    for group, (edges, same, other) in panels:
         overlap = sum(min(a, b) for a, b in zip(same, other, strict=True))
-        group = panels[index][0]
         body.append((Cell(group.label, mark=group.label), _mean(edges, same), _mean(edges, other),
                      f"{overlap:.0%}"))  # fmt: skip
-
-    with style.drawing():
-        title = "Distances between embeddings"
-        labels = ("Euclidean distance (embedding's own units)", "share of pairs in a bin")
-        drawn, width = _panels(name, title, panels, 1.75, draw, labels)
-        shown = drawn.axes[0].get_legend_handles_labels()
-        drawn.legend(*shown, loc="outside upper right", ncols=2)
-        alt = "Histograms of distances, one panel a loss. " + "; ".join(
-            f"{row[0].text}: mean {row[1]} inside an identity, {row[2]} between two, overlap "
-            f"{row[3]}" for row in body) + "."  # fmt: skip
-        svg = clouds.to_svg(drawn, name, title, alt)
+        inside = Series(edges, same, PALETTE[0], "same identity", join="bins", width=1.2)
+        between = Series(edges, other, PALETTE[1], "different identities", join="bins", width=1.2,
+                         hollow=True)  # fmt: skip
+        drawn.append(Panel(Axis(ticks=4), Axis(ticks=4), [inside, between], short(group.label, 30)))
+    alt = "Histograms of distances, one panel a loss. " + "; ".join(
+        f"{row[0].text}: mean {row[1]} inside an identity, {row[2]} between two, overlap {row[3]}"
+        for row in body) + "."  # fmt: skip
     caption = ("Of the network of the lowest seed. Solid and filled: two images of one identity; "
                "dashed: of two. Each loss has a scale of its own.")  # fmt: skip
     columns = ("loss", "mean inside an identity", "mean between two", "overlap")
     data = table(columns, body, numeric=columns[1:])
-    return document.Figure(name, title, caption, alt, svg, width, data)
+    return drawing.draw(Plot(
+        name, "Distances between embeddings", caption, alt, data, drawn,
+        *_grid(len(panels), 1.75), "above", _DISTANCES,
+    ))  # fmt: skip
 
 
 def _histogram(training: Training | None, prefix: str) -> tuple[Sequence[float], ...] | None:

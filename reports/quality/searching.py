@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib import ticker
-
 from benchmarks.records import Training
 
-from .. import document, style
+from .. import document, drawing
 from ..document import Block, Cell, Details, Section, Text, table
+from ..plot import Axis, Panel, Plot, Series
 from ..sections.context import slug, unique
 from ..sections.flat import flat
-from ..style import Styles
-from . import clouds, numbers
+from ..style import Styles, short, style_at
+from . import numbers
 from .reading import SEARCH, Quality
-from .styles import name as short
-from .styles import style_at, ticks
 
 TITLE = "Search"
 _TRIAL = re.compile(r"t(rial-?)?\d+")
@@ -144,29 +142,21 @@ def history(
     shown = {loss: trials for loss, trials in found.items() if best_of(trials)}
     if not shown:
         return None
-    parts, body = [], []
-    with style.drawing():
-        drawn = style.figure(7.6, 3.6)
-        axis = drawn.subplots()
-        for place, (loss, trials) in enumerate(shown.items()):
-            one = styles[loss] if loss in styles else style_at(place)
-            points = [(n, v) for n, t in enumerate(trials) if (v := score(t)) is not None]
-            x, y = [n for n, _ in points], [v for _, v in points]
-            top = [max(y[: i + 1]) for i in range(len(y))]
-            axis.plot(x, y, linestyle="none", marker=one.marker, color=one.colour, markersize=3.2,
-                      markerfacecolor="none", markeredgewidth=0.7)  # fmt: skip
-            axis.plot(x, top, drawstyle="steps-post", color=one.colour, linestyle=one.line,
-                      marker=one.marker, markevery=[len(x) - 1], label=short(loss))  # fmt: skip
-            parts.append(f"{loss}: {top[0]:.3f} at first, {top[-1]:.3f} in the end")
-            body.append((loss, str(len(x)), f"{top[0]:.3f}", f"{top[-1]:.3f}",
-                         str(x[y.index(top[-1])])))  # fmt: skip
-        axis.set(xlabel="trial", ylabel="MAP@R on validation identities")
-        axis.xaxis.set_major_locator(ticker.MaxNLocator(8, integer=True))
-        ticks(axis.yaxis)
-        drawn.legend(loc="outside right upper")
-        title, alt = "History of the search", f"Best score by trial. {'; '.join(parts)}."
-        svg = clouds.to_svg(drawn, name, title, alt)
+    parts, body, lines = [], [], []
+    for place, (loss, trials) in enumerate(shown.items()):
+        own = styles[loss] if loss in styles else style_at(place)
+        points = [(n, v) for n, t in enumerate(trials) if (v := score(t)) is not None]
+        x, y = [n for n, _ in points], [v for _, v in points]
+        top = list(itertools.accumulate(y, max))
+        lines.append(Series(x, y, own, join="", hollow=True, size=3.2))
+        lines.append(Series(x, top, own, short(loss, 34), join="steps", marks=[len(x) - 1]))
+        parts.append(f"{loss}: {top[0]:.3f} at first, {top[-1]:.3f} in the end")
+        body.append((loss, str(len(x)), f"{top[0]:.3f}", f"{top[-1]:.3f}",
+                     str(x[y.index(top[-1])])))  # fmt: skip
     columns = ("loss", "trials", "first", "best", "found at trial")
-    data = table(columns, body, numeric=columns[1:])
-    caption = "Hollow: one trial each. Lines: the best so far."
-    return document.Figure(name, title, caption, alt, svg, 7.6, data)
+    panel = Panel(Axis("trial", ticks=8, whole=True), Axis("MAP@R on validation identities"), lines)
+    return drawing.draw(Plot(
+        name, "History of the search", "Hollow: one trial each. Lines: the best so far.",
+        f"Best score by trial. {'; '.join(parts)}.", table(columns, body, numeric=columns[1:]),
+        [panel], 7.6, 3.6, legend="right",
+    ))  # fmt: skip

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from matplotlib import ticker
 
-from .. import document, picking, style
+from suites.quality.intervals import Interval
+
+from .. import document, drawing
 from ..document import Cell, table
-from ..style import Styles
-from . import clouds, numbers
+from ..plot import Axis, Panel, Plot, Series, ends, rows
+from ..style import Styles, short
+from . import numbers
 from .reading import Group
-from .styles import name as short
-from .styles import ticks, within
 
 WIDTH = 9.6
 # Points of a curve, and rows of the table behind it.
@@ -24,49 +23,41 @@ Drawn = document.Figure | None
 
 def dots(name: str, found: Sequence[Group], metrics: Sequence[str], styles: Styles) -> Drawn:
     """A panel a metric, a row an arm: every seed hollow, the mean with its interval filled."""
-    rows = [group for group in found if any(numbers.by_seed(group, m) for m in metrics)]
-    if not rows or not metrics:
+    shown = [group for group in found if any(numbers.by_seed(group, m) for m in metrics)]
+    if not shown or not metrics:
         return None
-    parts, body = [], []
-    with style.drawing():
-        drawn = style.figure(WIDTH, 0.8 + 0.27 * len(rows))
-        axes = drawn.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-        for axis, metric in zip(axes, metrics, strict=True):
-            for row, group in enumerate(rows):
-                values = numbers.by_seed(group, metric)
-                middle = numbers.over_seeds(values)
-                if middle is None:
-                    continue
-                _dot(axis, row, list(values.values()), middle, group.label, styles)
-                said = numbers.estimate(metric, middle)
-                parts.append(f"{group.label} {numbers.title(metric, False)} {said}")
-                body.append((Cell(group.label, mark=group.label), numbers.title(metric), said,
-                             _listed(metric, values)))  # fmt: skip
-            axis.set_xlabel(short(numbers.title(metric), 40))
-            ticks(axis.xaxis, 5)
-            axis.margins(x=0.08)
-            within(axis, "x", metric)
-        axes[0].set_yticks(range(len(rows)), [short(group.label) for group in rows])
-        axes[0].set_ylim(len(rows) - 0.4, -0.6)
-        title, alt = "Each seed, and their mean", f"Dot plots of each seed. {'; '.join(parts)}."
-        svg = clouds.to_svg(drawn, name, title, alt)
+    parts, body, panels = [], [], []
+    for metric in metrics:
+        points: list[Series] = []
+        for row, group in enumerate(shown):
+            values = numbers.by_seed(group, metric)
+            middle = numbers.over_seeds(values)
+            if middle is None:
+                continue
+            points += _dot(row, list(values.values()), middle, group.label, styles)
+            said = numbers.estimate(metric, middle)
+            parts.append(f"{group.label} {numbers.title(metric, False)} {said}")
+            body.append((Cell(group.label, mark=group.label), numbers.title(metric), said,
+                         _listed(metric, values)))  # fmt: skip
+        x = Axis(short(numbers.title(metric), 40), ticks=5, share=numbers.is_share(metric))
+        panels.append(Panel(x, rows([group.label for group in shown], 34), points))
     caption = ("Hollow: one seed each. Filled, with the bar: the mean and its 95% interval. Scales "
                "do not begin at 0.")  # fmt: skip
     columns = ("loss", "metric", "mean ± half of the 95% interval", "each seed")
-    return document.Figure(name, title, caption, alt, svg, WIDTH, table(columns, body))
+    return drawing.draw(Plot(
+        name, "Each seed, and their mean", caption, f"Dot plots of each seed. {'; '.join(parts)}.",
+        table(columns, body), panels, WIDTH, 0.8 + 0.27 * len(shown),
+    ))  # fmt: skip
 
 
-def _dot(axis: Any, row: int, values: list[float], middle: Any, label: str, styles: Styles) -> None:
+def _dot(
+    row: int, values: list[float], middle: Interval, label: str, styles: Styles
+) -> list[Series]:
     own = styles[label]
-    drawn = axis.plot(values, [row - 0.17] * len(values), linestyle="none", marker=own.marker,
-              color=own.colour, markerfacecolor="none", markersize=3.6,
-              markeredgewidth=0.7)  # fmt: skip
-    if middle.low is not None:
-        drawn += axis.plot([middle.low, middle.high], [row + 0.12] * 2, color=own.colour,
-                           linewidth=1.6, solid_capstyle="butt")  # fmt: skip
-    drawn += axis.plot([middle.mean], [row + 0.12], linestyle="none", marker=own.marker,
-                       color=own.colour, markersize=5)  # fmt: skip
-    picking.series(drawn, label)
+    each = Series(values, [row - 0.17] * len(values), own, of=label, join="", hollow=True, size=3.6)
+    mean = Series([middle.mean], [row + 0.12], own, of=label, join="", **ends([middle]),
+                  spread="x", size=5)  # fmt: skip
+    return [each, mean]
 
 
 def _listed(metric: str, values: dict[int, float]) -> str:
@@ -75,7 +66,7 @@ def _listed(metric: str, values: dict[int, float]) -> str:
 
 def curves(name: str, found: Sequence[Group], metrics: Sequence[str], styles: Styles) -> Drawn:
     """The mean over seeds by epoch, with its interval as a band; epoch 0 is untrained."""
-    drawn_rows: list[tuple[str, str, list[tuple[float, Any]]]] = []
+    drawn_rows: list[tuple[str, str, list[tuple[float, Interval]]]] = []
     for metric in metrics:
         for group in found:
             points = _by_epoch(group, metric)
@@ -84,38 +75,31 @@ def curves(name: str, found: Sequence[Group], metrics: Sequence[str], styles: St
     shown = list(dict.fromkeys(metric for metric, _, _ in drawn_rows))
     if not shown:
         return None
-    with style.drawing():
-        drawn = style.figure(WIDTH if len(shown) > 1 else 5.6, 3.4)
-        axes = drawn.subplots(1, len(shown), squeeze=False)[0]
-        for metric, label, points in drawn_rows:
-            _curve(axes[shown.index(metric)], label, points, styles)
-        for axis, metric in zip(axes, shown, strict=True):
-            axis.set_title(numbers.title(metric, False), loc="left")
-            axis.set_xlabel("epoch")
-            axis.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
-            ticks(axis.yaxis)
-            within(axis, "y", metric)
-        shown_lines = [pair for axis in axes
-                       for pair in zip(*axis.get_legend_handles_labels(), strict=True)]  # fmt: skip
-        handles = {text: line for line, text in shown_lines}
-        made = drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
-        picking.legend(made, list(dict.fromkeys(label for _, label, _ in drawn_rows)))
-        title = "Learning curves"
-        ends = [f"{label} ends at {numbers.title(metric, False)} "
-                f"{numbers.estimate(metric, points[-1][1])}"
-                for metric, label, points in drawn_rows]  # fmt: skip
-        alt = f"Curves by epoch, means over seeds. {'; '.join(ends)}."
-        svg = clouds.to_svg(drawn, name, title, alt)
+    panels = [
+        Panel(
+            Axis("epoch", whole=True), Axis(share=numbers.is_share(metric)),
+            [_curve(label, points, styles) for of, label, points in drawn_rows if of == metric],
+            numbers.title(metric, False),
+        )
+        for metric in shown
+    ]  # fmt: skip
+    ends = [f"{label} ends at {numbers.title(metric, False)} "
+            f"{numbers.estimate(metric, points[-1][1])}"
+            for metric, label, points in drawn_rows]  # fmt: skip
     body = [(Cell(label, mark=label), numbers.title(metric, False), f"{epoch:g}",
              numbers.estimate(metric, middle), str(middle.count))
             for metric, label, points in drawn_rows for epoch, middle in points]  # fmt: skip
     data = table(("loss", "metric", "epoch", "mean", "seeds"), body,
                  numeric=("epoch", "mean", "seeds"))  # fmt: skip
     caption = "Means over seeds; bands are 95% intervals. Epoch 0 is the untrained network."
-    return document.Figure(name, title, caption, alt, svg, WIDTH, data)
+    return drawing.draw(Plot(
+        name, "Learning curves", caption,
+        f"Curves by epoch, means over seeds. {'; '.join(ends)}.", data, panels,
+        WIDTH if len(shown) > 1 else 5.6, 3.4, legend="below",
+    ))  # fmt: skip
 
 
-def _by_epoch(group: Group, metric: str) -> list[tuple[float, Any]]:
+def _by_epoch(group: Group, metric: str) -> list[tuple[float, Interval]]:
     """Epochs that every seed has, with the interval over them."""
     by_epoch: dict[float, dict[int, float]] = {}
     for one in group.ran:
@@ -130,16 +114,13 @@ def _by_epoch(group: Group, metric: str) -> list[tuple[float, Any]]:
     if len(epochs) > MOST_EPOCHS:
         at = np.linspace(0, len(epochs) - 1, MOST_EPOCHS).round().astype(int)
         epochs = [epochs[i] for i in at]
-    return [(epoch, numbers.over_seeds(by_epoch[epoch])) for epoch in epochs]
+    middles = [(epoch, numbers.over_seeds(by_epoch[epoch])) for epoch in epochs]
+    return [(epoch, middle) for epoch, middle in middles if middle is not None]
 
 
-def _curve(axis: Any, label: str, points: list[tuple[float, Any]], styles: Styles) -> None:
-    own = styles[label]
-    x, middles = [epoch for epoch, _ in points], [middle for _, middle in points]
-    drawn = axis.plot(x, [m.mean for m in middles], color=own.colour, marker=own.marker,
-                      markersize=3, linestyle=own.line, linewidth=1.1,
-                      label=short(label))  # fmt: skip
-    if all(m.low is not None for m in middles):
-        drawn += [axis.fill_between(x, [m.low for m in middles], [m.high for m in middles],
-                                    color=own.colour, alpha=0.12, linewidth=0)]  # fmt: skip
-    picking.series(drawn, label)
+def _curve(label: str, points: list[tuple[float, Interval]], styles: Styles) -> Series:
+    middles = [middle for _, middle in points]
+    return Series(
+        [epoch for epoch, _ in points], [m.mean for m in middles], styles[label], short(label, 34),
+        label, **ends(middles), spread="band", width=1.1, size=3,
+    )  # fmt: skip

@@ -130,8 +130,7 @@ def _by(one: Answer) -> Cell:
 
 
 def _eager(measured: Measured, one: Answer) -> str:
-    figure = measured.figure(BASE, one.metric)
-    return units.time(figure.value if figure else None)
+    return units.time(measured.value(BASE, one.metric))
 
 
 def _short(measured: Measured, main: Answer, metric: str) -> Cell:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from .. import units
+from ..grouping import grouped
 
 
 def shown(value: object) -> str:
@@ -29,3 +30,14 @@ def flat(entries: Mapping[str, object], prefix: str = "") -> list[tuple[str, str
         else:
             rows.append((name, shown(value)))
     return rows
+
+
+def holders(
+    entries: Sequence[tuple[str, tuple[str, str]]], everyone: Collection[str]
+) -> dict[tuple[str, str], str]:
+    """Each setting once, and for whom it holds. ``entries``: who, and a setting with its value."""
+    return {
+        setting: "all" if len(found) == len(everyone) else ", ".join(found)
+        for setting, pairs in grouped(entries, lambda entry: entry[1]).items()
+        if (found := dict.fromkeys(who for who, _ in pairs))
+    }

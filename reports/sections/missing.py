@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..document import Block, Cell, Details, Section, Text, table
+from ..grouping import grouped
 from .context import Context, mark
 from .place import Place
 
@@ -20,11 +21,10 @@ class Missing:
 
 
 def gather(context: Context) -> Iterator[Missing]:
-    for measured, result in context.records.results():
-        if result.status == "not_run":
-            narrowed = " ".join((result.metric, *result.of.values()))
-            what = context.label(measured)
-            yield Missing(what, result.contender, narrowed, result.reason or "no reason given")
+    for measured, result in context.records.results("not_run"):
+        narrowed = " ".join((result.metric, *result.of.values()))
+        what = context.label(measured)
+        yield Missing(what, result.contender, narrowed, result.reason or "no reason given")
     for training in context.records.trainings:
         if training.status == "not_run":
             what = f"training {training.loss}/{training.variant} on {training.dataset}"
@@ -33,10 +33,8 @@ def gather(context: Context) -> Iterator[Missing]:
 
 
 def section(context: Context) -> Section:
-    groups: dict[str, list[Missing]] = {}
-    for one in gather(context):
-        # Reasons that differ in their figures alone belong together.
-        groups.setdefault(re.sub(r"\d[\d.,]*", "#", one.reason), []).append(one)
+    # Reasons that differ in their figures alone belong together.
+    groups = grouped(gather(context), lambda one: re.sub(r"\d[\d.,]*", "#", one.reason))
     blocks: list[Block] = []
     if not groups:
         blocks.append(Text("Everything that was planned for the measured cases was run."))
@@ -70,12 +68,10 @@ def _reason(group: list[Missing]) -> str:
 
 def _list(group: list[Missing]) -> Details:
     """One row a case and contender, its metrics together."""
-    merged: dict[tuple[str, str, str], list[str]] = {}
-    for one in group:
-        merged.setdefault((one.what, one.contender, one.reason), []).append(one.metric)
+    merged = grouped(group, lambda one: (one.what, one.contender, one.reason))
     rows = [
-        (what, mark(contender), _metrics(metrics), reason)
-        for (what, contender, reason), metrics in merged.items()
+        (what, mark(contender), _metrics([one.metric for one in found]), reason)
+        for (what, contender, reason), found in merged.items()
     ]
     made = table(("case", "contender", "metrics", "reason"), rows)
     return Details(f"{_reason(group)}: {len(group):,} results", [made])

@@ -10,6 +10,7 @@ from benchmarks.records import Result
 
 from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, table
+from ..grouping import grouped
 from ..reading import PASSES, is_interleaved
 from . import machine_words
 from .context import Context, machine_name, mark
@@ -73,12 +74,10 @@ def _information(context: Context) -> list[Block]:
 
 def _protocols(context: Context) -> Table:
     """How each metric was taken; a setting that differs from result to result as a range."""
-    groups: dict[tuple[str, str, str], list[Result]] = {}
-    for _, result in context.records.results():
-        if result.status != "not_run":
-            instrument = shown(result.protocol.get("instrument", ""))
-            key = (result.metric, result.of.get("mode", ""), instrument)
-            groups.setdefault(key, []).append(result)
+    groups = grouped(
+        (result for _, result in context.records.results() if result.status != "not_run"),
+        lambda one: (one.metric, one.of.get("mode", ""), shown(one.protocol.get("instrument", ""))),
+    )
     rows = [
         (f"{metric} {mode}".strip(), METRICS[metric].summary if metric in METRICS else "",
          _protocol(found), f"{len(found):,}")

@@ -159,8 +159,8 @@ def _steps(found: list[Panel], memory: bool) -> Table:
 def _exhausted(context: Context) -> Table:
     """Out of memory is a result; beside it, the largest size of the same kind that did fit."""
     rows = []
-    for measured, result in context.records.results():
-        if result.status == "not_run" and "out of memory" in result.reason.lower():
+    for measured, result in context.records.results("not_run"):
+        if "out of memory" in result.reason.lower():
             fits = [
                 other
                 for other in context.records.cases
@@ -181,19 +181,18 @@ def _exhausted(context: Context) -> Table:
 def _peaks(context: Context) -> Table:
     rows = []
     for measured in context.records.cases:
-        base = measured.figure(BASE, "peak_bytes")
+        base = measured.value(BASE, "peak_bytes")
         for contender in measured.contenders():
-            peak = measured.figure(contender, "peak_bytes")
-            if peak is None or peak.value is None:
+            peak = measured.value(contender, "peak_bytes")
+            if peak is None:
                 continue
-            reserved = measured.figure(contender, "peak_reserved_bytes")
             share = units.NOTHING
-            if base is not None and base.value and contender != BASE:
-                share = f"{units.digits3(peak.value / base.value)}×"
+            if base and contender != BASE:
+                share = f"{units.digits3(peak / base)}×"
             rows.append(
-                (context.case_cell(measured, loss=True), mark(contender), units.size(peak.value),
-                 Cell(f"{peak.value:,.0f}", record=measured.case.id), share,
-                 units.size(reserved.value if reserved else None))
+                (context.case_cell(measured, loss=True), mark(contender), units.size(peak),
+                 Cell(f"{peak:,.0f}", record=measured.case.id), share,
+                 units.size(measured.value(contender, "peak_reserved_bytes")))
             )  # fmt: skip
     columns = ("case", "contender", "peak", "bytes", "of eager's", "reserved by the allocator")
     return table(columns, rows, numeric=columns[2:])

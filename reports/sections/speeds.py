@@ -29,14 +29,13 @@ def speeds(context: Context, cases: Sequence[Measured], caption: str) -> Table:
     rows = []
     for measured in cases:
         case, metric = measured.case, main_pass(measured)
-        base = measured.figure(BASE, metric)
         ratios = {one.contender: one.ratio for one in compare(measured, metric)}
         where = [machine_name(measured.machine)] if context.several_machines else []
         rows.append(
             (Cell(f"{case.loss}/{case.variant}", link=context.anchor(measured)),
              Cell(case.data, tone="" if case.data == DRAWN else "strong"),
              f"{case.batch:,}", f"{case.dim:,}", f"{case.classes:,}", case.dtype, *where,
-             winner_cell(answer(measured)), units.time(base.value if base else None),
+             winner_cell(answer(measured)), units.time(measured.value(BASE, metric)),
              *(units.speed(ratios.get(rival)) for rival in rivals))
         )  # fmt: skip
     machines = ["machine"] if context.several_machines else []

@@ -11,8 +11,10 @@ from benchmarks.records import Training
 
 from .. import units
 from ..document import Block, Cell, Details, Figure, Section, Table, Text, table
+from ..grouping import grouped
 from ..matrices import Curve, curves, finals
 from .context import Context, mark
+from .flat import holders
 from .place import Place
 
 TITLE = "Training"
@@ -44,10 +46,7 @@ def group(training: Training) -> str:
 
 def _by_network(trainings: list[Training]) -> dict[tuple[str, str, str], list[Training]]:
     """The seeds of one network together."""
-    found: dict[tuple[str, str, str], list[Training]] = {}
-    for one in trainings:
-        found.setdefault((group(one), one.contender, one.dataset), []).append(one)
-    return found
+    return grouped(trainings, lambda one: (group(one), one.contender, one.dataset))
 
 
 def _table(trainings: list[Training], metrics: list[str]) -> Table:
@@ -171,18 +170,10 @@ def _where(trainings: list[Training]) -> Table:
 
 
 def _settings(trainings: list[Training]) -> Details:
-    """Each setting once, with the networks it holds for."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for one in trainings:
-        for key, value in one.settings.items():
-            networks = found.setdefault((key, str(value)), [])
-            if group(one) not in networks:
-                networks.append(group(one))
-    every = len({group(one) for one in trainings})
-    rows = [
-        (key.replace("_", " "), value, "all" if len(names) == every else ", ".join(names))
-        for (key, value), names in sorted(found.items())
-    ]
+    entries = [(group(one), (key, str(value))) for one in trainings
+               for key, value in one.settings.items()]  # fmt: skip
+    held = holders(entries, {group(one) for one in trainings})
+    rows = [(key.replace("_", " "), value, names) for (key, value), names in sorted(held.items())]
     return Details("Settings", [table(("setting", "value", "networks"), rows)])
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from suites.schema import CaseKey
+
 from .. import units
-from ..comparison import Answer
 from ..document import Block, Cell, Link, Links, Section, Text, table
 from ..sections.context import mark
 from . import static_facts
@@ -26,6 +27,10 @@ class Found:
     best: Best
 
     @property
+    def case(self) -> CaseKey:
+        return self.best.case
+
+    @property
     def where(self) -> str:
         return f"{self.made.summary.title}, {self.made.summary.measured}"
 
@@ -36,7 +41,7 @@ def bests(made: Sequence[Made], loss: str, device: str) -> list[Found]:
         Found(one, best)
         for one in made
         for best in one.summary.bests
-        if (best.loss, best.device, best.data) == (loss, device, "drawn")
+        if (best.case.loss, best.case.device, best.case.data) == (loss, device, "drawn")
     ]
 
 
@@ -46,25 +51,25 @@ def sections(made: Sequence[Made]) -> list[Section]:
 
 def _nearest(found: list[Found], size: str, wanted: int) -> list[Found]:
     """Those at the wanted size; where there are none, at the nearest that was measured."""
-    sizes = {getattr(one.best, size) for one in found}
+    sizes = {getattr(one.case, size) for one in found}
     if not sizes:
         return []
     nearest = min(sizes, key=lambda value: (abs(value - wanted), value))
-    return [one for one in found if getattr(one.best, size) == nearest]
+    return [one for one in found if getattr(one.case, size) == nearest]
 
 
 def _triplet(made: Sequence[Made]) -> Section:
     title = f"Which triplet implementation should I use on CPU at batch {BATCH}?"
     found = [
         one for one in bests(made, "triplet", "cpu")
-        if one.best.family == "batch" and one.best.state != "nothing"
-        and not one.best.variant.startswith("mine-")
+        if one.case.family == "batch" and one.best.answer.state != "nothing"
+        and not one.case.variant.startswith("mine-")
     ]  # fmt: skip
     found = _nearest(found, "batch", BATCH)
     case = f"speed/triplet/batch-hard/B{BATCH}-D128-C128/float32/cpu/drawn/s0"
     if not found:
         return Section("triplet-on-cpu", title, _open("triplet loss on a CPU", case))
-    size = found[0].best.batch
+    size = found[0].case.batch
     chosen = _newest(found)
     said = "; ".join(dict.fromkeys(_use(one, _sizes(chosen) == "") for one in chosen))
     blocks: list[Block] = []
@@ -78,57 +83,56 @@ def _newest(found: list[Found]) -> list[Found]:
     """Of each variant and its sizes the one that was measured last; others are in the table."""
     last: dict[tuple, Found] = {}
     for one in found:
-        key = (one.best.variant, one.best.dim, one.best.dtype)
+        key = (one.case.variant, one.case.dim, one.case.dtype)
         held = last.get(key)
         if held is None or one.made.summary.measured > held.made.summary.measured:
             last[key] = one
     most: dict[str, Found] = {}
     for one in last.values():
-        held = most.get(one.best.variant)
-        if held is None or one.best.classes > held.best.classes:
-            most[one.best.variant] = one
+        held = most.get(one.case.variant)
+        if held is None or one.case.classes > held.best.case.classes:
+            most[one.case.variant] = one
     return list(most.values())
 
 
-def _size(best: Best) -> str:
-    return f"dimension {best.dim}, {best.classes:,} classes, {best.dtype}"
+def _size(case: CaseKey) -> str:
+    return f"dimension {case.dim}, {case.classes:,} classes, {case.dtype}"
 
 
 def _sizes(chosen: Sequence[Found]) -> str:
     """What all of them were timed at; empty where they differ."""
-    sizes = {_size(one.best) for one in chosen}
+    sizes = {_size(one.case) for one in chosen}
     return f"At {sizes.pop()}: " if len(sizes) == 1 else ""
 
 
 def _use(one: Found, sized: bool) -> str:
     """``sized``: with the sizes that it holds for."""
-    best = one.best
-    name = f"{best.variant} at {_size(best)}" if sized else best.variant
-    if best.state == "alone":
-        return f"{name}: {best.leaders[0]}, the only one timed"
-    if len(best.leaders) > 1:
-        return f"{name}: {' or '.join(best.leaders)}, which do not differ significantly"
-    text = f"{name}: {best.leaders[0]}"
-    if best.margin is not None and best.against:
-        text += (f" ({units.digits3(best.margin.estimate)} times as fast as {best.against} "
-                 f"{units.bounds(best.margin)})")  # fmt: skip
-    if best.scarce:
-        text += f"; too few rounds to rank {', '.join(best.scarce)}"
+    case, answer = one.case, one.best.answer
+    name = f"{case.variant} at {_size(case)}" if sized else case.variant
+    if answer.state == "alone":
+        return f"{name}: {answer.leaders[0]}, the only one timed"
+    if len(answer.leaders) > 1:
+        return f"{name}: {' or '.join(answer.leaders)}, which do not differ significantly"
+    text = f"{name}: {answer.leaders[0]}"
+    if answer.margin is not None and answer.against:
+        text += (f" ({units.digits3(answer.margin.estimate)} times as fast as {answer.against} "
+                 f"{units.bounds(answer.margin)})")  # fmt: skip
+    if answer.scarce:
+        text += f"; too few rounds to rank {', '.join(answer.scarce)}"
     return text
 
 
 def _table(found: list[Found]) -> Block:
     rows = []
     for one in found:
-        best = one.best
-        answer = Answer(best.state, "", best.leaders, best.margin, best.against, scarce=best.scarce)
-        by = answer.by if best.leaders else units.NOTHING
-        name = best.leaders[0] if best.state in ("winner", "alone") else ""
+        case, answer = one.case, one.best.answer
+        by = answer.by if answer.leaders else units.NOTHING
+        name = answer.leaders[0] if answer.state in ("winner", "alone") else ""
         rows.append(
-            (Cell(f"{best.loss}/{best.variant}", href=_record(one)), f"{best.batch:,}",
-             f"{best.dim:,}", f"{best.classes:,}", best.dtype,
+            (Cell(f"{case.loss}/{case.variant}", href=_record(one)), f"{case.batch:,}",
+             f"{case.dim:,}", f"{case.classes:,}", case.dtype,
              Cell(answer.title, tone="strong", mark=name), Cell(by, href=_record(one)),
-             Cell(units.time(best.time_s), href=_record(one)), one.where)
+             Cell(units.time(one.best.time_s), href=_record(one)), one.where)
         )  # fmt: skip
     columns = ("variant", "B", "D", "C", "dtype", "fastest", "margin", "it takes",
                "machine, date")  # fmt: skip
@@ -136,7 +140,7 @@ def _table(found: list[Found]) -> Block:
 
 
 def _record(one: Found) -> str:
-    return one.made.records.get(one.best.case, "")
+    return one.made.records.get(one.case.id, "")
 
 
 def _memory(made: Sequence[Made]) -> Section:
@@ -152,16 +156,17 @@ def _memory(made: Sequence[Made]) -> Section:
         blocks = _open("A-Softmax's memory", case)
     else:
         first = found[0].best
-        if first.classes != CLASSES:
+        if first.case.classes != CLASSES:
             blocks.append(Text(
-                _no_such(f"{CLASSES:,} classes", f"{first.classes:,} classes", case), "warning"
+                _no_such(f"{CLASSES:,} classes", f"{first.case.classes:,} classes", case), "warning"
             ))  # fmt: skip
         listed = ", ".join(f"{name} {units.size(peak)}" for name, peak in first.peaks)
-        said = f"At batch {first.batch}, dimension {first.dim}, {first.dtype}, beyond the inputs"
+        at = first.case
+        said = f"At batch {at.batch}, dimension {at.dim}, {at.dtype}, beyond the inputs"
         blocks.append(Text(f"{said}, gradients included: {listed}.", "answer"))
         rows = [
-            (Cell(one.best.variant, href=_record(one)), f"{one.best.batch:,}", f"{one.best.dim:,}",
-             f"{one.best.classes:,}", one.best.dtype, one.best.device, mark(name),
+            (Cell(one.case.variant, href=_record(one)), f"{one.case.batch:,}", f"{one.case.dim:,}",
+             f"{one.case.classes:,}", one.case.dtype, one.case.device, mark(name),
              Cell(units.size(peak), href=_record(one)), one.where)
             for one in found
             for name, peak in one.best.peaks

@@ -142,7 +142,7 @@ def _memory(one: Made, loss: str, device: str) -> Cell:
     least: dict[str, int] = {}
     cases = 0
     for best in one.summary.bests:
-        if (best.loss, best.device) == (loss, device) and len(best.peaks) > 1:
+        if (best.case.loss, best.case.device) == (loss, device) and len(best.peaks) > 1:
             cases += 1
             name = best.peaks[0][0]
             least[name] = least.get(name, 0) + 1

@@ -128,7 +128,8 @@ def _lead(loss: str, made: Sequence[Made]) -> str:
 
 def _facts(loss: str, declared: Loss | None, made: Sequence[Made]) -> list[Fact]:
     variants = len(declared.variants) if declared else 0
-    timed = sum(b.loss == loss and b.state != "nothing" for m in made for b in m.summary.bests)
+    bests = [best for one in made for best in one.summary.bests if best.case.loss == loss]
+    timed = sum(best.answer.state != "nothing" for best in bests)
     facts = [Fact("Variants", str(variants)), Fact("Timed cases", f"{timed:,}")]
     facts += [Fact("Measured on", m.summary.title, m.summary.measured) for m in made]
     return facts
@@ -149,7 +150,7 @@ def _notices(declared: Loss | None, made: Sequence[Made]) -> list[Text]:
 def _computes(loss: str, declared: Loss | None, made: Sequence[Made]) -> list[Block]:
     if declared is None:
         return [Text(f"{loss} is in the records and not in kernels/.")]
-    run = {b.variant for m in made for b in m.summary.bests if b.loss == loss}
+    run = {b.case.variant for m in made for b in m.summary.bests if b.case.loss == loss}
     blocks: list[Block] = [Text(f"Source: {declared.source}.")]
     first, *others = declared.variants
     blocks += definition(declared, first, not run or first.name in run)

@@ -173,7 +173,7 @@ def _agreement(found: Summary, places: Mapping[str, str]) -> list[Block]:
     )  # fmt: skip
     links = tuple(
         Link(loss, f"{loss_page(loss)}#agreement")
-        for loss in dict.fromkeys(best.loss for best in found.bests)
+        for loss in dict.fromkeys(best.case.loss for best in found.bests)
     )
     return [
         Text(

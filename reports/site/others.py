@@ -26,7 +26,7 @@ from ..document import (
 )
 from ..gate.trust import SUMMARY
 from ..quality import answer, judging, overview, reading
-from ..quality.styles import LossStyles
+from ..style import LossStyles
 from ..units import NOTHING
 from . import figure_files, rendering
 from .context import quality_page

@@ -8,21 +8,21 @@ taken from a data sheet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from marginbench import catalogue
 from marginbench.loss import Cost, Shape
 
-from .. import document, statistics, style, units
+from .. import document, drawing, units
 from ..comparison import main_pass
 from ..document import Cell
+from ..plot import Axis, Panel, Plot, Series, ends
 from ..predicted import ITEMSIZE
 from ..reading import REFERENCE, Measured
 from ..sections.context import mark, slug
 from ..statistics import Interval
-from ..style import Styles, short
+from ..style import LIMIT, Styles, short
 
 WIDTH, HEIGHT = 8.6, 4.4
 NO_RATES = (
@@ -59,21 +59,13 @@ def points(cases: Sequence[Measured], rates_of: Mapping[int, Mapping[str, float]
             continue
         roof = _roof(measured, rates_of.get(measured.machine, {}), flops / read)
         for contender in measured.contenders():
-            figure = measured.figure(contender, metric)
-            if figure is None or contender == REFERENCE:
+            time = measured.median(contender, metric)
+            if time is None or contender == REFERENCE:
                 continue
-            time = statistics.median_interval(figure.rounds or [figure.value or 0.0])
-            if time is None:
-                continue
-            rate = _times(time.inverse, flops)
+            rate = time.inverse.times(flops)
             share = rate.estimate / roof if roof else None
             found.append(Point(measured, contender, flops / read, rate, share, time))
     return found
-
-
-def _times(one: Interval, factor: float) -> Interval:
-    low, high = (None if end is None else end * factor for end in (one.low, one.high))
-    return Interval(one.estimate * factor, low, high, one.rounds)
 
 
 def _cost(measured: Measured) -> Cost | None:
@@ -99,50 +91,36 @@ def _roof(measured: Measured, rates: Mapping[str, float], intensity: float) -> f
 def figure(
     loss: str, found: Sequence[Point], rates: Mapping[str, float], styles: Styles
 ) -> document.Figure:
-    title = f"{loss}: roofline"
-    name = slug("roofline", loss)
-    with style.drawing():
-        drawn = style.figure(WIDTH, HEIGHT)
-        axis = drawn.subplots()
-        for contender in styles.order:
-            _dots(axis, [p for p in found if p.contender == contender], styles, contender)
-        _roofs(axis, found, rates)
-        axis.set_xscale("log")
-        axis.set_yscale("log")
-        axis.set_xlabel("arithmetic intensity at least (operations per byte)")
-        axis.set_ylabel("rate reached (operations per second)")
-        axis.yaxis.set_major_formatter(lambda value, _: _rate(value))
-        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        drawn.legend(loc="outside right upper")
-        alt = _alt(loss, found)
-        svg = style.to_svg(drawn, name, title, alt)
     caption = (
         "The least operations of a case over its measured median time, with the 95% interval; "
         "both axes logarithmic. Operations beyond the least lower the rate."
     )
     if not rates:
         caption = f"{caption} {NO_RATES}"
-    ids = tuple(dict.fromkeys(p.measured.case.id for p in found))
-    metrics = tuple(dict.fromkeys(main_pass(p.measured) for p in found))
-    return document.Figure(
-        name, title, caption, alt, svg, WIDTH, _table(found), cases=ids, metrics=metrics
+    panel = Panel(
+        Axis("arithmetic intensity at least (operations per byte)", log=True),
+        Axis("rate reached (operations per second)", log=True, show=_rate),
+        [*_dots(found, styles), *_roofs(found, rates)],
     )
+    return drawing.draw(Plot(
+        slug("roofline", loss), f"{loss}: roofline", caption, _alt(loss, found), _table(found),
+        [panel], WIDTH, HEIGHT, legend="right",
+        cases=tuple(dict.fromkeys(p.measured.case.id for p in found)),
+        metrics=tuple(dict.fromkeys(main_pass(p.measured) for p in found)),
+    ))  # fmt: skip
 
 
-def _dots(axis: Any, found: Sequence[Point], styles: Styles, contender: str) -> None:
-    if not found:
-        return
-    own = styles[contender]
-    for one in found:
-        ends = (one.rate.low or one.rate.estimate, one.rate.high or one.rate.estimate)
-        axis.plot([one.intensity] * 2, ends, color=own.colour, linewidth=0.9)
-    axis.plot(
-        [p.intensity for p in found], [p.rate.estimate for p in found], linestyle="none",
-        marker=own.marker, color=own.colour, label=short(contender, 28),
-    )  # fmt: skip
+def _dots(found: Sequence[Point], styles: Styles) -> Iterator[Series]:
+    for contender in styles.order:
+        own = [p for p in found if p.contender == contender]
+        if own:
+            yield Series(
+                [p.intensity for p in own], [p.rate.estimate for p in own], styles[contender],
+                short(contender, 28), join="", **ends([p.rate for p in own]),
+            )  # fmt: skip
 
 
-def _roofs(axis: Any, found: Sequence[Point], rates: Mapping[str, float]) -> None:
+def _roofs(found: Sequence[Point], rates: Mapping[str, float]) -> Iterator[Series]:
     bandwidth = rates.get("bytes_per_s")
     if not bandwidth:
         return
@@ -150,13 +128,10 @@ def _roofs(axis: Any, found: Sequence[Point], rates: Mapping[str, float]) -> Non
     high = max(p.intensity for p in found) * 1.5
     for dtype in dict.fromkeys(p.measured.case.dtype for p in found):
         products = rates.get(f"flops_per_s_{dtype}")
-        if not products:
-            continue
-        knee = min(max(products / bandwidth, low), high)
-        x = [low, knee, high]
-        y = [min(products, bandwidth * value) for value in x]
-        axis.plot(x, y, color="#555555", linewidth=1.4, linestyle=(0, (6, 2)),
-                  label=f"measured roof, {dtype}")  # fmt: skip
+        if products:
+            x = [low, min(max(products / bandwidth, low), high), high]
+            y = [min(products, bandwidth * value) for value in x]
+            yield Series(x, y, LIMIT, f"measured roof, {dtype}")
 
 
 def _rate(value: float) -> str:

@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .. import comparison, statistics
-from ..agreement import ERRORS
-from ..comparison import answer, main_pass
+from suites.schema import CaseKey
+
+from .. import statistics
+from ..agreement import ERRORS, errors
+from ..comparison import Answer, Comparison, answer, compare, main_pass
+from ..grouping import grouped
 from ..reading import BASE, REFERENCE, Measured, Records, is_interpreted
-from ..statistics import Interval
 
 
 @dataclass(frozen=True)
 class Best:
-    """Who to use in a timed case: ``state``, ``margin`` and ``scarce`` are `comparison.Answer`'s.
-    ``peaks``: peak bytes by contender, smallest first."""
+    """Who to use in a timed case. ``peaks``: peak bytes by contender, smallest first."""
 
-    case: str
-    loss: str
-    variant: str
-    family: str
-    batch: int
-    dim: int
-    classes: int
-    dtype: str
-    device: str
-    data: str
-    state: str
-    leaders: tuple[str, ...]
-    against: str
-    margin: Interval | None
+    case: CaseKey
+    answer: Answer
     time_s: float | None
     peaks: tuple[tuple[str, float], ...]
-    scarce: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,13 +85,15 @@ class Summary:
 def summary(name: str, title: str, about: str, records: Records) -> Summary:
     last = records.sessions[-1]
     bests = tuple(_best(m) for m in records.cases if m.case.suite != "agreement")
-    timed = tuple(best for best in bests if best.state != "nothing" or best.peaks)
+    timed = tuple(best for best in bests if best.answer.state != "nothing" or best.peaks)
     states = [result.status for _, result in records.results()]
     return Summary(
         name=name, title=title, about=about, measured=last.started_at[:10], commit=last.commit,
         dirty=any(session.dirty for session in records.sessions), preset=last.preset,
         finished=records.finished,
-        devices=tuple(dict.fromkeys(best.device for best in timed if best.state != "nothing")),
+        devices=tuple(dict.fromkeys(
+            best.case.device for best in timed if best.answer.state != "nothing"
+        )),
         cases=len(records.cases),
         results=(states.count("ok"), states.count("worse"), states.count("not_run")),
         bests=timed, ranks=tuple(_ranks(records)), rightness=tuple(_rightness(records)),
@@ -110,54 +101,46 @@ def summary(name: str, title: str, about: str, records: Records) -> Summary:
 
 
 def _best(measured: Measured) -> Best:
-    one, case = answer(measured), measured.case
-    leader = measured.figure(one.leaders[0], one.metric) if one.leaders else None
+    one = answer(measured)
     peaks = [
-        (name, figure.value)
+        (name, peak)
         for name in measured.contenders()
-        if name != REFERENCE and (figure := measured.figure(name, "peak_bytes"))
-        and figure.value is not None
-    ]  # fmt: skip
-    return Best(
-        case.id, case.loss, case.variant, case.family, case.batch, case.dim, case.classes,
-        case.dtype, case.device, case.data, one.state, one.leaders, one.against, one.margin,
-        leader.value if leader else None, tuple(sorted(peaks, key=lambda peak: peak[1])),
-        one.scarce,
-    )  # fmt: skip
+        if name != REFERENCE and (peak := measured.value(name, "peak_bytes")) is not None
+    ]
+    time_s = measured.value(one.leaders[0], one.metric) if one.leaders else None
+    return Best(measured.case, one, time_s, tuple(sorted(peaks, key=lambda peak: peak[1])))
 
 
 def _ranks(records: Records) -> list[Rank]:
-    found: dict[tuple[str, str, str], dict[str, list[float]]] = {}
-    for measured in records.cases:
-        metric = main_pass(measured)
-        if measured.figure(BASE, metric) is None:
+    rows = [
+        (measured.case, first, one)
+        for measured in records.cases
+        if measured.figure(BASE, main_pass(measured)) is not None
+        for first in (answer(measured),)
+        for one in compare(measured, first.metric)
+        if one.contender != REFERENCE
+    ]
+    groups = grouped(rows, lambda row: (row[0].loss, row[0].device, row[2].contender))
+    ranks = []
+    for key, found in groups.items():
+        right = [(first, one) for _, first, one in found if not one.wrong]
+        timed = [(first, speed) for first, one in right if (speed := _speed(one)) is not None]
+        if not timed:
             continue
-        first = answer(measured)
-        winner = first.leaders[0] if first.state == "winner" else ""
-        for one in comparison.compare(measured, metric):
-            if one.contender == REFERENCE:
-                continue
-            key = (measured.case.loss, measured.case.device, one.contender)
-            kept = found.setdefault(key, {"speeds": [], "won": [], "wrong": [], "rivals": []})
-            if one.wrong:
-                kept["wrong"].append(1)
-                continue
-            speed = 1.0 if one.contender == BASE else one.ratio.estimate if one.ratio else math.nan
-            if statistics.positive([speed]):
-                kept["speeds"].append(speed)
-                if first.state in ("winner", "unclear"):
-                    kept["rivals"].append(1)
-            if one.contender == winner:
-                kept["won"].append(1)
-    timed = {key: len(kept["speeds"]) + len(kept["wrong"]) for key, kept in found.items()}
-    ranks = [
-        Rank(*key, _mean(kept["speeds"]), min(kept["speeds"]), max(kept["speeds"]),
-             len(kept["speeds"]), len(kept["won"]), len(kept["wrong"]),
-             2 * timed[key] >= timed.get((*key[:2], BASE), 0), len(kept["rivals"]))
-        for key, kept in found.items()
-        if kept["speeds"]
-    ]  # fmt: skip
+        speeds, wrong = [speed for _, speed in timed], len(found) - len(right)
+        won = sum(first.state == "winner" and first.leaders[0] == key[2] for first, _ in right)
+        rivals = sum(first.state in ("winner", "unclear") for first, _ in timed)
+        ranked = 2 * (len(timed) + wrong) >= len(groups.get((*key[:2], BASE), ()))
+        ranks.append(Rank(*key, _mean(speeds), min(speeds), max(speeds), len(speeds), won, wrong,
+                          ranked, rivals))  # fmt: skip
     return sorted(ranks, key=_place)
+
+
+def _speed(one: Comparison) -> float | None:
+    """Relative to eager; None where that is no number above 0."""
+    if one.contender == BASE:
+        return 1.0
+    return next(iter(statistics.positive([one.ratio.estimate])), None) if one.ratio else None
 
 
 def _place(rank: Rank) -> tuple[object, ...]:
@@ -168,28 +151,21 @@ def _mean(speeds: list[float]) -> float:
     return math.exp(sum(map(math.log, speeds)) / len(speeds))
 
 
-def _rightness(records: Records) -> list[Rightness]:
+def _rightness(records: Records) -> Iterator[Rightness]:
     """By contender, and whether it was Triton's interpreter that computed it."""
-    found: dict[tuple[str, str, bool], dict] = {}
-    for measured, result in records.results():
-        if result.metric not in ERRORS or result.contender == REFERENCE:
-            continue
-        key = (result.contender, measured.case.device, is_interpreted(result))
-        kept = found.setdefault(
-            key, {"ran": 0, "failed": 0, "not_run": 0, "worst": None, "where": "", "reason": ""}
-        )
-        if result.status == "not_run":
-            kept["not_run"] += 1
-            kept["reason"] = kept["reason"] or result.reason
-            continue
-        if result.metric == ERRORS[0]:
-            kept["ran"] += 1
-            kept["failed"] += result.status == "worse"
-            kept["where"] = kept["where"] or measured.case.id
-        elif result.value is not None and result.value > (kept["worst"] or -1.0):
-            kept["worst"], kept["where"] = result.value, measured.case.id
-    return [
-        Rightness(*key, kept["ran"], kept["failed"], kept["not_run"], kept["worst"], kept["where"],
-                  kept["reason"])
-        for key, kept in found.items()
-    ]  # fmt: skip
+    groups = grouped(
+        errors(records),
+        lambda row: (row[1].contender, row[0].case.device, is_interpreted(row[1])),
+    )
+    for key, rows in groups.items():
+        ran = [(m, r) for m, r in rows if r.status != "not_run"]
+        compared = [(m, r) for m, r in ran if r.metric == ERRORS[0]]
+        multiples = [(m, r) for m, r in ran if r.metric != ERRORS[0] and r.value is not None]
+        worst = max(multiples, key=lambda row: row[1].value or 0.0, default=None)
+        where = worst or next(iter(compared), None)
+        yield Rightness(
+            *key, len(compared), sum(r.status == "worse" for _, r in compared),
+            len(rows) - len(ran), worst[1].value if worst else None,
+            where[0].case.id if where else "",
+            next((r.reason for _, r in rows if r.status == "not_run" and r.reason), ""),
+        )  # fmt: skip

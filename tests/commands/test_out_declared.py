@@ -39,7 +39,7 @@ WRITE_BY_THEMSELVES = {
     "kernels/stubs.py": "the library's stubs, which are committed",
     "kernels/marginbench/shared/tile_cache.py": "tiles in the user's cache",
     "reports/gate/write.py": "GitHub's summary of a job, to which it adds",
-    "reports/style.py": "nothing: a figure, in memory",
+    "reports/drawing.py": "nothing: a figure, in memory",
     "reports/markdown_blocks.py": "README.md and docs/losses, which are committed",
     "reports/pdf.py": "a file that is not there yet",
     "reports/site/building.py": "a site beside the old one, and puts it in its place",

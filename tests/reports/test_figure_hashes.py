@@ -2,8 +2,8 @@
 
 Figures repeat to the byte with one matplotlib and one FreeType, and differ with another, so the
 pins in figure_hashes.json are kept by both. Where a figure was changed on purpose, or matplotlib
-was: look at it, then ``python -m tests.test_figure_hashes --pin``, which pins them for the versions
-that are installed and leaves the other versions' pins, and ``--draw FOLDER`` writes them as SVG.
+was: look at it, then `MEND`, which pins them for the versions that are installed and leaves the
+other versions' pins; with ``--draw FOLDER`` it writes them as SVG.
 """
 
 from __future__ import annotations
@@ -23,24 +23,23 @@ import pytest
 import synthetic_run
 from matplotlib import ft2font
 
-from reports import document, figures, matrices, style, theme
+from reports import document, drawing, figures, matrices, style, theme
 from reports.comparison import Comparison
 from reports.document import Figure
 from reports.matrices import Square
 from reports.quality import pictures
 from reports.quality.reading import Group
-from reports.quality.styles import LossStyles
 from reports.reading import Measured
 from reports.scaling import Line, Panel
 from reports.site import roofline
 from reports.statistics import Growth, Interval
-from reports.style import Styles
+from reports.style import LossStyles, Styles
 from suites.schema import CaseKey
 
 ROOT = Path(__file__).resolve().parents[2]
 PINS = Path(__file__).with_name("figure_hashes.json")
 VERSIONS = f"matplotlib {matplotlib.__version__}, FreeType {ft2font.__freetype_version__}"
-MEND = "python -m tests.test_figure_hashes --pin"
+MEND = "PYTHONPATH=tests/support python -m tests.reports.test_figure_hashes --pin"
 STYLES = Styles(("reference", "eager", "compiled", "triton", "somebody's own"))
 NO_DATA = document.table(("n",), ())
 SIZES = (128, 256, 512, 1024)
@@ -193,8 +192,8 @@ def test_the_locked_matplotlib_is_pinned_for_all_that_is_drawn():
 def test_every_axis_says_what_it_shows(name: str, monkeypatch: pytest.MonkeyPatch):
     """But where a row or a column has a name of its own: matrices and ratio plots."""
     made = []
-    figure = style.figure
-    monkeypatch.setattr(style, "figure", lambda *size: made.append(figure(*size)) or made[-1])
+    canvas = drawing.canvas
+    monkeypatch.setattr(drawing, "canvas", lambda *size: made.append(canvas(*size)) or made[-1])
     svg(name)
     assert made
     for drawn in made:

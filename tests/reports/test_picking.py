@@ -9,10 +9,11 @@ from html import unescape
 import pytest
 from page_reader import Page
 
-from reports import document, pages, picking, style
+from reports import document, drawing, pages
 from reports.document import Cell, Section
+from reports.plot import Axis, Panel, Plot, Series
 from reports.sorting import attribute, key
-from reports.style import Styles
+from reports.style import PALETTE, Styles
 
 
 @pytest.mark.parametrize(
@@ -63,15 +64,14 @@ def test_only_our_own_script_may_run_and_nothing_is_fetched():
     assert re.search(r"script-src 'sha256-[A-Za-z0-9+/=]{44}';", policy)
 
 
-def drawn(contender: str = "eager", scale: str = "log") -> str:
-    with style.drawing():
-        made = style.figure(3, 2)
-        axis = made.subplots()
-        axis.set_yscale(scale)
-        bars = axis.errorbar([1.0, 2.0], [1.0, 10.0], yerr=[0.1, 0.2], label=contender)
-        picking.series(list(bars), contender)
-        picking.legend(axis.legend(), [contender])
-        return style.to_svg(made, "name", "title", "alt")
+def drawn(contender: str = "eager", log: bool = True) -> str:
+    lines = [
+        Series((1.0, 2.0), (1.0, 10.0), PALETTE[0], contender, contender, low=(0.9, 9.8),
+               high=(1.1, 10.2)),
+    ]  # fmt: skip
+    panel = Panel(Axis(), Axis(log=log), lines, legend="best")
+    data = document.table(("n",), ())
+    return drawing.draw(Plot("name", "title", "caption", "alt", data, [panel], 3, 2)).svg
 
 
 def test_series_and_axes_are_named_in_the_drawing():
@@ -81,7 +81,7 @@ def test_series_and_axes_are_named_in_the_drawing():
     ((name, (start, end, low, high)),) = json.loads(unescape(axes)).items()
     assert name == "y" and start > end and 0 < low < 1.0 and high > 10.0
     assert 'data-tick="y"' in svg and svg.count("<g id=") == 0
-    linear = drawn(scale="linear")
+    linear = drawn(log=False)
     assert "data-axes" not in linear and "data-tick" not in linear
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from synthetic_quality import ARMS, Maker, one_claim, report
 
-from reports.quality import judging, plots, styles
+from reports import style
+from reports.plot import legend_columns
+from reports.quality import judging, plots
 from reports.quality.build import build
 from suites.claims import catalogue
 from suites.claims.claim import Line, Panel, Plot
@@ -108,12 +110,12 @@ def test_marks_are_named_at_their_places_and_no_name_is_cut_off():
     svg = plots.draw(_points(labels), "p").svg
     for label in labels:
         assert len(re.findall(f"<!-- {label} -->", svg)) + svg.count(f">{label}<") == 1
-    assert styles.places([Panel("", (Line("a", (0.0,), (1.0,)), Line("b", (0.0,), (1.0,))))]) == {}
+    assert plots.places([Panel("", (Line("a", (0.0,), (1.0,)), Line("b", (0.0,), (1.0,))))]) == {}
 
 
 def test_the_legend_has_room_for_its_names():
-    assert styles.legend_columns(["a", "b", "c", "d", "e"], 6) == 4
-    assert styles.legend_columns(["annealed to 0, a thousand identities", "b", "c"], 4.6) == 1
+    assert legend_columns(["a", "b", "c", "d", "e"], 6) == 4
+    assert legend_columns(["annealed to 0, a thousand identities", "b", "c"], 4.6) == 1
 
 
 def test_an_axis_of_shares_ends_where_shares_do():
@@ -124,8 +126,8 @@ def test_an_axis_of_shares_ends_where_shares_do():
 
 
 def test_a_loss_looks_the_same_in_the_claims_figures():
-    known = styles.LossStyles(["a-softmax/m4", "center/joint", "softmax/linear"])
-    found = styles.by_label(["center", "softmax", "other"], known)
+    known = style.LossStyles(["a-softmax/m4", "center/joint", "softmax/linear"])
+    found = plots.by_label(["center", "softmax", "other"], known)
     assert found["center"] == known["center/joint"]
     assert found["softmax"] == known["softmax/linear"]
     assert found["other"].colour not in {known[key].colour for key in known.order[1:]}
