@@ -15,6 +15,7 @@ from suites.quality.jobs import Job
 
 FORMS = ("small", "full")
 Outcome = Literal["reproduced", "not reproduced", "inconclusive"]
+Kind = Literal["lines", "points", "scatter", "steps"]
 
 
 class Trained(Protocol):
@@ -107,7 +108,7 @@ class Plot:
 
     name: str
     title: str
-    kind: Literal["lines", "points", "scatter", "steps"]
+    kind: Kind
     x_label: str
     y_label: str
     panels: tuple[Panel, ...]

@@ -9,9 +9,9 @@ from suites.quality.intervals import interval
 from suites.quality.jobs import Job, Term
 
 from . import conditions, judging
-from .claim import Claim, Line, Panel, Plot, Trained, Verdict
+from .claim import Claim, Line, Plot, Trained, Verdict
 from .judging import Arms, Unusable, estimate, with_interval
-from .pictures import embeddings
+from .pictures import embeddings, plot
 
 WITH, WITHOUT = "with ReLU", "without ReLU"
 BINS = 36
@@ -24,14 +24,12 @@ ORTHANT = 10 / BINS
 
 def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
     dataset, settings = conditions.closed(form, dim=2)
-    return [
-        Job(
-            CLAIM.study, arm, (Term("softmax"),), dataset, seed,
-            replace(settings, last_relu=arm == WITH), device=device,
-        )
-        for arm in (WITH, WITHOUT)
-        for seed in seeds
-    ]  # fmt: skip
+    arms = {arm: replace(settings, last_relu=arm == WITH) for arm in (WITH, WITHOUT)}
+    return conditions.jobs(
+        CLAIM.study,
+        [(arm, (Term("softmax"),), (dataset, of_arm), seeds) for arm, of_arm in arms.items()],
+        device,
+    )
 
 
 def _covered(arms: Arms, arm: str) -> dict[int, float]:
@@ -84,17 +82,13 @@ def plots(trainings: Sequence[Trained]) -> list[Plot]:
         shares = tuple(training.series.get("seen_angle_share", ())) if training else ()
         if shares and len(edges) == len(shares) + 1:
             lines.append(Line(arm, edges, shares))
-    drawn = embeddings(arms, [WITH, WITHOUT], "relu-features", "2-D features of seen identities")
-    if lines:
-        drawn.append(
-            Plot(
-                "relu-angles", "Directions of the features", "steps", "angle in degrees",
-                "share of the images", (Panel("", tuple(lines)),),
-                "Histograms of the features' angles with and without the last ReLU.",
-                "One network each (the lowest seed), bins of 10 degrees.",
-            )
-        )  # fmt: skip
-    return drawn
+    features = embeddings(arms, [WITH, WITHOUT], "relu-features", "2-D features of seen identities")
+    return features + plot(
+        "relu-angles", "Directions of the features", "steps",
+        ("angle in degrees", "share of the images"), {"": tuple(lines)},
+        "Histograms of the features' angles with and without the last ReLU.",
+        "One network each (the lowest seed), bins of 10 degrees.",
+    )  # fmt: skip
 
 
 CLAIM = Claim(
