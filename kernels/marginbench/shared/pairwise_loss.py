@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_reduction
 from .once import differentiable_once
 from .reduction import counted, reduce, wide
 from .row_distances import check_held
@@ -25,7 +24,6 @@ def apply(sweep: Sweep, embeddings: Tensor, labels: Tensor, reduction: str) -> T
     in cache, and backward only scales it. For ``none`` its weights come with the backward pass,
     which sweeps again. Once differentiable; B x B outlives neither pass.
     """
-    check_reduction(reduction)
     return _PairwiseLoss.apply(embeddings, labels, sweep, reduction)
 
 
