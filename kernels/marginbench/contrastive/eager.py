@@ -7,7 +7,6 @@ they are; InputError names the argument that can't be taken.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
@@ -60,5 +59,4 @@ class _Pairs(torch.autograd.Function):
 def all_pairs(embeddings, labels, margin, reduction):
     """The loss of `pairs` over all unordered pairs of a labelled batch: l_i is half the sum over j
     of the loss of (i, j), so that the l_i sum to that of the unordered pairs."""
-    sweep = functools.partial(_all_pairs.sweep, margin=margin)
-    return pairwise_loss.apply(sweep, embeddings, labels, reduction)
+    return pairwise_loss.apply(_all_pairs.sweep, embeddings, labels, reduction, margin=margin)

@@ -7,7 +7,6 @@ raises InputError naming the argument that it can't take.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
@@ -76,8 +75,9 @@ def batch_all(embeddings, labels, margin, divisor, reduction):
     Time O(B^2 D + B^2 K) for K positives of an anchor, or O(B^2 D + B^2 log K) where those are
     many.
     """
-    sweep = functools.partial(_batch_all.sweep, margin=margin, divisor=divisor)
-    return pairwise_loss.apply(sweep, embeddings, labels, reduction)
+    return pairwise_loss.apply(
+        _batch_all.sweep, embeddings, labels, reduction, margin=margin, divisor=divisor
+    )
 
 
 @checked(arguments.batch)
@@ -85,8 +85,7 @@ def batch_hard(embeddings, labels, margin, reduction):
     """[d_ap - d_an + margin]_+ of each anchor's farthest positive and nearest negative (Hermans et
     al. 2017, section 2, with squared distances). An anchor without either gives 0 and does not
     count in the divisor of the mean."""
-    sweep = functools.partial(mined.sweep_batch_hard, margin=margin)
-    return pairwise_loss.apply(sweep, embeddings, labels, reduction)
+    return pairwise_loss.apply(mined.sweep_batch_hard, embeddings, labels, reduction, margin=margin)
 
 
 @checked(arguments.batch)
@@ -94,16 +93,22 @@ def semi_hard(embeddings, labels, margin, reduction):
     """The sum over an anchor's positives p of [d_ap - d_an + margin]_+, n by `mine_semi_hard`
     (Schroff et al. 2015, section 3.2); mean divides by the pairs (a, p) whose anchor has a
     negative."""
-    sweep = functools.partial(mined.sweep_semi_hard, margin=margin)
-    return pairwise_loss.apply(sweep, embeddings, labels, reduction)
+    return pairwise_loss.apply(mined.sweep_semi_hard, embeddings, labels, reduction, margin=margin)
 
 
 @checked(arguments.batch)
 def semi_hard_all(embeddings, labels, margin, reduction):
     """The sum of d_ap - d_an + margin over all p and n with d_ap < d_an < d_ap + margin (Schroff et
     al. 2015, section 3.2); mean divides by the number of such triplets."""
-    sweep = functools.partial(_batch_all.sweep, margin=margin, beyond=True, divisor="active")
-    return pairwise_loss.apply(sweep, embeddings, labels, reduction)
+    return pairwise_loss.apply(
+        _batch_all.sweep,
+        embeddings,
+        labels,
+        reduction,
+        margin=margin,
+        beyond=True,
+        divisor="active",
+    )
 
 
 @torch.no_grad()
