@@ -101,14 +101,9 @@ def semi_hard_all(embeddings, labels, margin, reduction):
     """The sum of d_ap - d_an + margin over all p and n with d_ap < d_an < d_ap + margin (Schroff et
     al. 2015, section 3.2); mean divides by the number of such triplets."""
     return pairwise_loss.apply(
-        _batch_all.sweep,
-        embeddings,
-        labels,
-        reduction,
-        margin=margin,
-        beyond=True,
-        divisor="active",
-    )
+        _batch_all.sweep, embeddings, labels, reduction,
+        margin=margin, beyond=True, divisor="active",
+    )  # fmt: skip
 
 
 @torch.no_grad()
