@@ -66,7 +66,7 @@ def _sweep(
     margin: float,
     fine: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """``mined`` gives the terms of a block's anchors (R) and which triplets are real, and adds
+    """``mined`` gives the terms of a block's anchors (R) and how many triplets are real, and adds
     their gradient."""
     table = positives(labels)
     total = TripletGradient.of(these, fine) if gradient else None
@@ -78,23 +78,25 @@ def _sweep(
             return _sweep(mined, these, labels, weights_B, True, margin, fine=True)
         weights_R = None if weights_B is None else weights_B[rows]
         block = _Block(these, rows, Exact(these, rows), margin, weights_R, total)
-        terms_R, real = mined(block, part, d2_RB)
+        terms_R, count = mined(block, part, d2_RB)
         terms.append(terms_R)
-        counts.append(real.sum())
+        counts.append(count)
     return torch.cat(terms), torch.stack(counts).sum(), None if total is None else total.total_BD
 
 
 def _hardest(block: _Block, part: Positives, d2_RB: Tensor) -> tuple[Tensor, Tensor]:
     positive_R, negative_R = hardest(d2_RB, part, block.exact)
     real_R = (positive_R >= 0) & (negative_R >= 0)
-    return _triplets(block, positive_R.clamp(min=0), negative_R.clamp(min=0), real_R), real_R
+    terms_R = _triplets(block, positive_R.clamp(min=0), negative_R.clamp(min=0), real_R)
+    return terms_R, real_R.sum()
 
 
 def _semi_hard(block: _Block, part: Positives, d2_RB: Tensor) -> tuple[Tensor, Tensor]:
     # Without a negative there is no triplet.
     real_RK = part.valid_RK & (part.sizes_R < len(part.labels_B))[:, None]
+    count = real_RK.sum()
     each = _each_triplet if _few(part) else _all_slopes
-    return each(block, part, d2_RB, real_RK), real_RK
+    return each(block, part, d2_RB, real_RK), count
 
 
 def _few(part: Positives) -> bool:
