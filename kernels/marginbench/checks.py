@@ -86,14 +86,19 @@ def check_labels(name: str, labels: Tensor, like: Tensor, classes: int | None = 
 
 def check_label_rows(name: str, labels: Tensor, like: Tensor) -> None:
     """int64 labels, one a row of ``like``, whatever their values."""
-    if not isinstance(labels, Tensor):
-        raise InputError(name, "a tensor", type(labels).__name__)
-    if labels.dtype != torch.int64:
-        raise InputError(name, "dtype torch.int64", labels.dtype)
-    if labels.shape != like.shape[:1]:
-        raise InputError(name, f"shape ({like.shape[0]},)", f"shape {tuple(labels.shape)}")
-    if labels.device != like.device:
-        raise InputError(name, f"the embeddings' device {like.device}", labels.device)
+    _check_each_row(name, labels, torch.int64, like)
+
+
+def _check_each_row(name: str, tensor: Tensor, dtype: torch.dtype, like: Tensor) -> None:
+    """A vector of that dtype, one a row of ``like``."""
+    if not isinstance(tensor, Tensor):
+        raise InputError(name, "a tensor", type(tensor).__name__)
+    if tensor.dtype != dtype:
+        raise InputError(name, f"dtype {dtype}", tensor.dtype)
+    if tensor.shape != like.shape[:1]:
+        raise InputError(name, f"shape ({like.shape[0]},)", f"shape {tuple(tensor.shape)}")
+    if tensor.device != like.device:
+        raise InputError(name, f"the embeddings' device {like.device}", tensor.device)
 
 
 def as_int64(labels: Any) -> Any:
@@ -196,18 +201,6 @@ def check_partner(name: str, tensor: Tensor, like: Tensor) -> None:
         raise InputError(name, f"shape {tuple(like.shape)}", f"shape {tuple(tensor.shape)}")
 
 
-def check_flags(name: str, flags: Tensor, like: Tensor) -> None:
-    """A bool vector, one a row of ``like``."""
-    if not isinstance(flags, Tensor):
-        raise InputError(name, "a tensor", type(flags).__name__)
-    if flags.dtype != torch.bool:
-        raise InputError(name, "dtype torch.bool", flags.dtype)
-    if flags.shape != like.shape[:1]:
-        raise InputError(name, f"shape ({like.shape[0]},)", f"shape {tuple(flags.shape)}")
-    if flags.device != like.device:
-        raise InputError(name, f"the embeddings' device {like.device}", flags.device)
-
-
 def check_batch(embeddings: Tensor, labels: Tensor) -> None:
     """Checks the arguments of every loss over a labelled batch."""
     check_matrix("embeddings", embeddings)
@@ -219,7 +212,7 @@ def check_pairs(embeddings_a: Tensor, embeddings_b: Tensor, different: Tensor) -
     """Checks the arguments of every loss over explicit pairs."""
     check_matrix("embeddings_a", embeddings_a)
     check_partner("embeddings_b", embeddings_b, like=embeddings_a)
-    check_flags("different", different, embeddings_a)
+    _check_each_row("different", different, torch.bool, embeddings_a)
     check_finite(embeddings_a=embeddings_a, embeddings_b=embeddings_b)
 
 

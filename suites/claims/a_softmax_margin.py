@@ -11,9 +11,11 @@ from suites.quality.jobs import Job, Option, Term
 
 from ..schema import TrainingResult
 from . import conditions, judging
-from .claim import Claim, Line, Panel, Plot, Verdict
+from .claim import Claim, Line, Plot, Verdict
+from .conditions import Arm, on_many
 from .judging import Arms, Finding, Unusable, estimate, with_interval
 from .margins import TO_ZERO, promised
+from .pictures import plot
 
 MS = (1, 2, 3, 4)
 # At 1 the measured margin grows exactly as promised; less than half of that growth is another law.
@@ -27,12 +29,8 @@ def arm_of(m: int, annealed: bool) -> str:
     return f"m={m} annealed" if annealed else f"m={m}"
 
 
-def on_many(arm: str) -> str:
-    """The same arm on many identities."""
-    return f"{arm} on many"
-
-
 def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
+    few, many = conditions.open_set(form), conditions.many(form)
     terms = {"softmax": Term("softmax")}
     for annealed in (False, True):
         # With m = 1 psi is the cosine, and annealing blends it with itself.
@@ -40,21 +38,14 @@ def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
             annealing: Option = TO_ZERO if annealed else 0.0
             options = (("m", m), ("annealing", annealing))
             terms[arm_of(m, annealed)] = Term("a-softmax", f"m{m}", options=options)
-    conditions_of = dict.fromkeys(terms, conditions.open_set(form))
-    many = conditions.many(form)
+    arms: list[Arm] = [(arm, (term,), few, seeds) for arm, term in terms.items()]
     if many:
-        for arm in OPEN_SET:
-            terms[on_many(arm)], conditions_of[on_many(arm)] = terms[arm], many
-    return [
-        Job(CLAIM.study, arm, (term,), dataset, seed, settings, device=device)
-        for arm, term in terms.items()
-        for dataset, settings in [conditions_of[arm]]
-        for seed in seeds
-    ]
+        arms += [(on_many(arm), (terms[arm],), many, seeds) for arm in OPEN_SET]
+    return conditions.jobs(CLAIM.study, arms, device)
 
 
 OPEN_SET = (arm_of(4, True), arm_of(1, False))
-ENDS = ((1, OPEN_SET[1]), (4, OPEN_SET[0]))
+ENDS = ((1.0, OPEN_SET[1]), (4.0, OPEN_SET[0]))
 
 
 def _sweep(annealed: bool) -> list[str]:
@@ -132,10 +123,8 @@ def _beside(arms: Arms):
         )
         found.append(estimate("accuracy by direction alone - with lengths, softmax", gap))
     if _of_many(arms):
-        with contextlib.suppress(Unusable):
-            gain, _ = arms.difference(*OPEN_SET, "map_at_r")
-            label = "MAP@R of the sweep's own five new identities, m = 4 - m = 1"
-            found.append(estimate(label, gain))
+        label = "MAP@R of the sweep's own five new identities, m = 4 - m = 1"
+        found += arms.beside(label, *OPEN_SET, "map_at_r")
     return tuple(found)
 
 
@@ -154,7 +143,14 @@ def judge(trainings: Sequence[TrainingResult]) -> Verdict:
 
 def plots(trainings: Sequence[TrainingResult]) -> list[Plot]:
     arms = Arms(trainings)
-    drawn = []
+    sweeps = {
+        label: [(float(m), arm) for m, arm in zip(MS, _sweep(annealed), strict=True)]
+        for label, annealed in (("annealed to 0", True), ("not annealed", False))
+    }
+    xs = tuple(float(m) for m in MS)
+    promise = Line("promised, (m - 1)/(m + 1)", xs, tuple(promised(m) for m in MS))
+    many = {"annealed to 0, a thousand identities": [(m, on_many(arm)) for m, arm in ENDS]}
+    drawn: list[Plot] = []
     for metric, name, title, y_label in (
         (RATIO, "a-softmax-margin", "Angular margin over the angle between classes",
          "share of the angle left free"),
@@ -162,33 +158,11 @@ def plots(trainings: Sequence[TrainingResult]) -> list[Plot]:
         ("seen_classifier_accuracy", "a-softmax-accuracy", "Accuracy on identities trained on",
          "accuracy"),
     ):  # fmt: skip
-        lines = judging.present(
-            *(
-                judging.line(
-                    "annealed to 0" if annealed else "not annealed",
-                    [
-                        (float(m), arms.drawn(arm, metric))
-                        for m, arm in zip(MS, _sweep(annealed), strict=True)
-                    ],
-                )
-                for annealed in (True, False)
-            )
-        )
-        if metric == "map_at_r":
-            points = [(float(m), arms.drawn(on_many(arm), metric)) for m, arm in ENDS]
-            lines += judging.present(judging.line("annealed to 0, a thousand identities", points))
-        if not lines:
-            continue
-        if metric == RATIO:
-            xs = tuple(float(m) for m in MS)
-            lines += (Line("promised, (m - 1)/(m + 1)", xs, tuple(promised(m) for m in MS)),)
-        drawn.append(
-            Plot(
-                name, title, "lines", "m", y_label, (Panel("", lines),),
-                f"{title} over m = 1 to 4, with and without annealing.",
-                "Means over seeds with 95% intervals.",
-            )
-        )  # fmt: skip
+        lines = arms.lines(metric, sweeps | many if metric == "map_at_r" else sweeps)
+        if lines and metric == RATIO:
+            lines += (promise,)
+        alt = f"{title} over m = 1 to 4, with and without annealing."
+        drawn += plot(name, title, "lines", ("m", y_label), {"": lines}, alt)
     return drawn
 
 

@@ -10,9 +10,10 @@ from suites.quality.jobs import Job, Term
 
 from ..schema import TrainingResult
 from . import conditions, judging
-from .claim import Claim, Outcome, Panel, Part, Plot, Verdict
+from .claim import Claim, Outcome, Part, Plot, Verdict
+from .conditions import Arm
 from .judging import Arms, Unusable, estimate, with_interval
-from .pictures import embeddings
+from .pictures import MEANS, embeddings, plot
 
 # The paper's sweeps go over lambda from 0 to 0.1 and alpha from 0.01 to 1; lambda = 1 is beyond.
 LAMBDAS = (0.0001, 0.003, 0.01, 0.1, 1.0)
@@ -22,7 +23,6 @@ CHOSEN_LAMBDA, CHOSEN_ALPHA = 0.003, 0.5
 # A quarter narrower: below that the clouds of the paper's figure 2 would look as wide as before.
 NARROWER = math.log(4 / 3)
 ACCURACY_BAND = 0.02
-LEVEL = 0.05
 OPEN = (0.0, 0.003, 0.1)
 
 
@@ -32,27 +32,18 @@ def arm_of(weight: float, alpha: float = CHOSEN_ALPHA) -> str:
 
 def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
     dataset, settings = conditions.closed(form, dim=2)
+    opened = conditions.open_set(form)
     points = [(0.0, CHOSEN_ALPHA)]
     points += [(weight, CHOSEN_ALPHA) for weight in LAMBDAS]
     points += [(CHOSEN_LAMBDA, alpha) for alpha in ALPHAS]
-    arms = {arm_of(*point): (_term(*point), settings) for point in points}
-    dataset_open, settings_open = conditions.open_set(form)
-    opened = [
-        Job(
-            CLAIM.study, f"open-set {arm_of(weight)}", (_term(weight),), dataset_open, seed,
-            settings_open, device=device,
-        )
-        for weight in OPEN
-        for seed in seeds
-    ]  # fmt: skip
-    if form == "full":
-        for weight in (0.0, CHOSEN_LAMBDA):
-            arms[f"lenet++ {arm_of(weight)}"] = (_term(weight), conditions.lenet(settings))
-    return opened + [
-        Job(CLAIM.study, arm, (term,), dataset, seed, of_arm, device=device)
-        for arm, (term, of_arm) in arms.items()
-        for seed in (conditions.costly(seeds) if arm.startswith("lenet++") else seeds)
+    arms: list[Arm] = [
+        (f"open-set {arm_of(weight)}", (_term(weight),), opened, seeds) for weight in OPEN
     ]
+    arms += [(arm_of(*point), (_term(*point),), (dataset, settings), seeds) for point in points]
+    if form == "full":
+        lenet, few = (dataset, conditions.lenet(settings)), conditions.costly(seeds)
+        arms += [(f"lenet++ {arm_of(w)}", (_term(w),), lenet, few) for w in (0.0, CHOSEN_LAMBDA)]
+    return conditions.jobs(CLAIM.study, arms, device)
 
 
 def _term(weight: float, alpha: float = CHOSEN_ALPHA) -> Term:
@@ -81,9 +72,7 @@ def _compare(arms: Arms, base: str, arm: str):
 
 
 def _outcome(narrower, accuracy, adjusted: float) -> Outcome:
-    effect = judging.larger(narrower, NARROWER)
-    if effect == "reproduced" and adjusted > LEVEL:
-        effect = "inconclusive"
+    effect = judging.significant(judging.larger(narrower, NARROWER), adjusted)
     equal = judging.within(accuracy, ACCURACY_BAND)
     if equal == "not reproduced" and accuracy.mean > 0:
         equal = (
@@ -127,11 +116,7 @@ def judge(trainings: Sequence[TrainingResult]) -> Verdict:
         _outcome(narrower, accuracy, p)
         for (narrower, _, accuracy), p in zip(found, adjusted, strict=True)
     ]
-    outcome: Outcome = "inconclusive"
-    if "reproduced" in outcomes:
-        outcome = "reproduced"
-    elif set(outcomes) == {"not reproduced"}:
-        outcome = "not reproduced"
+    outcome = judging.any_of(outcomes)
     reason = _reason(outcomes, [narrower for narrower, _, _ in found])
     estimates = [
         estimate(f"log width ratio, softmax - {name}", narrower)
@@ -176,51 +161,32 @@ def plots(trainings: Sequence[TrainingResult]) -> list[Plot]:
         ("seen_inter_class_distance", "distance between classes"),
         ("seen_classifier_accuracy", "accuracy, seen identities"),
     )
-    drawn = []
+    drawn: list[Plot] = []
     for name, x_label, points in sweeps:
-        panels = []
-        for metric, title in metrics:
-            swept = judging.line("center", [(x, arms.drawn(arm, metric)) for x, arm in points])
-            flat = arms.drawn("softmax", metric)
-            base = judging.line("softmax", [(x, flat) for x in (points[0][0], points[-1][0])])
-            if swept:
-                panels.append(Panel(title, judging.present(swept, base), "x"))
-        if panels:
-            drawn.append(
-                Plot(
-                    f"center-{name}", f"Center loss over {name}", "lines", x_label, "mean",
-                    tuple(panels),
-                    f"Class widths, distances and accuracy of center loss over {name}, with "
-                    "softmax as a level line.",
-                    "Means over seeds with 95% intervals; distances in the embeddings' own scale.",
-                )
-            )  # fmt: skip
-    drawn += _open_set(arms)
+        flat = [(x, "softmax") for x in (points[0][0], points[-1][0])]
+        panels = {
+            title: arms.lines(metric, {"center": points, "softmax": flat})
+            for metric, title in metrics
+            if arms.lines(metric, {"center": points})
+        }
+        drawn += plot(
+            f"center-{name}", f"Center loss over {name}", "lines", (x_label, "mean"), panels,
+            f"Class widths, distances and accuracy of center loss over {name}, with "
+            "softmax as a level line.",
+            f"{MEANS[:-1]}; distances in the embeddings' own scale.", "x",
+        )  # fmt: skip
+    opened = [(weight, f"open-set {arm_of(weight)}") for weight in OPEN]
+    shares = (("map_at_r", "MAP@R"), ("recall_at_1", "R@1"))
+    drawn += plot(
+        "center-open-set", "Identities never trained on, over lambda", "lines",
+        ("weight of the pull, lambda (0 is softmax)", "share"),
+        {"": sum((arms.lines(metric, {label: opened}) for metric, label in shares), ())},
+        "MAP@R and R@1 of identities never trained on, for softmax and center loss.",
+        "64 dimensions, alpha = 0.5; means over seeds with 95% intervals.",
+    )  # fmt: skip
     chosen = ["softmax", *(arm_of(weight) for weight in LAMBDAS)]
     chosen += [f"lenet++ {arm_of(weight)}" for weight in (0.0, CHOSEN_LAMBDA)]
     return drawn + embeddings(arms, chosen, "center-features", "2-D features of seen identities")
-
-
-def _open_set(arms: Arms) -> list[Plot]:
-    lines = judging.present(
-        *(
-            judging.line(
-                label,
-                [(weight, arms.drawn(f"open-set {arm_of(weight)}", metric)) for weight in OPEN],
-            )
-            for metric, label in (("map_at_r", "MAP@R"), ("recall_at_1", "R@1"))
-        )
-    )
-    if not lines:
-        return []
-    return [
-        Plot(
-            "center-open-set", "Identities never trained on, over lambda", "lines",
-            "weight of the pull, lambda (0 is softmax)", "share", (Panel("", lines),),
-            "MAP@R and R@1 of identities never trained on, for softmax and center loss.",
-            "64 dimensions, alpha = 0.5; means over seeds with 95% intervals.",
-        )
-    ]  # fmt: skip
 
 
 CLAIM = Claim(

@@ -16,6 +16,7 @@ from suites.schema import TrainingResult
 
 FORMS = ("small", "full")
 Outcome = Literal["reproduced", "not reproduced", "inconclusive"]
+Kind = Literal["lines", "points", "scatter", "steps"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Plot:
 
     name: str
     title: str
-    kind: Literal["lines", "points", "scatter", "steps"]
+    kind: Kind
     x_label: str
     y_label: str
     panels: tuple[Panel, ...]

@@ -10,13 +10,25 @@ recipe (a small ResNet): a thousand identities trained, a thousand others tested
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from suites.quality.jobs import Settings
+from suites.quality.jobs import Job, Settings, Term
 from suites.quality.recipes import recipe
 
 from .claim import FORMS
+
+Conditions = tuple[str, Settings]
+Arm = tuple[str, tuple[Term, ...], Conditions, Sequence[int]]
+
+
+def jobs(study: str, arms: Iterable[Arm], device: str) -> list[Job]:
+    """A training for each seed of each arm: its name, terms, conditions and seeds."""
+    return [
+        Job(study, arm, terms, dataset, seed, settings, device=device)
+        for arm, terms, (dataset, settings), seeds in arms
+        for seed in seeds
+    ]
 
 
 def check_form(form: str) -> None:
@@ -25,7 +37,7 @@ def check_form(form: str) -> None:
         raise ValueError(f"form: expected one of {', '.join(FORMS)}; got {form!r}")
 
 
-def closed(form: str, dim: int) -> tuple[str, Settings]:
+def closed(form: str, dim: int) -> Conditions:
     """Dataset and settings where all ten identities are trained on and seen again in tests."""
     check_form(form)
     if form == "small":
@@ -38,7 +50,7 @@ def closed(form: str, dim: int) -> tuple[str, Settings]:
     )  # fmt: skip
 
 
-def open_set(form: str, dim: int = 64) -> tuple[str, Settings]:
+def open_set(form: str, dim: int = 64) -> Conditions:
     """Dataset and settings where the identities tested were never trained on."""
     check_form(form)
     if form == "small":
@@ -49,11 +61,16 @@ def open_set(form: str, dim: int = 64) -> tuple[str, Settings]:
     )  # fmt: skip
 
 
-def many(form: str) -> tuple[str, Settings] | None:
+def many(form: str) -> Conditions | None:
     """Dataset and settings of many identities, tested on as many new ones; None in small form,
     which has no such data."""
     check_form(form)
     return ("glyphs", recipe("glyphs").settings) if form == "full" else None
+
+
+def on_many(arm: str) -> str:
+    """The same arm on many identities."""
+    return f"{arm} on many"
 
 
 def costly(seeds: Sequence[int]) -> Sequence[int]:

@@ -9,9 +9,9 @@ from suites.quality.jobs import Job, Term
 
 from ..schema import TrainingResult
 from . import conditions, judging
-from .claim import Claim, Line, Outcome, Panel, Plot, Verdict
+from .claim import Claim, Line, Outcome, Plot, Verdict
 from .judging import Arms, estimate, with_interval
-from .pictures import distances
+from .pictures import distances, plot
 
 MARGINS = (0.5, 1.0, 2.0, 4.0)
 # The push on a pair is m - D: it fades as the margin is neared, so that pairs settle a little
@@ -24,16 +24,10 @@ def arm_of(margin: float) -> str:
 
 
 def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
-    dataset, settings = conditions.closed(form, dim=16)
-    return [
-        Job(
-            CLAIM.study, arm_of(margin),
-            (Term("contrastive", "all-pairs", options=(("margin", margin),)),),
-            dataset, seed, settings, device=device,
-        )
-        for margin in MARGINS
-        for seed in seeds
-    ]  # fmt: skip
+    under = conditions.closed(form, dim=16)
+    terms = {m: (Term("contrastive", "all-pairs", options=(("margin", m),)),) for m in MARGINS}
+    arms = [(arm_of(margin), of, under, seeds) for margin, of in terms.items()]
+    return conditions.jobs(CLAIM.study, arms, device)
 
 
 @judging.inconclusive
@@ -59,30 +53,23 @@ def judge(trainings: Sequence[TrainingResult]) -> Verdict:
 
 def plots(trainings: Sequence[TrainingResult]) -> list[Plot]:
     arms = Arms(trainings)
-    metrics = (
+    names, ends = [arm_of(margin) for margin in MARGINS], (MARGINS[0], MARGINS[-1])
+    points = list(zip(MARGINS, names, strict=True))
+    lines: tuple[Line, ...] = ()
+    for metric, label in (
         ("seen_negative_distance_p5", "5% quantile, different identities"),
         ("seen_positive_distance_mean", "mean, same identity"),
-    )
-    lines = judging.present(
-        *(
-            judging.line(label, [(m, arms.drawn(arm_of(m), metric)) for m in MARGINS])
-            for metric, label in metrics
-        )
-    )
-    drawn = []
+    ):
+        lines += arms.lines(metric, {label: points})
     if lines:
-        ends = (MARGINS[0], MARGINS[-1])
-        drawn.append(
-            Plot(
-                "contrastive-distances", "Distances over the margin", "lines", "margin m",
-                "Euclidean distance", (Panel("", (*lines, Line("m itself", ends, ends)), "xy"),),
-                "Distances of pairs of same and of different identities over the margin m, with "
-                "the line where the distance equals m.",
-                "Means over seeds with 95% intervals.",
-            )
-        )  # fmt: skip
-    names = [arm_of(margin) for margin in MARGINS]
-    return drawn + distances(arms, names, "contrastive-histograms", "Distances of pairs")
+        lines += (Line("m itself", ends, ends),)
+    return plot(
+        "contrastive-distances", "Distances over the margin", "lines",
+        ("margin m", "Euclidean distance"), {"": lines},
+        "Distances of pairs of same and of different identities over the margin m, with "
+        "the line where the distance equals m.",
+        logarithmic="xy",
+    ) + distances(arms, names, "contrastive-histograms", "Distances of pairs")  # fmt: skip
 
 
 CLAIM = Claim(

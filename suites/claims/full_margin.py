@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from suites.quality.jobs import Job, Option, Term
 
 from ..schema import TrainingResult
 from . import conditions, judging
-from .claim import Claim, Line, Panel, Plot, Verdict
-from .judging import Arms, Unusable, estimate, with_interval
+from .claim import Claim, Line, Plot, Verdict
+from .conditions import Arm, on_many
+from .judging import Arms, estimate, with_interval
 from .margins import RELEASED, TO_ZERO, promised, promised_annealed, reaches_floor, share_of_psi
+from .pictures import MEANS, plot
 
 M = 4
 PLAIN, RELEASED_ARM, CONSTANT = "m=1", "m=4 floor 5", "m=4 constant 5"
@@ -29,11 +30,6 @@ RATIO = "seen_angular_margin_ratio"
 MORE_MARGIN = 0.1
 
 
-def on_many(arm: str) -> str:
-    """The same arm on many identities."""
-    return f"{arm} on many"
-
-
 def _term(arm: str) -> Term:
     if arm == PLAIN:
         return Term("a-softmax", "m1", options=(("m", 1), ("annealing", 0.0)))
@@ -41,20 +37,12 @@ def _term(arm: str) -> Term:
 
 
 def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
-    dataset, settings = conditions.open_set(form)
-    found = [
-        Job(CLAIM.study, arm, (_term(arm),), dataset, seed, settings, device=device)
-        for arm in ARMS
-        for seed in seeds
-    ]
-    many = conditions.many(form)
+    few, many = conditions.open_set(form), conditions.many(form)
+    arms: list[Arm] = [(arm, (_term(arm),), few, seeds) for arm in ARMS]
     if many:
-        found += [
-            Job(CLAIM.study, on_many(arm), (_term(arm),), many[0], seed, many[1], device=device)
-            for arm in MANY
-            for seed in conditions.costly(seeds)
-        ]
-    return found
+        costly = conditions.costly(seeds)
+        arms += [(on_many(arm), (_term(arm),), many, costly) for arm in MANY]
+    return conditions.jobs(CLAIM.study, arms, device)
 
 
 def _unlearnt(arms: Arms) -> str:
@@ -90,73 +78,50 @@ def judge(trainings: Sequence[TrainingResult]) -> Verdict:
         ("floor 0 - m = 1", TO_ZERO_ARM, PLAIN),
     ):
         for metric, name in ((RATIO, "angular margin ratio"), ("map_at_r", "open-set MAP@R")):
-            try:
-                found, _ = arms.difference(arm, base, metric)
-            except Unusable:
-                continue  # Beside the verdict; m = 4 from the first step may not train.
-            estimates.append(estimate(f"{name}, {label}", found))
+            # m = 4 from the first step may not train.
+            estimates += arms.beside(f"{name}, {label}", arm, base, metric)
     for arm, base in ((TO_ZERO_ARM, RELEASED_ARM), (RELEASED_ARM, PLAIN), (TO_ZERO_ARM, PLAIN)):
-        with contextlib.suppress(Unusable):
-            found, _ = arms.difference(on_many(arm), on_many(base), "map_at_r")
-            name = f"MAP@R of a thousand new identities, {arm} - {base}"
-            estimates.append(estimate(name, found))
+        name = f"MAP@R of a thousand new identities, {arm} - {base}"
+        estimates += arms.beside(name, on_many(arm), on_many(base), "map_at_r")
     return Verdict(judging.larger(gain, MORE_MARGIN), reason, tuple(estimates))
 
 
-def _marks(arms: Arms, metric: str, of: Callable[[str], str]) -> tuple[Line, ...]:
-    return judging.present(
-        *(
-            judging.line(arm, [(float(i), arms.drawn(of(arm), metric))])
-            for i, arm in enumerate(ARMS)
-        )
-    )
-
-
-def _panels(few: tuple[Line, ...], many: tuple[Line, ...]) -> tuple[Panel, ...]:
-    if not many:
-        return (Panel("", few),)
-    found = [("five new identities", few), ("a thousand new identities", many)]
-    return tuple(Panel(title, lines) for title, lines in found if lines)
-
-
 def plots(trainings: Sequence[TrainingResult]) -> list[Plot]:
+    arms = Arms(trainings)
     iterations = [float(round(28_000 * i / 140)) for i in range(141)]
-    schedules = []
-    for label, schedule in (("released, floor 5", RELEASED), ("to 0, as L-Softmax", TO_ZERO)):
-        shares = tuple(share_of_psi(schedule(t / 28_000)) for t in iterations)
-        schedules.append(Line(label, tuple(iterations), shares))
-    drawn = [
-        Plot(
+    schedules = tuple(
+        Line(label, tuple(iterations), tuple(share_of_psi(of(t / 28_000)) for t in iterations))
+        for label, of in (("released, floor 5", RELEASED), ("to 0, as L-Softmax", TO_ZERO))
+    )
+    ratio = arms.marks(RATIO, {arm: arm for arm in ARMS})
+    if ratio:
+        whole = (promised(1), *[promised_annealed(M, 5.0)] * 2, *[promised(M)] * 2)
+        ratio += (Line("promised", tuple(float(i) for i in range(len(ARMS))), whole),)
+    few = arms.marks("map_at_r", {arm: arm for arm in ARMS})
+    many = arms.marks("map_at_r", {arm: on_many(arm) for arm in ARMS})
+    open_set = {"five new identities": few, "a thousand new identities": many}
+    ratio_title = "Angular margin over the angle between classes"
+    open_title = "MAP@R of identities never trained on"
+    return [
+        *plot(
             "full-margin-share", "How much of the target psi is", "lines",
-            "iteration (of 28,000)", "weight of psi, 1 / (1 + lambda)",
-            (Panel("", tuple(schedules)),),
+            ("iteration (of 28,000)", "weight of psi, 1 / (1 + lambda)"), {"": schedules},
             "The weight of psi over the iterations: a sixth at most by the released schedule, "
             "near 1 from the middle on by the other.",
-        )
+            "",
+        ),
+        *plot(
+            "full-margin-ratio", ratio_title, "points",
+            ("schedule", "share of the angle left free"),
+            {"": ratio}, f"{ratio_title}, a mark for each schedule of lambda.",
+            f"{MEANS} Promised: from the loss's formula, for two classes at a right angle.",
+        ),
+        *plot(
+            "full-margin-open-set", open_title, "points", ("schedule", "MAP@R"),
+            open_set if many else {"": few},
+            f"{open_title}, a mark for each schedule of lambda.",
+        ),
     ]  # fmt: skip
-    arms = Arms(trainings)
-    for metric, name, title, y_label in (
-        (RATIO, "full-margin-ratio", "Angular margin over the angle between classes",
-         "share of the angle left free"),
-        ("map_at_r", "full-margin-open-set", "MAP@R of identities never trained on", "MAP@R"),
-    ):  # fmt: skip
-        lines = _marks(arms, metric, str)
-        many = _marks(arms, metric, on_many) if metric == "map_at_r" else ()
-        if not lines and not many:
-            continue
-        if metric == RATIO:
-            whole = (promised(1), *[promised_annealed(M, 5.0)] * 2, *[promised(M)] * 2)
-            lines += (Line("promised", tuple(float(i) for i in range(len(ARMS))), whole),)
-        drawn.append(
-            Plot(
-                name, title, "points", "schedule", y_label, _panels(lines, many),
-                f"{title}, a mark for each schedule of lambda.",
-                "Means over seeds with 95% intervals."
-                + (" Promised: from the loss's formula, for two classes at a right angle."
-                   if metric == RATIO else ""),
-            )
-        )  # fmt: skip
-    return drawn
 
 
 CLAIM = Claim(

@@ -7,6 +7,7 @@ those that did not.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,11 @@ from ..schema import TrainingResult
 from .claim import Estimate, Line, Outcome, Part, Verdict
 
 LEARNT = 0.5
+# Of the p-values that a criterion asks for, by Holm.
+LEVEL = 0.05
+
+
+Points = Sequence[tuple[float, str]]
 
 
 class Unusable(Exception):
@@ -89,6 +95,26 @@ class Arms:
         ]
         return interval(found) if found else None
 
+    def lines(self, metric: str, points: Mapping[str, Points]) -> tuple[Line, ...]:
+        """A line for each label, through those of its points (x, arm) whose arm is there."""
+        found = (
+            line(label, [(x, self.drawn(arm, metric)) for x, arm in of])
+            for label, of in points.items()
+        )
+        return tuple(one for one in found if one is not None)
+
+    def marks(self, metric: str, arms: Mapping[str, str]) -> tuple[Line, ...]:
+        """A mark for each label, side by side, where its arm is there."""
+        return self.lines(
+            metric, {label: [(float(i), arm)] for i, (label, arm) in enumerate(arms.items())}
+        )
+
+    def beside(self, label: str, a: str, b: str, metric: str) -> tuple[Estimate, ...]:
+        """a - b where both can be used: what stands beside a verdict."""
+        with contextlib.suppress(Unusable):
+            return (estimate(label, self.difference(a, b, metric)[0]),)
+        return ()
+
     def learnt(self, arm: str) -> bool:
         """Whether every network of it classifies at least half of its own training images. One that
         does not says nothing about what it would be worth once trained."""
@@ -149,6 +175,18 @@ def all_of(outcomes: Sequence[Outcome]) -> Outcome:
     if "not reproduced" in outcomes:
         return "not reproduced"
     return "reproduced" if set(outcomes) == {"reproduced"} else "inconclusive"
+
+
+def any_of(outcomes: Sequence[Outcome]) -> Outcome:
+    """Reproduced if one is; not reproduced if all are not; else inconclusive."""
+    if "reproduced" in outcomes:
+        return "reproduced"
+    return "not reproduced" if set(outcomes) == {"not reproduced"} else "inconclusive"
+
+
+def significant(outcome: Outcome, p_value: float) -> Outcome:
+    """What is reproduced by more than chance; else that is inconclusive."""
+    return "inconclusive" if outcome == "reproduced" and p_value > LEVEL else outcome
 
 
 def attempt(label: str, title: str, find: Callable[[Arms], Finding], arms: Arms) -> Part:
@@ -226,7 +264,3 @@ def line(label: str, points: Sequence[tuple[float, Interval | None]]) -> Line | 
         tuple(low for low, _ in ends) if whole else (),
         tuple(high for _, high in ends) if whole else (),
     )
-
-
-def present(*lines: Line | None) -> tuple[Line, ...]:
-    return tuple(each for each in lines if each is not None)

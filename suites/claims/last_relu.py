@@ -10,9 +10,9 @@ from suites.quality.jobs import Job, Term
 
 from ..schema import TrainingResult
 from . import conditions, judging
-from .claim import Claim, Line, Panel, Plot, Verdict
+from .claim import Claim, Line, Plot, Verdict
 from .judging import Arms, Unusable, estimate, with_interval
-from .pictures import embeddings
+from .pictures import embeddings, plot
 
 WITH, WITHOUT = "with ReLU", "without ReLU"
 BINS = 36
@@ -25,14 +25,12 @@ ORTHANT = 10 / BINS
 
 def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
     dataset, settings = conditions.closed(form, dim=2)
-    return [
-        Job(
-            CLAIM.study, arm, (Term("softmax"),), dataset, seed,
-            replace(settings, last_relu=arm == WITH), device=device,
-        )
-        for arm in (WITH, WITHOUT)
-        for seed in seeds
-    ]  # fmt: skip
+    arms = {arm: replace(settings, last_relu=arm == WITH) for arm in (WITH, WITHOUT)}
+    return conditions.jobs(
+        CLAIM.study,
+        [(arm, (Term("softmax"),), (dataset, of_arm), seeds) for arm, of_arm in arms.items()],
+        device,
+    )
 
 
 def _covered(arms: Arms, arm: str) -> dict[int, float]:
@@ -85,17 +83,13 @@ def plots(trainings: Sequence[TrainingResult]) -> list[Plot]:
         shares = tuple(training.series.get("seen_angle_share", ())) if training else ()
         if shares and len(edges) == len(shares) + 1:
             lines.append(Line(arm, edges, shares))
-    drawn = embeddings(arms, [WITH, WITHOUT], "relu-features", "2-D features of seen identities")
-    if lines:
-        drawn.append(
-            Plot(
-                "relu-angles", "Directions of the features", "steps", "angle in degrees",
-                "share of the images", (Panel("", tuple(lines)),),
-                "Histograms of the features' angles with and without the last ReLU.",
-                "One network each (the lowest seed), bins of 10 degrees.",
-            )
-        )  # fmt: skip
-    return drawn
+    features = embeddings(arms, [WITH, WITHOUT], "relu-features", "2-D features of seen identities")
+    return features + plot(
+        "relu-angles", "Directions of the features", "steps",
+        ("angle in degrees", "share of the images"), {"": tuple(lines)},
+        "Histograms of the features' angles with and without the last ReLU.",
+        "One network each (the lowest seed), bins of 10 degrees.",
+    )  # fmt: skip
 
 
 CLAIM = Claim(

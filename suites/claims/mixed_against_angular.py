@@ -11,9 +11,10 @@ from suites.quality.jobs import Job, Settings, Term
 
 from ..schema import TrainingResult
 from . import conditions, judging
-from .claim import Claim, Outcome, Panel, Plot, Verdict
+from .claim import Claim, Plot, Verdict
 from .judging import Arms, Finding, estimate, with_interval
 from .margins import share_of_psi
+from .pictures import MEANS, plot
 
 ARMS: dict[str, tuple[Term, ...]] = {
     "softmax": (Term("softmax"),),
@@ -27,7 +28,6 @@ ANGULAR = "a-softmax"
 DATASETS = {"small": ("digits",), "full": ("fashion", "glyphs")}
 KNOWN = ("digits", "fashion", "glyphs")
 BETTER = 0.01
-LEVEL = 0.05
 
 
 def arm_of(name: str, dataset: str) -> str:
@@ -43,15 +43,15 @@ def _settings(form: str, dataset: str) -> Settings:
 
 def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
     conditions.check_form(form)
-    return [
-        Job(
-            CLAIM.study, arm_of(name, dataset), terms, dataset, seed, _settings(form, dataset),
-            device=device,
-        )
-        for dataset in DATASETS[form]
-        for name, terms in ARMS.items()
-        for seed in seeds
-    ]  # fmt: skip
+    return conditions.jobs(
+        CLAIM.study,
+        [
+            (arm_of(name, dataset), terms, (dataset, _settings(form, dataset)), seeds)
+            for dataset in DATASETS[form]
+            for name, terms in ARMS.items()
+        ],
+        device,
+    )
 
 
 def _on(dataset: str, arms: Arms) -> Finding:
@@ -61,11 +61,10 @@ def _on(dataset: str, arms: Arms) -> Finding:
         for name in MIXED
     ]
     adjusted = holm([p_value for _, p_value in found])
-    outcomes: list[Outcome] = []
-    for (gain, _), p_value in zip(found, adjusted, strict=True):
-        outcome = judging.larger(gain, BETTER)
-        unsure = outcome == "reproduced" and p_value > LEVEL
-        outcomes.append("inconclusive" if unsure else outcome)
+    outcomes = [
+        judging.significant(judging.larger(gain, BETTER), p_value)
+        for (gain, _), p_value in zip(found, adjusted, strict=True)
+    ]
     words = [
         f"{with_interval(gain)} over {name}" for name, (gain, _) in zip(MIXED, found, strict=True)
     ]
@@ -117,30 +116,18 @@ def judge(trainings: Sequence[TrainingResult]) -> Verdict:
 
 def plots(trainings: Sequence[TrainingResult]) -> list[Plot]:
     arms = Arms(trainings)
-    drawn = []
+    drawn: list[Plot] = []
     for metric, name, title, y_label in (
         ("map_at_r", "mixed-map", "MAP@R of identities never trained on", "MAP@R"),
         ("verification_accuracy", "mixed-verification", "Verification of identities never trained "
          "on", "accuracy"),
     ):  # fmt: skip
-        panels = []
-        for dataset in KNOWN:
-            lines = judging.present(
-                *(
-                    judging.line(each, [(float(i), arms.drawn(arm_of(each, dataset), metric))])
-                    for i, each in enumerate(ARMS)
-                )
-            )
-            if lines:
-                panels.append(Panel(dataset, lines))
-        if panels:
-            drawn.append(
-                Plot(
-                    name, title, "points", "loss", y_label, tuple(panels),
-                    f"{title}, a mark for each loss, one panel for each dataset.",
-                    "Means over seeds with 95% intervals; the same network, steps and batches.",
-                )
-            )  # fmt: skip
+        drawn += plot(
+            name, title, "points", ("loss", y_label),
+            {on: arms.marks(metric, {one: arm_of(one, on) for one in ARMS}) for on in KNOWN},
+            f"{title}, a mark for each loss, one panel for each dataset.",
+            f"{MEANS[:-1]}; the same network, steps and batches.",
+        )  # fmt: skip
     return drawn
 
 

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from suites.quality.intervals import holm
-from suites.quality.jobs import Job, Settings, Term
+from suites.quality.jobs import Job, Term
 
 from ..schema import TrainingResult
 from . import conditions, judging
-from .claim import Claim, Estimate, Line, Outcome, Panel, Plot, Verdict
+from .claim import Claim, Estimate, Line, Outcome, Plot, Verdict
+from .conditions import Arm
 from .judging import Arms, Finding, Unusable, estimate, with_interval
+from .pictures import plot
 
 MARGIN = 0.2
 SPACES = {"free": 0, "sphere": 1}
@@ -26,7 +28,6 @@ SEEDS_EACH, SEED_STEP = 3, 1_000
 COLLAPSED = 0.1
 RATE = 1 / 3
 BAND = 0.02
-LEVEL = 0.05
 
 
 def _term(variant: str, unit: int, since: float = 0.0, until: float = 1.0) -> Term:
@@ -39,20 +40,18 @@ def jobs(form: str, seeds: Sequence[int], device: str = "cpu") -> list[Job]:
     # Explicit triplets draw their anchors the way the labelled batches are drawn.
     settings = replace(settings, sampler="balanced")
     more = [seed + SEED_STEP * i for i in range(SEEDS_EACH) for seed in seeds]
-    found: list[tuple[str, tuple[Term, ...], Settings, int]] = []
-    for space, unit in SPACES.items():
-        for rule in RULES:
-            found += [(f"{rule} {space}", (_term(rule, unit),), settings, seed) for seed in more]
-    warm = (_term("semi-hard", 0, until=1 / 3), _term("batch-hard", 0, since=1 / 3))
-    found += [("warmed batch-hard free", warm, settings, seed) for seed in seeds]
-    for partners in ("offline-hard", "offline-semi-hard"):
-        of_arm = replace(settings, partners=partners)
-        terms = (_term("explicit", 0),)
-        found += [(f"{partners} free", terms, of_arm, seed) for seed in seeds]
-    return [
-        Job(CLAIM.study, arm, terms, dataset, seed, of_arm, device=device)
-        for arm, terms, of_arm, seed in found
+    under = dataset, settings
+    arms: list[Arm] = [
+        (f"{rule} {space}", (_term(rule, unit),), under, more)
+        for space, unit in SPACES.items()
+        for rule in RULES
     ]
+    warm = (_term("semi-hard", 0, until=1 / 3), _term("batch-hard", 0, since=1 / 3))
+    arms.append(("warmed batch-hard free", warm, under, seeds))
+    for partners in ("offline-hard", "offline-semi-hard"):
+        mined = dataset, replace(settings, partners=partners)
+        arms.append((f"{partners} free", (_term("explicit", 0),), mined, seeds))
+    return conditions.jobs(CLAIM.study, arms, device)
 
 
 def _shrunk(arms: Arms, arm: str) -> dict[int, float]:
@@ -103,19 +102,14 @@ def _collapse(arms: Arms) -> Finding:
         )
         high = hardest[2].high
         assert high is not None
-        if semi_hard[0] == 0 and hardest[0] and p_value <= LEVEL:
+        if semi_hard[0] == 0 and hardest[0] and p_value <= judging.LEVEL:
             outcomes.append("reproduced")
         elif high < RATE or (semi_hard[0] and semi_hard[2].value >= hardest[2].value):
             outcomes.append("not reproduced")
         else:
             outcomes.append("inconclusive")
-    outcome: Outcome = "inconclusive"
-    if "reproduced" in outcomes:
-        outcome = "reproduced"
-    elif set(outcomes) == {"not reproduced"}:
-        outcome = "not reproduced"
     estimates = tuple(rate for pair in counts.values() for _, _, rate in pair)
-    return Finding(outcome, "; ".join(words), estimates)
+    return Finding(judging.any_of(outcomes), "; ".join(words), estimates)
 
 
 def _warmed(arms: Arms) -> Finding:
@@ -171,36 +165,29 @@ NAMES = (
 
 def plots(trainings: Sequence[TrainingResult]) -> list[Plot]:
     arms = Arms(trainings)
-    rates, sizes, quality = [], [], []
+    rates, sizes = [], []
     for place, arm in enumerate(NAMES):
-        shrunk: list[float] = []
         try:
-            rate = _rate(arms, arm)[2]
-            assert rate.low is not None and rate.high is not None
-            rates.append(Line(arm, (float(place),), (rate.value,), (rate.low,), (rate.high,)))
-            shrunk = [value for value in _shrunk(arms, arm).values() if math.isfinite(value)]
+            rate, shrunk = _rate(arms, arm)[2], _shrunk(arms, arm)
         except Unusable:
-            pass
-        if shrunk:
-            sizes.append(Line(arm, (float(place),) * len(shrunk), tuple(shrunk)))
-        found = judging.line(arm, [(float(place), arms.drawn(arm, "seen_map_at_r"))])
-        if found:
-            quality.append(found)
-    drawn = []
+            continue
+        assert rate.low is not None and rate.high is not None
+        rates.append(Line(arm, (float(place),), (rate.value,), (rate.low,), (rate.high,)))
+        there = tuple(value for value in shrunk.values() if math.isfinite(value))
+        if there:
+            sizes.append(Line(arm, (float(place),) * len(there), there))
+    quality = arms.marks("seen_map_at_r", {arm: arm for arm in NAMES})
+    drawn: list[Plot] = []
     for name, title, y_label, lines in (
         ("triplet-collapse", "How often the network collapses", "share of the seeds", rates),
         ("triplet-diameter", "Mean distance after training", "of the untrained network's", sizes),
         ("triplet-quality", "Effect of the mining at equal steps", "MAP@R, seen", quality),
     ):
-        if lines:
-            drawn.append(
-                Plot(
-                    name, title, "points", "mining rule", y_label,
-                    (Panel("", tuple(lines)),),
-                    f"{title}: one mark for each of {len(lines)} mining rules.",
-                    "free: embeddings at their own length; sphere: unit length. 95% intervals.",
-                )
-            )  # fmt: skip
+        drawn += plot(
+            name, title, "points", ("mining rule", y_label), {"": tuple(lines)},
+            f"{title}: one mark for each of {len(lines)} mining rules.",
+            "free: embeddings at their own length; sphere: unit length. 95% intervals.",
+        )  # fmt: skip
     return drawn
 
 

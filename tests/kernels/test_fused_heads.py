@@ -27,7 +27,7 @@ from fused_heads import (
 from marginbench import catalogue
 from marginbench.a_softmax import fused as a_softmax
 from marginbench.a_softmax import reference as a_softmax_reference
-from marginbench.a_softmax.eager import MARGINS
+from marginbench.a_softmax.arguments import MARGINS
 from marginbench.center import fused as center
 from marginbench.center import fused_centers
 from marginbench.inputs import random_inputs

@@ -57,7 +57,7 @@ print(json.dumps([there, [one.title for one in made], claims]))
 
 def test_a_section_and_a_claim_are_one_file_each(tmp_path: Path):
     for name in ("kernels", "suites", "benchmarks", "reports"):
-        ignore = shutil.ignore_patterns("__pycache__", "out", "published", "tests", "datasets")
+        ignore = shutil.ignore_patterns("__pycache__", "out", "published", "tests")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
     (tmp_path / "reports" / "sections" / "throw_away.py").write_text(SECTION)
     claim = (tmp_path / "suites" / "claims" / "last_relu.py").read_text()

@@ -14,13 +14,11 @@ import math
 import torch
 from torch import Tensor
 
-from ..checks import InputError, check_head, check_number, check_reduction, is_whole
+from ..shared.forms import of_terms
 from ..shared.lengths import along_own, inverse_lengths
-from ..shared.mixed import as_linear
 from ..shared.once import differentiable_once
-from ..shared.reduction import reduce, wide
-
-MARGINS = (1, 2, 3, 4)
+from ..shared.reduction import wide
+from . import arguments
 
 
 def psi(cosine: Tensor, m: int) -> tuple[Tensor, Tensor]:
@@ -122,43 +120,8 @@ def _off_direction(d_unit_CD: Tensor, unit_CD: Tensor, scale_C: Tensor) -> Tenso
     return d_unit_CD.addcmul_(unit_CD, along_C[:, None], value=-1).mul_(scale_C[:, None])
 
 
-def check_margin(m: int) -> int:
-    """Python's own of one of `MARGINS`."""
-    if not is_whole(m) or m not in MARGINS:
-        raise InputError("m", "1, 2, 3 or 4", repr(m))
-    return int(m)
-
-
-def check_arguments(
-    embeddings: Tensor, labels: Tensor, class_weights: Tensor, m: int, annealing: float
-) -> tuple[int, float]:
-    """Checks the arguments of A-Softmax and returns m and annealing as Python's own numbers; raises
-    InputError naming the one at fault."""
-    check_head(embeddings, labels, class_weights)
-    return check_margin(m), check_number("annealing", annealing, 0)
-
-
-def a_softmax(
-    embeddings: Tensor,
-    labels: Tensor,
-    class_weights: Tensor,
-    *,
-    m: int = 4,
-    annealing: float = 0.0,
-    reduction: str = "mean",
-) -> Tensor:
-    """A-Softmax (Liu et al. 2017, equations 5 to 7, annealing of appendix G); mean divides by B.
-
-    The logits are ||x|| cos theta_j with class weights of unit length and no bias; the target's
-    is (annealing ||x|| cos + ||x|| psi(theta)) / (1 + annealing).
-
-    embeddings (B x D), labels (B, int64 in [0, C)), class_weights (C x D) of any length; m 1, 2,
-    3 or 4; annealing (lambda) >= 0. Where ||x|| = 0, psi's part has the gradient 0; a class weight
-    of norm 0 has the direction 0 and the gradient 0. Differentiable once.
-    Returns float32 (float64 for float64 inputs): (B,) for reduction ``none``, else a scalar.
-    Raises InputError naming the argument.
-    """
-    embeddings, class_weights = as_linear(embeddings, class_weights)
-    m, annealing = check_arguments(embeddings, labels, class_weights, m, annealing)
-    check_reduction(reduction)
-    return reduce(_ASoftmax.apply(embeddings, labels, class_weights, m, annealing), reduction)
+@of_terms(arguments.a_softmax)
+def a_softmax(embeddings, labels, class_weights, m, annealing):
+    """Where ||x|| = 0, psi's part has the gradient 0; a class weight of norm 0 has the direction 0
+    and the gradient 0. Differentiable once."""
+    return _ASoftmax.apply(embeddings, labels, class_weights, m, annealing)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
-from torch import Tensor
 
-from ..checks import check_reduction
+from ..shared.forms import of_terms
 from ..shared.launching import check_fused
 from ..shared.linear_lse import Head
-from ..shared.mixed import as_linear
-from ..shared.reduction import reduce
-from .eager import check_arguments
+from . import arguments
 
 
 @triton.jit
@@ -64,34 +61,10 @@ modified_softmax = Head("modified_softmax", None, unit_weights=True)
 head = Head("a_softmax", angular_margin, unit_weights=True)
 
 
-def a_softmax(
-    embeddings: Tensor,
-    labels: Tensor,
-    class_weights: Tensor,
-    *,
-    m: int = 4,
-    annealing: float = 0.0,
-    reduction: str = "mean",
-) -> Tensor:
-    """A-Softmax (Liu et al. 2017, equations 5 to 7, annealing of appendix G); mean divides by B.
-
-    The logits are ||x|| cos theta_j with class weights of unit length and no bias; the target's
-    is (annealing ||x|| cos + ||x|| psi(theta)) / (1 + annealing).
-
-    embeddings (B x D), labels (B, int64 in [0, C)), class_weights (C x D) of any length, in
-    float32, bfloat16 or float16, on a GPU (or in Triton's interpreter); m 1, 2, 3 or 4; annealing
-    (lambda) >= 0. Where ||x|| = 0, psi's part has the gradient 0; a class weight of norm 0 has the
-    direction 0 and the gradient 0. No B x C matrix is made. Differentiable once.
-    Returns float32: (B,) for reduction ``none``, else a scalar.
-    Raises InputError naming the argument; what the GPU only can see (a label out of range, a NaN)
-    makes the loss NaN.
-    """
-    embeddings, class_weights = as_linear(embeddings, class_weights)
-    m, annealing = check_arguments(embeddings, labels, class_weights, m, annealing)
-    check_fused(embeddings)
-    check_reduction(reduction)
+@of_terms(arguments.a_softmax, on=check_fused)
+def a_softmax(embeddings, labels, class_weights, m, annealing):
+    """Edges as eager's. No B x C matrix is made. Differentiable once. What the GPU only can see (a
+    label out of range, a NaN) makes the loss NaN."""
     if m == 1:
-        terms_B = modified_softmax(embeddings, labels, class_weights)
-    else:
-        terms_B = head(embeddings, labels, class_weights, margin=m, parameter=annealing)
-    return reduce(terms_B, reduction)
+        return modified_softmax(embeddings, labels, class_weights)
+    return head(embeddings, labels, class_weights, margin=m, parameter=annealing)

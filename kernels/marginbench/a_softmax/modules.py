@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..checks import check_number, check_whole
 from ..shared.modules import Head
-from .eager import check_margin
+from .arguments import check_margin
 from .functional import a_softmax
 
 

@@ -5,35 +5,16 @@ from __future__ import annotations
 
 import functools
 
-from torch import Tensor
-
-from ..checks import check_reduction
 from ..shared import linear_lse_tiled
-from ..shared.mixed import as_linear
-from ..shared.reduction import reduce
-from .eager import check_arguments, target_with_margin
+from ..shared.forms import of_terms
+from . import arguments
+from .eager import target_with_margin
 
 
-def a_softmax(
-    embeddings: Tensor,
-    labels: Tensor,
-    class_weights: Tensor,
-    *,
-    m: int = 4,
-    annealing: float = 0.0,
-    reduction: str = "mean",
-) -> Tensor:
-    """A-Softmax (Liu et al. 2017, equations 5 to 7, annealing of appendix G); mean divides by B.
-
-    Arguments, edges and result as eager's, on the CPU. No B x C matrix is made. Differentiable
-    once. Raises InputError naming the argument.
-    """
-    embeddings, class_weights = as_linear(embeddings, class_weights)
-    m, annealing = check_arguments(embeddings, labels, class_weights, m, annealing)
-    linear_lse_tiled.check_cpu(embeddings)
-    check_reduction(reduction)
+@of_terms(arguments.a_softmax, on=linear_lse_tiled.check_cpu)
+def a_softmax(embeddings, labels, class_weights, m, annealing):
+    """Edges as eager's, on the CPU. Differentiable once."""
     margin = None if m == 1 else functools.partial(target_with_margin, m=m, annealing=annealing)
-    terms_B = linear_lse_tiled.terms(
+    return linear_lse_tiled.terms(
         embeddings, labels, class_weights, margin_function=margin, unit_weights=True
     )
-    return reduce(terms_B, reduction)

@@ -7,38 +7,25 @@ they are; InputError names the argument that can't be taken.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..checks import check_batch, check_number, check_pairs, check_reduction
 from ..shared import pairwise_loss
+from ..shared.forms import checked, of_terms
 from ..shared.once import differentiable_once
-from ..shared.reduction import reduce, wide
+from ..shared.reduction import wide
 from ..shared.row_distances import always_precise, check_held, in_range, squared_lengths
 from . import all_pairs as _all_pairs
+from . import arguments
 
 
-def pairs(
-    embeddings_a: Tensor,
-    embeddings_b: Tensor,
-    different: Tensor,
-    *,
-    margin: float = 1.0,
-    reduction: str = "mean",
-) -> Tensor:
-    """D^2/2 for a pair of one identity, max(0, margin - D)^2/2 for ``different`` ones.
-
-    embeddings_a, embeddings_b (N x D, one float dtype), different (N, bool). mean divides by N.
-    A different pair at D = 0 has the sub-gradient 0. Returns float32 (float64 for float64 inputs):
-    (N,) for reduction ``none``, else a scalar. Source: Hadsell, Chopra, LeCun 2006, equation 4.
-    """
-    check_pairs(embeddings_a, embeddings_b, different)
-    margin = check_number("margin", margin, 0)
-    check_reduction(reduction)
-    return reduce(_Pairs.apply(embeddings_a, embeddings_b, different, margin), reduction)
+@of_terms(arguments.pairs)
+def pairs(embeddings_a, embeddings_b, different, margin):
+    """D^2/2 for a pair of one identity, max(0, margin - D)^2/2 for ``different`` ones (Hadsell,
+    Chopra, LeCun 2006, equation 4). A different pair at D = 0 has the sub-gradient 0."""
+    return _Pairs.apply(embeddings_a, embeddings_b, different, margin)
 
 
 class _Pairs(torch.autograd.Function):
@@ -68,17 +55,8 @@ class _Pairs(torch.autograd.Function):
         return of_a_ND.to(a_ND.dtype), of_a_ND.neg().to(b_ND.dtype), None, None
 
 
-def all_pairs(
-    embeddings: Tensor, labels: Tensor, *, margin: float = 1.0, reduction: str = "mean"
-) -> Tensor:
-    """The loss of `pairs` over all unordered pairs of a labelled batch.
-
-    embeddings (B x D), labels (B, int64 >= 0). l_i is half the sum over j of the loss of (i, j), so
-    that the l_i sum to that of the unordered pairs; mean divides by B(B-1)/2. Returns float32
-    (float64 for float64 embeddings): (B,) for reduction ``none``, else a scalar. Source: Hadsell,
-    Chopra, LeCun 2006, equation 4.
-    """
-    check_batch(embeddings, labels)
-    margin = check_number("margin", margin, 0)
-    sweep = functools.partial(_all_pairs.sweep, margin=margin)
-    return pairwise_loss.apply(sweep, embeddings, labels, reduction)
+@checked(arguments.all_pairs)
+def all_pairs(embeddings, labels, margin, reduction):
+    """The loss of `pairs` over all unordered pairs of a labelled batch: l_i is half the sum over j
+    of the loss of (i, j), so that the l_i sum to that of the unordered pairs."""
+    return pairwise_loss.apply(_all_pairs.sweep, embeddings, labels, reduction, margin=margin)

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..checks import check_reduction
 from .once import differentiable_once
 from .reduction import counted, reduce, wide
 from .row_distances import check_held
 
-# sweep(embeddings, labels, weights_B or None, gradient) returns terms (B), the divisor of their
-# mean, and, if ``gradient``, that of sum_i weights_i terms_i with respect to the embeddings.
-Sweep = Callable[[Tensor, Tensor, Tensor | None, bool], tuple[Tensor, Tensor | int, Tensor | None]]
+# sweep(embeddings, labels, weights_B or None, gradient, **options) returns terms (B), the divisor
+# of their mean, and, if ``gradient``, that of sum_i weights_i terms_i by the embeddings.
+Sweep = Callable[..., tuple[Tensor, Tensor | int, Tensor | None]]
 
 
-def apply(sweep: Sweep, embeddings: Tensor, labels: Tensor, reduction: str) -> Tensor:
+def apply(
+    sweep: Sweep, embeddings: Tensor, labels: Tensor, reduction: str, **options: Any
+) -> Tensor:
     """The reduced terms of the sweep: float32, or float64 for float64 embeddings.
 
     For ``sum`` and ``mean`` the gradient is made during the forward pass, while the distances are
     in cache, and backward only scales it. For ``none`` its weights come with the backward pass,
     which sweeps again. Once differentiable; B x B outlives neither pass.
     """
-    check_reduction(reduction)
-    return _PairwiseLoss.apply(embeddings, labels, sweep, reduction)
+    with_options = functools.partial(sweep, **options)
+    return _PairwiseLoss.apply(embeddings, labels, with_options, reduction)
 
 
 class _PairwiseLoss(torch.autograd.Function):

@@ -7,43 +7,28 @@ raises InputError naming the argument that it can't take.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..checks import check_batch, check_choice, check_number, check_reduction, check_triplets
 from ..shared import pairwise_loss
+from ..shared.forms import checked, of_terms
 from ..shared.once import differentiable_once
-from ..shared.reduction import reduce, wide
+from ..shared.reduction import wide
 from ..shared.row_distances import always_precise, check_held, in_range, squared_lengths
+from . import arguments, mined, mining
 from . import batch_all as _batch_all
-from . import mined, mining
 from .hinges import may_flip
 
 # A margin below this is no larger than squared distances that float32 does not hold.
 _SHORT = 2.0**-60
 
 
-def explicit(
-    anchor: Tensor,
-    positive: Tensor,
-    negative: Tensor,
-    *,
-    margin: float = 0.2,
-    reduction: str = "mean",
-) -> Tensor:
-    """[||a - p||^2 - ||a - n||^2 + margin]_+ of each row; mean divides by N.
-
-    anchor, positive, negative (N x D, one float dtype). Returns float32 (float64 for float64
-    inputs): (N,) for reduction ``none``, else a scalar. Source: Schroff et al. 2015 (FaceNet),
-    section 3.1.
-    """
-    check_triplets(anchor, positive, negative)
-    margin = check_number("margin", margin, 0)
-    check_reduction(reduction)
-    return reduce(_Explicit.apply(anchor, positive, negative, margin), reduction)
+@of_terms(arguments.explicit)
+def explicit(anchor, positive, negative, margin):
+    """[||a - p||^2 - ||a - n||^2 + margin]_+ of each row (Schroff et al. 2015, section 3.1)."""
+    return _Explicit.apply(anchor, positive, negative, margin)
 
 
 class _Explicit(torch.autograd.Function):
@@ -82,101 +67,65 @@ class _Explicit(torch.autograd.Function):
         return (*(g.to(anchor.dtype) for g in (of_anchor, of_positive, of_negative)), None)
 
 
-def batch_all(
-    embeddings: Tensor,
-    labels: Tensor,
-    *,
-    margin: float = 0.2,
-    divisor: str = "valid",
-    reduction: str = "mean",
-) -> Tensor:
-    """l_a = the sum of [d_ap - d_an + margin]_+ over all positives p and negatives n of anchor a.
+@checked(arguments.batch_all)
+def batch_all(embeddings, labels, margin, divisor, reduction):
+    """l_a = the sum of [d_ap - d_an + margin]_+ over all positives p and negatives n of anchor a
+    (Hermans et al. 2017, section 2).
 
-    embeddings (B x D), labels (B, int64 >= 0). mean divides by the number of valid triplets, with
-    ``divisor="active"`` by the number of those whose hinge is above zero. Returns float32 (float64
-    for float64 embeddings): (B,) for reduction ``none``, else a scalar. Time O(B^2 D + B^2 K) for K
-    positives of an anchor, or O(B^2 D + B^2 log K) where those are many. Source: Hermans et al.
-    2017, section 2.
+    Time O(B^2 D + B^2 K) for K positives of an anchor, or O(B^2 D + B^2 log K) where those are
+    many.
     """
-    check_batch(embeddings, labels)
-    margin = check_number("margin", margin, 0)
-    check_choice("divisor", divisor, ("valid", "active"))
-    sweep = functools.partial(_batch_all.sweep, margin=margin, divisor=divisor)
-    return pairwise_loss.apply(sweep, embeddings, labels, reduction)
+    return pairwise_loss.apply(
+        _batch_all.sweep, embeddings, labels, reduction, margin=margin, divisor=divisor
+    )
 
 
-def batch_hard(
-    embeddings: Tensor, labels: Tensor, *, margin: float = 0.2, reduction: str = "mean"
-) -> Tensor:
-    """[d_ap - d_an + margin]_+ of each anchor's farthest positive and nearest negative.
-
-    Arguments and result as for `batch_all`. An anchor without either gives 0 and does not count
-    in the divisor of the mean. Source: Hermans et al. 2017, section 2, with squared distances.
-    """
-    check_batch(embeddings, labels)
-    margin = check_number("margin", margin, 0)
-    sweep = functools.partial(mined.sweep_batch_hard, margin=margin)
-    return pairwise_loss.apply(sweep, embeddings, labels, reduction)
+@checked(arguments.batch)
+def batch_hard(embeddings, labels, margin, reduction):
+    """[d_ap - d_an + margin]_+ of each anchor's farthest positive and nearest negative (Hermans et
+    al. 2017, section 2, with squared distances). An anchor without either gives 0 and does not
+    count in the divisor of the mean."""
+    return pairwise_loss.apply(mined.sweep_batch_hard, embeddings, labels, reduction, margin=margin)
 
 
-def semi_hard(
-    embeddings: Tensor, labels: Tensor, *, margin: float = 0.2, reduction: str = "mean"
-) -> Tensor:
-    """The sum over an anchor's positives p of [d_ap - d_an + margin]_+, n by `mine_semi_hard`.
-
-    Arguments and result as for `batch_all`. mean divides by the number of pairs (a, p) whose
-    anchor has a negative. Source: Schroff et al. 2015 (FaceNet), section 3.2.
-    """
-    check_batch(embeddings, labels)
-    margin = check_number("margin", margin, 0)
-    sweep = functools.partial(mined.sweep_semi_hard, margin=margin)
-    return pairwise_loss.apply(sweep, embeddings, labels, reduction)
+@checked(arguments.batch)
+def semi_hard(embeddings, labels, margin, reduction):
+    """The sum over an anchor's positives p of [d_ap - d_an + margin]_+, n by `mine_semi_hard`
+    (Schroff et al. 2015, section 3.2); mean divides by the pairs (a, p) whose anchor has a
+    negative."""
+    return pairwise_loss.apply(mined.sweep_semi_hard, embeddings, labels, reduction, margin=margin)
 
 
-def semi_hard_all(
-    embeddings: Tensor, labels: Tensor, *, margin: float = 0.2, reduction: str = "mean"
-) -> Tensor:
-    """The sum of d_ap - d_an + margin over all p and n with d_ap < d_an < d_ap + margin.
-
-    Arguments and result as for `batch_all`. mean divides by the number of such triplets. Source:
-    Schroff et al. 2015 (FaceNet), section 3.2.
-    """
-    check_batch(embeddings, labels)
-    margin = check_number("margin", margin, 0)
-    sweep = functools.partial(_batch_all.sweep, margin=margin, beyond=True, divisor="active")
-    return pairwise_loss.apply(sweep, embeddings, labels, reduction)
+@checked(arguments.batch)
+def semi_hard_all(embeddings, labels, margin, reduction):
+    """The sum of d_ap - d_an + margin over all p and n with d_ap < d_an < d_ap + margin (Schroff et
+    al. 2015, section 3.2); mean divides by the number of such triplets."""
+    return pairwise_loss.apply(
+        _batch_all.sweep, embeddings, labels, reduction,
+        margin=margin, beyond=True, divisor="active",
+    )  # fmt: skip
 
 
 @torch.no_grad()
-def mine_batch_hard(
-    embeddings: Tensor, labels: Tensor, *, reduction: str = "mean"
-) -> tuple[Tensor, Tensor]:
+@checked(arguments.mining)
+def mine_batch_hard(embeddings, labels):
     """Farthest positive (B) and nearest negative (B) of each anchor, int64, -1 where none; ties
-    go to the lowest index. ``reduction`` changes nothing: indices have none."""
-    check_batch(embeddings, labels)
-    check_reduction(reduction)
+    go to the lowest index."""
     return mining.list_hardest(embeddings, labels)
 
 
 @torch.no_grad()
-def mine_semi_hard(
-    embeddings: Tensor, labels: Tensor, *, reduction: str = "mean"
-) -> tuple[Tensor, Tensor, Tensor]:
+@checked(arguments.mining)
+def mine_semi_hard(embeddings, labels):
     """Anchors, positives and negatives (T, int64): for each pair of an anchor and a positive, in
     row-major order, the nearest negative with d_an > d_ap, or the farthest where none is; ties
     go to the lowest index. Anchors without a negative give no row."""
-    check_batch(embeddings, labels)
-    check_reduction(reduction)
     return mining.list_semi_hard(embeddings, labels)
 
 
 @torch.no_grad()
-def mine_semi_hard_all(
-    embeddings: Tensor, labels: Tensor, *, margin: float = 0.2, reduction: str = "mean"
-) -> tuple[Tensor, Tensor, Tensor]:
+@checked(arguments.batch)
+def mine_semi_hard_all(embeddings, labels, margin, reduction):
     """Anchors, positives and negatives (T, int64) of all triplets with d_ap < d_an < d_ap +
     margin, in lexicographic order."""
-    check_batch(embeddings, labels)
-    margin = check_number("margin", margin, 0)
-    check_reduction(reduction)
     return mining.list_all_semi_hard(embeddings, labels, margin)

@@ -5,6 +5,7 @@ Legend: R anchors of a block, K positives of an anchor, B batch; distances are s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -43,67 +44,59 @@ class _Block:
 
 
 def sweep_batch_hard(
-    embeddings: Tensor,
-    labels: Tensor,
-    weights_B: Tensor | None,
-    gradient: bool,
-    *,
-    margin: float,
-    fine: bool = False,
+    embeddings: Tensor, labels: Tensor, weights_B: Tensor | None, gradient: bool, *, margin: float
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """As `batch_all.sweep`, of the hardest positive and negative of each anchor."""
-    these, table = points(embeddings), positives(labels)
-    total = TripletGradient.of(these, fine) if gradient else None
-    terms, counts = [], []
-    for rows in blocks(len(labels), embeddings):
-        d2_RB, close = squared_distances(these, rows)
-        part = table.of(rows)
-        if gradient and not fine and different_close(close, part):
-            return sweep_batch_hard(embeddings, labels, weights_B, True, margin=margin, fine=True)
-        block = _block(these, rows, margin, weights_B, total)
-        positive_R, negative_R = hardest(d2_RB, part, block.exact)
-        real_R = (positive_R >= 0) & (negative_R >= 0)
-        terms.append(_triplets(block, positive_R.clamp(min=0), negative_R.clamp(min=0), real_R))
-        counts.append(real_R.sum())
-    return torch.cat(terms), torch.stack(counts).sum(), None if total is None else total.total_BD
+    return _sweep(_hardest, points(embeddings), labels, weights_B, gradient, margin)
 
 
 def sweep_semi_hard(
-    embeddings: Tensor,
+    embeddings: Tensor, labels: Tensor, weights_B: Tensor | None, gradient: bool, *, margin: float
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """As `batch_all.sweep`, of the negatives that `mining.semi_hard_negatives` takes."""
+    return _sweep(_semi_hard, points(embeddings, slots=2), labels, weights_B, gradient, margin)
+
+
+def _sweep(
+    mined: Callable[[_Block, Positives, Tensor], tuple[Tensor, Tensor]],
+    these: Points,
     labels: Tensor,
     weights_B: Tensor | None,
     gradient: bool,
-    *,
     margin: float,
     fine: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """As `batch_all.sweep`, of the negatives that `mining.semi_hard_negatives` takes."""
-    these, table = points(embeddings, slots=2), positives(labels)
+    """``mined`` gives the terms of a block's anchors (R) and how many triplets are real, and adds
+    their gradient."""
+    table = positives(labels)
     total = TripletGradient.of(these, fine) if gradient else None
     terms, counts = [], []
-    for rows in blocks(len(labels), embeddings):
+    for rows in blocks(len(labels), these.x_BD):
         d2_RB, close = squared_distances(these, rows)
         part = table.of(rows)
         if gradient and not fine and different_close(close, part):
-            return sweep_semi_hard(embeddings, labels, weights_B, True, margin=margin, fine=True)
-        # Without a negative there is no triplet.
-        real_RK = part.valid_RK & (part.sizes_R < len(labels))[:, None]
-        counts.append(real_RK.sum())
-        block = _block(these, rows, margin, weights_B, total)
-        each = _each_triplet if _few(part) else _all_slopes
-        terms.append(each(block, part, d2_RB, real_RK))
+            return _sweep(mined, these, labels, weights_B, True, margin, fine=True)
+        weights_R = None if weights_B is None else weights_B[rows]
+        block = _Block(these, rows, Exact(these, rows), margin, weights_R, total)
+        terms_R, count = mined(block, part, d2_RB)
+        terms.append(terms_R)
+        counts.append(count)
     return torch.cat(terms), torch.stack(counts).sum(), None if total is None else total.total_BD
 
 
-def _block(
-    these: Points,
-    rows: slice,
-    margin: float,
-    weights_B: Tensor | None,
-    total: TripletGradient | None,
-) -> _Block:
-    weights_R = None if weights_B is None else weights_B[rows]
-    return _Block(these, rows, Exact(these, rows), margin, weights_R, total)
+def _hardest(block: _Block, part: Positives, d2_RB: Tensor) -> tuple[Tensor, Tensor]:
+    positive_R, negative_R = hardest(d2_RB, part, block.exact)
+    real_R = (positive_R >= 0) & (negative_R >= 0)
+    terms_R = _triplets(block, positive_R.clamp(min=0), negative_R.clamp(min=0), real_R)
+    return terms_R, real_R.sum()
+
+
+def _semi_hard(block: _Block, part: Positives, d2_RB: Tensor) -> tuple[Tensor, Tensor]:
+    # Without a negative there is no triplet.
+    real_RK = part.valid_RK & (part.sizes_R < len(part.labels_B))[:, None]
+    count = real_RK.sum()
+    each = _each_triplet if _few(part) else _all_slopes
+    return each(block, part, d2_RB, real_RK), count
 
 
 def _few(part: Positives) -> bool:
