@@ -118,7 +118,7 @@ static: $(VENV)/.test  ## are the kernels compiled as pinned; ARGS=--pin pins wh
 sanitize: $(VENV)/.test  ## every Triton kernel in a checked interpreter: no lane leaves its tensors
 	$(BIN)/marginbench sanitize $(ARGS)
 
-mutants: $(VENV)/.test  ## plant wrong kernels one by one: each must turn a test red
+mutants: $(VENV)/.test  ## plant wrong kernels one by one: each must turn a test red; ARGS=--sample
 	$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: $(VENV)/.lint  ## ruff (lint and format) and mypy
