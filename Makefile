@@ -112,7 +112,7 @@ test-oldest: $(OLDEST)/.ready  ## the library's own tests, and its kernels compi
 	  $(CURDIR)/$(OLDEST)/bin/python -m pytest -c ../pyproject.toml --rootdir=. -q -rs -n $(TEST_WORKERS) $(ARGS) .
 	$(OLDEST)/bin/python -m benchmarks.static_check
 
-static: $(VENV)/.test  ## are the kernels compiled as pinned; ARGS=--pin pins what they are now
+static: $(VENV)/.test  ## are the kernels compiled as pinned; ARGS=--all: for every GPU; ARGS=--pin
 	$(BIN)/marginbench static $(ARGS)
 
 sanitize: $(VENV)/.test  ## every Triton kernel in a checked interpreter: no lane leaves its tensors

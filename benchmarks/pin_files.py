@@ -18,7 +18,9 @@ from marginbench import catalogue
 from . import files
 from .machine import ROOT
 
-EXACT, STATIC, TIMED = KINDS = ("exact", "static", "timed")
+EXACT, STATIC, TIMED = "exact", "static", "timed"
+# How many texts a key of each kind has.
+_PARTS = {EXACT: 3, STATIC: 3, TIMED: 1}
 LIBRARY, FILE = Path("kernels", "marginbench"), Path("tests", "pins.jsonl")
 WHERE = str(LIBRARY / "*" / FILE)
 # Where trees of an older layout pin: a file for each kind and version, for all losses together.
@@ -64,17 +66,16 @@ def read(tree: Path = ROOT) -> list[Pin]:
 def write(pins: Iterable[Pin], tree: Path = ROOT) -> None:
     """``pins`` are all that a tree has then. Sorted, so that a diff shows what changed; a file is
     written atomically, and only if it changes."""
-    lines: dict[Path, list[str]] = {
-        path: [] for path in (tree / LIBRARY).glob(f"*/{FILE}")
-    }  # fmt: skip
+    lines: dict[Path, list[str]] = {path: [] for path in (tree / LIBRARY).glob(f"*/{FILE}")}
     for one in sorted(pins, key=lambda one: (one.folder, one.kind, one.version, one.key)):
         plain = {"kind": one.kind, "version": one.version, "key": one.key, "facts": one.facts}
         path = tree / LIBRARY / one.folder / FILE
         lines.setdefault(path, []).append(json.dumps(plain, allow_nan=False, ensure_ascii=False))
     for path, listed in lines.items():
         text = "".join(f"{line}\n" for line in listed)
-        if not path.is_file() or path.read_text() != text:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        if not text:
+            path.unlink()
+        elif not path.is_file() or path.read_text() != text:
             files.write(path, text)
 
 
@@ -92,10 +93,12 @@ def _of_lines(path: Path, folder: str) -> list[Pin]:
             kind, version, key, facts = (
                 given[name] for name in ("kind", "version", "key", "facts")
             )  # fmt: skip
-            if len(given) > 4 or kind not in KINDS or not isinstance(facts, dict):
-                raise ValueError(f"kind: one of {', '.join(KINDS)}; facts: by name")
+            if len(given) > 4 or not isinstance(facts, dict):
+                raise ValueError("kind, version, key, and facts by name")
             if not all(isinstance(part, str) for part in (version, *key)):
                 raise ValueError("version and key are text")
+            if len(key) != _PARTS[kind]:
+                raise ValueError(f"key: {_PARTS[kind]} texts")
             pin = Pin(folder, kind, version, tuple(key), facts, line)
             if found.setdefault((kind, version, pin.key), pin) is not pin:
                 raise ValueError("twice")

@@ -73,6 +73,7 @@ def test_the_wheel_is_small_typed_and_holds_the_library_alone(wheel: Path):
     names = zipfile.ZipFile(wheel).namelist()
     assert {"marginbench/py.typed", "marginbench/functional.pyi"} <= set(names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"marginbench"}
+    assert not [name for name in names if "/tests/" in name]
     sources = {str(one.relative_to(KERNELS)) for one in (KERNELS / "marginbench").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == sources - _of_the_suite()
     metadata = next(name for name in names if name.endswith("/METADATA"))
