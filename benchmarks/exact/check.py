@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from marginbench import catalogue
+
 from .. import pin_files, pins, static_check
 from ..machine import ROOT
 from ..pin_files import EXACT, Pin, PinError
@@ -115,7 +117,7 @@ def check(
         problems.append("nothing was pinned: some figures are missing")
     repinned = differences(before_change, pinned, gone=REMOVED) if before_change else []
     outcome = ExactOutcome(code, found, broken, unmeasured, repinned, rows, 0, problems)
-    if not static:
+    if not static or not _has_kernels(losses):
         return outcome
     examined = static_check.examine(
         pin=pin and not outcome.unmeasured, tree=tree, losses=losses or (), whole=whole,
@@ -136,6 +138,16 @@ def _rows(found: Sequence[Pin], version: str) -> list[ExactRow]:
 
 def _chosen(row: ExactRow, losses: Sequence[str] | None) -> bool:
     return losses is None or row.loss in losses
+
+
+def _has_kernels(losses: Sequence[str] | None) -> bool:
+    """Whether any of these losses has a fused kernel to compile."""
+    return losses is None or any(
+        "triton" in contender.needs
+        for loss in losses
+        for variant in catalogue.get(loss).variants
+        for contender in variant.contenders
+    )
 
 
 def _unmeasured(

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -302,6 +303,20 @@ def test_pinning_one_loss_touches_its_file_alone(tmp_path: Path, now: list[Exact
     assert _check(tmp_path, pin=True, losses=["softmax"]).code == 0
     assert (other.read_text(), other.stat().st_mtime_ns) == (before, written)
     assert [row.value for row in _pinned(tmp_path) if row.loss == "softmax"] == [5]
+
+
+def test_a_loss_without_a_fused_kernel_is_pinned_alone(
+    tmp_path: Path, now: list[ExactRow], monkeypatch
+):
+    """There is nothing to compile; that is no reason to pin nothing."""
+    plain = SimpleNamespace(
+        package="marginbench.softmax",
+        variants=[SimpleNamespace(contenders=[SimpleNamespace(needs=())])],
+    )
+    monkeypatch.setattr(checking.catalogue, "get", lambda name: plain)
+    monkeypatch.setattr(static_check, "examine", lambda **_: pytest.fail("compiled"))
+    assert checking.check(pin=True, tree=tmp_path, losses=["softmax"]).code == 0
+    assert checking.check(pin=False, tree=tmp_path, losses=["softmax"]).code == 0
 
 
 def test_compiled_kernels_count_too(tmp_path, now, monkeypatch, capsys):
