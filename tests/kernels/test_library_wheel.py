@@ -39,10 +39,12 @@ def _suite_alone() -> tuple[str, ...]:
 
 
 def _of_the_suite() -> set[str]:
+    """Its modules; what lies beside them is in no wheel."""
     library = KERNELS / "marginbench"
     found = {glob: list(library.glob(glob)) for glob in _suite_alone()}
     assert all(found.values()), found
-    return {str(path.relative_to(KERNELS)) for paths in found.values() for path in paths}
+    every = {path for paths in found.values() for path in paths if path.suffix == ".py"}
+    return {str(path.relative_to(KERNELS)) for path in every}
 
 
 def _copied(folder: Path) -> Path:
