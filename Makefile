@@ -112,13 +112,13 @@ test-oldest: $(OLDEST)/.ready  ## the library's own tests, and its kernels compi
 	  $(CURDIR)/$(OLDEST)/bin/python -m pytest -c ../pyproject.toml --rootdir=. -q -rs -n $(TEST_WORKERS) $(ARGS) .
 	$(OLDEST)/bin/python -m benchmarks.static_check
 
-static: $(VENV)/.test  ## are the kernels compiled as pinned; ARGS=--pin pins what they are now
+static: $(VENV)/.test  ## are the kernels compiled as pinned; ARGS=--all: for every GPU; ARGS=--pin
 	$(BIN)/marginbench static $(ARGS)
 
 sanitize: $(VENV)/.test  ## every Triton kernel in a checked interpreter: no lane leaves its tensors
 	$(BIN)/marginbench sanitize $(ARGS)
 
-mutants: $(VENV)/.test  ## plant wrong kernels one by one: each must turn a test red
+mutants: $(VENV)/.test  ## plant wrong kernels one by one: each must turn a test red; ARGS=--sample
 	$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: $(VENV)/.lint  ## ruff (lint and format) and mypy

@@ -127,8 +127,11 @@ def _zeros(*size: int, dtype: torch.dtype) -> torch.Tensor:
     return torch.from_numpy(np.zeros(count, dtype=np.uint8)).view(dtype).view(size)
 
 
-def specializations(target: str, losses: Collection[str] | None = None) -> list[Specialization]:
-    """What there is to compile for a target, each once, in the order of the first launch.
+def specializations(
+    target: str, losses: Collection[str] | None = None
+) -> dict[Specialization, list[str]]:
+    """What there is to compile for a target, with the losses that launch it, each in the order of
+    the first launch.
 
     So that all of it compiles in two minutes, some stand for others that compile alike: bfloat16
     for float16 with unaligned rows; and on other targets than the default, for kernels without a
@@ -139,10 +142,12 @@ def specializations(target: str, losses: Collection[str] | None = None) -> list[
         if not losses or failure.name in losses:
             raise RuntimeError(f"{failure.name} fails to import: {failure.reason}")
     of = [o for o in origins(losses) if o.shape.dim % 16 == 0 or o.dtype != "float16"]
-    found: dict[Specialization, None] = {}
+    found: dict[Specialization, list[str]] = {}
     for origin, launches in recordings(target, of):
         plain = origin.shape.dim % 16 == 0 and origin.dtype != "float16"
         for one in map(specialization, launches):
             if plain or one.product or target == DEFAULT_ARCHITECTURE:
-                found.setdefault(one)
-    return list(found)
+                launchers = found.setdefault(one, [])
+                if origin.loss not in launchers:
+                    launchers.append(origin.loss)
+    return found

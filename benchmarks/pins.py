@@ -1,31 +1,26 @@
-"""The pinned facts of compiled kernels: read, written, compared, and checked against rules.
+"""The pinned facts of compiled kernels, compared and checked against rules.
 
-A row is one kernel, as it is compiled for one set of arguments and one target; a line of the file.
-Nothing here imports torch or triton.
+A row is one kernel as a loss launches it, compiled for one set of arguments and one target. Nothing
+here imports torch or triton.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from . import files, gpus
+from . import gpus
+from .pin_files import STATIC, Pin
 
-FOLDER = Path(__file__).resolve().parent / "pinned"
 Row = Mapping[str, Any]
 Key = tuple[str, str, str]
+_NAMES = ("kernel", "arguments", "target")
 
 _WIDE = ("load.128", "load.256", "async.128", "async.tensor")
 SPILLS = f"spills on {gpus.MAIN}"
 NO_ROOM = "takes more than a processor has"
 NOT_COMPILED = "does not compile"
-
-
-class PinError(Exception):
-    """A pin file that can't be read; says which and why."""
 
 
 @dataclass(frozen=True)
@@ -44,28 +39,24 @@ def key(row: Row) -> Key:
     return row["kernel"], row["arguments"], row["target"]
 
 
-def path_for(version: str, folder: Path = FOLDER) -> Path:
-    """Where the pins of a Triton version lie, whether or not they are there."""
-    return folder / f"triton-{version.partition('+')[0]}.jsonl"
+def is_of(pin: Pin, version: str) -> bool:
+    """Whether it is a row that this version of Triton compiled."""
+    return pin.kind == STATIC and pin.version == version
 
 
-def read(path: Path) -> list[Row]:
-    """Raises PinError naming a line that is not a row, or repeats one."""
-    rows: dict[Key, Row] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        try:
-            row = json.loads(line)
-            if rows.setdefault(key(row), row) is not row:
-                raise ValueError("twice")
-        except (ValueError, KeyError, TypeError) as error:
-            raise PinError(f"{path}:{number}: expected a row of pins; {error!r}") from None
-    return list(rows.values())
+def row_of(pin: Pin) -> Row:
+    return {**dict(zip(_NAMES, pin.key, strict=True)), **pin.facts, "folder": pin.folder}
 
 
-def write(path: Path, rows: Iterable[Row]) -> None:
-    """One row a line, sorted, so that a diff shows what changed; written atomically."""
-    lines = [json.dumps(row) for row in sorted(rows, key=key)]
-    files.write(path, "".join(f"{line}\n" for line in lines))
+def pin_of(row: Row, version: str) -> Pin:
+    facts = {name: value for name, value in row.items() if name not in (*_NAMES, "folder")}
+    return Pin(row["folder"], STATIC, version, key(row), facts)
+
+
+def once(rows: Iterable[Row]) -> list[Row]:
+    """Each kernel once, sorted, without the losses that launch it."""
+    found = {key(row): {**row, "folder": ""} for row in rows}
+    return [found[at] for at in sorted(found)]
 
 
 def broken(row: Row) -> list[str]:
@@ -94,20 +85,20 @@ def broken(row: Row) -> list[str]:
 def breaks(rows: Sequence[Row], pinned: Sequence[Row]) -> list[Difference]:
     """Every broken rule, except those pinned as broken for a kernel with unaligned rows or on
     another target than sm_90: known, and to be fixed. A kernel has to compile everywhere."""
-    known = {key(row): row.get("breaks", ()) for row in pinned}
-    return [
+    known = {_of_loss(row): row.get("breaks", ()) for row in pinned}
+    return _distinct(
         Difference(*_names(row), "rule", "", row.get("error", rule))
         for row in rows
         for rule in broken(row)
         if rule == NOT_COMPILED
-        or rule not in known.get(key(row), ())
+        or rule not in known.get(_of_loss(row), ())
         or (row["target"] == gpus.MAIN and row["aligned"])
-    ]
+    )
 
 
 def differences(pinned: Sequence[Row], now: Sequence[Row]) -> list[Difference]:
-    """What differs, metric by metric, in the order of the file."""
-    before, after = ({key(row): row for row in rows} for rows in (pinned, now))
+    """What differs, metric by metric, sorted; once, though several losses launch a kernel."""
+    before, after = ({_of_loss(row): row for row in rows} for rows in (pinned, now))
     found = []
     for at in sorted(before.keys() | after.keys()):
         old, new = before.get(at), after.get(at)
@@ -124,7 +115,7 @@ def differences(pinned: Sequence[Row], now: Sequence[Row]) -> list[Difference]:
             for name in dict.fromkeys((*flat_old, *flat_new))
             if flat_old.get(name) != flat_new.get(name)
         ]
-    return found
+    return _distinct(found)
 
 
 def renamed(before: Sequence[Row], after: Sequence[Row]) -> list[Row]:
@@ -156,6 +147,14 @@ def short(arguments: str) -> str:
     return " ".join(filter(None, (dtype, rows, *kept, *options)))
 
 
+def _of_loss(row: Row) -> tuple[str, str, str, str]:
+    return (*key(row), row.get("folder", ""))
+
+
+def _distinct(found: Iterable[Difference]) -> list[Difference]:
+    return list(dict.fromkeys(found))
+
+
 def _names(row: Row) -> tuple[str, str, str]:
     return row["kernel"], row["target"], row["arguments"]
 
@@ -166,6 +165,6 @@ def _flat(row: Row) -> dict[str, str]:
     for name, value in row.items():
         if name == "classes":
             flat |= {kind: str(count) for kind, count in value.items()}
-        elif name not in ("kernel", "target", "arguments"):
+        elif name not in (*_NAMES, "folder"):
             flat[name] = str(value)
     return flat

@@ -20,25 +20,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import gpus, pins, static_matrix
+from . import gpus, pin_files, pins, static_matrix
+from .machine import ROOT
 from .module_commands import Parser, run
 
 SAME, DIFFERS, UNCHECKED = 0, 1, 3
 REPIN = "marginbench static --pin"
+# What is compiled where nobody asks for all of it.
+SMALL_TARGETS, SMALL_DTYPES = (gpus.MAIN,), ("bfloat16", "float32")
 NO_TRITON = "not checked: Triton isn't installed"
 
 
 @dataclass(frozen=True)
 class Examined:
     """The outcome. ``differences`` from the pins (while pinning: the changes of the pins);
-    ``broken`` rules; ``compiled`` how many kernels; ``path`` of the pins. ``problem`` says why
-    nothing was compared."""
+    ``broken`` rules; ``compiled`` how many kernels; ``version`` of the pins. ``left_out`` says
+    which kernels were not compiled, ``problem`` why nothing was compared."""
 
     code: int
     compiled: int = 0
     differences: list[pins.Difference] = field(default_factory=list)
     broken: list[pins.Difference] = field(default_factory=list)
-    path: Path | None = None
+    version: str = ""
+    left_out: str = ""
     problem: str = ""
 
 
@@ -47,56 +51,87 @@ def examine(
     pin: bool,
     targets: Sequence[str] = (),
     kernels: Sequence[str] = (),
-    folder: Path = pins.FOLDER,
-    cache: Path | None = None,
     losses: Sequence[str] = (),
+    whole: bool = False,
+    tree: Path = ROOT,
+    cache: Path | None = None,
     report: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> Examined:
-    """Compile every kernel and compare with the pins in ``folder``, or pin them there.
+    """Compile kernels and compare with the pins of ``tree``, or pin them there.
 
-    ``targets`` and names in ``kernels`` narrow what is compiled, compared and pinned.
+    Compiled are all for ``SMALL_TARGETS`` and ``SMALL_DTYPES``; with ``whole``, and always where it
+    is pinned, for every target and dtype. ``targets`` are taken in place of those, with every
+    dtype. ``losses`` and names in ``kernels`` narrow what is compiled, compared and pinned.
     ``report(done, total, what)`` is called with the progress.
     """
     if importlib.util.find_spec("triton") is None:
         return Examined(UNCHECKED, problem=NO_TRITON)
-    version = importlib.metadata.version("triton")
-    path = pins.path_for(version, folder)
-    if not pin and not path.is_file():
-        there = ", ".join(sorted(p.stem for p in folder.glob("triton-*.jsonl"))) or "none"
-        problem = (
-            f"not checked: nothing is pinned for Triton {version} (pinned: {there}); "
-            f"pin what is compiled now with: {REPIN}"
-        )
-        return Examined(UNCHECKED, problem=problem)
-    targets = tuple(targets or gpus.TARGETS)
+    version = pin_files.version_of("triton", importlib.metadata.version("triton"))
+    small = not (pin or whole or targets)
+    dtypes = SMALL_DTYPES if small else ()
+    targets = tuple(targets) or (SMALL_TARGETS if small else tuple(gpus.TARGETS))
     try:
-        everything = pins.read(path) if path.is_file() else []
+        every = pin_files.read(tree)
+        if not pin and not any(pins.is_of(one, version) for one in every):
+            return Examined(UNCHECKED, problem=_nothing_pinned(version, every))
+        folders = [pin_files.folder_of(loss) for loss in losses]
         now = static_matrix.compile_matrix(
-            targets, kernels, cache=cache or static_matrix.cache_folder(),
+            targets, kernels, cache=cache or static_matrix.cache_folder(), dtypes=dtypes,
             workers=len(os.sched_getaffinity(0)), losses=losses, report=report,
         )  # fmt: skip
-    except (pins.PinError, RuntimeError) as error:
+    except (pin_files.PinError, RuntimeError) as error:
         return Examined(UNCHECKED, problem=f"not checked: {error}")
-    before = [row for row in everything if chosen(row, targets, kernels)]
+    pinned = [pins.row_of(one) for one in every if pins.is_of(one, version)]
+    asked = [row for row in pinned if not folders or row["folder"] in folders]
+    before = [row for row in asked if chosen(row, targets, kernels, dtypes)]
     if not now and (pin or not before):
         problem = "not checked: no kernel was selected, so none was compiled"
         return Examined(UNCHECKED, problem=f"{problem}{', nor pinned' if pin else ''}")
     found = pins.differences(before, now)
+    compiled = len(pins.once(now))
     if not pin:
         wrong = pins.breaks(now, before)
         code = DIFFERS if found or wrong else SAME
-        return Examined(code, len(now), found, wrong, path)
-    replaced = {pins.key(row) for row in before}
-    pins.write(path, [*(row for row in everything if pins.key(row) not in replaced), *now])
+        left_out = _left_out(asked, kernels) if small else ""
+        return Examined(code, compiled, found, wrong, version, left_out)
+    replaced = {(row["folder"], pins.key(row)) for row in before}
+    kept = [one for one in every
+            if not (pins.is_of(one, version) and (one.folder, one.key) in replaced)]  # fmt: skip
+    pin_files.write([*kept, *(pins.pin_of(row, version) for row in now)], tree)
     # All that is pinned is known now; what is never allowed remains.
     wrong = pins.breaks(now, now)
-    return Examined(DIFFERS if wrong else SAME, len(now), found, wrong, path)
+    return Examined(DIFFERS if wrong else SAME, compiled, found, wrong, version)
 
 
-def chosen(row: pins.Row, targets: Sequence[str], kernels: Sequence[str]) -> bool:
+def _nothing_pinned(version: str, every: Sequence[pin_files.Pin]) -> str:
+    return (
+        f"not checked: nothing is pinned for {version} "
+        f"(pinned: {pin_files.versions(every, pin_files.STATIC)}); "
+        f"pin what is compiled now with: {REPIN}"
+    )
+
+
+def _left_out(pinned: Sequence[pins.Row], kernels: Sequence[str]) -> str:
+    """What of the pins the small matrix leaves out, in a sentence; empty if nothing."""
+    there = [row for row in pinned if chosen(row, tuple(gpus.TARGETS), kernels)]
+    out = [row for row in there if not chosen(row, SMALL_TARGETS, kernels, SMALL_DTYPES)]
+    if not out:
+        return ""
+    return (
+        f"{len(pins.once(out))} of {len(pins.once(there))} pinned kernels were not compiled "
+        f"(only {', '.join(SMALL_TARGETS)} in {' and '.join(SMALL_DTYPES)} was): "
+        "marginbench static --all"
+    )
+
+
+def chosen(
+    row: pins.Row, targets: Sequence[str], kernels: Sequence[str], dtypes: Sequence[str] = ()
+) -> bool:
     """Whether the command's filters include this row."""
-    return row["target"] in targets and (
-        not kernels or any(name in row["kernel"] for name in kernels)
+    return (
+        row["target"] in targets
+        and (not dtypes or row["dtype"] in dtypes)
+        and (not kernels or any(name in row["kernel"] for name in kernels))
     )
 
 
@@ -113,9 +148,9 @@ def main(words: Sequence[str]) -> int:
         print(NO_TRITON, file=sys.stderr)
         return UNCHECKED
     try:
-        rows = static_matrix.compile_matrix(
+        rows = pins.once(static_matrix.compile_matrix(
             targets, cache=static_matrix.cache_folder(), workers=len(os.sched_getaffinity(0))
-        )
+        ))  # fmt: skip
     except (RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return UNCHECKED

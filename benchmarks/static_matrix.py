@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks import user_cache
 
-from . import files, pins, processes
+from . import files, pin_files, pins, processes
 
 # So many kernels share the start of a disassembler, and a step of the progress bar.
 CHUNK = 12
@@ -38,11 +38,13 @@ def compile_matrix(
     kernels: Sequence[str] = (),
     *,
     cache: Path,
+    dtypes: Sequence[str] = (),
     workers: int = 2,
     losses: Sequence[str] = (),
     report: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> list[pins.Row]:
-    """The rows of every kernel whose name contains one of ``kernels`` (none given: of all).
+    """The rows of every kernel whose name contains one of ``kernels`` and that works on one of
+    ``dtypes`` (none given: of all), one for each loss that launches it.
 
     ``losses`` records only these. ``report(done, total, what)`` is called with the progress. A
     kernel that doesn't compile has a row with its ``error``.
@@ -51,14 +53,17 @@ def compile_matrix(
     with _workers(workers) as pool:
         report(0, 0, "recording what is launched")
         surveys = [
-            pool.submit(_survey, target, tuple(losses), tuple(kernels)) for target in targets
+            pool.submit(_survey, target, tuple(losses), tuple(kernels), tuple(dtypes))
+            for target in targets
         ]
         rows, missing, total = [], [], 0
+        folders: dict[pins.Key, list[str]] = {}
         for target, survey in zip(targets, surveys, strict=True):
             found = survey.result()
             total += len(found)
             absent = []
-            for one, key in found:
+            for one, key, launchers in found:
+                folders[one.kernel.short, one.text, target] = launchers
                 kept = _kept(cache / f"{key}.json")
                 if kept is None:
                     absent.append((one, key))
@@ -77,7 +82,11 @@ def compile_matrix(
                 if "error" not in row:
                     _keep(cache / f"{key}.json", row)
             report(len(rows), total, f"{target} {rows[-1]['kernel']}")
-    return [_judged(row) for row in sorted(rows, key=pins.key)]
+    return [
+        {**_judged(row), "folder": folder}
+        for row in sorted(rows, key=pins.key)
+        for folder in folders[pins.key(row)]
+    ]
 
 
 @contextlib.contextmanager
@@ -91,14 +100,15 @@ def _workers(count: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
             yield pool
 
 
-def _survey(target, losses, kernels):
-    """What is launched on a target, each with the key of its facts."""
+def _survey(target, losses, kernels, dtypes):
+    """What is launched on a target, each with the key of its facts and its losses' folders."""
     from . import launches
 
     return [
-        (one, _key(one, target))
-        for one in launches.specializations(target, losses)
-        if not kernels or any(name in one.kernel.short for name in kernels)
+        (one, _key(one, target), [pin_files.folder_of(loss) for loss in launchers])
+        for one, launchers in launches.specializations(target, losses).items()
+        if (not kernels or any(name in one.kernel.short for name in kernels))
+        and (not dtypes or one.dtype in dtypes)
     ]
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from benchmarks.machine import ROOT
+
 from . import progress
 from .messages import console, say
 
@@ -21,13 +23,12 @@ _SHOWN = 60
 _WIDTH = 200
 
 
-def checked(pin: bool, folder: Path | None = None) -> int:
+def checked(pin: bool, tree: Path = ROOT, losses: Sequence[str] | None = None) -> int:
     """Check (or pin, showing what changes) and say it; returns the exit code of `check`."""
-    from benchmarks import pins
     from benchmarks.exact.check import check
 
     with progress.shown() as report:
-        found = check(pin=pin, folder=folder or pins.FOLDER, report=report)
+        found = check(pin=pin, tree=tree, losses=losses, report=report)
     show(found, pin=pin)
     return found.code
 

@@ -14,7 +14,7 @@ from benchmarks import folders, kinds
 from . import devices, progress
 from .endings import NOT_POSSIBLE, fail
 from .messages import console, say
-from .parameters import Choice, Number, Whole
+from .parameters import Choice, Number, Whole, known_losses
 from .paths import Folder, new_folder
 from .recorded import command_line
 
@@ -30,6 +30,10 @@ _SECONDS = 14.0
 @click.option("--suite", type=Choice(["smoke", "default", "thorough"]), default="default",
               show_default=True, help="Which cases are timed.")  # fmt: skip
 @click.option("--case", "only", default="", help="Only timed cases whose id contains this.")
+@click.option("--loss", "losses", multiple=True,
+              help="Only this loss, changed or not; repeatable.")  # fmt: skip
+@click.option("--all", "whole", is_flag=True,
+              help="Time unchanged losses too; compile for every GPU and dtype.")  # fmt: skip
 @click.option("--exact", "half", flag_value="exact", help="Only the exact figures: no timing.")
 @click.option("--timed", "half", flag_value="timed", help="Only the times.")
 @click.option("--pin", is_flag=True, help="Accept exact figures and timed cases as they are.")
@@ -53,7 +57,9 @@ def gate(**options: Any) -> None:
 
     Exact figures (bytes, counts, registers, machine code) are compared with the pinned ones. Times
     are compared with the base's, both versions loaded in one process, until each case is SLOWER,
-    FASTER, EQUIVALENT or its time is spent (INCONCLUSIVE).
+    FASTER, EQUIVALENT or its time is spent (INCONCLUSIVE). Losses that are unchanged since the
+    base, with all that they share, are not timed; kernels are compiled for sm_90 in bfloat16 and
+    float32. What was left out is said; --all leaves nothing out.
 
     \b
     Examples:
@@ -75,8 +81,11 @@ def _gate(options: dict[str, Any]) -> int:
     from benchmarks.gate import trees
     from benchmarks.gate.records import FILE
 
+    known_losses(options["losses"])
     if options["pin"] and (options["half"] == "timed" or options["only"] or options["base"]):
-        raise click.UsageError("--pin pins all exact figures: expected no other option but --exact")
+        raise click.UsageError(
+            "--pin pins all exact figures: expected no other option but --exact or --loss"
+        )
     if options["apart"] and options["seconds"] != _SECONDS:
         raise click.UsageError("--apart takes pairs of processes: expected no --seconds beside it")
     if options["half"] == "exact" and (options["only"] or options["apart"]):
@@ -91,7 +100,7 @@ def _gate(options: dict[str, Any]) -> int:
     try:
         with trees.alone():
             if options["pin"]:
-                return _pin()
+                return _pin(options["losses"])
             with trees.checked_out(options["base"]) as both:
                 if options["base"] and options["half"] != "exact" and both.are_one_commit:
                     raise trees.NoTree(_itself(options["base"]))
@@ -120,11 +129,13 @@ def _compare(options: dict[str, Any], both: Any, out_dir: Path) -> int:
         seed=options["seed"], threads=options["threads"],
         rule=Rule(smallest_effect=smallest, stage_s=stage_s),
         command=_command(options, both.base_commit), timed=options["half"] != "exact",
-        only=options["only"], apart=options["apart"],
+        only=options["only"], apart=options["apart"], losses=options["losses"],
+        whole=options["whole"],
     )  # fmt: skip
     with progress.shown("preparing") as report:
         if options["half"] != "timed":
-            asked = replace(asked, exact=partial(_exact, report))
+            exact = partial(_exact, report, options["losses"] or None, options["whole"])
+            asked = replace(asked, exact=exact)
         outcome = run(asked, both, out_dir, _Stages(report).hear)
     written = write.write_all(out_dir)
     terminal.show(reading.load(outcome.records), console())
@@ -144,31 +155,30 @@ def _show(folder: Path) -> int:
     return found.exit_code
 
 
-def _exact(report: progress.Report, base_pins: Path) -> Any:
+def _exact(report: progress.Report, losses: tuple[str, ...] | None, whole: bool, base: Path) -> Any:
     from benchmarks.exact.check import check
 
-    return check(pin=False, base_pins=base_pins, report=report)
+    return check(pin=False, base=base, losses=losses, whole=whole, report=report)
 
 
-def _pin() -> int:
+def _pin(losses: tuple[str, ...]) -> int:
     """What is measured first: only then is the list of timed cases taken as it is."""
     from benchmarks.gate import inventory
 
     from .exact import checked
 
-    code = checked(pin=True)
+    code = checked(pin=True, losses=losses or None)
     if code == NOT_POSSIBLE:
         return code
-    now = inventory.declared()
-    try:
-        pinned = inventory.read()
-    except FileNotFoundError:
-        pinned = []
-    found = inventory.compare(pinned, now)
+    now, before = (
+        [one for one in ids if not losses or one.split("/")[0] in losses]
+        for ids in (inventory.declared(), inventory.read())
+    )
+    found = inventory.compare(before, now)
     for word, ids in (("new", found.unpinned), ("gone", found.vanished)):
         for one in ids:
             say(f"timed case {word}: {one}")
-    inventory.write(now)
+    inventory.write(now, losses)
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -66,6 +67,18 @@ class Share(click.ParamType[float]):
                 f"expected a share between 0 and 1, such as 3% or 0.03; got {value!r}", param, ctx
             )
         return found
+
+
+def known_losses(names: Sequence[str]) -> None:
+    """Raises click.UsageError for a --loss that there is not."""
+    from marginbench import catalogue
+    from suites import selection
+
+    try:
+        for name in names:
+            selection.known("--loss", name, catalogue.names())
+    except catalogue.UnknownName as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _bounds(number: click.IntRange | click.FloatRange) -> str:

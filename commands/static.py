@@ -13,7 +13,7 @@ from benchmarks import gpus
 
 from . import progress
 from .messages import console, say
-from .parameters import Choice
+from .parameters import Choice, known_losses
 
 if TYPE_CHECKING:
     from benchmarks import pins
@@ -23,20 +23,30 @@ _WIDTH = 160
 
 
 @click.command()
+@click.option("--all", "whole", is_flag=True, help="For every target, in every dtype.")
 @click.option("--pin", is_flag=True, help="Pin what is compiled now, and show what changes.")
+@click.option("--loss", "losses", multiple=True, help="Only what this loss launches; repeatable.")
 @click.option("--target", "targets", multiple=True, type=Choice(list(gpus.TARGETS)),
               help="Only this target; repeatable.")  # fmt: skip
 @click.option("--kernel", "kernels", multiple=True,
               help="Only kernels whose name contains this; repeatable.")  # fmt: skip
-def static(pin: bool, targets: tuple[str, ...], kernels: tuple[str, ...]) -> None:
-    """Compile every kernel for all targets and compare with the pins.
+def static(
+    whole: bool,
+    pin: bool,
+    losses: tuple[str, ...],
+    targets: tuple[str, ...],
+    kernels: tuple[str, ...],
+) -> None:
+    """Compile the kernels for a GPU and compare with the pins.
 
     Needs Triton, but no GPU. The pins are each kernel's registers, shared memory, spills and
-    machine code, as committed. Takes minutes; what was compiled before is cached.
+    machine code, as committed. For sm_90 in bfloat16 and float32; with --all for four GPUs in every
+    dtype, which takes minutes, as --pin does. What was compiled before is cached.
 
     \b
     Examples:
       marginbench static
+      marginbench static --all
       marginbench static --target sm_90 --kernel triplet
       marginbench static --pin                          accept what is compiled now
 
@@ -44,7 +54,8 @@ def static(pin: bool, targets: tuple[str, ...], kernels: tuple[str, ...]) -> Non
     to compare with, they are damaged, no kernel was selected, a loss can't be imported, or a
     worker died.
     """
-    sys.exit(check(pin=pin, targets=targets, kernels=kernels))
+    known_losses(losses)
+    sys.exit(check(pin=pin, targets=targets, kernels=kernels, losses=losses, whole=whole))
 
 
 def check(
@@ -55,22 +66,24 @@ def check(
     ``targets`` and names in ``kernels`` narrow what is compiled, compared and pinned; ``options``
     are those of `benchmarks.static_check.examine`.
     """
-    from benchmarks import static_check
+    from benchmarks import pin_files, static_check
 
     with progress.shown() as report:
         found = static_check.examine(
             pin=pin, targets=targets, kernels=kernels, report=report, **options
         )
-    if found.problem or found.path is None:
+    if found.problem:
         say(found.problem, err=True)
         return found.code
     counts = f"{_count(found.differences)} {'changed' if pin else 'not as pinned'}"
-    _show(found.differences, f"{'Changed' if pin else 'Not as pinned'} in {found.path.name}")
+    _show(found.differences, f"{'Changed' if pin else 'Not as pinned'} for {found.version}")
     _show(found.broken, "Rules that are broken")
     if pin:
-        say(f"{found.path}: {found.compiled} compiled kernels pinned, {counts}")
+        say(f"{pin_files.WHERE}: {found.compiled} compiled kernels pinned, {counts}")
     else:
         say(f"{found.compiled} compiled kernels, {counts}, {_count(found.broken)} wrong")
+        if found.left_out:
+            say(found.left_out)
         if found.differences:
             say(f"where that is meant, pin it with: {static_check.REPIN}", err=True)
     return found.code

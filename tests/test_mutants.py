@@ -1,5 +1,5 @@
-"""The planted wrong kernels are declared well, fit the code, and leave no kernel out; they run by
-``make mutants``, not here."""
+"""The planted wrong kernels are declared well, fit the code, and leave no kernel out; a sample is
+spread and meets all in time. They run by ``make mutants``, not here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ast
 import dataclasses
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_each_fits_the_code_and_names_tests_that_exist(mutant: Mutant):
     assert mutant.file.startswith("kernels/marginbench/") and mutant.applied(text) != text
     for test in mutant.tests:
         file, _, function = test.partition("::")
-        source = (declared.ROOT / "tests" / file).read_text()
+        source = (declared.ROOT / file).read_text()
         assert f"def {function.split('[')[0]}(" in source, test
 
 
@@ -59,19 +60,31 @@ def test_no_kernel_is_left_out():
     assert not bare
 
 
-def test_the_committed_table_is_of_these_mutants():
-    assert not declared.disagreements(MUTANTS, declared.TABLE.read_text())
-    for name, _, _, found_by in declared.listed(declared.TABLE.read_text()):
-        file, _, function = found_by.partition("::")
-        assert f"def {function}(" in (declared.ROOT / "tests" / file).read_text(), name
+def test_a_losss_mutants_lie_in_its_folder():
+    for path in declared.files():
+        whole = declared.tomllib.loads(path.read_text())
+        folder = path.parent.parent.name if path.parent.name == "tests" else "shared"
+        assert {one["file"].split("/")[2] for one in whole["mutant"]} == {folder}, path
+        for test in whole["wider"]:
+            assert (declared.ROOT / test).is_file(), test
 
 
-def test_a_table_of_other_mutants_is_reported():
-    rows = [(mutant, "test_x.py::test_y") for mutant in MUTANTS]
-    assert not declared.disagreements(MUTANTS, declared.table(rows))
-    assert "not in the table" in declared.disagreements(MUTANTS, declared.table(rows[1:]))[0]
-    assert "not declared" in declared.disagreements(MUTANTS[1:], declared.table(rows))[0]
-    assert "order" in declared.disagreements(MUTANTS, declared.table(rows[::-1]))[0]
+def test_a_sample_is_of_every_loss_and_spread():
+    found = declared.sampled(MUTANTS, 1)
+    count = Counter(mutant.folder for mutant in found)
+    folders = {mutant.folder for mutant in MUTANTS}
+    assert count == {f: declared.SHARED if f == "shared" else declared.A_LOSS for f in folders}
+    for folder in folders:
+        there = {mutant.file for mutant in MUTANTS if mutant.folder == folder}
+        here = [mutant for mutant in found if mutant.folder == folder]
+        assert len({mutant.file for mutant in here}) == min(len(there), len(here))
+        assert len({mutant.kind for mutant in here}) >= declared.A_LOSS - 1
+    assert found == declared.sampled(MUTANTS[::-1], 1)[::-1], "the order of files decides nothing"
+
+
+def test_samples_of_many_commits_meet_all():
+    met = {mutant.name for seed in range(400) for mutant in declared.sampled(MUTANTS, seed)}
+    assert met == {mutant.name for mutant in MUTANTS}
 
 
 @pytest.mark.parametrize(("text", "count"), [("", 0), ("x = 1\nx = 1\n", 2)])
@@ -130,14 +143,15 @@ def test_what_was_not_run_is_not_found(monkeypatch, passed: int, judged: int, sa
         MUTANTS[0], file="kernels/marginbench/__init__.py", old=text, new=""
     )
     with pytest.raises(BadMutant, match=says):
-        command._run([mutant], 1, show=False, whole=False)
+        command._run([mutant], 1, show=False, of=1)
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
         (("--list",), 0, MUTANTS[0].name),
-        (("--check",), 0, ""),
+        (("--list", "--sample"), 0, "triplet/"),
+        (("--only", MUTANTS[0].name, "--sample"), 2, "expected no --sample beside it"),
         (("--only", MUTANTS[0].name + "x"), 2, f"did you mean {MUTANTS[0].name!r}?"),
     ],
 )

@@ -12,19 +12,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import pins, static_check
+from marginbench import catalogue
+
+from .. import pin_files, pins, static_check
+from ..machine import ROOT
+from ..pin_files import EXACT, Pin, PinError
 from . import growth, measuring
 from .rows import (
-    TIMED,
     ExactDifference,
     ExactRow,
     by_key,
     differences,
+    is_of,
     measured,
-    path_for,
-    read,
+    pin_of,
+    row_of,
     text,
-    write,
 )
 
 SAME, DIFFERS, UNCHECKED = 0, 1, 3
@@ -40,7 +43,7 @@ class ExactOutcome:
     ``unmeasured``: pinned or expected, without a figure. ``repinned``: the base's pins against this
     tree's, for information. ``rows``: what was measured; ``compiled``: how many compiled kernels
     were compared with their own pins. ``problems``: why nothing could be compared, a sentence
-    each."""
+    each. ``left_out``: which kernels were not compiled, or nothing."""
 
     code: int
     differences: list[ExactDifference] = field(default_factory=list)
@@ -50,41 +53,50 @@ class ExactOutcome:
     rows: list[ExactRow] = field(default_factory=list)
     compiled: int = 0
     problems: list[str] = field(default_factory=list)
+    left_out: str = ""
 
 
 def check(
     *,
     pin: bool,
-    base_pins: Path | None = None,
-    folder: Path = pins.FOLDER,
+    base: Path | None = None,
+    tree: Path = ROOT,
     package: str = "marginbench",
     losses: Sequence[str] | None = None,
     static: bool = True,
+    whole: bool = False,
     report: measuring.Report = measuring._silent,
 ) -> ExactOutcome:
-    """Measure ``package`` and compare with the pins in ``folder``, or pin them there.
+    """Measure ``package`` and compare with the pins of ``tree``, or pin them there.
 
-    ``base_pins`` is the same folder of the tree that this one is compared with: what differs
-    between the two was pinned again in this change. ``losses`` narrows what is measured, compared
-    and pinned; ``static`` also compares the compiled kernels with their own pins, which takes
-    minutes if they are not cached. Nothing is pinned if any figure is missing.
+    ``base`` is the tree that this one is compared with: where the pins of the two differ, something
+    was pinned again in this change. ``losses`` narrows what is measured, compared and pinned;
+    ``static`` also compares the compiled kernels with their own pins, which takes minutes if they
+    are not cached; ``whole``: for every target and dtype, as pinning always does. Nothing is pinned
+    if any figure is missing.
     """
     version = _version()
     if version is None:
         return ExactOutcome(UNCHECKED, problems=["not checked: torch isn't installed"])
-    path = path_for(version, folder)
     problems: list[str] = []
     try:
-        pinned = read(path) if path.is_file() else []
-        base = _base(base_pins, version)
-    except (pins.PinError, OSError) as error:
+        every = pin_files.read(tree)
+        pinned = _rows(every, version)
+    except (PinError, OSError) as error:
         return ExactOutcome(UNCHECKED, problems=[f"not checked: {error}"])
-    if not pin and not by_key(pinned):
-        problems.append(_nothing_pinned(version, folder))
-    if base_pins is not None and base is None:
-        problems.append(f"the base has nothing pinned for torch {version}: all is new here")
-    if not pin and not by_key(pinned):
-        return ExactOutcome(UNCHECKED, problems=problems)
+    try:
+        of_base = [] if base is None else pin_files.read(base)
+        before_change = _rows(of_base, version)
+    except (PinError, OSError) as error:
+        return ExactOutcome(UNCHECKED, problems=[f"not checked: the base's pins: {error}"])
+    if base is not None and not before_change:
+        problems.append(f"the base has nothing pinned for {version}: all is new here")
+    if not pin and not pinned:
+        there = pin_files.versions(every, EXACT)
+        return ExactOutcome(UNCHECKED, problems=[
+            f"not checked: nothing is pinned for {version} (pinned: {there}); "
+            f"pin what is measured now with: {REPIN}", *problems,
+        ])  # fmt: skip
 
     rows = measuring.measure(package, report, losses=losses)
     before = [row for row in pinned if _chosen(row, losses)]
@@ -97,37 +109,45 @@ def check(
     if broken or (found and not pin):
         code = DIFFERS
     if pin and not unmeasured and rows:
-        kept = [row for row in pinned if row.metric == TIMED or not _chosen(row, losses)]
-        write(path, [*kept, *rows])
-        pinned = [*kept, *rows]
+        kept = [one for one in every
+                if not (is_of(one, version) and _chosen(row_of(one), losses))]  # fmt: skip
+        pin_files.write([*kept, *(pin_of(row, version) for row in rows)], tree)
+        pinned = [*(row for row in pinned if not _chosen(row, losses)), *rows]
     elif pin:
         problems.append("nothing was pinned: some figures are missing")
-    repinned = [] if base is None else differences(base, pinned, gone=REMOVED)
+    repinned = differences(before_change, pinned, gone=REMOVED) if before_change else []
     outcome = ExactOutcome(code, found, broken, unmeasured, repinned, rows, 0, problems)
-    return _with_static(outcome, pin, base_pins, folder, report) if static else outcome
+    if not static or not _has_kernels(losses):
+        return outcome
+    examined = static_check.examine(
+        pin=pin and not outcome.unmeasured, tree=tree, losses=losses or (), whole=whole,
+        report=report,
+    )  # fmt: skip
+    return _with_static(outcome, examined, pin, None if base is None else of_base, tree)
 
 
 def _version() -> str | None:
     if importlib.util.find_spec("torch") is None:
         return None
-    return importlib.metadata.version("torch")
+    return pin_files.version_of("torch", importlib.metadata.version("torch"))
 
 
-def _base(folder: Path | None, version: str) -> list[ExactRow] | None:
-    path = path_for(version, folder) if folder else None
-    return read(path) if path and path.is_file() else None
-
-
-def _nothing_pinned(version: str, folder: Path) -> str:
-    there = ", ".join(sorted(path.stem for path in folder.glob("exact-*.jsonl"))) or "none"
-    return (
-        f"not checked: nothing is pinned for torch {version} (pinned: {there}); "
-        f"pin what is measured now with: {REPIN}"
-    )
+def _rows(found: Sequence[Pin], version: str) -> list[ExactRow]:
+    return [row_of(one) for one in found if is_of(one, version)]
 
 
 def _chosen(row: ExactRow, losses: Sequence[str] | None) -> bool:
-    return losses is None or row.case.split("/")[1] in losses
+    return losses is None or row.loss in losses
+
+
+def _has_kernels(losses: Sequence[str] | None) -> bool:
+    """Whether any of these losses has a fused kernel to compile."""
+    return losses is None or any(
+        "triton" in contender.needs
+        for loss in losses
+        for variant in catalogue.get(loss).variants
+        for contender in variant.contenders
+    )
 
 
 def _unmeasured(
@@ -180,29 +200,29 @@ def _broken(rows: Sequence[ExactRow]) -> list[ExactDifference]:
 
 
 def _with_static(
-    outcome: ExactOutcome, pin: bool, base_pins: Path | None, folder: Path, report: measuring.Report
+    outcome: ExactOutcome,
+    found: static_check.Examined,
+    pin: bool,
+    of_base: Sequence[Pin] | None,
+    tree: Path,
 ) -> ExactOutcome:
     """The same with the compiled kernels' registers, spills, shared memory and code beside it."""
-    found = static_check.examine(pin=pin and not outcome.unmeasured, folder=folder, report=report)
     repinned = list(outcome.repinned)
     problems = [*outcome.problems, *filter(None, [found.problem])]
-    damaged = False
-    if base_pins is not None and found.path is not None:
-        base = base_pins / found.path.name
-        try:
-            if not base.is_file():
-                problems.append(f"the base has nothing pinned in {base.name}: all is new here")
-            elif found.path.is_file():
-                before, after = pins.read(base), pins.read(found.path)
-                changed = pins.differences(pins.renamed(before, after), after)
-                repinned += map(_of_static, changed)
-        except (pins.PinError, OSError) as error:
-            problems.append(f"not checked: the base's pins: {error}")
-            damaged = True
+    if of_base is not None and found.version:
+        before, after = (
+            pins.once(pins.row_of(one) for one in every if pins.is_of(one, found.version))
+            for every in (of_base, pin_files.read(tree))
+        )
+        if not before:
+            problems.append(f"the base has nothing pinned for {found.version}: all is new here")
+        else:
+            changed = pins.differences(pins.renamed(before, after), after)
+            repinned += map(_of_static, changed)
     gone = [] if pin else [one for one in found.differences if one.now == "gone"]
     drift = [one for one in found.differences if one not in gone]
     compared = DIFFERS if found.broken or (drift and not pin) else SAME
-    if compared == SAME and (gone or damaged or found.problem or not found.compiled):
+    if compared == SAME and (gone or found.problem or not found.compiled):
         compared = UNCHECKED
     codes = {outcome.code, compared}
     code = next((one for one in (DIFFERS, UNCHECKED) if one in codes), SAME)
@@ -215,6 +235,7 @@ def _with_static(
         outcome.rows,
         found.compiled,
         problems,
+        found.left_out,
     )
 
 

@@ -1,24 +1,21 @@
-"""A row of the exact check, and the file that rows are pinned in. Imports neither torch nor triton.
+"""A row of the exact check, and its pin. Imports neither torch nor triton.
 
-The file is also the inventory of what has to be measured: a row that is pinned but not measured is
-no pass. Each version of torch has its own file, since versions allocate differently; builds of one
-version for a CPU and for CUDA share it, since what is counted runs on the CPU.
+The pins are also the inventory of what has to be measured: a row that is pinned but not measured is
+no pass. Each version of torch has its own, since versions allocate differently; builds of one
+version for a CPU and for CUDA share them, since what is counted runs on the CPU.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from suites.schema import STATUS_WORDS
 
-from .. import files, pins
+from .. import pin_files
+from ..pin_files import EXACT, Pin, PinError
 
-# The inventory of the gate's timed half is in the same file: its rows are kept and not compared.
-TIMED = "timed"
 Value = int | float | str | None
 Key = tuple[str, str, str]
 
@@ -39,6 +36,10 @@ class ExactRow:
     def key(self) -> Key:
         return self.case, self.contender, self.metric
 
+    @property
+    def loss(self) -> str:
+        return self.case.split("/")[1]
+
 
 @dataclass(frozen=True)
 class ExactDifference:
@@ -52,51 +53,38 @@ class ExactDifference:
     reason: str = ""
 
 
-def path_for(version: str, folder: Path = pins.FOLDER) -> Path:
-    """Where the rows of a torch version are pinned, whether or not they are."""
-    return folder / f"exact-torch-{version.partition('+')[0]}.jsonl"
-
-
 def measured(row: ExactRow) -> bool:
     """Whether there is a figure: None, NaN and infinity are none."""
     return row.value is not None and (isinstance(row.value, str) or math.isfinite(row.value))
 
 
-def read(path: Path) -> list[ExactRow]:
-    """Raises `pins.PinError` naming the line that is no row, has no figure or comes twice."""
-    names = {field.name for field in fields(ExactRow)}
-    rows: dict[Key, ExactRow] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        try:
-            found = json.loads(line)
-            if not isinstance(found, dict) or not set(found) <= names:
-                raise ValueError(f"the fields are {', '.join(sorted(names))}")
-            row = ExactRow(**found)
-            if not all(isinstance(part, str) for part in (*row.key, row.reason)):
-                raise ValueError("case, contender, metric and reason are text")
-            if isinstance(row.value, bool) or not isinstance(row.value, int | float | str):
-                raise ValueError(f"value: {row.value!r}")
-            if not measured(row) or row.key in rows:
-                raise ValueError(f"value: {row.value!r}" if row.key not in rows else "twice")
-        except (ValueError, TypeError) as error:
-            raise pins.PinError(f"{path}:{number}: expected an exact row; {error}") from None
-        rows[row.key] = row
-    return list(rows.values())
+def is_of(pin: Pin, version: str) -> bool:
+    """Whether it is a row that was measured with this version of torch."""
+    return pin.kind == EXACT and pin.version == version
 
 
-def write(path: Path, rows: Iterable[ExactRow]) -> None:
-    """One row a line, sorted, so that a diff shows what changed; written atomically."""
-    lines = []
-    for row in sorted(rows, key=lambda row: row.key):
-        plain = asdict(row)
-        if not row.reason:
-            del plain["reason"]
-        lines.append(json.dumps(plain, allow_nan=False, ensure_ascii=False) + "\n")
-    files.write(path, "".join(lines))
+def row_of(pin: Pin) -> ExactRow:
+    """Raises `PinError` naming the line if it is no row or has no figure."""
+    try:
+        row = ExactRow(*pin.key, **pin.facts)
+        if not isinstance(row.reason, str):
+            raise ValueError("reason is text")
+        if isinstance(row.value, bool) or not isinstance(row.value, int | float | str):
+            raise ValueError(f"value: {row.value!r}")
+        if not measured(row):
+            raise ValueError(f"value: {row.value!r}")
+    except (ValueError, TypeError) as error:
+        raise PinError(f"{pin.line}: expected an exact row; {error}") from None
+    return row
+
+
+def pin_of(row: ExactRow, version: str) -> Pin:
+    facts = {"value": row.value, **({"reason": row.reason} if row.reason else {})}
+    return Pin(pin_files.folder_of(row.loss), EXACT, version, row.key, facts)
 
 
 def by_key(rows: Sequence[ExactRow]) -> Mapping[Key, ExactRow]:
-    return {row.key: row for row in rows if row.metric != TIMED}
+    return {row.key: row for row in rows}
 
 
 def differences(

@@ -1,4 +1,4 @@
-"""The timed cases that must exist: a committed list, so that none disappears unnoticed.
+"""The timed cases that must exist: pinned, so that none disappears unnoticed.
 
 Imports neither torch nor triton.
 """
@@ -11,10 +11,10 @@ from pathlib import Path
 
 from suites.gate import plan
 
-from .. import files
-from ..pins import FOLDER
+from .. import pin_files
+from ..machine import ROOT
+from ..pin_files import TIMED, Pin
 
-NAME = "timed.txt"
 DEVICES = ("cpu", "cuda")
 _WIDEST = "thorough"
 
@@ -42,14 +42,17 @@ def compare(pinned: Collection[str], now: Collection[str], base: Collection[str]
     )
 
 
-def read(folder: Path = FOLDER) -> list[str]:
-    """The pinned ids; raises FileNotFoundError if there is no list or it is empty."""
-    found = (folder / NAME).read_text().split()
-    if not found:
-        raise FileNotFoundError(f"{folder / NAME}: expected a timed case a line; it holds none")
-    return found
+def read(tree: Path = ROOT) -> list[str]:
+    """The pinned ids, sorted; none if a tree pins none. Raises `pin_files.PinError`."""
+    return sorted(one.key[0] for one in pin_files.read(tree) if one.kind == TIMED)
 
 
-def write(ids: Sequence[str], folder: Path = FOLDER) -> None:
-    """Writes one id a line, atomically."""
-    files.write(folder / NAME, "".join(f"{one}\n" for one in sorted(ids)))
+def write(ids: Sequence[str], losses: Sequence[str] = (), tree: Path = ROOT) -> None:
+    """Pins these; with ``losses``, in place of theirs alone."""
+    folders = [pin_files.folder_of(loss) for loss in losses]
+    kept = [
+        one for one in pin_files.read(tree)
+        if one.kind != TIMED or (folders and one.folder not in folders)
+    ]  # fmt: skip
+    pins = [Pin(pin_files.folder_of(one.split("/")[0]), TIMED, "", (one,), {}) for one in ids]
+    pin_files.write([*kept, *pins], tree)

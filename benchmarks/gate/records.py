@@ -41,8 +41,8 @@ def current_name(verdict: Any) -> Any:
 class GateStart(Protected):
     """``identity`` and ``information`` as in a session's line; ``rule`` the decision's settings;
     ``unpaired`` timed cases that only one side has, and which; ``lost`` those of the base that the
-    candidate should have had; ``planted`` what was planted in the candidate, for the gate's own
-    trial."""
+    candidate should have had; ``unchanged`` losses that are not timed, as they are the base's;
+    ``planted`` what was planted in the candidate, for the gate's own trial."""
 
     kind: Literal["gate_start"] = "gate_start"
     command: str
@@ -61,6 +61,7 @@ class GateStart(Protected):
     cases: list[str]
     unpaired: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
     planted: str = ""
 
 
@@ -88,13 +89,15 @@ class GateGroup(Protected):
 
 @dataclass(frozen=True, kw_only=True)
 class GateExact(Protected):
-    """The exact half: its exit code, and each difference as a sentence."""
+    """The exact half: its exit code, and each difference as a sentence; ``left_out`` says which
+    pinned kernels were not compiled."""
 
     kind: Literal["exact"] = "exact"
     code: int
     rows: int
     differences: list[str]
     repinned: list[str]
+    left_out: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

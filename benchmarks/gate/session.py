@@ -12,7 +12,8 @@ from suites.gate import TimedCase, plan
 
 from .. import folders, kinds, machine
 from ..journal import now
-from . import apart, inventory, timing
+from ..pin_files import PinError, folder_of
+from . import apart, changes, inventory, timing
 from .decision import Rule
 from .packages import BASE, CANDIDATE, CannotLoad, load
 from .records import FILE, GateEnd, GateExact, GateGroup, GateStart, Writer
@@ -29,9 +30,10 @@ FINE, REGRESSION, NOT_MEASURED = 0, 1, 3  # 2 is bad usage, reported by the comm
 
 @dataclass(frozen=True)
 class Asked:
-    """What a gate is to do. ``exact`` returns the exact half's outcome for the base's folder of
-    pins; None leaves that half out. ``only`` narrows the timed cases to ids that contain it;
-    ``apart`` runs each side in separate processes."""
+    """What a gate is to do. ``exact`` returns the exact half's outcome against the base's tree;
+    None leaves that half out. ``only`` narrows the timed cases to ids that contain it, ``losses``
+    to these; unless either does, or ``whole``, losses that did not change are not timed. ``apart``
+    runs each side in separate processes."""
 
     suite: str
     device: str
@@ -42,6 +44,8 @@ class Asked:
     timed: bool = True
     exact: Callable[[Path], ExactOutcome] | None = None
     only: str = ""
+    losses: tuple[str, ...] = ()
+    whole: bool = False
     apart: bool = False
     plant: tuple[str, float] = ("", 0.0)
 
@@ -71,14 +75,21 @@ def run(asked: Asked, trees: Trees, out_dir: Path, report: Progress = lambda k, 
         exact = _exact(asked, trees, writer, report)
         timed: list[Timed] = []
         if asked.timed and not problem:
-            timed = _timed(asked, trees, planned.cases, writer, report)
+            if planned.cases:
+                timed = _timed(asked, trees, planned.cases, writer, report)
             problem = _vanished(planned.lost)
         notes = []
         if planned.unpaired:
             notes.append(f"{len(planned.unpaired)} timed cases without a counterpart")
         if asked.timed and trees.same_kernels:
             notes.append("kernels/ is the same on both sides")
-        outcome = _outcome(asked, exact, timed, problem, notes, writer.path)
+        if planned.unchanged:
+            since = f"unchanged since {trees.base_commit[:12]}"
+            notes.append(f"not timed: {', '.join(planned.unchanged)} ({since})")
+        if exact and exact.left_out:
+            notes.append(exact.left_out)
+        expected = asked.timed and not planned.unchanged
+        outcome = _outcome(asked, exact, timed, problem, notes, writer.path, expected)
         writer.append(GateEnd(exit_code=outcome.code, outcome=outcome.sentence,
                               seconds=round(time.monotonic() - started, 1)))  # fmt: skip
         return outcome
@@ -89,12 +100,14 @@ def run(asked: Asked, trees: Trees, out_dir: Path, report: Progress = lambda k, 
 @dataclass(frozen=True)
 class _Plan:
     """``cases`` are in both trees, ``unpaired`` are the ids in one, with its side; ``problem`` is
-    what rules out timing, ``lost`` the ids that rule out a pass."""
+    what rules out timing, ``lost`` the ids that rule out a pass. ``unchanged`` are losses whose
+    cases are left out: there is nothing to compare."""
 
     cases: list[TimedCase]
     unpaired: list[str]
     problem: str = ""
     lost: Sequence[str] = ()
+    unchanged: Sequence[str] = ()
 
 
 def _plan(asked: Asked, trees: Trees) -> _Plan:
@@ -106,20 +119,35 @@ def _plan(asked: Asked, trees: Trees) -> _Plan:
         except CannotLoad as error:
             return _Plan([], [], str(error))
     base, candidate = plans
-    both = [case for name, case in candidate.items() if name in base and asked.only in name]
-    gone, new = ([name for name in a if name not in b and asked.only in name]
+    both = [case for name, case in candidate.items() if name in base and _wanted(asked, name)]
+    gone, new = ([name for name in a if name not in b and _wanted(asked, name)]
                  for a, b in ((base, candidate), (candidate, base)))  # fmt: skip
     unpaired = [*(f"base: {name}" for name in gone), *(f"candidate: {name}" for name in new)]
     # A case still in the candidate's own list is lost; one taken off the list was meant to go.
     # Without a list every missing case counts as lost.
     pinned = _inventory(trees.candidate)
-    lost = sorted(set(gone) if pinned is None else set(gone) & set(pinned))
+    lost = sorted(set(gone) & set(pinned) if pinned else set(gone))
     problem = ""
     if not both:
         problem = "no timed case is in both base and candidate"
     elif different := different_versions(trees):
         problem = f"no timed comparison across versions: {'; '.join(different)}"
-    return _Plan(both, unpaired, problem, lost)
+    unchanged = [] if problem else _unchanged(asked, trees, both)
+    cases = [case for case in both if case.loss not in unchanged]
+    return _Plan(cases, unpaired, problem, lost, unchanged)
+
+
+def _wanted(asked: Asked, case: str) -> bool:
+    return asked.only in case and (not asked.losses or case.split("/")[0] in asked.losses)
+
+
+def _unchanged(asked: Asked, trees: Trees, cases: Sequence[TimedCase]) -> list[str]:
+    """The losses that need no timing, unless the user names what is to be timed."""
+    if asked.whole or asked.only or asked.losses:
+        return []
+    folders = {loss: folder_of(loss) for loss in sorted({case.loss for case in cases})}
+    same = changes.unchanged(trees.base, trees.candidate, folders.values())
+    return [loss for loss, folder in folders.items() if folder in same]
 
 
 def _vanished(lost: Sequence[str]) -> str:
@@ -133,7 +161,7 @@ def _start(asked: Asked, trees: Trees, planned: _Plan) -> GateStart:
         identity=machine.identity(), information=machine.information(), suite=asked.suite,
         device=asked.device, seed=asked.seed, threads=asked.threads, rule=asdict(asked.rule),
         cases=[case.id for case in planned.cases], unpaired=planned.unpaired,
-        lost=list(planned.lost),
+        lost=list(planned.lost), unchanged=list(planned.unchanged),
         planted=f"{asked.plant[0]}({asked.plant[1]:g})" if asked.plant[0] else "",
     )  # fmt: skip
 
@@ -142,14 +170,13 @@ def _exact(asked: Asked, trees: Trees, writer: Writer, report: Progress) -> Gate
     if asked.exact is None:
         return None
     report("exact", {})
-    found = asked.exact(trees.base / "benchmarks" / "pinned")
+    found = asked.exact(trees.base)
     differences, code = said(found), found.code
-    try:
-        pinned = inventory.read()
-    except FileNotFoundError:
-        pinned, code = [], code or NOT_MEASURED
+    pinned = _inventory(trees.candidate)
+    if not pinned:
+        code = code or NOT_MEASURED
         differences.append("no list of timed cases is pinned: marginbench gate --pin")
-    listed = inventory.compare(pinned, inventory.declared(), _inventory(trees.base) or ())
+    listed = inventory.compare(pinned, inventory.declared(), _inventory(trees.base))
     if pinned and listed.unpinned:
         differences += [f"timed case not pinned: {one}" for one in listed.unpinned]
         code = REGRESSION
@@ -163,6 +190,7 @@ def _exact(asked: Asked, trees: Trees, writer: Writer, report: Progress) -> Gate
         code=code, rows=len(found.rows) + found.compiled, differences=differences,
         repinned=[*map(_sentence, found.repinned),
                   *(f"timed case removed in this change: {one}" for one in listed.removed)],
+        left_out=found.left_out,
     )  # fmt: skip
     writer.append(line)
     return line
@@ -179,12 +207,12 @@ def _sentence(one: ExactDifference) -> str:
     return f"{text} ({one.reason})" if one.reason else text
 
 
-def _inventory(tree: Path) -> list[str] | None:
-    """The timed cases that a tree has pinned; None if it has no list."""
+def _inventory(tree: Path) -> list[str]:
+    """The timed cases that a tree has pinned; none if its pins can't be read."""
     try:
-        return inventory.read(tree / "benchmarks" / "pinned")
-    except FileNotFoundError:
-        return None
+        return inventory.read(tree)
+    except (PinError, OSError):
+        return []
 
 
 def _timed(
@@ -213,6 +241,7 @@ def _outcome(
     problem: str,
     notes: list[str],
     path: Path,
+    times_expected: bool,
 ) -> Outcome:
     """1 if anything is worse, else 3 if anything is not known, else 0."""
     by_verdict: dict[str, list[str]] = {}
@@ -232,7 +261,7 @@ def _outcome(
         worse.append(f"the candidate can't be loaded: {problem}")
     elif problem:
         unknown.append(problem)
-    if asked.timed and not timed and not problem:
+    if times_expected and not timed and not problem:
         unknown.append("no timed case was measured")
     if not asked.timed and exact is None:
         unknown.append("nothing was asked for")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -53,17 +54,29 @@ def value_and_gradients(
     return value.detach(), gradients
 
 
-def _paired(rows: int, seed: int) -> tuple[Tensor, ...]:
-    generator = torch.Generator().manual_seed(seed)
-    a, b = torch.randn(2, rows, DIM, generator=generator).unbind()
-    return a, b, torch.rand(rows, generator=generator) < 0.5
+def _arguments(made: type[nn.Module]) -> Callable[[int, int], tuple[Tensor, ...]]:
+    """What the module's forward requires, by the names of its arguments."""
+    required = [
+        name
+        for name, argument in inspect.signature(made.forward).parameters.items()
+        if name != "self" and argument.default is argument.empty
+    ]
+    if required == ["embeddings", "labels"]:
+        return labelled
+
+    def drawn(rows: int, seed: int) -> tuple[Tensor, ...]:
+        generator = torch.Generator().manual_seed(seed)
+        return tuple(_drawn(name, rows, generator) for name in required)
+
+    return drawn
 
 
-def _tripled(rows: int, seed: int) -> tuple[Tensor, ...]:
-    return torch.randn(3, rows, DIM, generator=torch.Generator().manual_seed(seed)).unbind()
-
-
-_OTHER_ARGUMENTS = {"PairContrastiveLoss": _paired, "ExplicitTripletLoss": _tripled}
+def _drawn(name: str, rows: int, generator: torch.Generator) -> Tensor:
+    if name == "labels":
+        return torch.randint(CLASSES, (rows,), generator=generator)
+    if name == "different":
+        return torch.rand(rows, generator=generator) < 0.5
+    return torch.randn(rows, DIM, generator=generator)
 
 
 def _cases() -> list[Case]:
@@ -72,12 +85,12 @@ def _cases() -> list[Case]:
         made = getattr(marginbench, name)
         if not (isinstance(made, type) and issubclass(made, nn.Module)):
             continue
-        sized = issubclass(made, Head) or name == "CenterTerm"
+        sized = {"dim", "classes"} <= set(inspect.signature(made).parameters)
 
         def make(*, made=made, sized=sized, **options: Any) -> nn.Module:
             return made(DIM, CLASSES, **options) if sized else made(**options)
 
-        found.append(Case(name, make, _OTHER_ARGUMENTS.get(name, labelled)))
+        found.append(Case(name, make, _arguments(made)))
     rules = ("batch-all", "batch-all-active", "batch-hard", "semi-hard-all")
     return found + [
         Case(f"TripletLoss-{rule}", functools.partial(marginbench.TripletLoss, rule), labelled)

@@ -7,6 +7,7 @@ what is not known is an ``error``, so that no reader takes it for passed.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 
 from benchmarks.gate.records import GateVerdict
 
@@ -23,7 +24,7 @@ def render(run: GateRun) -> str:
     suites = [
         _suite(run, "gate", whole),
         _suite(run, "gate.exact", _exact(run)),
-        _suite(run, "gate.timed", [_timed(run, row) for row in run.rows()]),
+        _suite(run, "gate.timed", [*(_timed(run, row) for row in run.rows()), *_unchanged(run)]),
     ]
     root = ET.Element("testsuites", name="marginbench gate")
     root.extend(suites)
@@ -83,11 +84,21 @@ def _exact(run: GateRun) -> list[ET.Element]:
         )
     _judge(whole, run.exact.code, words.exact(run))
     cases = [whole]
+    if run.exact.left_out:
+        cases.append(_case("gate.exact", "kernels that were not compiled", 0.0))
+        ET.SubElement(cases[-1], "skipped", message=words.plain(run.exact.left_out))
     for difference in run.exact.differences:
         case = _case("gate.exact", difference, 0.0)
         _judge(case, run.exact.code, difference)
         cases.append(case)
     return cases
+
+
+def _unchanged(run: GateRun) -> Iterator[ET.Element]:
+    for loss, said in zip(run.start.unchanged, words.unchanged(run), strict=True):
+        case = _case("gate.timed", loss, 0.0)
+        ET.SubElement(case, "skipped", message=said)
+        yield case
 
 
 def _timed(run: GateRun, row: GateVerdict) -> ET.Element:

@@ -60,9 +60,11 @@ def _render(run: GateRun, entries: int) -> str:
         parts.append(_details(head, _table(equivalent, entries)))
     if not rows:
         parts.append("No case was timed.")
-    if lone := words.unpaired(run):
-        parts.append(_list(lone, entries))
+    if left := [*words.unpaired(run), *words.unchanged(run)]:
+        parts.append(_list(left, entries))
     parts += ["### Exact figures", escape(words.exact(run))]
+    if run.exact and run.exact.left_out:
+        parts.append(escape(run.exact.left_out))
     if run.exact and run.exact.differences:
         parts.append(_list(run.exact.differences, entries))
     if run.exact and run.exact.repinned:

@@ -154,7 +154,7 @@ def _against(run: GateRun) -> tuple[str, str]:
     said = {row.verdict: f"{row.case!r} is {row.verdict}" for row in reversed(run.rows())}
     worse = next((said[name] for name in WORSE if name in said), "")
     unknown = next((said[name] for name in UNKNOWN if name in said), "")
-    if run.exact is None and not run.verdicts:
+    if run.exact is None and not run.verdicts and not run.start.unchanged:
         unknown = "nothing was measured"
     elif run.exact is not None and run.exact.code:
         of_exact = f"the exact half ended with {run.exact.code}"

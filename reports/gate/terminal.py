@@ -47,7 +47,9 @@ def show(run: GateRun, console: Console) -> None:
         _say(console, f"- {words.plain(difference)}", "red" if run.exact and run.exact.code else "")
     for repinned in run.exact.repinned if run.exact else []:
         _say(console, f"- pinned again in this change: {words.plain(repinned)}")
-    for one in words.unpaired(run):
+    if run.exact and run.exact.left_out:
+        _say(console, f"- {words.plain(run.exact.left_out)}")
+    for one in (*words.unpaired(run), *words.unchanged(run)):
         _say(console, f"- {one}")
     _say(console, f"Compared: {words.commits(run.start)}.")
     _say(console, sentence, _OUTCOME_COLOURS.get(run.exit_code, "bold yellow"))

@@ -54,6 +54,12 @@ def unpaired(run: GateRun) -> list[str]:
     ]
 
 
+def unchanged(run: GateRun) -> list[str]:
+    """Losses that were not timed, a sentence each."""
+    since = f"not timed: unchanged since {plain(run.start.base_commit)[:12]}"
+    return [f"{plain(loss)}: {since}" for loss in run.start.unchanged]
+
+
 def exact(run: GateRun) -> str:
     """The exact half in a sentence."""
     if run.exact is None:

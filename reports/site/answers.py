@@ -183,9 +183,10 @@ def _memory(made: Sequence[Made]) -> Section:
 
 def _counted() -> Iterator[str]:
     for row in static_facts.exact("a-softmax"):
-        _, _, variant, shape, dtype, target = row["case"].split("/")
-        if variant == "m4" and row["metric"] == "peak_bytes" and shape.endswith(f"C{CLASSES}"):
-            yield f"{shape} in {dtype} on {target}: {units.size(row['value'])}"
+        _, _, variant, shape, dtype, target = row.case.split("/")
+        peak = row.value if isinstance(row.value, str) else units.size(row.value)
+        if variant == "m4" and row.metric == "peak_bytes" and shape.endswith(f"C{CLASSES}"):
+            yield f"{shape} in {dtype} on {target}: {peak}"
 
 
 def _right(made: Sequence[Made]) -> Section:

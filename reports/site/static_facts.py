@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast
 import functools
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import gpus, pins
+from benchmarks import gpus, pin_files, pins
+from benchmarks.exact.rows import ExactRow, row_of
+from benchmarks.pin_files import EXACT, STATIC, Pin
 from marginbench.loss import Loss
 
 from .. import units
@@ -24,7 +25,7 @@ KERNELS = ROOT / "kernels" / "marginbench"
 _COUNT = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 _INTRO = (
     "Every Triton kernel is compiled ahead of time with the very arguments that its launcher "
-    "passes, for {} targets, without a GPU; the facts are pinned in benchmarks/pinned and a "
+    "passes, for {} targets, without a GPU; the facts are pinned beside the kernels and a "
     "change of any of them fails. Ranges are over the dtypes and tiles that are compiled. "
     "Spilled: bytes a thread keeps outside its registers. Programs: how many a processor holds at "
     "once. Measure again with: marginbench static"
@@ -32,14 +33,17 @@ _INTRO = (
 
 
 def section(loss: Loss) -> list[Block]:
-    path = newest("triton")
-    if path is None:
+    pinned = _newest(STATIC)
+    if not pinned:
         return [Text("Nothing is pinned: marginbench static --pin")]
     modules = _modules(_folder(loss))
-    rows = [row for row in _rows(path) if row["kernel"].rpartition(".")[0] in modules]
+    rows = [
+        row for row in pins.once(map(pins.row_of, pinned))
+        if row["kernel"].rpartition(".")[0] in modules
+    ]  # fmt: skip
     if not rows:
         return [Text("No Triton kernel of this loss is pinned.")]
-    version = path.stem.removeprefix("triton-")
+    version = pinned[0].version.removeprefix("triton ")
     blocks: list[Block] = [
         Text(_INTRO.format(_COUNT[len(gpus.TARGETS)])),
         _summary(rows, version),
@@ -54,42 +58,31 @@ def section(loss: Loss) -> list[Block]:
     return blocks
 
 
-def newest(stem: str) -> Path | None:
-    """The pins of the newest version."""
-    found = sorted(pins.FOLDER.glob(f"{stem}-*.jsonl"), key=lambda path: _version(path.stem))
-    return found[-1] if found else None
+@functools.cache
+def _newest(kind: str) -> tuple[Pin, ...]:
+    """The pins of a kind, of the newest version."""
+    found = [one for one in pin_files.read() if one.kind == kind]
+    newest = max((_version(one.version) for one in found), default=())
+    return tuple(one for one in found if _version(one.version) == newest)
 
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text))
 
 
-@functools.cache
-def _rows(path: Path) -> tuple[pins.Row, ...]:
-    return tuple(pins.read(path))
+def exact(loss: str) -> list[ExactRow]:
+    """Exact figures of a loss on sm_90."""
+    rows = map(row_of, _newest(EXACT))
+    return [row for row in rows if row.loss == loss and row.case.endswith(f"/{gpus.MAIN}")]
 
 
-@functools.cache
-def _exact() -> tuple[dict, ...]:
-    path = newest("exact-torch")
-    return tuple(map(json.loads, path.read_text().splitlines())) if path else ()
-
-
-def exact(loss: str) -> list[dict]:
-    """Exact figures of a loss on sm_90: case, contender, metric, value."""
-    return [
-        row for row in _exact()
-        if row["case"].startswith(f"exact/{loss}/") and row["case"].endswith(f"/{gpus.MAIN}")
-    ]  # fmt: skip
-
-
-def _counted(row: dict) -> tuple[Cell | str, ...]:
-    value = row["value"]
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    text = units.size(value) if number and row["metric"].endswith("bytes") else str(value)
-    return (row["case"].removeprefix("exact/"), Cell(row["contender"], mark=row["contender"]),
-            row["metric"].replace("_", " "),
-            Cell(text, sort=str(value) if number else ""))  # fmt: skip
+def _counted(row: ExactRow) -> tuple[Cell | str, ...]:
+    value = row.value
+    number = None if isinstance(value, str) else value
+    text = str(value) if number is None or not row.metric.endswith("bytes") else units.size(number)
+    return (row.case.removeprefix("exact/"), Cell(row.contender, mark=row.contender),
+            row.metric.replace("_", " "),
+            Cell(text, sort="" if number is None else str(number)))  # fmt: skip
 
 
 def _folder(loss: Loss) -> str:

@@ -52,7 +52,7 @@ def gate(*words: str):
 )
 def test_the_exit_code_is_the_verdicts(monkeypatch, tmp_path: Path, verdict: str, code: int):
     say(monkeypatch, verdict)
-    done = gate("--timed", "--suite", "smoke", "--out", str(tmp_path / "out"))
+    done = gate("--timed", "--all", "--suite", "smoke", "--out", str(tmp_path / "out"))
     assert done.exit_code == code, done.output
     assert verdict in done.output
     assert {p.name for p in (tmp_path / "out").iterdir()} >= {"gate.jsonl", "junit.xml"}
@@ -62,14 +62,14 @@ def test_the_recorded_command_runs_the_same_again(monkeypatch, tmp_path: Path):
     say(monkeypatch, "EQUIVALENT")
     for seed in ("7", "0"):
         out = tmp_path / seed
-        gate("--timed", "--suite", "smoke", "--seed", seed, "--out", str(out))
+        gate("--timed", "--all", "--suite", "smoke", "--seed", seed, "--out", str(out))
         first = (out / "gate.jsonl").read_text().splitlines()[0]
-        assert f"marginbench gate --base c0ffee --suite smoke --seed {seed} --timed" in first
+        assert f"marginbench gate --base c0ffee --suite smoke --all --seed {seed} --timed" in first
 
 
 def test_a_drawn_seed_is_recorded(monkeypatch, tmp_path: Path):
     say(monkeypatch, "EQUIVALENT")
-    gate("--timed", "--suite", "smoke", "--out", str(tmp_path / "out"))
+    gate("--timed", "--all", "--suite", "smoke", "--out", str(tmp_path / "out"))
     assert "--seed " in (tmp_path / "out" / "gate.jsonl").read_text().splitlines()[0]
 
 
@@ -78,7 +78,7 @@ def test_a_full_disk_is_reported_and_no_pass(monkeypatch, tmp_path: Path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(session.Writer, "append", full)
-    done = gate("--timed", "--suite", "smoke", "--out", str(tmp_path / "out"))
+    done = gate("--timed", "--all", "--suite", "smoke", "--out", str(tmp_path / "out"))
     assert done.exit_code == 3
     assert "No space left" in done.output
 
@@ -88,7 +88,7 @@ def test_what_breaks_in_the_gate_is_no_regression(monkeypatch, tmp_path: Path):
         raise ValueError("out of sorts")
 
     monkeypatch.setattr(timing, "compare", broken)
-    done = gate("--timed", "--suite", "smoke", "--out", str(tmp_path / "out"))
+    done = gate("--timed", "--all", "--suite", "smoke", "--out", str(tmp_path / "out"))
     assert done.exit_code == 3
     assert "the command itself failed: ValueError: out of sorts" in done.output
 
@@ -98,7 +98,7 @@ def test_an_interrupted_gate_has_a_code_of_its_own(monkeypatch, tmp_path: Path):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(timing, "compare", interrupted)
-    done = gate("--timed", "--suite", "smoke", "--out", str(tmp_path / "out"))
+    done = gate("--timed", "--all", "--suite", "smoke", "--out", str(tmp_path / "out"))
     assert done.exit_code == 130
 
 
@@ -117,7 +117,8 @@ def test_a_second_gate_is_refused_and_no_pass(monkeypatch):
 @pytest.mark.parametrize(
     "words",
     [("--suite", "nothing"), ("--exact", "--case", "softmax"), ("--smallest-effect", "2"),
-     ("--seconds", "0"), ("--device", "tpu"), ("--pin", "--case", "softmax")],
+     ("--seconds", "0"), ("--device", "tpu"), ("--pin", "--case", "softmax"),
+     ("--loss", "sofmax"), ("--pin", "--loss", "sofmax")],
 )  # fmt: skip
 def test_bad_usage(words: tuple[str, ...]):
     assert gate(*words).exit_code == 2

@@ -5,20 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from head_cases import (
-    A_SOFTMAX,
     RAGGED,
     VARIANTS,
-    assert_close,
-    bound_of,
     draw,
     function_of,
-    outcome_of,
-    truth_of,
 )
 
 from marginbench import catalogue
-from marginbench.checks import InputError
-from marginbench.loss import REDUCTIONS, Shape
+from marginbench.loss import Shape
 from marginbench.softmax import eager as softmax_eager
 
 
@@ -61,19 +55,3 @@ def test_properties_can_fail(loss, variant, check, broken, seed: int) -> None:
     holds = declared.resolve(f".shared.invariants:{check}")
     with pytest.raises(AssertionError, match="allowed"):
         holds(broken, inputs, declared.variant(variant).options)
-
-
-@pytest.mark.parametrize(("loss", "variant"), A_SOFTMAX)
-def test_pytorch_metric_learning_computes_the_same(loss, variant, seed: int) -> None:
-    pytest.importorskip("pytorch_metric_learning")
-    inputs = draw(variant, RAGGED, "float64", seed)
-    if variant.options["annealing"]:
-        assert "pytorch-metric-learning" not in [c.name for c in variant.contenders]
-        with pytest.raises(InputError, match=r"^annealing:"):
-            loss.resolve("peers:a_softmax")(**inputs.tensors, **variant.options)
-        return
-    function = function_of(loss, variant, "pytorch-metric-learning")
-    for reduction in REDUCTIONS:
-        got = outcome_of(function, inputs, variant.options, reduction, seed)
-        truth = truth_of(loss, variant, inputs, reduction, seed)
-        assert_close(got, truth, bound_of(inputs, variant.options))

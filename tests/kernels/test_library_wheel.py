@@ -39,10 +39,12 @@ def _suite_alone() -> tuple[str, ...]:
 
 
 def _of_the_suite() -> set[str]:
+    """Its modules; what lies beside them is in no wheel."""
     library = KERNELS / "marginbench"
     found = {glob: list(library.glob(glob)) for glob in _suite_alone()}
     assert all(found.values()), found
-    return {str(path.relative_to(KERNELS)) for paths in found.values() for path in paths}
+    every = {path for paths in found.values() for path in paths if path.suffix == ".py"}
+    return {str(path.relative_to(KERNELS)) for path in every}
 
 
 def _copied(folder: Path) -> Path:
@@ -73,6 +75,7 @@ def test_the_wheel_is_small_typed_and_holds_the_library_alone(wheel: Path):
     names = zipfile.ZipFile(wheel).namelist()
     assert {"marginbench/py.typed", "marginbench/functional.pyi"} <= set(names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"marginbench"}
+    assert not [name for name in names if "/tests/" in name]
     sources = {str(one.relative_to(KERNELS)) for one in (KERNELS / "marginbench").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == sources - _of_the_suite()
     metadata = next(name for name in names if name.endswith("/METADATA"))

@@ -46,7 +46,7 @@ def test_tf32_only_on_request_and_only_where_nothing_is_chosen(
         found = _precisions(dtype, device)
     finally:
         products.fp32_precision = before
-    assert {name.split(":")[0] for name, _ in found} == {
+    assert {name.split(":")[0] for name, _ in found} >= {
         "a-softmax", "center", "contrastive", "softmax", "triplet",
     }  # fmt: skip
     for kernel, precision in found:

@@ -1,8 +1,7 @@
 """``python -m tests.mutants``: every planted wrong kernel must turn a test red.
 
 Exit codes: 0 all are found; 1 one survives; 2 bad usage; 3 a mutant does not apply or is invalid,
-none is declared or one was not judged, the unmutated tree is red or its tests are skipped, or the
-committed table differs from what is declared.
+none is declared or one was not judged, or the unmutated tree is red or its tests are skipped.
 """
 
 from __future__ import annotations
@@ -20,6 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
+from tests.support.seeding import seed_of
+
 from . import declared, forking
 from .declared import BadMutant, Mutant
 from .judging import FOUND, INVALID, SURVIVES, Judge, Judged
@@ -31,20 +32,23 @@ console = Console(soft_wrap=True)
 
 @click.command(help=__doc__)
 @click.option("--only", metavar="NAME", multiple=True, help="These mutants alone; may be repeated.")
+@click.option("--sample", is_flag=True,
+              help=f"{declared.A_LOSS} of each loss, and {declared.SHARED} of the shared kernels, "
+              "others with each commit.")  # fmt: skip
 @click.option("--list", "list_them", is_flag=True, help="Name the mutants and run nothing.")
-@click.option("--check", is_flag=True, help="Compare the committed table with the declarations.")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--output", is_flag=True, help="Show what pytest said of each mutant.")
-def main(only: tuple[str, ...], list_them: bool, check: bool, workers: int, output: bool) -> None:
+def main(only: tuple[str, ...], sample: bool, list_them: bool, workers: int, output: bool) -> None:
+    if only and sample:
+        raise click.UsageError("--only names mutants: expected no --sample beside it")
     try:
-        found = _chosen(declared.mutants(), only)
+        every = declared.mutants()
+        found = declared.sampled(every, _seed(declared.ROOT)) if sample else _chosen(every, only)
         if list_them:
             for mutant in found:
                 click.echo(f"{mutant.name:58} {mutant.kind:12} {mutant.file}")
-        elif check:
-            _check(found)
         else:
-            _run(found, workers, show=output, whole=not only)
+            _run(found, workers, show=output, of=len(every))
     except BadMutant as error:
         console.print(f"[red]{error}")
         sys.exit(3)
@@ -62,22 +66,16 @@ def _chosen(found: list[Mutant], only: Sequence[str]) -> list[Mutant]:
     return [mutant for mutant in found if not only or mutant.name in only]
 
 
-def _check(found: list[Mutant]) -> None:
-    for mutant in found:
-        mutant.applied((declared.ROOT / mutant.file).read_text())
-    wrong = declared.disagreements(found, declared.TABLE.read_text())
-    for line in wrong:
-        console.print(line)
-    if wrong:
-        console.print("make mutants writes the table")
-        sys.exit(3)
+def _seed(root: Path) -> int:
+    """The tests' own: a sample is as good as the tests that are drawn for the same commit."""
+    return int(os.environ.get("MARGINBENCH_TEST_SEED") or seed_of(root))
 
 
-def _run(found: list[Mutant], workers: int, *, show: bool, whole: bool) -> None:
+def _run(found: list[Mutant], workers: int, *, show: bool, of: int) -> None:
     for mutant in found:  # before anything slow
         mutant.applied((declared.ROOT / mutant.file).read_text())
     seed = int(os.environ.get("MARGINBENCH_TEST_SEED", SEED))
-    console.print(f"{len(found)} mutants, MARGINBENCH_TEST_SEED={seed}")
+    console.print(f"{len(found)} of {of} mutants, MARGINBENCH_TEST_SEED={seed}")
     began, before = time.monotonic(), time.process_time()
     forking.prepare()
     with tempfile.TemporaryDirectory(prefix="marginbench-mutants-") as temporary:
@@ -99,11 +97,11 @@ def _run(found: list[Mutant], workers: int, *, show: bool, whole: bool) -> None:
         f"{count} of {len(judged)} found in {time.monotonic() - began:.0f} s "
         f"({cpu_s:.0f} s of processor time)",
     )  # fmt: skip
+    if len(found) < of:
+        console.print(f"{of - len(found)} of {of} were not run: make mutants runs all")
     if len(judged) != len(found):
         raise BadMutant(f"expected {len(found)} mutants to be judged; {len(judged)} were")
     states = {one.state for one in judged}
-    if states == {FOUND} and whole:
-        declared.TABLE.write_text(declared.table([(one.mutant, one.by) for one in judged]))
     sys.exit(3 if INVALID in states else 1 if SURVIVES in states else 0)
 
 

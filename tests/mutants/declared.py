@@ -1,4 +1,6 @@
-"""What the mutants are: data in the TOML files beside this one, and how one is put into a tree.
+"""What the mutants are: data in TOML files, and how one is put into a tree.
+
+A loss's lie in ``tests/mutants.toml`` of its folder, those of shared kernels beside this file.
 
 A file has ``wider``, the test files to try before a mutant is called a survivor, and a table
 ``[[mutant]]`` for each:
@@ -6,24 +8,29 @@ A file has ``wider``, the test files to try before a mutant is called a survivor
 - ``name``, unique; ``kind``, one of `KINDS`;
 - ``file``, under kernels/; ``old``, text that occurs in it exactly once; ``new``, what takes its
   place;
-- ``tests``, the pytest ids (relative to tests/) that should kill it, the likeliest first;
+- ``tests``, the pytest ids (relative to the repository) that should kill it, the likeliest first;
 - ``raises``, only where the test goes red by an error of another type than an assertion's.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import tomllib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-TABLE = HERE / "TABLE.md"
 KINDS = (
     "accumulator", "bound", "derivative", "dtype", "factor", "host", "index", "mask", "nan",
     "offset", "order", "sign", "stale",
 )  # fmt: skip
+
+
+# How many of a loss, and of all shared kernels, are a sample.
+A_LOSS, SHARED = 4, 12
 
 
 class BadMutant(Exception):
@@ -45,6 +52,11 @@ class Mutant:
     def module(self) -> str:
         return self.file.removeprefix("kernels/").removesuffix(".py").replace("/", ".")
 
+    @property
+    def folder(self) -> str:
+        """The loss's folder under kernels/marginbench, or ``shared``."""
+        return self.file.split("/")[2]
+
     def applied(self, text: str) -> str:
         """The file's text with the mutant in it; raises BadMutant where it no longer fits."""
         count = text.count(self.old)
@@ -58,17 +70,24 @@ class Mutant:
         return mutated
 
 
-def mutants(folder: Path = HERE) -> list[Mutant]:
+def files(root: Path = ROOT) -> list[Path]:
+    """Each loss's, then those of shared kernels."""
+    losses = (root / "kernels" / "marginbench").glob("*/tests/mutants.toml")
+    return [*sorted(losses), *sorted((root / "tests" / "mutants").glob("*.toml"))]
+
+
+def mutants(root: Path = ROOT) -> list[Mutant]:
     """All that are declared, in the order of their files; raises BadMutant, so too for none."""
     found: list[Mutant] = []
-    for path in sorted(folder.glob("*.toml")):
+    for path in files(root):
+        source = str(path.relative_to(root))
         declared = tomllib.loads(path.read_text())
         wider = tuple(declared.pop("wider"))
-        found += [_mutant(path.name, fields, wider) for fields in declared.pop("mutant")]
+        found += [_mutant(source, fields, wider) for fields in declared.pop("mutant")]
         if declared:
-            raise BadMutant(f"{path.name}: unknown key {next(iter(declared))}")
+            raise BadMutant(f"{source}: unknown key {next(iter(declared))}")
     if not found:
-        raise BadMutant(f"expected mutants in {folder}; there is none")
+        raise BadMutant(f"expected mutants in {root}; there is none")
     names = [mutant.name for mutant in found]
     for name in names:
         if names.count(name) > 1:
@@ -91,36 +110,20 @@ def _mutant(source: str, fields: dict, wider: tuple[str, ...]) -> Mutant:
     return Mutant(**{**fields, "tests": tuple(fields["tests"])}, wider=wider)
 
 
-def table(rows: list[tuple[Mutant, str]]) -> str:
-    """Mutants and the test function that kills each, as Markdown without anything that varies."""
-    kinds = len({mutant.kind for mutant, _ in rows})
-    files = len({mutant.file for mutant, _ in rows})
-    lines = [
-        "# Planted wrong kernels, and the test that finds each",
-        "",
-        f"Written by `make mutants`: {len(rows)} of {kinds} kinds, in {files} files, all found.",
-        "",
-        "| mutant | kind | file | found by |",
-        "|---|---|---|---|",
-    ]
-    for mutant, killer in rows:
-        lines.append(f"| {mutant.name} | {mutant.kind} | {mutant.file} | {killer} |")
-    return "\n".join(lines) + "\n"
-
-
-def listed(text: str) -> list[tuple[str, str, str, str]]:
-    """The rows of a table: name, kind, file and killing test."""
-    cells = (line.strip("|").split("|") for line in text.splitlines() if line.startswith("| "))
-    rows = [tuple(cell.strip() for cell in row) for row in cells]
-    return rows[1:]  # type: ignore[return-value]
-
-
-def disagreements(found: list[Mutant], text: str) -> list[str]:
-    """Where the committed table and the declared mutants differ."""
-    declared = [(mutant.name, mutant.kind, mutant.file) for mutant in found]
-    written = [row[:3] for row in listed(text)]
-    missing = [f"{row[0]}: declared, not in the table" for row in declared if row not in written]
-    extra = [f"{row[0]}: in the table, not declared" for row in written if row not in declared]
-    if not missing and not extra and declared != written:
-        return ["the table's order is not that of the declarations"]
-    return missing + extra
+def sampled(found: list[Mutant], seed: int) -> list[Mutant]:
+    """`A_LOSS` of each loss's and `SHARED` of the shared kernels', spread over files and kinds.
+    Chosen by the seed, so that over many commits all are met."""
+    chosen: list[Mutant] = []
+    for folder in dict.fromkeys(mutant.folder for mutant in found):
+        waiting = sorted(
+            (mutant for mutant in found if mutant.folder == folder),
+            key=lambda mutant: hashlib.sha256(f"{seed} {mutant.name}".encode()).digest(),
+        )
+        files, kinds = Counter[str](), Counter[str]()
+        for _ in range(min(len(waiting), SHARED if folder == "shared" else A_LOSS)):
+            mutant = min(waiting, key=lambda one: (files[one.file], kinds[one.kind]))
+            waiting.remove(mutant)
+            files[mutant.file] += 1
+            kinds[mutant.kind] += 1
+            chosen.append(mutant)
+    return [mutant for mutant in found if mutant in chosen]

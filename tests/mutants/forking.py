@@ -145,7 +145,7 @@ class Run:
         options = ["-q", "-p", "no:cacheprovider", "--timeout=0", "--tb=short"]
         if stop:
             options.append("-x")
-        code = pytest.main([*options, *(f"tests/{test}" for test in tests)], plugins=[witness])
+        code = pytest.main([*options, *tests], plugins=[witness])
         self._answer.write_text(json.dumps(witness.answer))
         return int(code)
 
@@ -166,7 +166,7 @@ class _Witness:
         chain = list(_chain(call.excinfo.value))
         text = str(chain[-1]).strip().splitlines()
         self.answer |= {
-            "failed": report.nodeid.removeprefix("tests/"),
+            "failed": report.nodeid,
             "error": f"{type(chain[-1]).__name__}: {text[0] if text else ''}"[:200],
             "asserted": any(isinstance(error, expected) for error in chain),
         }

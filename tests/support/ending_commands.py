@@ -18,7 +18,7 @@ import click
 import pytest
 from writing_commands import MAKERS, WRITERS, Bench, stand_ins
 
-from benchmarks import pins, sanitize, signals, static_matrix
+from benchmarks import pin_files, pins, sanitize, signals, static_matrix
 from benchmarks.training import again, listing, tracking
 from benchmarks.training.tracking import Outcome
 from commands import entry
@@ -166,13 +166,18 @@ def more_stand_ins(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ui, "subprocess", SimpleNamespace(Popen=_server))
 
 
-def _pinned(targets: Sequence[str], kernels: Sequence[str], *, cache: Path, **_: Any) -> Any:
+def _pinned(
+    targets: Sequence[str],
+    kernels: Sequence[str],
+    *,
+    dtypes: Sequence[str] = (),
+    cache: Path,
+    **_: Any,
+) -> Any:
     from benchmarks.static_check import chosen
 
-    return [
-        row for row in pins.read(next(pins.FOLDER.glob("triton-*.jsonl")))
-        if chosen(row, targets, kernels)
-    ]  # fmt: skip
+    rows = (pins.row_of(one) for one in pin_files.read() if one.kind == pin_files.STATIC)
+    return [row for row in rows if chosen(row, targets, kernels, dtypes)]
 
 
 @contextmanager

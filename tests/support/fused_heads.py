@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+from head_cases import HEADS
 from torch import Tensor
 
-from marginbench import catalogue
 from marginbench.inputs import random_inputs
 from marginbench.loss import REDUCTIONS, Inputs, Shape
 from marginbench.shared import launching, linear_lse, linear_lse_gradients
 from marginbench.shared.linear_lse_tiles import Backward
 
 VARIANTS = {
-    f"{name}/{variant.name}": (catalogue.get(name), variant)
-    for name in ("softmax", "a-softmax", "center")
-    for variant in catalogue.get(name).variants
-    if variant.output == "loss"
+    f"{loss.name}/{variant.name}": (loss, variant)
+    for loss in HEADS
+    for variant in loss.variants
+    if variant.output == "loss" and "triton" in {one.name for one in variant.contenders}
 }
 # Each path through the shared kernels once; the other variants differ from one of these by the
 # margin alone, or add two.

@@ -12,16 +12,15 @@ from marginbench import catalogue
 from marginbench.inputs import random_inputs
 from marginbench.loss import REDUCTIONS, Inputs, Loss, Shape, Variant
 
-HEADS = ("softmax", "a-softmax", "center")
+# Every loss with a variant over class weights, with all of its variants.
+HEADS = [
+    loss for loss in catalogue.losses() if any(one.family == "head" for one in loss.variants)
+]  # fmt: skip
 VARIANTS = [
-    pytest.param(catalogue.get(name), variant, id=f"{name}/{variant.name}")
-    for name in HEADS
-    for variant in catalogue.get(name).variants
+    pytest.param(loss, variant, id=f"{loss.name}/{variant.name}")
+    for loss in HEADS
+    for variant in loss.variants
     if variant.output == "loss"
-]
-A_SOFTMAX = [
-    pytest.param(catalogue.get("a-softmax"), variant, id=variant.name)
-    for variant in catalogue.get("a-softmax").variants
 ]
 # One sample, one class, one dimension, two classes; primes; a row longer than a vector register.
 SHAPES = (Shape(1, 7, 5), Shape(5, 3, 1), Shape(4, 1, 3), Shape(13, 11, 2), Shape(37, 19, 23),

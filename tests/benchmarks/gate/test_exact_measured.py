@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from benchmarks import library
+from benchmarks import library, pin_files
 from benchmarks.exact import check as checking
 from benchmarks.exact import counting, growth, measuring, recording, rows
 from benchmarks.exact.rows import ExactRow
@@ -46,11 +46,14 @@ def test_another_process_measures_the_same(center: list[ExactRow]):
     assert [ExactRow(*row) for row in json.loads(output)] == center
 
 
+def _pinned() -> list[ExactRow]:
+    version = pin_files.version_of("torch", torch.__version__)
+    found = [rows.row_of(one) for one in pin_files.read() if rows.is_of(one, version)]
+    return found or pytest.skip(f"nothing is pinned for {version}")
+
+
 def test_as_pinned(center: list[ExactRow]):
-    path = rows.path_for(torch.__version__)
-    if not path.is_file():
-        pytest.skip(f"nothing is pinned for torch {torch.__version__}")
-    of_loss = [row for row in rows.read(path) if row.case.split("/")[1] == LOSS]
+    of_loss = [row for row in _pinned() if row.loss == LOSS]
     assert not rows.differences(of_loss, center)
     assert {row.metric for row in center} == {
         *measuring.RAN, *measuring.RECORDED, measuring.AGREEMENT, growth.METRIC,
@@ -59,10 +62,7 @@ def test_as_pinned(center: list[ExactRow]):
 
 def test_every_variant_is_in_the_inventory():
     """Of every contender of our own, whatever the losses are called."""
-    path = rows.path_for(torch.__version__)
-    if not path.is_file():
-        pytest.skip(f"nothing is pinned for torch {torch.__version__}")
-    there = {(*row.case.split("/")[1:3], row.contender) for row in rows.read(path)}
+    there = {(*row.case.split("/")[1:3], row.contender) for row in _pinned()}
     assert there >= {
         (loss.name, variant.name, contender.name)
         for loss in catalogue.losses()

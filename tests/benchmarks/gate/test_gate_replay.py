@@ -57,7 +57,7 @@ def gate(tmp_path: Path, monkeypatch, seed: int):
             return timing.judged(screens, again, len(cases))
 
         monkeypatch.setattr(timing, "compare", compare)
-        asked = Asked("smoke", "cpu", 0, 1, Rule(), "marginbench gate")
+        asked = Asked("smoke", "cpu", 0, 1, Rule(), "marginbench gate", whole=True)
         session.run(asked, TREES, tmp_path)
         return tmp_path
 
