@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .document import Block, Figure
+from .document import Figure
 
 # Colours of the figure that stand for the page's own; what carries a contender stays as it is.
 OURS = {
@@ -14,11 +14,6 @@ OURS = {
     "#555555": "var(--soft)",
     "#dddddd": "var(--line)",
 }
-
-
-def block(made: Block) -> Block:
-    """The block; themed where it is a figure."""
-    return themed(made) if isinstance(made, Figure) else made
 
 
 def themed(figure: Figure) -> Figure:

@@ -107,7 +107,7 @@ def _trainings(quality: Quality, trainings: Sequence) -> Details:
         by_dataset.setdefault(training.dataset, []).append(training)
     for dataset, found in by_dataset.items():
         for group in groups(found):
-            rows += [(group.label, dataset, Cell(str(t.seed), link=quality.anchor(t)), outcome([t]))
+            rows += [(group.label, dataset, Cell(str(t.seed), href=quality.link(t)), outcome([t]))
                      for t in group.trainings]  # fmt: skip
     made = table(("arm", "dataset", "seed", "outcome"), rows, numeric=("seed",))
     return Details(f"Trainings behind it ({len(rows)})", [made])

@@ -1,11 +1,14 @@
 """The sections of a report, one file each, in the order in which they stand on the page.
 
-A section is a function from the `Context` to a `document.Section`; pages and Markdown draw it.
+A section is a function from the `Context` to a `document.Section`; pages and Markdown draw it. A
+run's report has them all; on the site each stands on the page of the machine or of the loss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 from ..document import Section
 from . import (
@@ -22,19 +25,31 @@ from . import (
 )
 from .context import Context
 
-# Each with how long it takes against the others, for the time that is left.
-_SECTIONS: tuple[tuple[Callable[[Context], Section], int], ...] = (
-    (answer.section, 4),
-    (scaling.speed, 8),
-    (scaling.memory, 10),
-    (targets.section, 0),
-    (agreement.section, 5),
-    (mining.section, 0),
-    (real.section, 0),
-    (training.section, 2),
-    (missing.section, 0),
-    (provenance.section, 0),
-    (losses.section, 5),
+Of = Literal["machine", "loss", "report"]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """``of``: the page of the site that it stands on, "report" where on none; ``weight``: how long
+    it takes against the others, for the time that is left."""
+
+    section: Callable[[Context], Section]
+    of: Of
+    weight: int = 0
+
+
+_SECTIONS = (
+    _Entry(answer.section, "loss", 4),
+    _Entry(scaling.speed, "loss", 8),
+    _Entry(scaling.memory, "loss", 10),
+    _Entry(targets.section, "machine"),
+    _Entry(agreement.section, "loss", 5),
+    _Entry(mining.section, "loss"),
+    _Entry(real.section, "loss"),
+    _Entry(training.section, "machine", 2),
+    _Entry(missing.section, "loss"),
+    _Entry(provenance.section, "machine"),
+    _Entry(losses.section, "report", 5),
 )
 
 
@@ -44,9 +59,15 @@ def all_sections(
     """Every section, also those that have nothing to show: they say so. ``report(share, 1, what)``
     is called before each."""
     found: list[Section] = []
-    done, total = 0, sum(weight for _, weight in _SECTIONS)
-    for section, weight in _SECTIONS:
-        report(done / total, 1, f"drawing {section.__module__.rpartition('.')[2]}")
-        found.append(section(context))
-        done += weight
+    done, total = 0, sum(one.weight for one in _SECTIONS)
+    for one in _SECTIONS:
+        what = one.section.__module__.rpartition(".")[2]
+        report(done / total, 1, f"drawing {what}")
+        found.append(one.section(context))
+        done += one.weight
     return found
+
+
+def sections_of(page: Of, context: Context) -> list[Section]:
+    """Those that stand on this page of the site."""
+    return [one.section(context) for one in _SECTIONS if one.of == page]

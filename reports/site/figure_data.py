@@ -1,15 +1,14 @@
-"""Beside each figure: its SVG, and the data behind it as JSON with all raw rounds."""
+"""The data behind a figure as JSON, with all raw rounds."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from benchmarks.metrics import METRICS
 
-from ..document import Block, Details, Figure, Link
+from ..document import Figure
 from ..reading import Measured
 
 SCHEMA_VERSION = 1
@@ -20,30 +19,8 @@ READ_ME = (
 )
 
 
-def with_files(
-    blocks: Sequence[Block], folder: str, cases: Mapping[str, Measured], records: Mapping[str, str]
-) -> tuple[list[Block], dict[str, str]]:
-    """The blocks with their figures' files named, and those files by path from the site's root.
-
-    ``records``: by case id where on the site its record lies."""
-    outputs: dict[str, str] = {}
-    made: list[Block] = []
-    for block in blocks:
-        if isinstance(block, Details):
-            inner, found = with_files(block.blocks, folder, cases, records)
-            outputs |= found
-            block = replace(block, blocks=inner)
-        elif isinstance(block, Figure):
-            stem = f"{folder}/{block.name}"
-            outputs[f"{stem}.json"] = _json(block, cases, records)
-            outputs[f"{stem}.svg"] = block.svg + "\n"
-            links = (Link("data (JSON)", f"{stem}.json"), Link("figure (SVG)", f"{stem}.svg"))
-            block = replace(block, files=links)
-        made.append(block)
-    return made, outputs
-
-
-def _json(figure: Figure, cases: Mapping[str, Measured], records: Mapping[str, str]) -> str:
+def data(figure: Figure, cases: Mapping[str, Measured], records: Mapping[str, str]) -> str:
+    """``records``: by case id where on the site its record lies."""
     whole = {
         "schema_version": SCHEMA_VERSION,
         "about": READ_ME,
