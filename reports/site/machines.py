@@ -15,8 +15,8 @@ from benchmarks import record_files
 
 from .. import document, pages, units
 from ..comparison import answer
-from ..document import Block, Cell, Document, Fact, Link, Links, Part, Section, Table, Text, table
-from ..overview import lead, machine, notices
+from ..document import Block, Cell, Document, Link, Links, Part, Section, Table, Text, table
+from ..overview import facts, lead, machine, notices
 from ..reading import Records
 from ..sections import sections_of
 from ..sections.agreement import ALLOWED
@@ -64,10 +64,10 @@ def title_of(folder: Folder, facts: MachineFile) -> str:
 def build(folder: Folder, frame: Frame, out: Path) -> Made:
     """Writes all that lies under the folder's name. Raises RecordError as reading does."""
     records = loading.load(folder.records)
-    facts = machine_facts.of_this(machine_file(folder.path), records)
+    said = machine_facts.of_this(machine_file(folder.path), records)
     context = Context(records, frame.styles, record_files.resumption(folder.typed))
     output = Output(out)
-    found = summary(folder.name, title_of(folder, facts), machine(records), records)
+    found = summary(folder.name, title_of(folder, said), machine(records), records)
     places: dict[str, str] = {}
     cases = [(context.anchors[m.case.id], m) for m in records.cases]
     for one in record_pages.build(folder, cases):
@@ -77,7 +77,7 @@ def build(folder: Folder, frame: Frame, out: Path) -> Made:
     data = functools.partial(
         figure_data.data, cases={m.case.id: m for m in records.cases}, records=places
     )
-    rates = _rates(records, facts)
+    rates = _rates(records, said)
     losses: dict[str, list[Section]] = {}
     for loss in context.losses():
         figures = f"figures/{folder.name}/{slug(loss)}"
@@ -87,7 +87,7 @@ def build(folder: Folder, frame: Frame, out: Path) -> Made:
             output.figures(document.figures([part]), figures, data)
             losses[loss].append(replace(section, blocks=[part]))
     page = frame.page(machine_page(folder.name), records=places, figures=f"figures/{folder.name}")
-    output.page(_document(context, folder, facts, found), page, data)
+    output.page(_document(context, folder, said, found), page, data)
     return Made(found, losses, places, output.written)
 
 
@@ -104,11 +104,11 @@ def _rates(records: Records, facts: MachineFile) -> dict[int, Mapping[str, float
 
 
 def _document(
-    context: Context, folder: Folder, facts: MachineFile, found: Summary
+    context: Context, folder: Folder, said: MachineFile, found: Summary
 ) -> Document:  # fmt: skip
     records = context.records
     sections = [
-        Section("machine", "The machine", machine_facts.blocks(context, folder, facts)),
+        Section("machine", "The machine", machine_facts.blocks(context, folder, said)),
         Section(
             "ranking", "Ranking on this machine", [Text(CRITERION, "note"), *ranking(found.ranks)]
         ),
@@ -121,24 +121,11 @@ def _document(
         title=found.title,
         subtitle=f"{found.about}; measured {found.measured}, preset {found.preset}",
         lead=lead(records),
-        facts=_facts(found),
+        facts=facts(records),
         notices=notices(context),
         sections=[one for one in sections if one.blocks],
         footer=FOOTER,
     )
-
-
-def _facts(found: Summary) -> list[Fact]:
-    passed, failed, missing = found.results
-    state = "dirty" if found.dirty else "clean"
-    return [
-        Fact("Cases", f"{found.cases:,}"),
-        Fact("Results passed", f"{passed:,}"),
-        Fact("Results failed", f"{failed:,}", "outside the error bound"),
-        Fact("Not run", f"{missing:,}", "each with its reason"),
-        Fact("Measured", found.measured),
-        Fact("Commit", found.commit[:12] or "unknown", state),
-    ]
 
 
 def _agreement(found: Summary) -> list[Block]:
