@@ -146,6 +146,8 @@ def _site(path: Path, made: Path) -> Iterator[str]:
             f"{path / building.MANIFEST}: expected schema version {building.SCHEMA_VERSION}; got "
             f"{version!r}: build it again with: marginbench publish"
         )
+    if at not in (sources.BESIDE, sources.COPIES):
+        raise RecordError(f"{path / building.MANIFEST} is damaged: records: got {at!r}")
     root = path / at if at == sources.COPIES else path.parent
     missing = [name for name in named if not (root / name).is_file()]
     if missing:

@@ -23,9 +23,9 @@ from reports.site import building, front, others, verifying
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("published")
-    trial = synthetic_trust.write(
-        folder / "gate-trust" / "box", Maker({**synthetic_trust.NULL, **synthetic_trust.SLOWED})
-    )
+    trial = folder / "gate-trust" / "box"
+    trial.mkdir(parents=True)
+    synthetic_trust.write(trial, Maker({**synthetic_trust.NULL, **synthetic_trust.SLOWED}))
     packed(trial / "trust.jsonl")
     quality = folder / "quality" / "small"
     maker = synthetic_quality.Maker(seeds=(0, 1), images=20, identities=3)
