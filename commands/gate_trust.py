@@ -38,7 +38,7 @@ def gate_trust(smoke: bool, quiet_only: bool, seed: int, out: Path, page_only: b
     Examples:
       marginbench gate-trust --smoke
       marginbench gate-trust
-      marginbench gate-trust --page-only --out reports/published/gate-trust/NAME
+      marginbench gate-trust --page-only --out FOLDER
 
     Exit codes: 0 the page is written, 2 bad usage, 3 it could not be measured, or a record is
     damaged.

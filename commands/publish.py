@@ -22,7 +22,8 @@ def publish(records: Path, out: Path | None) -> None:
 
     In the folder --records, NAME is a run (records.jsonl.xz, with machine.json beside it),
     quality/NAME a quality run, and gate-trust/NAME a trial of the gate. The same records give the
-    same bytes.
+    same bytes. Beside its records the site links to them; anywhere else it holds copies in data/,
+    so that it can be moved and verified alone.
 
     \b
     Examples:

@@ -22,7 +22,8 @@ def verify(folders: tuple[Path, ...]) -> None:
 
     FOLDERS are published folders, by default all of reports/published: a site, a run, a quality run
     or a trial of the gate. Their pages are built anew and compared byte by byte, except for the
-    fields that the site's manifest declares to vary.
+    fields that the site's manifest declares to vary. Records without pages of their own are read
+    whole: the site beside them has to be built from them.
 
     \b
     Examples:

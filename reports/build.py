@@ -37,7 +37,8 @@ def build(
     styles = Styles(records.contenders())
     context = Context(records, styles, record_files.resumption(_shown(run_dir) / path.name))
     beside = {"results.csv": tables.results_csv(records)}
-    made = output.drawn(document(context, report), styles, beside)
+    commands = {case: f"#{anchor}" for case, anchor in context.anchors.items()}
+    made = output.drawn(document(context, report), styles, beside, commands)
     return output.put(out, kind_of(out), made, option, also)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Tone = Literal["", "good", "bad", "quiet", "strong"]
@@ -11,14 +11,13 @@ Tone = Literal["", "good", "bad", "quiet", "strong"]
 
 @dataclass(frozen=True)
 class Cell:
-    """``link`` is an anchor inside the page, ``href`` an address outside it; ``record`` is the id
-    of the case whose record the figure rests on. ``code`` sets it as typed text; ``mark`` is the
-    name of a contender whose colour and marker stand in front; ``sort`` is the figure that a column
-    is sorted by where the text does not begin with it (`sorting.key`)."""
+    """``href`` is an address (`Link`); ``record`` the id of the case that the text speaks of, which
+    leads to its record. ``code`` sets it as typed text; ``mark`` is the name of a contender whose
+    colour and marker stand in front; ``sort`` is the figure that a column is sorted by where the
+    text does not begin with it (`sorting.key`)."""
 
     text: str
     tone: Tone = ""
-    link: str = ""
     code: bool = False
     mark: str = ""
     href: str = ""
@@ -39,7 +38,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Link:
-    """An address relative to the page, and what is there."""
+    """An address, and what is there: ``#anchor`` on the same page, or a path from the root of the
+    pages, which each page writes as seen from its own place."""
 
     label: str
     href: str
@@ -58,8 +58,7 @@ class Figure:
     """``svg`` is one <svg> element whose ids all begin with ``name``; ``alt`` says what it shows
     to whoever can't see it; ``data`` is the table behind it. ``width``: inches as drawn.
 
-    ``cases`` and ``metrics`` say which results it was drawn from; ``files`` lie beside it, to be
-    downloaded, the SVG last. Where ``svg`` is empty the page shows that file.
+    ``cases`` and ``metrics`` say which results it was drawn from.
     """
 
     name: str
@@ -71,7 +70,6 @@ class Figure:
     data: Table
     cases: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
-    files: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,16 +100,32 @@ class Details:
     open: bool = False
 
 
-Block = Table | Figure | Text | Equation | Details | Links
+@dataclass(frozen=True)
+class Part:
+    """Blocks that stand among those of others: of one machine beside another's, or of another page.
+
+    ``name`` begins every id in it, ``page`` is where its own anchors are. ``records`` says where
+    the record of each case is; ``figures`` is the folder of its figures' files."""
+
+    blocks: Sequence[Block]
+    name: str = ""
+    page: str = ""
+    records: Mapping[str, str] = field(default_factory=dict)
+    figures: str = ""
+
+
+Block = Table | Figure | Text | Equation | Details | Links | Part
 
 
 @dataclass(frozen=True)
 class Section:
-    """``name`` is the id that the page's contents lead to, its own on the page."""
+    """``name`` is the id that the page's contents lead to, its own on the page; ``empty``: nothing
+    of it was measured, and its blocks say so."""
 
     name: str
     title: str
     blocks: Sequence[Block]
+    empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,23 +144,23 @@ class Document:
 
     title: str
     subtitle: str
-    lead: str
-    facts: Sequence[Fact]
-    notices: Sequence[Text]
-    sections: Sequence[Section] = field(default_factory=tuple)
+    lead: str = ""
+    facts: Sequence[Fact] = ()
+    notices: Sequence[Text] = ()
+    sections: Sequence[Section] = ()
     footer: str = ""
 
     def figures(self) -> list[Figure]:
-        return [b for s in self.sections for b in _walk(s.blocks) if isinstance(b, Figure)]
+        return [figure for section in self.sections for figure in figures(section.blocks)]
 
 
-def _walk(blocks: Sequence[Block]) -> list[Block]:
-    flat: list[Block] = []
+def figures(blocks: Sequence[Block]) -> Iterator[Figure]:
+    """Every figure, also those inside other blocks."""
     for block in blocks:
-        flat.append(block)
-        if isinstance(block, Details):
-            flat += _walk(block.blocks)
-    return flat
+        if isinstance(block, Figure):
+            yield block
+        elif isinstance(block, Details | Part):
+            yield from figures(block.blocks)
 
 
 def table(
@@ -164,22 +178,3 @@ def table(
         numeric=frozenset(columns.index(name) for name in numeric),
         anchors=tuple(anchors),
     )
-
-
-def mapped(blocks: Sequence[Block], change: Callable[[Block], Block]) -> list[Block]:
-    """Every block changed, also those inside others; a figure's own table too."""
-    made: list[Block] = []
-    for block in blocks:
-        if isinstance(block, Details):
-            block = replace(block, blocks=mapped(block.blocks, change))
-        elif isinstance(block, Figure):
-            data = change(block.data)
-            assert isinstance(data, Table)
-            block = replace(block, data=data)
-        made.append(change(block))
-    return made
-
-
-def changed(sections: Sequence[Section], change: Callable[[Block], Block]) -> list[Section]:
-    """Every block of every section changed."""
-    return [replace(section, blocks=mapped(section.blocks, change)) for section in sections]

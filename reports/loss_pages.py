@@ -156,10 +156,7 @@ def _details(summary: str, content: str) -> str:
 def _pictures(loss: Loss) -> list[str]:
     """The published figures that compare the loss's implementations, and the page they are from."""
     parts = []
-    for path in sorted(PUBLISHED.glob(f"*/figures/ratio-{loss.name}*.svg")):
-        rest = path.stem.removeprefix(f"ratio-{loss.name}")
-        if rest and not rest[1:].isdigit():
-            continue  # of another loss, whose name begins like this one's
+    for path in sorted(PUBLISHED.glob(f"site/figures/*/{loss.name}/ratio-*.svg")):
         where = path.parent.parent.name
         said = f"Speed of each implementation relative to eager, measured on {where}"
         parts.append(f"![{said}](../../{path.relative_to(ROOT)})")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from benchmarks import folders
 from benchmarks.kinds import Kind
 
-from . import fitting, pages, tables
-from .document import Document
+from . import pages, tables
+from .document import Document, Figure
+from .pages import Page
 from .style import Styles
 
 PAGE = "index.html"
 MARKDOWN = "report.md"
-FIGURES = "figures/"
+FIGURES = "figures"
 
 
 def write(
@@ -26,14 +26,31 @@ def write(
     return put(folder, kind, drawn(made, styles, beside), option)
 
 
-def drawn(made: Document, styles: Styles, beside: Mapping[str, str]) -> dict[str, str]:
-    """The text of every file of a report, by its path; ``beside`` as it is."""
+def drawn(
+    made: Document, styles: Styles, beside: Mapping[str, str],
+    records: Mapping[str, str] | None = None,
+) -> dict[str, str]:  # fmt: skip
+    """The text of every file of a report, by its path; ``beside`` as it is, ``records`` as of
+    `pages.Page`."""
+    page = Page(PAGE, styles, records=records or {}, whole=f"all are in {MARKDOWN}")
     return {
-        **{f"{FIGURES}{figure.name}.svg": figure.svg + "\n" for figure in made.figures()},
+        **figure_files(made.figures(), FIGURES),
         **beside,
         MARKDOWN: tables.markdown(made),
-        PAGE: _page(made, styles),
+        PAGE: pages.render(made, page),
     }
+
+
+def figure_files(
+    figures: Iterable[Figure], folder: str, data: Callable[[Figure], str] | None = None
+) -> dict[str, str]:
+    """Each figure's drawing by its path, and what ``data`` writes of it beside it."""
+    found = {}
+    for figure in figures:
+        if data:
+            found[f"{folder}/{figure.name}.json"] = data(figure)
+        found[f"{folder}/{figure.name}.svg"] = figure.svg + "\n"
+    return found
 
 
 def put(
@@ -48,10 +65,5 @@ def put(
     """
     owned = folders.make(folder, kind, option, {*outputs, *also})
     owned.write(outputs)
-    owned.drop(name for name in owned.files - set(outputs) if name.startswith(FIGURES))
+    owned.drop(name for name in owned.files - set(outputs) if name.startswith(f"{FIGURES}/"))
     return folder / PAGE
-
-
-def _page(made: Document, styles: Styles) -> str:
-    render = functools.partial(pages.render, styles=styles)
-    return fitting.fitted(made, render, PAGE, f"all are in {MARKDOWN}", figures="figures")

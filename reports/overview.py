@@ -33,7 +33,7 @@ def document(
         title=TITLE,
         subtitle=_subtitle(context.records),
         lead=lead(context.records),
-        facts=_facts(context.records),
+        facts=facts(context.records),
         notices=notices(context),
         sections=all_sections(context, report),
         footer=_FOOTER,
@@ -93,7 +93,8 @@ def _largest(answers: list[tuple[Measured, Answer]]) -> list[str]:
     ]
 
 
-def _facts(records: Records) -> list[Fact]:
+def facts(records: Records) -> list[Fact]:
+    """What was measured, how much of it passed, on what and when."""
     statuses = Counter(result.status for _, result in records.results())
     statuses.update(training.status for training in records.trainings)
     ran = {m.case.id for m, r in records.results() if r.status != "not_run"}

@@ -1,8 +1,10 @@
-"""The page: one HTML file that needs nothing else, neither network nor script.
+"""From a document to a page: an HTML file that needs no network, as a report of its own or of a
+site.
 
-Its own small script (``templates/interactive.js``) sorts and filters tables and picks what figures
-show.
-A content security policy allows that script and no other, and no request to anywhere.
+A report's page needs nothing else, neither beside it nor script: its own small script
+(``templates/interactive.js``) sorts and filters tables and picks what figures show. A content
+security policy allows that script and no other, and no request to anywhere. Pages of a site share
+script and style in assets/, and have the files of each figure beside them.
 """
 
 from __future__ import annotations
@@ -10,18 +12,21 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from dataclasses import replace
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
 from . import document as model
-from . import sorting, theme
-from .document import Document
+from . import fitting, sorting, theme
+from .document import Document, Link
 from .style import Styles, plain
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+STYLE, SCRIPT = "assets/style.css", "assets/interactive.js"
 # Columns that people narrow a table down by, where it has a few values and many rows.
 _FILTERS = frozenset({
     "arm", "case", "claim", "contender", "dataset", "device", "division", "dtype", "fastest",
@@ -31,19 +36,122 @@ _FILTERS = frozenset({
 _FEWEST_ROWS, _MOST_VALUES = 8, 24
 # Texts of more characters than this break over lines.
 _LONG = 48
+# Any folder: the root of the pages, for addresses that lead out of it.
+_ROOT = "/published/site"
 
 
-def render(document: Document, styles: Styles) -> str:
-    """Everything that came from a record is escaped; only our own SVG is not."""
-    document = replace(document, sections=model.changed(document.sections, theme.block))
-    template = environment().get_template("page.html")
-    return (
-        template.render(document=document, styles=styles, script=script(), policy=policy()) + "\n"
-    )
+@dataclass(frozen=True)
+class Page:
+    """A place for blocks: what they name, and how it is reached from there.
+
+    ``path``: from the root of the pages; ``nav``: the site's pages, none for a report of its own.
+    ``prefix``, ``home``, ``records``, ``figures``: as of the `document.Part` that is drawn.
+    ``rows``, ``apart``: the limit that tables and figures are kept to (`fitting`); ``whole`` says
+    where all rows are.
+    """
+
+    path: str
+    styles: Styles
+    nav: tuple[Link, ...] = ()
+    records: Mapping[str, str] = field(default_factory=dict)
+    figures: str = "figures"
+    whole: str = "all are in the records"
+    prefix: str = ""
+    home: str = ""
+    rows: int = fitting.LIMITS[0][0]
+    apart: bool = False
+
+    def inside(self, part: model.Part) -> Page:
+        return replace(self, prefix=part.name, home=part.page, records=part.records,
+                       figures=part.figures or self.figures)  # fmt: skip
+
+    def id(self, name: str) -> str:
+        """An id of the page, of what the blocks call so."""
+        return f"{self.prefix}-{name}" if self.prefix else name
+
+    def address(self, target: str) -> str:
+        """A `document.Link`'s address, as this page writes it."""
+        path, mark, anchor = target.partition("#")
+        if not path and not self.home:
+            return f"#{self.id(anchor)}"
+        return relative(path or self.home, self.path) + mark + anchor
+
+    def leads(self, cell: model.Cell) -> str:
+        """Where a cell leads; empty where it leads nowhere."""
+        target = cell.href or self.records.get(cell.record, "")
+        return self.address(target) if target else ""
+
+    def cut(self, table: model.Table) -> model.Table:
+        """As many of its rows as there is room for."""
+        if len(table.rows) <= self.rows:
+            return table
+        said = f"the first {self.rows:,} of {len(table.rows):,} rows; {self.whole}"
+        caption = f"{table.caption} ({said})" if table.caption else said.capitalize()
+        return replace(table, rows=table.rows[: self.rows], anchors=table.anchors[: self.rows],
+                       caption=caption)  # fmt: skip
+
+    def drawing(self, figure: model.Figure) -> Markup:
+        """The figure's SVG; empty where the page shows its file."""
+        if self._is_apart(figure):
+            return Markup()
+        made = theme.themed(figure)
+        return Markup(theme.renamed(made, self.prefix).svg if self.prefix else made.svg)
+
+    def files(self, figure: model.Figure) -> list[Link]:
+        """What lies beside the figure, the drawing last."""
+        stem = f"{self.figures}/{figure.name}"
+        data = [Link("data (JSON)", f"{stem}.json")] if self.nav else []
+        drawn = [Link("figure (SVG)", f"{stem}.svg")] if data or self._is_apart(figure) else []
+        return data + drawn
+
+    def _is_apart(self, figure: model.Figure) -> bool:
+        return self.apart and len(figure.svg) > fitting.LARGE_FIGURE
+
+    @property
+    def policy(self) -> str:
+        """Only our script runs, and nothing is loaded from anywhere but beside the page.
+
+        A file has no origin for 'self' to name in every browser, hence file:; and no integrity is
+        checked for a file, hence no hash on a site. Figures are styled by attributes, hence
+        'unsafe-inline', which holds for styles alone."""
+        digest = base64.b64encode(hashlib.sha256(script().encode()).digest()).decode()
+        ours = "'self' file:" if self.nav else f"'sha256-{digest}'"
+        style = "'self' file: 'unsafe-inline'" if self.nav else "'unsafe-inline'"
+        return (
+            f"default-src 'none'; script-src {ours}; style-src {style}; "
+            "img-src 'self' data: file:; base-uri 'none'; form-action 'none'"
+        )
 
 
-def environment() -> jinja2.Environment:
-    """What the page's templates are drawn with: escaping, our filters, nothing undefined."""
+def relative(target: str, page: str) -> str:
+    """The address of ``target`` as ``page`` writes it; both are paths from the same root."""
+    folder = posixpath.dirname(posixpath.join(_ROOT, page))
+    return posixpath.relpath(posixpath.join(_ROOT, target), folder)
+
+
+def render(document: Document, page: Page, body: Markup | None = None) -> str:
+    """Everything that came from a record is escaped; only our own SVG is not, and ``body``, whose
+    maker has escaped it. Raises `reports.fitting.TooLarge`."""
+
+    def limited(rows: int, apart: bool) -> str:
+        place = replace(page, rows=rows, apart=apart)
+        return template().render(document=document, page=place, body=body) + "\n"
+
+    # A body is made already: there is nothing to leave out of it.
+    return limited(*fitting.LIMITS[0]) if body else fitting.fitted(limited, page.path)
+
+
+def assets() -> dict[str, str]:
+    """What every page of a site refers to."""
+    return {
+        STYLE: (TEMPLATES / "style.css").read_text(encoding="utf-8"),
+        SCRIPT: str(script()),
+    }
+
+
+@functools.cache
+def template() -> jinja2.Template:
+    """The page's template: escaping, our filters, nothing undefined."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("reports"),
         autoescape=True,
@@ -57,22 +165,14 @@ def environment() -> jinja2.Environment:
     made.filters["worth"] = worth
     made.filters["classes"] = classes
     made.filters["filtered"] = filtered
-    return made
+    made.globals.update(script=script, STYLE=STYLE, SCRIPT=SCRIPT)
+    return made.get_template("page.html")
 
 
 @functools.cache
 def script() -> Markup:
     """Our own script, as it stands inside its element."""
     return Markup((TEMPLATES / "interactive.js").read_text(encoding="utf-8"))
-
-
-def policy() -> str:
-    """Only our script runs, and nothing is loaded from anywhere but beside the page."""
-    digest = base64.b64encode(hashlib.sha256(script().encode()).digest()).decode()
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
-        "img-src 'self' data: file:; base-uri 'none'; form-action 'none'"
-    )
 
 
 def worth(cell: model.Cell) -> str:

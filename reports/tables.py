@@ -8,7 +8,19 @@ from collections.abc import Iterator
 
 from . import statistics
 from .comparison import ratio
-from .document import Block, Cell, Details, Document, Equation, Figure, Links, Section, Table, Text
+from .document import (
+    Block,
+    Cell,
+    Details,
+    Document,
+    Equation,
+    Figure,
+    Links,
+    Part,
+    Section,
+    Table,
+    Text,
+)
 from .reading import BASE, PASSES, Measured, Records
 
 CSV_COLUMNS = (
@@ -52,8 +64,9 @@ def _block(block: Block) -> Iterator[str]:
     elif isinstance(block, Links):
         listed = ", ".join(f"[{_escaped(one.label)}](<{one.href}>)" for one in block.items)
         yield f"{_escaped(block.label)} {listed}".strip()
-    elif isinstance(block, Details):
-        yield f"**{_escaped(block.summary)}**"
+    elif isinstance(block, Details | Part):
+        if isinstance(block, Details):
+            yield f"**{_escaped(block.summary)}**"
         for inner in block.blocks:
             yield from _block(inner)
 

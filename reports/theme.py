@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .document import Block, Figure
+from .document import Figure
 from .style import INK, PALE, SOFT
 
 # Colours of the figure that stand for the page's own; what carries a contender stays as it is.
@@ -15,11 +15,6 @@ OURS = {
     SOFT: "var(--soft)",
     PALE: "var(--line)",
 }
-
-
-def block(made: Block) -> Block:
-    """The block; themed where it is a figure."""
-    return themed(made) if isinstance(made, Figure) else made
 
 
 def themed(figure: Figure) -> Figure:

@@ -20,10 +20,11 @@ def publish(run_dir: Path, target: Path, store: str | None) -> None:
     """Write a finished run into a folder small enough to commit.
 
     RUN_DIR is the run's folder. TARGET, such as reports/published/quality/NAME, then holds
-    records.jsonl.xz (the records, line by line as they were written), the page drawn from them, and
-    MLflow's side in mlflow/: without networks, and without figures, which `sync TARGET --store
-    ADDRESS` draws again. What MLflow lacks of the run is sent to it first. TARGET is new or empty,
-    or published before; files of yours in it are never replaced or removed.
+    records.jsonl.xz (the records, line by line as they were written) and MLflow's side in mlflow/:
+    without networks, and without figures, which `sync TARGET --store ADDRESS` draws again. What
+    MLflow lacks of the run is sent to it first. `marginbench publish` then puts its page on the
+    site. TARGET is new or empty, or published before; files of yours in it are never replaced or
+    removed.
 
     \b
     Example:
@@ -39,7 +40,7 @@ def publish(run_dir: Path, target: Path, store: str | None) -> None:
     from reports.quality import publishing
 
     try:
-        with progress.shown("packing the records, drawing the page") as report:
+        with progress.shown("packing the records") as report:
             sizes = publishing.publish(run_dir, target, store, progress.named(report))
     except publishing.NotThere as error:
         raise click.BadParameter(str(error), param_hint="TARGET") from None

@@ -104,7 +104,7 @@ def _row(quality: Quality, division: str, dataset: str) -> tuple[Cell | str, ...
     apart = f"none of {one.rivals}"
     if one.apart:
         apart = f"{len(one.apart)} of {one.rivals}: {', '.join(one.apart)}"
-    return (Cell(dataset, link=divisions.anchor(division, dataset)), division,
+    return (Cell(dataset, href=f"#{divisions.anchor(division, dataset)}"), division,
             Cell(label, mark=label), value, numbers.estimate(metric, one.untrained),
             _gained(one.gained), apart)  # fmt: skip
 
@@ -130,12 +130,12 @@ def _verdicts(one: Judged) -> list[tuple[Cell | str, ...]]:
         came_to = counted([part.outcome for part in one.parts])
         reason = f"Of its {len(one.parts)} parts: {came_to}."
     rows: list[tuple[Cell | str, ...]] = [
-        (number, Cell(said, tone=TONES[outcome]), Cell(one.claim.title, link=one.anchor),
+        (number, Cell(said, tone=TONES[outcome]), Cell(one.claim.title, href=f"#{one.anchor}"),
          reason, scope(one.trainings))
     ]  # fmt: skip
     return rows + [
         (f"{number} ({part.label})", Cell(part.outcome, tone=TONES[part.outcome]),
-         Cell(part.title, link=one.anchor), part.reason, "")
+         Cell(part.title, href=f"#{one.anchor}"), part.reason, "")
         for part in one.parts
     ]  # fmt: skip
 

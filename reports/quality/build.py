@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks import kinds
 
 from .. import output
+from ..document import Document
 from ..style import LossStyles
 from . import judging, reading
 from .overview import document
@@ -31,15 +32,16 @@ def build(run_dir: Path, out: Path | None = None, *, option: str = "folder") -> 
     ours, and `benchmarks.folders.Refused` where the folder (``option`` on the command line) is
     another command's; nothing is written then. Each file is replaced as a whole or not at all.
     """
-    return output.put(out or run_dir, kinds.QUALITY, drawn(reading.read(run_dir)), option)
+    made, styles, figures = page(reading.read(run_dir))
+    return output.write(out or run_dir, kinds.QUALITY, made, styles, {SUMMARY: figures}, option)
 
 
-def drawn(quality: Quality) -> dict[str, str]:
-    """The text of every file of the page, by its path."""
+def page(quality: Quality) -> tuple[Document, LossStyles, str]:
+    """The page as data, the style of each loss on it, and its figures as JSON."""
     judged = judging.judge(quality)
     styles = LossStyles(quality.labels())
     figures = json.dumps(summary(quality, judged), indent=1, allow_nan=False) + "\n"
-    return output.drawn(document(quality, judged, styles), styles, {SUMMARY: figures})
+    return document(quality, judged, styles), styles, figures
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def _trainings(quality: Quality, trainings: Sequence) -> Details:
     rows = []
     for dataset, found in grouped(trainings, lambda one: one.dataset).items():
         for group in groups(found):
-            rows += [(group.label, dataset, Cell(str(t.seed), link=quality.anchor(t)), outcome([t]))
+            rows += [(group.label, dataset, Cell(str(t.seed), href=quality.link(t)), outcome([t]))
                      for t in group.trainings]  # fmt: skip
     made = table(("arm", "dataset", "seed", "outcome"), rows, numeric=("seed",))
     return Details(f"Trainings behind it ({len(rows)})", [made])

@@ -107,7 +107,7 @@ def _row(
     ran, _, _ = numbers.state(group.trainings)
     whole = len(group.trainings)
     seeds = str(ran) if ran == whole else f"{ran} of {whole}"
-    name = Cell(group.label, mark=group.label, link=quality.anchor(run))
+    name = Cell(group.label, mark=group.label, href=quality.link(run))
     first, *others = _cells(group, metrics)
     return name, seeds, first, _gained(group, main), *others, outcome(group.trainings)
 
@@ -140,7 +140,7 @@ def outcome(trainings: Sequence[Training]) -> Cell:
 
 
 def _outcomes(quality: Quality, found: list[Group]) -> Table:
-    rows = [(Cell(one.name, link=quality.anchor(one)), outcome([one]))
+    rows = [(Cell(one.name, href=quality.link(one)), outcome([one]))
             for group in found for one in group.trainings]  # fmt: skip
     return table(("training", "outcome"), rows)
 
@@ -152,7 +152,7 @@ def _seeds(quality: Quality, found: list[Group], metrics: Sequence[str]) -> Deta
             ran = one.status == "ok"
             values = (numbers.figure(m, one.metrics.get(m)) if ran else units.NOTHING
                       for m in metrics)  # fmt: skip
-            seed = Cell(str(one.seed), link=quality.anchor(one))
+            seed = Cell(str(one.seed), href=quality.link(one))
             label = Cell(group.label, mark=group.label)
             rows.append((label, seed, *values, outcome([one])))
     titles = [numbers.title(metric) for metric in metrics]

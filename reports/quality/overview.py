@@ -11,11 +11,12 @@ from . import answer, claims, divisions, judging, numbers, published, runs, sear
 from .judging import Judged
 from .reading import Quality
 
-_FOOTER = (
+NOTES = (
     "Intervals are 95% (Student's, over seeds). Angles are in degrees, bytes in binary units (1 "
-    "MiB = 1,048,576 bytes). The same tables are in report.md, the figures in summary.json, every "
-    "training with its epochs and the data behind its figures in the record file."
+    "MiB = 1,048,576 bytes). Every training with its epochs and the data behind its figures is in "
+    "the record file."
 )
+_FOOTER = f"{NOTES} The same tables are in report.md, the figures in summary.json."
 
 
 def document(quality: Quality, judged: Sequence[Judged], styles: Styles) -> Document:

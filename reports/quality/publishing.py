@@ -1,8 +1,8 @@
 """A finished run in the form in which it is committed: small, and drawn from itself alone.
 
 ``records.jsonl.xz`` holds the record's very bytes, so that `marginbench quality again` compares
-with what was measured. Beside it lie the page, built from that file, and the MLflow side without
-networks and without figures, which `marginbench quality sync` draws again from the records.
+with what was measured. Beside it lies the MLflow side without networks and without figures, which
+`marginbench quality sync` draws again from the records. The site shows the page (`reports.site`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from benchmarks import folders, kinds, record_files
 from benchmarks.record_files import FILE, PACKED
 from benchmarks.records import RecordError, load
 
-from .. import output
-from ..reading import arrange
-from . import build, reading
+from . import reading
 
 MLFLOW = "mlflow"
 Progress = Callable[[str, int, int], None]
@@ -57,15 +55,12 @@ def publish(
     raw = source.read_bytes()
     text = lzma.decompress(raw) if record_files.is_packed(source) else raw
     packed = {PACKED: lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)}
-    quality = reading.Quality(arrange(run, source), reading.typed(target / PACKED))
-    pages = build.drawn(quality)
-    folders.check(target, kinds.QUALITY, "TARGET", {*packed, *pages})
+    folders.check(target, kinds.QUALITY, "TARGET", packed)
     folders.check(target / MLFLOW, kinds.EXPORT, "TARGET")
     _sync(run_dir, list(run.trainings), store, progress)
     with _small(run_dir, run.sessions[0].run, store, progress) as made:
         folders.make(target, kinds.QUALITY, "TARGET").write(packed)
         put(made.files, target / MLFLOW)
-    output.put(target, kinds.QUALITY, pages, "TARGET")
     return {path.name: _bytes(path) for path in sorted(target.iterdir())}
 
 

@@ -63,6 +63,9 @@ class Quality:
         """The row of this training in the table of runs."""
         return self._anchors[training.name]
 
+    def link(self, training: Training) -> str:
+        return f"#{self.anchor(training)}"
+
     def of_study(self, study: str, dataset: str | None = None) -> list[Training]:
         return [t for t in self.trainings if t.study == study and dataset in (None, t.dataset)]
 

@@ -68,7 +68,7 @@ def missing(quality: Quality) -> Section:
         return Section("missing", "Not run, and diverged", [Text(text)])
     blocks: list[Block] = []
     if failed:
-        rows = [(Cell(one.name, link=quality.anchor(one)), TRAINING_WORDS[one.status], one.reason)
+        rows = [(Cell(one.name, href=quality.link(one)), TRAINING_WORDS[one.status], one.reason)
                 for one in failed]  # fmt: skip
         blocks.append(table(("training", "", "why"), rows))
     if left:

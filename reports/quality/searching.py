@@ -111,7 +111,7 @@ def _best(quality: Quality, found: Mapping[str, Sequence[Training]]) -> document
         taken, value = "none: no trial ended", Cell("–")
         if best is not None:
             taken = "; ".join(f"{k} {v}" for k, v in choices[best[0].name].items()) or "as it is"
-            value = Cell(f"{best[1]:.3f}", link=quality.anchor(best[0]))
+            value = Cell(f"{best[1]:.3f}", href=quality.link(best[0]))
         rows.append(
             (loss, f"{ended} of {len(trials)}", "; ".join(space) or "nothing", value, taken)
         )
@@ -129,7 +129,7 @@ def _trials(quality: Quality, loss: str, trials: Sequence[Training]) -> Details:
         said = (
             numbers.figure(numbers.MAIN, value) if value is not None else one.reason or "no score"
         )
-        rows.append((Cell(str(number), link=quality.anchor(one)), said, text))
+        rows.append((Cell(str(number), href=quality.link(one)), said, text))
     columns = ("trial", "MAP@R on validation", "with")
     made = table(columns, rows, numeric=columns[:2])
     return Details(f"Trials of {loss} ({len(rows)})", [made])

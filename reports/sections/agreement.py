@@ -73,7 +73,7 @@ def _failed(context: Context) -> list[Block]:
         ran = sum(r.status == "ok" for _, r in context.records.results())
         return [Text(f"Nothing failed: all {ran:,} results that ran are within their bounds.")]
     rows = [
-        (Cell(f"✗ {context.label(measured)}", tone="bad", link=context.anchor(measured)),
+        (Cell(f"✗ {context.label(measured)}", tone="bad", record=measured.case.id),
          mark(result.contender), _what(result), _value(result), result.reason)
         for measured, result in found
     ]  # fmt: skip

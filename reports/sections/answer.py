@@ -80,8 +80,8 @@ def _tally(cases: list[Measured]) -> Table:
         total = sum(found.values())
         cells = [Cell(str(found[name]), tone="" if found[name] else "quiet") for name in winners]
         rest = [str(found["unclear"]), str(found["alone"] + found["nothing"])]
-        link = "" if loss == "all" else f"answer-{slug(loss)}"
-        rows.append((Cell(loss, link=link), str(total), *cells, *rest))
+        href = "" if loss == "all" else f"#answer-{slug(loss)}"
+        rows.append((Cell(loss, href=href), str(total), *cells, *rest))
     columns = ["loss", "timed cases", *winners, "no clear winner", "no rival timed"]
     return table(columns, rows, "Cases won, by loss", numeric=columns[1:])
 
@@ -97,7 +97,7 @@ def _winners(context: Context, cases: list[Measured]) -> Table:
         if context.several_machines:
             extra.append(machine_name(measured.machine))
         name = case.variant if case.data == "drawn" else f"{case.variant}, {case.data}"
-        variant = Cell(name, link=context.anchor(measured))
+        variant = Cell(name, record=measured.case.id)
         passes = [_short(measured, one, metric) for metric in PASSES[1:]]
         rows.append((variant, *sizes, *extra, winner_cell(one), _by(one),
                      one.against, _eager(measured, one), *passes))  # fmt: skip

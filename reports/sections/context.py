@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..document import Cell
@@ -21,16 +21,14 @@ class Context:
     resume: str
 
     @cached_property
-    def _numbers(self) -> dict[str, int]:
-        return numbered(self.records)
-
-    @cached_property
     def several_machines(self) -> bool:
         return len(self.records.machines) > 1
 
-    def anchor(self, measured: Measured) -> str:
-        """The row of the table of commands that measures this case again."""
-        return f"case-{self._numbers[measured.case.id]}"
+    @cached_property
+    def anchors(self) -> dict[str, str]:
+        """By case id, the row of the table of commands that measures the case again."""
+        ids = dict.fromkeys(measured.case.id for measured in self.records.cases)
+        return {name: f"case-{number}" for number, name in enumerate(ids, start=1)}
 
     @cached_property
     def _one_dtype(self) -> str:
@@ -52,16 +50,24 @@ class Context:
         return " ".join(parts)
 
     def case_cell(self, measured: Measured, loss: bool = False) -> Cell:
-        return Cell(self.label(measured, loss), link=self.anchor(measured))
+        return Cell(self.label(measured, loss), record=measured.case.id)
 
     def losses(self) -> list[str]:
         return sorted({measured.case.loss for measured in self.records.cases})
 
+    def of_loss(self, loss: str) -> Context:
+        """Of the run this loss alone; what it planned of others is none of its."""
+        cases = tuple(m for m in self.records.cases if m.case.loss == loss)
+        trainings = tuple(t for t in self.records.trainings if t.loss == loss)
+        planned = tuple(name for name in self.records.planned if cases and _loss(name) == loss)
+        part = replace(self.records, cases=cases, trainings=trainings, planned=planned)
+        return replace(self, records=part)
 
-def numbered(records: Records) -> dict[str, int]:
-    """Each case's number in its run, from 1, by the case's id."""
-    ids = dict.fromkeys(measured.case.id for measured in records.cases)
-    return {name: number for number, name in enumerate(ids, start=1)}
+
+def _loss(case_id: str) -> str:
+    """A case's id is suite/loss/variant/..."""
+    parts = case_id.split("/")
+    return parts[1] if len(parts) > 2 else ""
 
 
 def machine_name(index: int) -> str:

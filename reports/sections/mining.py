@@ -23,7 +23,9 @@ _INTRO = (
 def section(context: Context) -> Section:
     cases = [measured for measured in context.records.cases if measured.of_metric(*METRICS)]
     if not cases:
-        return Section("mining", TITLE, [Text("No mining rule was measured in this run.")])
+        return Section(
+            "mining", TITLE, [Text("No mining rule was measured in this run.")], empty=True
+        )
     blocks: list[Block] = [Text(_INTRO), _indices(context, cases)]
     selected = [measured for measured in cases if timed(measured)]
     if selected:

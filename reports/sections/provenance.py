@@ -91,7 +91,7 @@ def _protocol(found: list[Result]) -> str:
     settings: dict[str, list[object]] = {}
     for result in found:
         for name, value in result.protocol.items():
-            if name == "tiles":  # which ones is in the records and in results.csv
+            if name == "tiles":  # which ones is in the records
                 value = " and ".join(sorted({str(tile["source"]) for tile in value}))
             settings.setdefault(name, []).append(value)
     rounds = [len(result.rounds) for result in found if result.rounds]
@@ -99,7 +99,7 @@ def _protocol(found: list[Result]) -> str:
         settings["rounds"] = list(rounds)
     parts = [f"{name.replace('_', ' ')}: {_merged(values)}" for name, values in settings.items()]
     if not is_interleaved(found[0]):
-        parts.append("not interleaved: in results.csv, and never compared")
+        parts.append("not interleaved: in the records, and never compared")
     return "; ".join(parts) or "not recorded"
 
 
@@ -157,7 +157,7 @@ def _commands(context: Context) -> Details:
     rows, anchors = [], []
     for measured in context.records.cases:
         # The rest of the page links to a case's first row.
-        anchor = context.anchor(measured)
+        anchor = context.anchors[measured.case.id]
         for command, names in commands(measured.results):
             anchors.append(anchor)
             rows.append((", ".join(names), Cell(command, code=True)))

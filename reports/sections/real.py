@@ -20,7 +20,8 @@ def section(context: Context) -> Section:
     beside = [(one, _nearest(context, one)) for one in real if timed(one)]
     if not beside:
         why = "were measured, but none was timed" if real else "were not measured in this run"
-        return Section("real", TITLE, [Text(f"Embeddings of a trained network {why}.")])
+        said = [Text(f"Embeddings of a trained network {why}.")]
+        return Section("real", TITLE, said, empty=not real)
     cases = [one for pair in beside for one in pair if one is not None]
     made = speeds(context, cases, "Real and drawn: speed relative to eager")
     return Section("real", TITLE, [Text(_INTRO), made])

@@ -28,7 +28,7 @@ QUALITY = ("recall_at_1", "map_at_r", "verification_accuracy")
 def section(context: Context) -> Section:
     trainings = list(context.records.trainings)
     if not trainings:
-        return Section("training", TITLE, [Text("No network was trained in this run.")])
+        return Section("training", TITLE, [Text("No network was trained in this run.")], empty=True)
     logged = list(dict.fromkeys(name for one in trainings for name in one.metrics))
     main = [name for name in MAIN if name in logged]
     rest = [name for name in logged if name not in main]

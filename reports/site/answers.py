@@ -11,9 +11,8 @@ from .. import units
 from ..document import Block, Cell, Link, Links, Section, Text, table
 from ..sections.context import mark
 from . import static_facts
-from .context import loss_page
+from .frame import REPRODUCE, loss_page
 from .machines import Made
-from .others import REPRODUCE
 from .summaries import Best, Rightness
 
 BATCH, CLASSES = 512, 100_000

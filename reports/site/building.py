@@ -7,12 +7,13 @@ old one or the new one, and a refused record leaves the old one as it is.
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import importlib.metadata
 import json
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +21,18 @@ from pathlib import Path
 from benchmarks import files, folders, kinds
 from marginbench import catalogue
 
+from .. import pages
 from ..document import Link
-from . import front, losses, machines, others, rendering, sources
-from .context import machine_page, quality_page
+from . import front, losses, machines, others, reproduce, sources
+from .frame import GATE_PAGE, HOME, LOSSES, REPRODUCE, Frame, machine_page, quality_page
 from .machines import Made
-from .rendering import Frame
-from .sources import Folder, Published
+from .others import Trial
+from .sources import Published
 from .writing import Output, digest
 
 MANIFEST = kinds.SITE_FILE
-SCHEMA_VERSION = 1
+# 2: names where the records lie.
+SCHEMA_VERSION = 2
 # Which versions the figures and pages come from: the one thing that is not the records'.
 DECLARED = ("built_with",)
 _PACKAGES = ("jinja2", "matplotlib", "numpy")
@@ -48,18 +51,21 @@ class Site:
 
 
 def build(
-    root: Path, out: Path, report: Callable[[float, float, str], None] = lambda *_: None
-) -> Site:
+    root: Path, out: Path, report: Callable[[float, float, str], None] = lambda *_: None,
+    at: str = "",
+) -> Site:  # fmt: skip
     """``root``: the folder of published folders; ``out``: the site's; ``report(done, total, what)``
-    is called before each part.
+    is called before each part. ``at``: where the site finds the records (`sources.BESIDE` or
+    `sources.COPIES`), by default as ``out`` lies: a site that is not beside its records has copies.
 
     Raises `benchmarks.records.RecordError` where a record file or what lies beside it is missing
     or refused, and `benchmarks.folders.Refused` where ``out`` holds a file that is no site's;
     ``out`` is left as it was then.
     """
-    published = sources.find(root)
-    folders.check(out, kinds.SITE, "--out")
     real = out.resolve()  # a link stays one
+    beside = real.parent == root.resolve()
+    published = sources.find(root, at or (sources.BESIDE if beside else sources.COPIES))
+    folders.check(out, kinds.SITE, "--out")
     real.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{real.name}-", dir=real.parent) as folder:
         made = Path(folder) / "site"
@@ -67,10 +73,9 @@ def build(
         written = _write(published, made, report)
         folders.check(out, kinds.SITE, "--out")  # what came into it meanwhile would be lost
         _replace(made, real)
-    pages = [path for path in written if path.endswith(".html")]
-    sizes = {path: (out / path).stat().st_size for path in pages}
+    sizes = {path: (out / path).stat().st_size for path in written if path.endswith(".html")}
     largest = max(sizes, key=lambda path: sizes[path])
-    return Site(out, len(pages), len(written), (largest, sizes[largest]), published.left_out)
+    return Site(out, len(sizes), len(written), (largest, sizes[largest]), published.left_out)
 
 
 def _replace(made: Path, out: Path) -> None:
@@ -88,60 +93,76 @@ def _replace(made: Path, out: Path) -> None:
 def _write(
     published: Published, root: Path, report: Callable[[float, float, str], None]
 ) -> dict[str, str]:
-    # A machine's pages take about as long as those of two quality runs; the rest, of one.
-    runs = len(published.machines)
-    total = 2 * runs + len(published.quality) + 1
-    report(0, total, "pages of the machines")
+    # The pages of a machine or a trial take about as long as those of two quality runs.
+    several = len(published.machines) + len(published.gate)
+    total = 2 * several + len(published.quality) + 1
+    report(0, total, "pages of the machines and the gate")
     declared = {c.name for one in catalogue.losses() for v in one.variants for c in v.contenders}
     styles = machines.styles([folder.records for folder in published.machines], declared)
     frame = Frame(_nav(published), styles)
     output = Output(root)
-    for path, text in rendering.assets().items():
+    for path, text in pages.assets().items():
         output.write(path, text)
-    made = []
-    for number, one in enumerate(_machines(published.machines, frame, root), start=1):
-        report(2 * number, total, "pages of the machines")
-        made.append(one)
+    _copy(published, output)
+    made: list[Made] = []
+    trials: list[Trial] = []
+    for number, one in enumerate(_side_by_side(published, frame, root), start=1):
+        report(2 * number, total, "pages of the machines and the gate")
         output.written |= one.written
+        if isinstance(one, Made):
+            made.append(one)
+        else:
+            trials.append(one)
     trained = []
     for number, folder in enumerate(published.quality):
-        report(2 * runs + number, total, f"training: {folder.shown}")
+        report(2 * several + number, total, f"training: {folder.shown}")
         trained.append(others.quality(folder, frame, output))
     report(total - 1, total, "pages of the losses")
-    trials = [others.trial(folder, output) for folder in published.gate]
     names = losses.names(made)
-    pages = {
+    documents = {
         path: document for name in names for path, document in losses.documents(name, made).items()
     }
-    pages["losses.html"] = front.losses_document(names)
-    pages[others.GATE_PAGE] = others.gate_document(trials)
-    pages[others.REPRODUCE] = others.reproduce_document(published, trials)
-    pages[front.HOME] = front.document(published, made, trained, trials, names)
-    for path, document in pages.items():
-        output.write(path, rendering.page(document, path, frame))
+    documents[LOSSES] = front.losses_document(names)
+    documents[GATE_PAGE] = others.gate_document(trials)
+    documents[REPRODUCE] = reproduce.document(published)
+    documents[HOME] = front.document(published, made, trained, trials, names)
+    for path, document in documents.items():
+        output.write(path, pages.render(document, frame.page(path)))
     output.write(".nojekyll", "")
     files.write(root / MANIFEST, _manifest(published, output.written))
     return {**output.written, MANIFEST: ""}
 
 
 def _nav(published: Published) -> tuple[Link, ...]:
-    links = [Link("Overview", front.HOME), Link("Losses", "losses.html")]
+    links = [Link("Overview", HOME), Link("Losses", LOSSES)]
     facts = [(folder, sources.machine_file(folder.path)) for folder in published.machines]
     links += [Link(machines.title_of(f, facts), machine_page(f.name)) for f, facts in facts]
     links += [
         Link(f"Training: {folder.shown}", quality_page(folder.name)) for folder in published.quality
     ]
-    return (*links, Link("The gate", others.GATE_PAGE), Link("Reproduce", others.REPRODUCE))
+    return (*links, Link("The gate", GATE_PAGE), Link("Reproduce", REPRODUCE))
 
 
-def _machines(folders: Sequence[Folder], frame: Frame, root: Path) -> Iterator[Made]:
-    """A process for each run, as many side by side as there are cores."""
-    count = min(len(folders), PROCESSES, os.cpu_count() or 1)
+def _copy(published: Published, output: Output) -> None:
+    """A site that lies elsewhere takes its records with it."""
+    if published.at == sources.COPIES:
+        for path in published.files():
+            output.copy(f"{sources.COPIES}/{path.relative_to(published.root).as_posix()}", path)
+
+
+def _side_by_side(published: Published, frame: Frame, root: Path) -> Iterator[Made | Trial]:
+    """A process for each machine and trial, as many side by side as there are cores."""
+    jobs: list[Callable[[], Made | Trial]] = [
+        functools.partial(build, folder, frame, root)
+        for build, folders in ((machines.build, published.machines), (others.trial, published.gate))
+        for folder in folders
+    ]
+    count = min(len(jobs), PROCESSES, os.cpu_count() or 1)
     if count < 2:
-        yield from (machines.build(folder, frame, root) for folder in folders)
+        yield from (job() for job in jobs)
         return
     with _pool(count) as pool:
-        waiting = [pool.submit(machines.build, folder, frame, root) for folder in folders]
+        waiting = [pool.submit(job) for job in jobs]
         yield from (one.result() for one in waiting)
 
 
@@ -160,13 +181,11 @@ def _manifest(published: Published, written: dict[str, str]) -> str:
     """Everything that the site is made of, and all that it is, by hash."""
     found = {
         "schema_version": SCHEMA_VERSION,
+        "records": published.at,
         "declared": list(DECLARED),
         "built_with": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "sources": {
-            str(path.relative_to(published.root)): digest(path)
-            for folder in published.folders()
-            for path in (folder.records, folder.path / sources.MACHINE_FILE)
-            if path.is_file()
+            path.relative_to(published.root).as_posix(): digest(path) for path in published.files()
         },
         "files": dict(sorted(written.items())),
     }

@@ -9,15 +9,13 @@ from marginbench import catalogue
 from .. import units
 from ..document import Block, Cell, Document, Fact, Link, Links, Section, Text, table
 from . import answers
-from .context import loss_page, machine_page, quality_page
+from .frame import FOOTER, GATE_PAGE, REPRODUCE, loss_page, machine_page, quality_page
 from .machines import Made
-from .others import GATE_PAGE, REPRODUCE, Trained, Trial
+from .others import Trained, Trial
 from .ranking import CRITERION, span
-from .rendering import FOOTER
 from .sources import Published
 from .summaries import Rank
 
-HOME = "index.html"
 DEVICES = ("cpu", "cuda")
 
 
@@ -190,7 +188,7 @@ def _gate(trials: Sequence[Trial]) -> list[Block]:
         return [Text("The gate's own trial is not published yet: marginbench gate-trust")]
     parts = []
     for one in trials:
-        met = sum(t["state"] == "met" for t in one.targets)
+        met = sum(t.state == "met" for t in one.targets)
         parts.append(f"{met} of {len(one.targets)} targets met on {one.title}, {one.measured}")
     text = "Whether the regression gate can be trusted was measured too: "
     return [
@@ -217,5 +215,5 @@ def losses_document(names: Sequence[str]) -> Document:
         title="The losses", subtitle="each with its definition, figures and code",
         lead=f"{len(names)} losses, each with its equation, source, implementations, speed, "
              "errors and example code.",
-        facts=[], notices=failed, sections=[Section("all", "All losses", blocks)], footer=FOOTER,
+        notices=failed, sections=[Section("all", "All losses", blocks)], footer=FOOTER,
     )  # fmt: skip

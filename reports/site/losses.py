@@ -3,20 +3,19 @@ right, what its kernels compile to, what was not run, and code."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from marginbench import catalogue
 from marginbench.loss import Loss
 
-from .. import units
+from .. import document, units
 from ..document import Block, Details, Document, Fact, Link, Links, Section, Text, table
 from ..sections.context import slug
 from ..sections.losses import definition
-from . import snippets, static_facts, topics
-from .context import loss_page
+from . import snippets, static_facts
+from .frame import FOOTER, loss_page
 from .machines import Made
 from .ranking import CRITERION, ranking
-from .rendering import FOOTER
 
 INLINE_BYTES = 1_100_000
 
@@ -39,7 +38,7 @@ def documents(loss: str, made: Sequence[Made]) -> dict[str, Document]:
     apart: list[Made] = []
     taken = 0
     for one in measured:
-        size = sum(map(topics.figures, one.losses[loss].values()))
+        size = sum(len(f.svg) for s in one.losses[loss] for f in document.figures(s.blocks))
         fits = not inline or taken + size <= INLINE_BYTES
         (inline if fits else apart).append(one)
         taken += size if fits else 0
@@ -59,15 +58,10 @@ def _document(
 ) -> Document:
     everyone = [*inline, *apart]
     sections = [Section("computes", "What it computes", _computes(loss, declared, everyone))]
-    for topic, title in topics.TOPICS.items():
-        blocks = _topic(topic, loss, inline)
-        if topic == "which":
-            blocks = [*_ranks(loss, everyone), *blocks]
-        sections.append(Section(topic, title, blocks))
-        if topic == "agreement" and declared:
-            compiled = static_facts.section(declared)
-            sections.append(Section("compiled", "What the Triton kernels compile to", compiled))
+    sections += _measured(loss, inline, _ranks(loss, everyone))
     if declared:
+        compiled = static_facts.section(declared)
+        sections.append(Section("compiled", "What the Triton kernels compile to", compiled))
         sections.append(Section("code", "Code to use it", _code(declared)))
     if apart:
         links = tuple(Link(one.summary.title, own_page_of(loss, one.summary.name)) for one in apart)
@@ -84,25 +78,29 @@ def _document(
 
 
 def _apart(loss: str, declared: Loss | None, one: Made) -> Document:
-    sections = [
-        Section(topic, title, _topic(topic, loss, [one])) for topic, title in topics.TOPICS.items()
-    ]
     return Document(
         title=title_of(loss, declared), subtitle=f"on {one.summary.title}", lead=_lead(loss, [one]),
-        facts=[], notices=[], sections=sections, footer=FOOTER,
+        sections=list(_measured(loss, [one], [])), footer=FOOTER,
     )  # fmt: skip
 
 
-def _topic(topic: str, loss: str, made: Sequence[Made]) -> list[Block]:
+def _measured(loss: str, made: Sequence[Made], ranks: Sequence[Block]) -> Iterator[Section]:
+    """Section by section, what each machine says of it; ``ranks`` come first."""
     if not made:
-        return [Text("No committed run measured this loss: marginbench run --loss " + loss)]
-    blocks: list[Block] = []
-    for one in made:
-        if len(made) > 1:
-            said = f"{one.summary.title}, {one.summary.measured}"
-            blocks.append(Text(said, "heading", anchor=f"{topic}-{one.summary.name}"))
-        blocks += one.losses[loss][topic]
-    return blocks
+        text = f"No committed run measured this loss: marginbench run --loss {loss}"
+        yield Section("answer", "Which is fastest", [*ranks, Text(text)])
+    for alike in zip(*(one.losses[loss] for one in made), strict=True):
+        first = alike[0]
+        blocks = list(ranks) if first.name == "answer" else []
+        for one, section in zip(made, alike, strict=True):
+            if section.empty:
+                continue
+            if len(made) > 1:
+                said = f"{one.summary.title}, {one.summary.measured}"
+                blocks.append(Text(said, "heading", anchor=f"{first.name}-{one.summary.name}"))
+            blocks += section.blocks
+        if blocks:
+            yield Section(first.name, first.title, blocks)
 
 
 def _lead(loss: str, made: Sequence[Made]) -> str:

@@ -9,8 +9,8 @@ from .. import units
 from ..document import Block, Link, Links, Text, table
 from ..reading import Records
 from ..sections import machine_words
+from ..sections.context import Context
 from . import roofline
-from .context import SiteContext
 from .sources import MACHINE_FILE, Folder, MachineFile
 
 _PRODUCTS = "flops_per_s_"
@@ -25,12 +25,7 @@ def of_this(facts: MachineFile, records: Records) -> MachineFile:
     return replace(facts, rates={}, foreign=str(other))
 
 
-def place(folder: Folder) -> str:
-    """Where the machine's file lies, from the site's root."""
-    return f"data/{folder.name}/{MACHINE_FILE}"
-
-
-def blocks(context: SiteContext, folder: Folder, facts: MachineFile) -> list[Block]:
+def blocks(context: Context, folder: Folder, facts: MachineFile) -> list[Block]:
     found: list[Block] = []
     if facts.description:
         found.append(Text(facts.description))
@@ -63,7 +58,7 @@ def _rates(folder: Folder, facts: MachineFile) -> Iterator[Block]:
         yield Text("Measure again with:", "note")
     yield Text(f"python -m benchmarks.rates reports/published/{folder.shown}", "code")
     if facts.measured.get("rounds"):
-        yield Links((Link(MACHINE_FILE, place(folder)),), "All raw rounds:")
+        yield Links((Link(MACHINE_FILE, folder.address(MACHINE_FILE)),), "All raw rounds:")
 
 
 def _rate(name: str, rate: float) -> tuple[str, str]:

@@ -3,30 +3,30 @@ loss. This is the work of one process; only plain data goes in and out."""
 
 from __future__ import annotations
 
+import functools
 import json
 import lzma
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import record_files
 
-from .. import units
+from .. import document, pages, units
 from ..comparison import answer
-from ..document import Block, Cell, Document, Fact, Link, Links, Section, Table, Text, table
-from ..overview import lead, machine, notices
+from ..document import Block, Cell, Document, Link, Links, Part, Section, Table, Text, table
+from ..overview import facts, lead, machine, notices
 from ..reading import Records
-from ..sections import provenance, targets
+from ..sections import sections_of
 from ..sections.agreement import ALLOWED
 from ..sections.answer import timed_cases, winner_cell
-from ..sections.context import mark, numbered, slug
+from ..sections.context import Context, mark, slug
 from ..style import Styles
-from . import figure_files, loading, machine_facts, record_pages, rendering, topics
-from .context import SiteContext, loss_page, machine_page
+from . import figure_data, loading, machine_facts, record_pages, topics
+from .frame import FOOTER, Frame, loss_page, machine_page
 from .ranking import CRITERION, ranking
-from .rendering import Frame
-from .sources import MACHINE_FILE, Folder, MachineFile, machine_file
+from .sources import Folder, MachineFile, machine_file
 from .summaries import Summary, summary
 from .writing import Output
 
@@ -35,11 +35,11 @@ _CONTENDER = re.compile(r'"contender":("(?:[^"\\]|\\.)*")')
 
 @dataclass(frozen=True)
 class Made:
-    """``losses``: by loss, by topic, blocks with addresses from the site's root. ``records``: by
+    """``losses``: by loss, what the machine says of it; each section is a `Part`. ``records``: by
     case id where on the site its record lies; ``written``: hashes by path."""
 
     summary: Summary
-    losses: Mapping[str, Mapping[str, list[Block]]]
+    losses: Mapping[str, Sequence[Section]]
     records: Mapping[str, str]
     written: Mapping[str, str]
 
@@ -64,37 +64,30 @@ def title_of(folder: Folder, facts: MachineFile) -> str:
 def build(folder: Folder, frame: Frame, out: Path) -> Made:
     """Writes all that lies under the folder's name. Raises RecordError as reading does."""
     records = loading.load(folder.records)
-    facts = machine_facts.of_this(machine_file(folder.path), records)
-    # Where it is published, wherever this copy lies: a site says the same after it was moved.
-    resume = record_files.resumption(Path("reports/published", folder.shown, folder.records.name))
-    context = SiteContext(records, frame.styles, resume, numbered(records))
+    said = machine_facts.of_this(machine_file(folder.path), records)
+    context = Context(records, frame.styles, record_files.resumption(folder.typed))
     output = Output(out)
-    whole = f"data/{folder.name}/{folder.records.name}"
-    output.copy(whole, folder.records)
-    if not facts.missing:
-        output.copy(machine_facts.place(folder), folder.path / MACHINE_FILE)
+    found = summary(folder.name, title_of(folder, said), machine(records), records)
     places: dict[str, str] = {}
-    cases = [(context.anchor(m), m) for m in records.cases]
-    for page in record_pages.build(folder.name, cases, f"../../{whole}"):
-        places |= page.anchors
-        subtitle = f"records of {title_of(folder, facts)}"
-        output.write(page.path, rendering.bare(page.title, subtitle, page.body, page.path, frame))
-    rates = _rates(records, facts)
-    by_id = {m.case.id: m for m in records.cases}
-    losses: dict[str, Mapping[str, list[Block]]] = {}
+    cases = [(context.anchors[m.case.id], m) for m in records.cases]
+    for one in record_pages.build(folder, cases):
+        places |= one.anchors
+        made = Document(one.title, f"records of {found.title}")
+        output.write(one.path, pages.render(made, frame.page(one.path), one.body))
+    data = functools.partial(
+        figure_data.data, cases={m.case.id: m for m in records.cases}, records=places
+    )
+    rates = _rates(records, said)
+    losses: dict[str, list[Section]] = {}
     for loss in context.losses():
-        made: dict[str, list[Block]] = {}
-        for topic, blocks in topics.of_loss(context, loss, rates, places).items():
-            at = f"figures/{folder.name}/{slug(loss)}"
-            named, files = figure_files.with_files(blocks, at, by_id, places)
-            for path, text in files.items():
-                output.write(path, text)
-            made[topic] = topics.placed(named, folder.name)
-        losses[loss] = made
-    found = summary(folder.name, title_of(folder, facts), machine(records), records)
-    path = machine_page(folder.name)
-    document = _document(context, folder, facts, found, places, whole)
-    output.write(path, rendering.page(document, path, frame))
+        figures = f"figures/{folder.name}/{slug(loss)}"
+        losses[loss] = []
+        for section in topics.of_loss(context, loss, rates, places):
+            part = Part(section.blocks, folder.name, records=places, figures=figures)
+            output.figures(document.figures([part]), figures, data)
+            losses[loss].append(replace(section, blocks=[part]))
+    page = frame.page(machine_page(folder.name), records=places, figures=f"figures/{folder.name}")
+    output.page(_document(context, folder, said, found), page, data)
     return Made(found, losses, places, output.written)
 
 
@@ -111,47 +104,31 @@ def _rates(records: Records, facts: MachineFile) -> dict[int, Mapping[str, float
 
 
 def _document(
-    context: SiteContext, folder: Folder, facts: MachineFile, found: Summary,
-    places: Mapping[str, str], whole: str,
+    context: Context, folder: Folder, said: MachineFile, found: Summary
 ) -> Document:  # fmt: skip
     records = context.records
-    aims = topics.resolved(targets.section(context).blocks, context, places)
     sections = [
-        Section("machine", "The machine", machine_facts.blocks(context, folder, facts)),
+        Section("machine", "The machine", machine_facts.blocks(context, folder, said)),
         Section(
             "ranking", "Ranking on this machine", [Text(CRITERION, "note"), *ranking(found.ranks)]
         ),
-        Section("targets", targets.TITLE, aims),
-        Section("agreement", "Agreement with the reference", _agreement(found, places)),
-        Section("cases", "All cases measured", _cases(context, places)),
-        Section("files", "Files", _files(whole)),
-        _provenance(context, places),
+        Section("agreement", "Agreement with the reference", _agreement(found)),
+        *(one for one in sections_of("machine", context) if not one.empty),
+        Section("cases", "All cases measured", _cases(context)),
+        Section("files", "Files", _files(folder)),
     ]
     return Document(
         title=found.title,
         subtitle=f"{found.about}; measured {found.measured}, preset {found.preset}",
         lead=lead(records),
-        facts=_facts(found),
+        facts=facts(records),
         notices=notices(context),
         sections=[one for one in sections if one.blocks],
-        footer=rendering.FOOTER,
+        footer=FOOTER,
     )
 
 
-def _facts(found: Summary) -> list[Fact]:
-    passed, failed, missing = found.results
-    state = "dirty" if found.dirty else "clean"
-    return [
-        Fact("Cases", f"{found.cases:,}"),
-        Fact("Results passed", f"{passed:,}"),
-        Fact("Results failed", f"{failed:,}", "outside the error bound"),
-        Fact("Not run", f"{missing:,}", "each with its reason"),
-        Fact("Measured", found.measured),
-        Fact("Commit", found.commit[:12] or "unknown", state),
-    ]
-
-
-def _agreement(found: Summary, places: Mapping[str, str]) -> list[Block]:
+def _agreement(found: Summary) -> list[Block]:
     """By contender; the matrices stand on the losses' pages."""
     rows = [
         (
@@ -159,7 +136,7 @@ def _agreement(found: Summary, places: Mapping[str, str]) -> list[Block]:
             "the interpreter" if one.interpreted else one.device,
             f"{one.comparisons:,}",
             Cell(f"{one.failed:,}", tone="bad" if one.failed else ""),
-            Cell(units.digits3(one.worst), href=places.get(one.where, "")),
+            Cell(units.digits3(one.worst), record=one.where),
             f"{one.not_run:,}",
             Cell(one.reason if one.not_run else "", tone="quiet"),
         )
@@ -184,7 +161,7 @@ def _agreement(found: Summary, places: Mapping[str, str]) -> list[Block]:
     ]
 
 
-def _cases(context: SiteContext, places: Mapping[str, str]) -> list[Block]:
+def _cases(context: Context) -> list[Block]:
     timed = {m.case.id for m in timed_cases(context)}
     rows: list[tuple[Cell | str, ...]] = []
     for measured in context.records.cases:
@@ -195,7 +172,7 @@ def _cases(context: SiteContext, places: Mapping[str, str]) -> list[Block]:
             state = "not run"
         winner = winner_cell(answer(measured)) if case.id in timed else Cell("not timed", "quiet")
         rows.append(
-            (case.suite, case.loss, Cell(case.variant, href=places.get(case.id, "")),
+            (case.suite, case.loss, Cell(case.variant, record=case.id),
              f"{case.batch:,}", f"{case.dim:,}", f"{case.classes:,}", case.dtype, case.device,
              case.data, winner, f"{len(states):,}", Cell(state, "bad" if "failed" in state else ""))
         )  # fmt: skip
@@ -208,14 +185,9 @@ def _table(columns: tuple[str, ...], rows: list) -> Table:
     return table(columns, rows, numeric=("B", "D", "C", "results"))
 
 
-def _files(whole: str) -> list[Block]:
-    links = (Link(whole.rpartition("/")[2], whole),)
-    return [Links(links, "The record file, complete, as committed:")]
-
-
-def _provenance(context: SiteContext, places: Mapping[str, str]) -> Section:
-    made = provenance.section(context)
-    return Section(made.name, made.title, topics.resolved(made.blocks, context, places))
+def _files(folder: Folder) -> list[Block]:
+    links = (Link(str(folder.typed), folder.address(folder.records.name)),)
+    return [Links(links, "The record file, complete, as committed, in a clone:")]
 
 
 def styles(paths: list[Path], declared: set[str]) -> Styles:

@@ -6,7 +6,7 @@ from .. import units
 from ..document import Block, Cell, Text, table
 from ..reading import BASE
 from ..sections.context import mark
-from .context import loss_page
+from .frame import loss_page
 from .summaries import Rank
 
 CRITERION = (

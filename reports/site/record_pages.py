@@ -16,11 +16,12 @@ from suites.schema import STATUS_WORDS
 
 from .. import units
 from ..agreement import ERRORS
-from ..pages import plain_text
+from ..pages import plain_text, relative
 from ..reading import Measured
 from ..sections.context import slug
 from ..sections.flat import flat
 from ..sections.provenance import commands
+from .sources import Folder
 
 PAGE_BYTES = 1_000_000
 
@@ -35,18 +36,17 @@ class RecordPage:
     anchors: dict[str, str]
 
 
-def build(machine: str, cases: list[tuple[str, Measured]], whole: str) -> Iterator[RecordPage]:
-    """``cases``: anchor and case; ``whole``: where the machine's record file lies, as the pages
-    write it."""
+def build(folder: Folder, cases: list[tuple[str, Measured]]) -> Iterator[RecordPage]:
+    """``cases``: anchor and case."""
     losses = dict.fromkeys(measured.case.loss for _, measured in cases)
     names = {loss: slug(loss) for loss in losses}
     for loss in losses:
         of_loss = [(anchor, m) for anchor, m in cases if m.case.loss == loss]
-        yield from _pages(f"records/{machine}/{names[loss]}", loss, of_loss, whole)
+        yield from _pages(f"records/{folder.name}/{names[loss]}", loss, of_loss, folder)
 
 
 def _pages(
-    stem: str, loss: str, cases: list[tuple[str, Measured]], whole: str
+    stem: str, loss: str, cases: list[tuple[str, Measured]], folder: Folder
 ) -> Iterator[RecordPage]:
     parts: list[list[tuple[str, str, str]]] = [[]]
     size = 0
@@ -65,10 +65,11 @@ def _pages(
             f'<a href="{stem.rpartition("/")[2]}-{n}.html">{n}</a>'
             for n in range(1, len(parts) + 1)
         )  # fmt: skip
+        whole = relative(folder.address(folder.records.name), path)
         intro = (
             "<p>Every result of these cases as it was recorded: status, value and all raw rounds "
             "in the order taken. Round k of two contenders of a case ran back to back. The file "
-            f'itself: <a href="{_text(whole)}">{_text(whole.rpartition("/")[2])}</a>.</p>'
+            f'itself, in a clone: <a href="{_text(whole)}">{_text(folder.typed)}</a>.</p>'
         )
         if len(parts) > 1:
             intro += f"<p>Pages: {links}</p>"

@@ -4,27 +4,32 @@
 
     published/<machine>/records.jsonl.xz          a run of the suites; machine.json beside it
     published/quality/<name>/records.jsonl.xz     a run of training quality
-    published/gate-trust/<name>/trust.jsonl.xz    the gate's own trial, with its page
+    published/gate-trust/<name>/trust.jsonl.xz    the gate's own trial
     published/auto/<name>/records.jsonl.xz        a run of the suite auto, with its verdict; no
                                                   page of the site shows it
+    published/site                                the site of all these, and whatever is drawn
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from benchmarks import record_files
 from benchmarks.records import RecordError
 
 from ..gate.trust import FILES as TRUST_FILES
+from ..paths import IN_CLONE
 from ..sections.context import slug, unique
 
 SITE, QUALITY, GATE, AUTO = "site", "quality", "gate-trust", "auto"
 MACHINE_FILE = "machine.json"
+# From the site's root: where the records lie that it is beside, or copies of them.
+BESIDE, COPIES = "..", "data"
 # "measured" says when and how the rates were taken; the machine's page shows it.
 _FIELDS = {"schema_version", "title", "description", "rates", "measured"}
 
@@ -35,26 +40,44 @@ class NothingPublished(RecordError):
 
 @dataclass(frozen=True)
 class Folder:
-    """One published folder: ``name`` is an id and a file's name, ``shown`` the folder's own."""
+    """One published folder: ``name`` is an id and a file's name, ``shown`` the folder's own;
+    ``place`` is its path in what is published, which lies ``at`` a place from the site's root."""
 
     name: str
     shown: str
     path: Path
     records: Path
+    place: str
+    at: str
+
+    @property
+    def typed(self) -> Path:
+        """The record file in a clone, wherever this copy lies: a site says the same after it was
+        moved."""
+        return IN_CLONE / self.place / self.records.name
+
+    def address(self, name: str) -> str:
+        """Of a file of the folder, from the site's root."""
+        return quote(f"{self.at}/{self.place}/{name}")
 
 
 @dataclass(frozen=True)
 class Published:
-    """``left_out``: folders that hold no records, and files that are not looked at."""
+    """``at``: as of `Folder`; ``left_out``: folders that hold no records."""
 
     root: Path
+    at: str
     machines: tuple[Folder, ...]
     quality: tuple[Folder, ...]
     gate: tuple[Folder, ...]
     left_out: tuple[str, ...] = ()
 
-    def folders(self) -> tuple[Folder, ...]:
-        return (*self.machines, *self.quality, *self.gate)
+    def files(self) -> Iterator[Path]:
+        """Everything that the site is made of."""
+        for folder in (*self.machines, *self.quality, *self.gate):
+            for path in (folder.records, folder.path / MACHINE_FILE):
+                if path.is_file():
+                    yield path
 
 
 @dataclass(frozen=True)
@@ -71,7 +94,7 @@ class MachineFile:
     foreign: str = ""
 
 
-def find(root: Path) -> Published:
+def find(root: Path, at: str = BESIDE) -> Published:
     """Raises RecordError where the folder is missing, and `NothingPublished` where it is empty."""
     if not root.is_dir():
         raise RecordError(f"published records: expected a folder; {root} is not there")
@@ -91,7 +114,8 @@ def find(root: Path) -> Published:
             f"published records: expected {record_files.PACKED} in a folder of {root}; there is "
             "none: measure with: marginbench run --rigorous"
         )
-    return Published(root, _folders(machines), _folders(quality), _folders(gate), tuple(left_out))
+    runs, trained, trials = (_folders(root, at, found) for found in (machines, quality, gate))
+    return Published(root, at, runs, trained, trials, tuple(left_out))
 
 
 def _inside(root: Path, names: tuple[str, ...], left_out: list[str]) -> list[tuple[Path, Path]]:
@@ -105,10 +129,10 @@ def _inside(root: Path, names: tuple[str, ...], left_out: list[str]) -> list[tup
     return found
 
 
-def _folders(found: list[tuple[Path, Path]]) -> tuple[Folder, ...]:
+def _folders(root: Path, at: str, found: list[tuple[Path, Path]]) -> tuple[Folder, ...]:
     names = unique([slug(folder.name) for folder, _ in found])
     return tuple(
-        Folder(name, folder.name, folder, records)
+        Folder(name, folder.name, folder, records, folder.relative_to(root).as_posix(), at)
         for name, (folder, records) in zip(names, found, strict=True)
     )
 

@@ -1,7 +1,8 @@
 """Works published pages out again from their records, and says whether they are what is committed.
 
 Everything is built anew in a folder that is thrown away and compared byte by byte; of a site's
-manifest, but for its declared fields. Nothing that is committed is touched.
+manifest, but for its declared fields. Records without a page of their own are read whole: the site
+beside them shows what they say. Nothing that is committed is touched.
 """
 
 from __future__ import annotations
@@ -17,11 +18,17 @@ from benchmarks import folders, record_files
 from benchmarks.records import RecordError
 
 from .. import auto
+from .. import build as run_pages
+from ..gate.trust import page as trial_pages
+from ..gate.trust import reading as trial_reading
+from ..output import PAGE
+from ..quality import build as quality_pages
+from ..quality import reading
 from . import building, loading, sources
 
 SHOWN = 3
 # How long each takes against a run, for the time that is left.
-_WEIGHTS = {"site": 20, "gate's trial": 25, "quality run": 4, "run": 1, "run of the suite auto": 1}
+_WEIGHTS = {"site": 40, "gate's trial": 2, "quality run": 2, "run": 2, "run of the suite auto": 1}
 State = Literal["same", "differs", "not checked"]
 
 
@@ -92,12 +99,14 @@ def _check(kind: str, path: Path) -> Checked:
             made = Path(folder) / "made"
             if kind == "site":
                 return _compared(kind, path, made, list(_site(path, made)))
-            build = {
-                "gate's trial": _trial, "quality run": _quality, "run": _run,
-                "run of the suite auto": _auto,
-            }[kind]  # fmt: skip
-            if build(path, made):
+            if kind == "run of the suite auto":
+                made.mkdir()
+                (made / auto.VERDICT).write_text(auto.read(path).text, encoding="utf-8")
                 return _compared(kind, path, made, [])
+            if (path / PAGE).is_file():
+                _BUILD[kind](path, made)
+                return _compared(kind, path, made, [])
+            _read(kind, path)
             if _shown(path):
                 return Checked(kind, path, "same", reason="read whole; the site shows it")
             reason = "no page of it is committed, and no site beside it is built from its records"
@@ -108,15 +117,20 @@ def _check(kind: str, path: Path) -> Checked:
 
 def _shown(path: Path) -> bool:
     """Whether a site beside the folder names its records as they are."""
-    records = record_files.find(path)
-    try:
-        manifest = path.parent / sources.SITE / building.MANIFEST
-        named = json.loads(manifest.read_text(encoding="utf-8"))["sources"]
-        return records is not None and (
-            named.get(f"{path.name}/{records.name}") == building.digest(records)
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
+    for root in (path.parent, path.parent.parent):
+        try:
+            manifest = root / sources.SITE / building.MANIFEST
+            named = json.loads(manifest.read_text(encoding="utf-8"))["sources"]
+            here = [one for one in named if root / one in _records(path)]
+            if here:
+                return all(building.digest(root / one) == named[one] for one in here)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return False
+
+
+def _records(path: Path) -> list[Path]:
+    return [path / name for name in (*record_files.FILES, *sources.TRUST_FILES)]
 
 
 def _site(path: Path, made: Path) -> Iterator[str]:
@@ -124,7 +138,7 @@ def _site(path: Path, made: Path) -> Iterator[str]:
     try:
         manifest = json.loads((path / building.MANIFEST).read_text(encoding="utf-8"))
         named = dict(manifest["sources"])
-        version = manifest["schema_version"]
+        version, at = manifest["schema_version"], manifest.get("records")
     except (ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{path / building.MANIFEST} is damaged: {error!r}") from None
     if version != building.SCHEMA_VERSION:
@@ -132,17 +146,19 @@ def _site(path: Path, made: Path) -> Iterator[str]:
             f"{path / building.MANIFEST}: expected schema version {building.SCHEMA_VERSION}; got "
             f"{version!r}: build it again with: marginbench publish"
         )
-    root = path.parent
+    if at not in (sources.BESIDE, sources.COPIES):
+        raise RecordError(f"{path / building.MANIFEST} is damaged: records: got {at!r}")
+    root = path / at if at == sources.COPIES else path.parent
     missing = [name for name in named if not (root / name).is_file()]
     if missing:
         raise RecordError(
-            f"{path}: expected its records beside it; {missing[0]} is not there"
+            f"{path}: expected its records in {root}; {missing[0]} is not there"
             + (f", nor are {len(missing) - 1} others" if missing[1:] else "")
         )
     for name, digest in sorted(named.items()):
         if building.digest(root / name) != digest:
             yield f"{name}: the records are not those that the site was built from"
-    building.build(root, made)
+    building.build(root, made, at=at)
     now = json.loads((made / building.MANIFEST).read_text(encoding="utf-8"))
     yield from (
         f"{name}: published since, and not in the site"
@@ -150,39 +166,20 @@ def _site(path: Path, made: Path) -> Iterator[str]:
     )
 
 
-def _trial(path: Path, made: Path) -> bool:
-    from ..gate.trust.page import build
-
-    build(path, made)
-    return True
+_BUILD: dict[str, Callable[[Path, Path], Path]] = {
+    "gate's trial": trial_pages.build, "quality run": quality_pages.build, "run": run_pages.build,
+}  # fmt: skip
 
 
-def _quality(path: Path, made: Path) -> bool:
-    from ..quality.build import build
-
-    build(path, made)
-    return True
-
-
-def _auto(path: Path, made: Path) -> bool:
-    made.mkdir()
-    (made / auto.VERDICT).write_text(auto.read(path).text, encoding="utf-8")
-    return True
-
-
-def _run(path: Path, made: Path) -> bool:
-    """A run's own report where it was committed; else the records are read, every line."""
-    from ..build import build
-    from ..output import PAGE
-
-    records = record_files.find(path)
-    assert records is not None
-    if not (path / PAGE).is_file():
-        loading.load(records)
+def _read(kind: str, path: Path) -> None:
+    """Every line; raises RecordError."""
+    if kind == "gate's trial":
+        trial_reading.read(trial_reading.find(path))
+    elif kind == "quality run":
+        reading.read(path)
+    else:
+        loading.load(reading.find(path))
         sources.machine_file(path)
-        return False
-    build(path, made)
-    return True
 
 
 def _compared(kind: str, path: Path, made: Path, findings: list[str]) -> Checked:

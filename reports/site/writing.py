@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import files
 from benchmarks.records import RecordError
+
+from .. import output, pages
+from ..document import Document, Figure
+from ..pages import Page
 
 
 @dataclass
@@ -24,6 +29,18 @@ class Output:
         with files.naming(target):
             target.write_bytes(content)
         self.written[path] = hashlib.sha256(content).hexdigest()
+
+    def figures(
+        self, figures: Iterable[Figure], folder: str, data: Callable[[Figure], str]
+    ) -> None:
+        """``data``: what is written of each beside its drawing."""
+        for path, text in output.figure_files(figures, folder, data).items():
+            self.write(path, text)
+
+    def page(self, made: Document, page: Page, data: Callable[[Figure], str]) -> None:
+        """A page, and the files of the figures on it."""
+        self.figures(made.figures(), page.figures, data)
+        self.write(page.path, pages.render(made, page))
 
     def copy(self, path: str, source: Path) -> None:
         target = self._place(path)

@@ -33,7 +33,9 @@ TAKERS = [name for name in NAMES if BY_NAME[name].made]
 # Whose folders hold a record that others look for first.
 RECORDED = (kinds.RUN, kinds.GPU, kinds.QUALITY)
 PAGELESS = ("gpu/out", "publish/out", "quality sync/run_dir")
-NO_FIGURES = ("gpu/out", "quality sync/run_dir", "quality export/target")
+NO_FIGURES = (
+    "gpu/out", "quality sync/run_dir", "quality export/target", "quality publish/target",
+)  # fmt: skip
 DRAWERS = [name for name in NAMES if BY_NAME[name].takes and name not in NO_FIGURES]
 
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "reports/published"
 SITE = sorted(path.relative_to(PUBLISHED).as_posix() for path in PUBLISHED.glob("site/**/*.html"))
-TRUST = "gate-trust/xeon-2-cores/index.html"
+TRUST = "site/gate/xeon-2-cores.html"
 
 
 def _run(folder: Path, seed: int = 0) -> Path:

@@ -247,7 +247,7 @@ def _no_drawing(patch: Any) -> None:
 
         return document
 
-    def drawn(made: Any, styles: Any, beside: Mapping[str, str]) -> dict[str, str]:
+    def drawn(made: Any, styles: Any, beside: Mapping[str, str], *_: Any) -> dict[str, str]:
         name = f"figures/{os.environ.get('DRAWN', 'drawn')}.svg"
         return {name: "<svg/>", **beside, "report.md": f"# {made.title}\n\n![One]({name})\n",
                 "index.html": f"<title>{made.title}</title>"}  # fmt: skip
@@ -269,8 +269,7 @@ def _no_drawing(patch: Any) -> None:
     patch.setattr(quality, "summary", lambda *_: {"version": 1})
     patch.setattr(quality.judging, "judge", lambda quality: None)
     patch.setattr(trial, "document", title("MarginBench: the gate on trial"))
-    patch.setattr(trial, "summary", lambda *_: {"schema_version": 1})
+    patch.setattr(trial, "summary_json", lambda found: '{"schema_version": 1}\n')
     patch.setattr(trial.reading, "read", lambda path: None)
-    for name in ("findings", "targets"):
-        patch.setattr(trial, name, lambda *_, **__: None)
+    patch.setattr(trial, "findings", lambda *_, **__: None)
     patch.setattr(building, "_write", site)

@@ -21,15 +21,16 @@ from benchmarks import kinds
 from ... import output, units
 from ...document import Document, Fact, Text
 from ...style import Styles
-from . import SUMMARY, reading, sections
 from . import false_alarms as alarming
+from . import reading, sections
 from .findings import INTERVALS, REPLAYS, WANTED, Findings, Target, findings, targets
 from .reading import Trust
 from .shares import Share, percent
 
+SUMMARY = "summary.json"
+NOTES = "Intervals of shares are exact (Clopper and Pearson), 95%."
 _FOOTER = (
-    "Intervals of shares are exact (Clopper and Pearson), 95%. The same tables are in report.md, "
-    "the figures in summary.json, every leg in trust.jsonl."
+    f"{NOTES} The same tables are in report.md, the figures in {SUMMARY}, every leg in trust.jsonl."
 )
 
 
@@ -47,9 +48,8 @@ def build(
     """
     trust = reading.read(reading.find(folder))
     found = findings(trust, replays=replays, intervals=intervals, report=report)
-    made, reached = document(found), targets(found)
-    figures = json.dumps(summary(found, reached), indent=1, allow_nan=False) + "\n"
-    return output.write(out or folder, kinds.TRIAL, made, Styles(()), {SUMMARY: figures})
+    beside = {SUMMARY: summary_json(found)}
+    return output.write(out or folder, kinds.TRIAL, document(found), Styles(()), beside)
 
 
 def document(found: Findings) -> Document:
@@ -124,11 +124,11 @@ def _notices(trust: Trust) -> list[Text]:
     return [Text(text, "warning") for text in found]
 
 
-def summary(found: Findings, reached: list[Target]) -> dict[str, Any]:
+def summary_json(found: Findings) -> str:
     """Every figure of the page as JSON; what is infinite or unknown is null."""
-    return {
+    whole = {
         "schema_version": 1,
-        "targets": _plain(reached),
+        "targets": _plain(targets(found)),
         "false_alarms": _plain(found.alarms),
         "power": _plain(found.powers),
         "detectable": _plain(found.detectable),
@@ -140,6 +140,7 @@ def summary(found: Findings, reached: list[Target]) -> dict[str, Any]:
         "rule": asdict(found.trust.rule),
         "sessions": list(found.trust.sessions),
     }
+    return json.dumps(whole, indent=1, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:

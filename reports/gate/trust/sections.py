@@ -233,7 +233,7 @@ def provenance(found: Findings) -> Section:
               if (trials := trust.of(load, fraction))]  # fmt: skip
     heads = ("load", "put in", "trials", "took together", "highest load average")
     blocks.append(table(heads, counts, "Trials", numeric=heads[2:]))
-    blocks += [Text("The page is drawn again from the record beside it, with the same bytes, by:"),
+    blocks += [Text("The page is drawn again from the record, with the same bytes, by:"),
                Text(COMMAND, "code")]  # fmt: skip
     if trust.orphans:
         blocks.append(Text(f"{units.plural(trust.orphans, 'line')} of legs belong to a trial that "

@@ -8,14 +8,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from page_reader import Page
 from synthetic_store import LOSSES, publish, run, small
 
-from reports import fitting
-from reports.document import Document, Figure, Link, Section, table
-from reports.site import building, loading, rendering, verifying
+from reports import fitting, pages
+from reports.document import Cell, Document, Figure, Link, Part, Section, Text, table
+from reports.site import building, loading, verifying
+from reports.site.frame import Frame
 from reports.style import Styles
 
 HOSTILE = '<script>alert("x")</script>&amp;\x07\'"'
@@ -35,16 +37,49 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def pages(root: Path) -> dict[str, Page]:
-    site = root / "site"
+def made(root: Path) -> dict[str, Page]:
+    """Each page by its path."""
+    return _pages(root / "site")
+
+
+def _pages(site: Path) -> dict[str, Page]:
     return {p.relative_to(site).as_posix(): Page(p.read_text()) for p in site.rglob("*.html")}
 
 
-def test_every_address_leads_somewhere_inside(root: Path, pages: dict[str, Page]):
-    ids = {path: {at.get("id") for _, at in page.tags} for path, page in pages.items()}
-    site = root / "site"
-    checked = 0
-    for path, page in pages.items():
+def test_every_address_leads_to_a_page_or_to_the_records_beside(root: Path, made: dict[str, Page]):
+    found = _addresses(root / "site", made)
+    records = {(root / one).resolve() for one in ("cpu-box", "evil")}
+    site = (root / "site").resolve()
+    assert {at.parent for at in found if not at.is_relative_to(site)} == records
+    assert len(found) > 20
+    assert not list((root / "site").rglob("*.jsonl.xz")), "records are published once"
+
+
+def test_a_site_elsewhere_takes_its_records_along_and_is_verified_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(building, "PROCESSES", 1)
+    publish(tmp_path / "records", "a box", small(losses=LOSSES[1:2]), title="A box")
+    site = tmp_path / "site"
+    done = run("publish", "--records", tmp_path / "records", "--out", site)
+    assert done.exit_code == 0, done.output
+    for name in ("records.jsonl.xz", "machine.json"):
+        there = tmp_path / "records/a box" / name
+        assert (site / "data/a box" / name).read_bytes() == there.read_bytes()
+    moved = site.rename(tmp_path / "moved")
+    (tmp_path / "records").rename(tmp_path / "gone")
+    assert all(at.is_relative_to(moved) for at in _addresses(moved, _pages(moved)))
+    assert run("verify", moved).exit_code == 0
+    (moved / "data/a box/machine.json").write_text('{"schema_version": 1, "title": "B"}')
+    done = run("verify", moved)
+    assert done.exit_code == 1 and "a box/machine.json: the records are not those" in done.output
+
+
+def _addresses(site: Path, made: dict[str, Page]) -> set[Path]:
+    """Where every address leads: to a file that is there, and to an id that is on it."""
+    ids = {path: {at.get("id") for _, at in page.tags} for path, page in made.items()}
+    found = set()
+    for path, page in made.items():
         for tag, attributes in page.tags:
             for name in ("href", "src"):
                 address = attributes.get(name)
@@ -52,24 +87,27 @@ def test_every_address_leads_somewhere_inside(root: Path, pages: dict[str, Page]
                     continue
                 assert not re.match(r"[a-z]+:|//|/", address), (path, address)
                 target, _, anchor = address.partition("#")
-                at = ((site / path).parent / target).resolve() if target else site / path
+                at = (site / path).resolve()
+                if target:
+                    at = (at.parent / unquote(target)).resolve()
                 assert at.is_file(), (path, address)
-                inside = at.relative_to(site.resolve() if target else site).as_posix()
-                assert not anchor or anchor in ids[inside], (path, address)
-                checked += 1
-    assert checked > 200
+                if anchor:
+                    inside = at.relative_to(site.resolve()).as_posix()
+                    assert anchor in ids[inside], (path, address)
+                found.add(at)
+    return found
 
 
-def test_ids_are_there_once_and_headings_name_every_section(pages: dict[str, Page]):
-    for path, page in pages.items():
+def test_ids_are_there_once_and_headings_name_every_section(made: dict[str, Page]):
+    for path, page in made.items():
         found = [at["id"] for _, at in page.tags if at.get("id")]
         assert len(found) == len(set(found)), path
         for section in page.named("section"):
             assert section.get("aria-labelledby", section["id"]) is not None
 
 
-def test_the_first_page_answers_what_a_newcomer_asks(pages: dict[str, Page]):
-    seen = pages["index.html"].seen
+def test_the_first_page_answers_what_a_newcomer_asks(made: dict[str, Page]):
+    seen = made["index.html"].seen
     assert "Which triplet implementation should I use on CPU at batch 512?" in seen
     assert "dimension 128, 128 classes, float32: " in seen
     assert re.search(r"batch-hard: compiled \(1\.\d\d times as fast as eager \[1\.\d\d, ", seen)
@@ -83,18 +121,20 @@ def test_the_first_page_answers_what_a_newcomer_asks(pages: dict[str, Page]):
     assert "A box, 2026-01-01" in seen
 
 
-def test_a_loss_has_its_topics_drawn_over_all_three_axes(pages: dict[str, Page]):
-    seen = pages["losses/a-softmax.html"].seen
+def test_a_loss_has_its_topics_drawn_over_all_three_axes(made: dict[str, Page]):
+    seen = made["losses/a-softmax.html"].seen
     for text in (
         "What it computes", "Against batch (B)", "Against dimension (D)", "Against classes (C)",
         "roofline", "What the Triton kernels compile to", "Code to use it", "sm_90", "HGMMA",
         "needs CUDA", "functional.a_softmax(",
     ):  # fmt: skip
         assert text in seen or text == "Against batch (B)", text
-    assert "no longer declared" in pages["losses/gone.html"].seen
+    assert "no longer declared" in made["losses/gone.html"].seen
 
 
-def test_figures_lead_to_records_with_all_rounds_and_their_command(root: Path, pages: dict):
+def test_figures_lead_to_records_with_all_rounds_and_their_command(
+    root: Path,
+):
     site = root / "site"
     found = sorted((site / "figures/cpu-box/triplet").glob("speed-batch-*.json"))
     assert found
@@ -114,19 +154,19 @@ def test_figures_lead_to_records_with_all_rounds_and_their_command(root: Path, p
         assert repr(kept[0].rounds[-1]) in part and case["commands"][0] in part
 
 
-def test_hostile_text_is_text(root: Path, pages: dict[str, Page]):
+def test_hostile_text_is_text(root: Path, made: dict[str, Page]):
     for path in (root / "site").rglob("*.html"):
         text = path.read_text()
         assert "<script>alert" not in text, path
         assert "\x07" not in text, path
-    for page in pages.values():
+    for page in made.values():
         assert not [at for tag, at in page.tags if tag == "script" and not at.get("src")]
         assert "Content-Security-Policy" in {at.get("http-equiv") for at in page.named("meta")}
-    assert '<script>alert("x")</script>' in pages["machines/evil.html"].seen
+    assert '<script>alert("x")</script>' in made["machines/evil.html"].seen
 
 
-def test_tables_say_what_they_are_sorted_and_filtered_by(pages: dict[str, Page]):
-    page = pages["losses/triplet.html"]
+def test_tables_say_what_they_are_sorted_and_filtered_by(made: dict[str, Page]):
+    page = made["losses/triplet.html"]
     assert {at["data-filter"] for at in page.named("th") if "data-filter" in at} >= {
         "contender", "variant", "target", "pass",
     }  # fmt: skip
@@ -134,10 +174,10 @@ def test_tables_say_what_they_are_sorted_and_filtered_by(pages: dict[str, Page])
                for at in page.named("td") if "data-sort" in at)  # fmt: skip
 
 
-def test_a_contender_looks_the_same_on_every_page(root: Path, pages: dict[str, Page]):
+def test_a_contender_looks_the_same_on_every_page(root: Path, made: dict[str, Page]):
     styles = Styles(())
     for path in ("index.html", "losses/triplet.html", "machines/evil.html"):
-        marks = {at["class"] for at in pages[path].named("i")}
+        marks = {at["class"] for at in made[path].named("i")}
         assert {f"mark m{styles.place(name)}" for name in ("eager", "compiled")} <= marks, path
         assert str(styles.css()) in (root / "site" / path).read_text(), path
 
@@ -204,23 +244,50 @@ def test_a_run_without_a_page_is_checked_by_the_site_that_shows_it(root: Path, t
 
 def test_no_file_made_is_none_that_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = publish(tmp_path, "box", small(losses=LOSSES[1:2]))
-    monkeypatch.setattr(verifying, "_run", lambda path, made: True)
+    (folder / "index.html").write_text("a page")
+    monkeypatch.setitem(verifying._BUILD, "run", lambda path, made: made)
     assert verifying.exit_code(verifying.verify([folder])) == 3
 
 
 def test_a_page_that_is_too_large_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch):
     rows = [(str(n), "x" * 50) for n in range(2000)]
     made = Document("t", "s", "l", [], [], [Section("a", "A", [table(("n", "x"), rows)])])
-    frame = rendering.Frame((), Styles(()))
+    page = Frame((Link("Overview", "index.html"),), Styles(())).page("x.html")
     monkeypatch.setattr(fitting, "MOST_BYTES", 60_000)
-    text = rendering.page(made, "x.html", frame)
+    text = pages.render(made, page)
     assert len(text.encode()) <= 60_000 and "The first 400 of 2,000 rows" in text
     svg = f"<svg>{'x' * 70_000}</svg>"
-    data, files = table(("n",), [("1",)]), (Link("drawing", "f.svg"),)
-    figure = Figure("f", "F", "c", "what it shows", svg, 5, data, files=files)
+    data = table(("n",), [("1",)])
+    figure = Figure("f", "F", "c", "what it shows", svg, 5, data)
     drawn = replace(made, sections=[Section("a", "A", [figure])])
-    text = rendering.page(drawn, "x.html", frame)
-    assert '<img src="f.svg" alt="what it shows"' in text and "<svg>" not in text
+    text = pages.render(drawn, page)
+    assert '<img src="figures/f.svg" alt="what it shows"' in text and "<svg>" not in text
     monkeypatch.setattr(fitting, "MOST_BYTES", 100)
     with pytest.raises(fitting.TooLarge):
-        rendering.page(made, "x.html", frame)
+        pages.render(made, page)
+
+
+def test_blocks_of_others_keep_their_ids_and_lead_home():
+    """Two machines with the same ids, and a table of another page."""
+    row = (Cell("here", href="#a"), Cell("case", record="c"), Cell("no record", record="d"))
+    data, svg = table(("n",), [("1",)]), '<svg><g id="f-1"/></svg>'
+    blocks = [
+        Text("A heading", "heading", anchor="a"), table(("x", "y", "z"), [row]),
+        Figure("f", "F", "c", "what it shows", svg, 5, data),
+    ]  # fmt: skip
+    parts = [
+        Part(blocks, one, records={"c": f"records/{one}.html#case-1"}, figures=f"figures/{one}")
+        for one in ("m", "n")
+    ]
+    away = Part([table(("x",), [(Cell("there", href="#run-1"),)])], page="quality/q.html")
+    frame = Frame((Link("Overview", "index.html"),), Styles(()))
+    document = Document("t", "s", sections=[Section("s", "S", [*parts, away])])
+    page = Page(pages.render(document, frame.page("losses/x.html")))
+    ids = [at["id"] for _, at in page.tags if "id" in at]
+    assert {"m-a", "n-a", "m-f", "n-f", "m-f-1", "n-f-1"} <= set(ids) and len(ids) == len(set(ids))
+    assert len(page.named("h4")) == 2 and not page.named("h3")
+    hrefs = [at["href"] for at in page.named("a")][2:]
+    machine = ["#{0}-a", "../records/{0}.html#case-1", "../figures/{0}/f.json",
+               "../figures/{0}/f.svg"]  # fmt: skip
+    expected = [one.format(name) for name in ("m", "n") for one in machine]
+    assert hrefs == [*expected, "../quality/q.html#run-1"]

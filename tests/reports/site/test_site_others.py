@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import lzma
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import synthetic_quality
+import synthetic_trust
 from page_reader import Page
+from synthetic_trust import Maker
 
-from benchmarks.records import RecordError
+from reports.gate.trust.findings import findings
 from reports.quality import reading
 from reports.quality.build import build as build_quality
 from reports.site import building, front, others, verifying
-
-TRIAL = Path(__file__).resolve().parents[3] / "reports/published/gate-trust/xeon-2-cores"
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("published")
-    shutil.copytree(TRIAL, folder / "gate-trust" / "xeon-2-cores")
+    trial = folder / "gate-trust" / "box"
+    trial.mkdir(parents=True)
+    synthetic_trust.write(trial, Maker({**synthetic_trust.NULL, **synthetic_trust.SLOWED}))
+    packed(trial / "trust.jsonl")
     quality = folder / "quality" / "small"
     maker = synthetic_quality.Maker(seeds=(0, 1), images=20, identities=3)
     synthetic_quality.write(quality, maker.lines())
-    plain = quality / "records.jsonl"
-    (quality / "records.jsonl.xz").write_bytes(lzma.compress(plain.read_bytes()))
-    plain.unlink()
-    with synthetic_quality.one_claim():
-        build_quality(quality)
+    packed(quality / "records.jsonl")
+    few = functools.partial(findings, replays=20, intervals=20)
+    with synthetic_quality.one_claim(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(others, "findings", few)
+        patch.setattr(building, "PROCESSES", 1)
         building.build(folder, folder / "site")
         yield folder
+
+
+def packed(path: Path) -> None:
+    path.with_name(f"{path.name}.xz").write_bytes(lzma.compress(path.read_bytes()))
+    path.unlink()
 
 
 def test_the_first_page_says_which_loss_and_links_to_all_of_it(root: Path):
@@ -44,46 +53,51 @@ def test_the_first_page_says_which_loss_and_links_to_all_of_it(root: Path):
     assert any(href.startswith("quality/small.html#") for href in hrefs)
 
 
-def test_a_training_page_and_the_trials_stand_with_their_records(root: Path):
+def test_a_training_page_and_the_trials_lead_to_their_records(root: Path):
     page = Page((root / "site/quality/small.html").read_text())
     again = "marginbench quality again reports/published/quality/small/records.jsonl.xz NAME"
     assert again in page.seen
-    trial = Page((root / "site/gate.html").read_text())
-    assert "met" in trial.seen and "marginbench verify reports/published/gate-trust" in trial.seen
-    copied = root / "site/gate/xeon-2-cores"
-    for name in ("report.md", "trust.jsonl.xz", "figures/found.svg"):
-        assert (copied / name).read_bytes() == (TRIAL / name).read_bytes()
+    assert "reports/published/quality/small/records.jsonl.xz" in page.seen, "where it is in a clone"
+    trial = Page((root / "site/gate/box.html").read_text())
+    for made, records in ((page, "quality/small/records"), (trial, "gate-trust/box/trust")):
+        hrefs = {at.get("href", "") for at in made.named("a")}
+        assert {"../index.html", "../gate.html", f"../../{records}.jsonl.xz"} <= hrefs
+    assert len(trial.named("svg")) == 5 == len(list((root / "site/figures/gate/box").glob("*.svg")))
+    assert json.loads((root / "site/gate/box.json").read_text())["targets"]
+    assert json.loads((root / "site/quality/small.json").read_text())["tables"]
+    listed = Page((root / "site/gate.html").read_text())
+    assert "not measured" in listed.seen and "gate/box.html" in {
+        at.get("href") for at in listed.named("a")
+    }
 
 
-def test_the_trials_page_leads_back_and_is_else_what_is_committed(root: Path):
-    copied = root / "site/gate/xeon-2-cores/index.html"
-    text = copied.read_bytes().decode()
-    assert text.replace(others.WAY_BACK, "").encode() == (TRIAL / "index.html").read_bytes()
-    page = Page(text)
-    back = [at["href"] for at in page.named("a") if not at["href"].startswith("#")]
-    assert [(copied.parent / href).resolve().relative_to(root / "site").as_posix()
-            for href in back[:2]] == ["index.html", "gate.html"]  # fmt: skip
-    tags = [(tag, at.get("class")) for tag, at in page.tags]
-    assert tags.index(("a", "skip")) < tags.index(("nav", None)) < tags.index(("header", None))
-
-
-def test_a_trials_page_that_is_none_is_refused(root: Path, tmp_path: Path):
-    path = tmp_path / "index.html"
-    path.write_text("<html><body>not ours</body></html>")
-    with pytest.raises(RecordError, match=r"expected one <header> in .*gate-trust --page-only"):
-        others._with_way_back(path)
-
-
-def test_a_quality_page_is_verified_against_its_records(root: Path):
-    found = verifying.verify([root / "quality"])
-    assert [(one.kind, one.state, one.findings) for one in found] == [("quality run", "same", ())]
+def test_records_without_pages_are_verified_by_the_site(root: Path):
+    """Its pages are in the site only; a page that lies beside them is built again too."""
+    for folder, kind in ((root / "quality", "quality run"), (root / "gate-trust", "gate's trial")):
+        found = verifying.verify([folder])
+        assert [(one.kind, one.state, one.files) for one in found] == [(kind, "same", 0)]
+    build_quality(root / "quality" / "small")
     path = root / "quality" / "small" / "summary.json"
-    before = path.read_text()
-    path.write_text(before.replace("0.", "1.", 1))
     try:
+        found = verifying.verify([root / "quality"])
+        assert [(one.state, one.findings) for one in found] == [("same", ())] and found[0].files
+        path.write_text(path.read_text().replace("0.", "1.", 1))
         assert verifying.exit_code(verifying.verify([root / "quality" / "small"])) == 1
     finally:
-        path.write_text(before)
+        for made in [*path.parent.glob("*.*"), *path.parent.glob("figures/*")]:
+            if made.is_file() and made.name != "records.jsonl.xz":
+                made.unlink()
+
+
+def test_other_records_than_the_sites_are_reported(root: Path):
+    path = root / "gate-trust" / "box" / "trust.jsonl.xz"
+    before = path.read_bytes()
+    try:
+        path.write_bytes(lzma.compress(lzma.decompress(before), preset=0))
+        found = verifying.verify([root / "gate-trust"])
+        assert [one.state for one in found] == ["not checked"]
+    finally:
+        path.write_bytes(before)
 
 
 @pytest.mark.parametrize("clone", (".", "..", "elsewhere"))
@@ -92,8 +106,8 @@ def test_published_pages_say_the_same_wherever_they_lie(
 ):
     """Inside the clone, as committed, or moved out of it."""
     monkeypatch.setattr(reading, "ROOT", (root / clone).resolve())
-    found = verifying.verify([root / "quality"])
-    assert [(one.kind, one.state, one.findings) for one in found] == [("quality run", "same", ())]
+    found = verifying.verify([root / "site"])
+    assert [(one.kind, one.state, one.findings) for one in found] == [("site", "same", ())]
 
 
 def test_a_quality_record_is_named_as_it_is_typed_in_the_clone(

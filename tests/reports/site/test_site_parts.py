@@ -12,18 +12,19 @@ from synthetic_run import BATCH, Maker, write
 import benchmarks.records
 from marginbench import catalogue
 from reports import units
+from reports.pages import Page
 from reports.reading import Measured, arrange
 from reports.site import (
     loading,
     machine_facts,
-    others,
     record_pages,
+    reproduce,
     snippets,
     sources,
     static_facts,
 )
-from reports.site.context import relative
 from reports.site.sources import MachineFile
+from reports.style import Styles
 
 VARIANTS = [(loss.name, v.name) for loss in catalogue.losses() for v in loss.variants]
 
@@ -44,10 +45,12 @@ def test_the_code_that_a_page_shows_runs(loss: str, variant: str, capsys: pytest
         ("losses/a.html", "losses/b.html", "a.html"), ("#x", "losses/b.html", "#x"),
         ("index.html", "losses/b.html", "../index.html"),
         ("records/m/a.html#c", "losses/b.html", "../records/m/a.html#c"),
+        ("../box/records.jsonl.xz", "index.html", "../box/records.jsonl.xz"),
+        ("../box/records.jsonl.xz", "records/m/a.html", "../../../box/records.jsonl.xz"),
     ],
 )  # fmt: skip
 def test_addresses_are_relative(target: str, page: str, address: str):
-    assert relative(target, page) == address
+    assert Page(page, Styles(())).address(target) == address
 
 
 @pytest.mark.parametrize("loss", catalogue.names())
@@ -103,7 +106,7 @@ def test_rates_of_another_machine_are_left_out():
 
 def test_publishing_as_it_is_reported_makes_a_folder_that_publish_finds(tmp_path: Path):
     """The steps before `marginbench publish`, but for the minute of measuring rates."""
-    (text,) = (command for title, _, command in others._STEPS if title == "Publish")
+    (text,) = (command for title, _, command in reproduce._STEPS if title == "Publish")
     lines = text.splitlines()
     steps = [one for one in lines if one.split()[0] in ("mkdir", "xz")]
     assert lines[-2] == "marginbench publish" and len(steps) == 2
