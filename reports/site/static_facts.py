@@ -36,11 +36,7 @@ def section(loss: Loss) -> list[Block]:
     pinned = _newest(STATIC)
     if not pinned:
         return [Text("Nothing is pinned: marginbench static --pin")]
-    modules = _modules(_folder(loss))
-    rows = [
-        row for row in pins.once(map(pins.row_of, pinned))
-        if row["kernel"].rpartition(".")[0] in modules
-    ]  # fmt: skip
+    rows = compiled(loss, pinned)
     if not rows:
         return [Text("No Triton kernel of this loss is pinned.")]
     version = pinned[0].version.removeprefix("triton ")
@@ -56,6 +52,13 @@ def section(loss: Loss) -> list[Block]:
         listed = table(columns, [_counted(row) for row in counted], text, numeric=("counted",))
         blocks.append(Details(f"{text} ({len(counted)} rows)", [listed]))
     return blocks
+
+
+def compiled(loss: Loss, pinned: Sequence[Pin]) -> list[pins.Row]:
+    """The pinned kernels that this loss launches."""
+    modules = _modules(_folder(loss))
+    rows = pins.once(map(pins.row_of, pinned))
+    return [row for row in rows if row["kernel"].rpartition(".")[0] in modules]
 
 
 @functools.cache

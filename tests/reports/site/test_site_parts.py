@@ -10,6 +10,7 @@ import pytest
 from synthetic_run import BATCH, Maker, write
 
 import benchmarks.records
+from benchmarks.pin_files import STATIC
 from marginbench import catalogue
 from reports import units
 from reports.pages import Page
@@ -55,11 +56,8 @@ def test_addresses_are_relative(target: str, page: str, address: str):
 
 @pytest.mark.parametrize("loss", catalogue.names())
 def test_every_loss_finds_its_compiled_kernels(loss: str):
-    modules = static_facts._modules(static_facts._folder(catalogue.get(loss)))
-    path = static_facts.newest("triton")
-    assert path is not None
-    found = {row["kernel"] for row in static_facts._rows(path)
-             if row["kernel"].rpartition(".")[0] in modules}  # fmt: skip
+    pinned = static_facts._newest(STATIC)
+    found = {row["kernel"] for row in static_facts.compiled(catalogue.get(loss), pinned)}
     own = catalogue.get(loss).package.rpartition(".")[2]
     assert found, loss
     others = {name for name in found if name.split(".")[0] not in (own, "shared")}
