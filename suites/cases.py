@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from marginbench import catalogue, stress
+from marginbench.fields import sized
 from marginbench.loss import Contender, Loss, Shape, Variant
 
 from .presets import STRESSED, Preset
+from .shapes import shapes_of
 
 SUITES = {
     "agreement": "gradients and values against the float64 reference, on small ragged shapes and "
@@ -81,7 +83,8 @@ def automatic(preset: Preset, device: str, seed: int) -> Iterator[Case]:
         if not variant.sweep or variant.output != "loss":
             continue
         chosen = device == "cuda" or any(one.name == "tiled" for one in variant.contenders)
-        for shape in preset.automatic_shapes(device)[variant.family]:
+        sizes = shapes_of(variant, preset.automatic_shapes(device), preset.table("auto"))
+        for shape in sizes:
             for dtype in preset.automatic_dtypes(device) if chosen else ("float32",):
                 yield Case(
                     AUTO, loss.name, variant.name, shape, dtype, device, "drawn", seed,
@@ -91,7 +94,7 @@ def automatic(preset: Preset, device: str, seed: int) -> Iterator[Case]:
 
 def _agreement(preset: Preset, device: str, seed: int) -> Iterator[Case]:
     for loss, variant in _variants():
-        for shape in preset.agreement_shapes[variant.family]:
+        for shape in shapes_of(variant, preset.agreement_shapes, "agreement"):
             for dtype in preset.agreement_dtypes:
                 yield Case(
                     "agreement", loss.name, variant.name, shape, dtype, device, "drawn", seed,
@@ -104,7 +107,7 @@ def _stressed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
         for loss, variant in _variants():
             for dtype in preset.stress_dtypes:
                 if stress.KINDS[name].suits(variant.family, dtype):
-                    shape = STRESSED[variant.family][0]
+                    shape = shapes_of(variant, STRESSED)[0]
                     yield Case(
                         "agreement", loss.name, variant.name, shape, dtype, device, name, seed,
                         measures=("agreement",), interpret=preset.stress_interpreted,
@@ -114,9 +117,9 @@ def _stressed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
 def _speed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
     compiled: set[str] = set()
     for loss, variant in _variants():
-        shapes = preset.speed_shapes(device)[variant.family]
-        for shape in shapes if variant.sweep else shapes[:1]:
-            centre = shape == shapes[0] and variant.sweep and variant.output == "loss"
+        sizes = shapes_of(variant, preset.speed_shapes(device), preset.table(device))
+        for shape in sizes if variant.sweep else sizes[:1]:
+            centre = shape == sizes[0] and variant.sweep and variant.output == "loss"
             for dtype in preset.speed_dtypes(device):
                 afford = {
                     "losses": centre and loss.name not in compiled,
@@ -133,7 +136,8 @@ def _speed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
 
 def _real(preset: Preset, device: str, seed: int) -> Iterator[Case]:
     for loss, variant in _variants():
+        shape = sized(variant, preset.real_shape)
         yield Case(
-            "real", loss.name, variant.name, preset.real_shape, "float32", device, "digits", seed,
+            "real", loss.name, variant.name, shape, "float32", device, "digits", seed,
             measures=("agreement", "speed", "memory"),
         )  # fmt: skip
