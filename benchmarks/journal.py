@@ -120,7 +120,7 @@ def case_key(case: Case) -> CaseKey:
         suite=case.suite, loss=case.loss, variant=case.variant, variant_version=variant.version,
         family=variant.family, batch=case.shape.batch, dim=case.shape.dim,
         classes=case.shape.classes, dtype=case.dtype, device=case.device, data=case.data,
-        seed=case.seed,
+        seed=case.seed, sizes=case.shape.more,
     )  # fmt: skip
 
 

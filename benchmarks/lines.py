@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from marginbench.fields import Shape
+
 from . import metrics
 
 SCHEMA_VERSION: Literal[2] = 2
@@ -69,10 +71,21 @@ class CaseKey(BaseModel):
     device: str
     data: str
     seed: int
+    # The variant's own, by letter.
+    sizes: tuple[tuple[str, int], ...] = Field(default=(), exclude_if=lambda sizes: not sizes)
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(self.batch, self.dim, self.classes, self.sizes)
+
+    @property
+    def own_sizes(self) -> str:
+        """As a table shows them after the variant's name."""
+        return "".join(f" {letter}={size:,}" for letter, size in self.sizes)
 
     @property
     def id(self) -> str:
-        shape = f"B{self.batch}-D{self.dim}-C{self.classes}"
+        shape = str(self.shape)
         parts = (self.suite, self.loss, self.variant, shape, self.dtype, self.device, self.data)
         return "/".join((*parts, f"s{self.seed}"))
 

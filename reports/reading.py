@@ -67,7 +67,8 @@ class Measured:
 
     @property
     def size(self) -> str:
-        return f"B={self.case.batch:,} D={self.case.dim:,} C={self.case.classes:,}"
+        case = self.case
+        return f"B={case.batch:,} D={case.dim:,} C={case.classes:,}{case.own_sizes}"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from marginbench import catalogue
+from marginbench.fields import Shape
 from suites.cases import Case
 
 from .. import folders, kinds, machine, record_files
@@ -192,16 +193,17 @@ def _finite(fields: dict[str, Any]) -> dict[str, Any]:
 
 def case_key(case: Case) -> dict[str, Any]:
     variant = catalogue.get(case.loss).variant(case.variant)
+    own = {"sizes": case.shape.more} if case.shape.more else {}
     return {
         "suite": case.suite, "loss": case.loss, "variant": case.variant,
         "variant_version": variant.version, "family": variant.family, "batch": case.shape.batch,
         "dim": case.shape.dim, "classes": case.shape.classes, "dtype": case.dtype,
-        "device": case.device, "data": case.data, "seed": case.seed,
+        "device": case.device, "data": case.data, "seed": case.seed, **own,
     }  # fmt: skip
 
 
 def _id(key: Mapping[str, Any]) -> str:
-    shape = f"B{key['batch']}-D{key['dim']}-C{key['classes']}"
+    shape = str(Shape(key["batch"], key["dim"], key["classes"], key.get("sizes", ())))
     names = (key["suite"], key["loss"], key["variant"], shape, key["dtype"], key["device"])
     return "/".join((*names, key["data"], f"s{key['seed']}"))
 

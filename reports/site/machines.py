@@ -194,8 +194,9 @@ def _cases(context: SiteContext, places: Mapping[str, str]) -> list[Block]:
         if states and set(states) == {"not_run"}:
             state = "not run"
         winner = winner_cell(answer(measured)) if case.id in timed else Cell("not timed", "quiet")
+        variant = Cell(f"{case.variant}{case.own_sizes}", href=places.get(case.id, ""))
         rows.append(
-            (case.suite, case.loss, Cell(case.variant, href=places.get(case.id, "")),
+            (case.suite, case.loss, variant,
              f"{case.batch:,}", f"{case.dim:,}", f"{case.classes:,}", case.dtype, case.device,
              case.data, winner, f"{len(states):,}", Cell(state, "bad" if "failed" in state else ""))
         )  # fmt: skip

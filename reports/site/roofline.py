@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from marginbench import catalogue
-from marginbench.loss import Cost, Shape
+from marginbench.loss import Cost
 
 from .. import document, statistics, style, units
 from ..comparison import main_pass
@@ -85,7 +85,7 @@ def _cost(measured: Measured) -> Cost | None:
     variant = variants.get(case.variant)
     if variant is None or variant.version != case.variant_version:
         return None
-    return variant.cost(Shape(case.batch, case.dim, case.classes), ITEMSIZE[case.dtype])
+    return variant.cost(case.shape, ITEMSIZE[case.dtype])
 
 
 def _roof(measured: Measured, rates: Mapping[str, float], intensity: float) -> float | None:
