@@ -23,7 +23,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 from triton.runtime import interpreter
 
-from marginbench.inputs import Batch
+from marginbench.fields import Field, sized
+from marginbench.inputs import Batch, completed
 from marginbench.loss import Loss, Shape, Variant
 
 from . import library
@@ -157,8 +158,13 @@ def batch_of(shape: Shape, dtype: torch.dtype) -> Batch:
     return Batch(
         embeddings=rows[0], labels=labels, class_weights=lazily((C, D), dtype),
         bias=lazily((C,), dtype), centers=lazily((C, D), dtype), second=rows[1], third=rows[2],
-        different=lazily((B,), torch.bool),
+        different=lazily((B,), torch.bool), more=shape.more,
     )  # fmt: skip
+
+
+def _declared(dtype: str) -> Callable[[Field, Shape], Tensor]:
+    """What makes the fields that a variant declares."""
+    return lambda field, shape: lazily(shape.of(field.sizes), getattr(torch, field.dtype_in(dtype)))
 
 
 def launches(
@@ -170,7 +176,8 @@ def launches(
     package = loss.package.rpartition(".")[0]
     launching = library.shared(package, "launching")
     with _Lazy():
-        arguments = dict(variant.arguments(batch_of(shape, getattr(torch, dtype))))
+        batch = batch_of(sized(variant, shape), getattr(torch, dtype))
+        arguments = dict(variant.arguments(completed(variant, batch, _declared(dtype))))
     leaves = [arguments[name].requires_grad_() for name in variant.differentiable]
     options = {**variant.options, "reduction": variant.reductions[0]}
     with ExitStack() as stack:

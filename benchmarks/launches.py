@@ -10,17 +10,19 @@ inputs are zeros, since a recording never reads what a kernel would have compute
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from marginbench import catalogue
-from marginbench.inputs import Batch
+from marginbench.fields import Field
+from marginbench.inputs import Batch, completed
 from marginbench.loss import Loss, Shape, Variant
 from marginbench.shared.architectures import DEFAULT_ARCHITECTURE
 from marginbench.shared.launching import Launch, recorded
+from suites.shapes import shapes_of
 
 from .specializations import Specialization, specialization
 
@@ -59,7 +61,7 @@ def origins(
             for contender in variant.contenders:
                 if contender.name != CONTENDER or (losses and loss.name not in losses):
                     continue
-                sizes = shapes[variant.family]
+                sizes = shapes_of(variant, shapes)
                 for shape in sizes if variant.sweep else sizes[:1]:
                     for dtype in contender.dtypes:
                         limit = contender.limit and contender.limit(shape, dtype)
@@ -80,17 +82,18 @@ def recordings(
         if at not in batches:
             batches[at] = zeros(origin.shape, origin.dtype)
         try:
-            launches = _record(loss, loss.variant(origin.variant), batches[at], target)
+            variant = loss.variant(origin.variant)
+            launches = _record(loss, variant, batches[at], origin.dtype, target)
         except Exception as error:
             raise RuntimeError(f"{origin} on {target}: {type(error).__name__}: {error}") from error
         yield origin, launches
 
 
-def _record(loss: Loss, variant: Variant, batch: Batch, target: str) -> list[Launch]:
+def _record(loss: Loss, variant: Variant, batch: Batch, dtype: str, target: str) -> list[Launch]:
     function = loss.resolve(variant.contender(CONTENDER).entry)
     tensors = {
         name: tensor if tensor is None else tensor.detach()
-        for name, tensor in variant.arguments(batch).items()
+        for name, tensor in variant.arguments(completed(variant, batch, zero(dtype))).items()
     }
     leaves = [tensor for name in variant.differentiable if (tensor := tensors[name]) is not None]
     for leaf in leaves:
@@ -118,7 +121,18 @@ def zeros(shape: Shape, dtype: str) -> Batch:
         second=x_BD,
         third=x_BD,
         different=torch.arange(B) % 2 == 0,
+        more=shape.more,
     )
+
+
+def zero(dtype: str) -> Callable[[Field, Shape], torch.Tensor]:
+    """What makes the fields that a variant declares for a batch of `zeros`."""
+
+    def made(field: Field, shape: Shape) -> torch.Tensor:
+        kind = getattr(torch, field.dtype_in(dtype))
+        return _zeros(*shape.of(field.sizes), dtype=kind)
+
+    return made
 
 
 def _zeros(*size: int, dtype: torch.dtype) -> torch.Tensor:

@@ -46,7 +46,9 @@ class Protected:
 
 
 def _plain(value: Any) -> Any:
-    return vars(value) if isinstance(value, CaseKey | Provenance) else str(value)
+    if isinstance(value, CaseKey):
+        return value.plain()
+    return vars(value) if isinstance(value, Provenance) else str(value)
 
 
 @dataclass(frozen=True, kw_only=True)

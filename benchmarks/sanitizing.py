@@ -17,6 +17,7 @@ from typing import Any
 
 from marginbench import catalogue
 from marginbench.loss import Contender, Loss, Shape, Variant
+from suites.shapes import shapes_of
 
 # One of everything; primes; a tile (16 or 64) and its neighbours; one class; all of a class.
 SHAPES = {
@@ -116,10 +117,10 @@ def _ragged(job: Job) -> Tally:
     loss = catalogue.get(loss_name)
     variant = loss.variant(variant_name)
     contender = variant.contender(contender_name)
-    shapes = SHAPES[variant.family] if variant.sweep else SHAPES[variant.family][::2]
+    shapes = shapes_of(variant, SHAPES)[:: 1 if variant.sweep else 2]
     turn = contender.dtypes.index(job.dtype)
-    if turn == 0 and variant.sweep:
-        shapes += MANY_OF_A_CLASS.get(variant.family, ())
+    if turn == 0 and variant.sweep and variant.family in MANY_OF_A_CLASS:
+        shapes += shapes_of(variant, MANY_OF_A_CLASS)
     tally = Tally()
     torch.use_deterministic_algorithms(True, warn_only=True)  # fills what is allocated with NaN
     try:

@@ -5,7 +5,8 @@ nothing. What is left, with eps of the accumulation dtype (float32, or float64 f
 the dtype that inputs and intermediate results are stored in:
 
 - an inner product of L terms rounds L times; the errors are as good as independent and grow like
-  sqrt(L) eps_acc, where L is the longest of D (distances, logits), B and C (the gradients' sums);
+  sqrt(L) eps_acc, where L is the longest of D (distances, logits), B and C (the gradients' sums)
+  and the sizes that a variant adds;
 - storing it once in the inputs' dtype costs eps_dtype;
 - a loss combines a few such numbers (a distance is three inner products, a hinge two distances and
   a margin), each step multiplying the relative error by a small number: 8 in all.
@@ -72,7 +73,7 @@ def epsilon(dtype: str) -> float:
 
 
 def _longest(shape: Shape) -> int:
-    return max(shape.batch, shape.dim, shape.classes)
+    return max(shape.batch, shape.dim, shape.classes, *dict(shape.more).values())
 
 
 def accumulated(shape: Shape, dtype: str) -> float:
@@ -104,17 +105,17 @@ def moved(inputs: Inputs, by: float, seed: int) -> Inputs:
 
 
 def reordered(inputs: Inputs, seed: int) -> Inputs:
-    """The same numbers with the columns of every matrix in another order, the same for all: what
-    is summed over D rounds otherwise, and nothing else is changed."""
+    """The same numbers with the columns (the last of two or more sizes) in another order, the same
+    for all: what is summed over D rounds otherwise, and nothing else is changed."""
     generator = torch.Generator().manual_seed(seed)
     orders: dict[int, Tensor] = {}
     tensors = dict(inputs.tensors)
     for name, tensor in tensors.items():
-        if tensor is not None and tensor.is_floating_point() and tensor.ndim == 2:
-            width = tensor.shape[1]
+        if tensor is not None and tensor.is_floating_point() and tensor.ndim > 1:
+            width = tensor.shape[-1]
             if width not in orders:
                 orders[width] = torch.randperm(width, generator=generator).to(tensor.device)
-            columns = tensor.detach()[:, orders[width]].contiguous()
+            columns = tensor.detach()[..., orders[width]].contiguous()
             tensors[name] = columns.requires_grad_(tensor.requires_grad)
         elif tensor is not None and tensor.requires_grad:
             tensors[name] = tensor.detach().clone().requires_grad_()

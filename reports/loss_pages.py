@@ -21,6 +21,7 @@ from pathlib import Path
 import suites  # noqa: F401  finds the library of this tree
 from benchmarks.module_commands import run
 from marginbench import catalogue
+from marginbench.fields import FAMILIES, Shape, sized
 from marginbench.loss import Contender, Loss, Range, Variant
 
 from . import markdown_blocks
@@ -38,14 +39,14 @@ _WORDS = (
     '`implementation="eager"`.'
 )
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
-_FAMILIES = {
-    "head": "embeddings (B x D) against class weights (C x D)",
-    "batch": "the labelled embeddings of one batch (B x D)",
-    "rows": "N independent rows",
-}
 _NEEDS = {
     "cuda": "a GPU", "triton": "Triton", "compiler": "a C++ compiler",
     "hopper": "a GPU of compute capability 9.0 or newer",
+}  # fmt: skip
+_KINDS = {
+    "images": "of the step's images", "partners": "of other images, one for each row",
+    "input": "made anew for each step", "state": "kept from step to step",
+    "memory": "of the last steps",
 }  # fmt: skip
 _OUTPUTS = {
     "loss": "a loss: a scalar, or one value per row for reduction `none`",
@@ -114,10 +115,10 @@ def _public(loss: Loss) -> list[str]:
 
 
 def _variant(variant: Variant) -> list[str]:
-    takes = snippets.arguments(variant) or []
+    takes = snippets.arguments(variant) or {}
     facts = [
         ("source", variant.source),
-        ("over", _FAMILIES.get(variant.family, variant.family)),
+        ("over", FAMILIES.get(variant.family, variant.family)),
         ("tensors", ", ".join(f"`{name}`" for name in takes)),
         ("gradients to", ", ".join(f"`{name}`" for name in variant.differentiable) or "none"),
         ("returns", _OUTPUTS.get(variant.output, variant.output)),
@@ -126,12 +127,15 @@ def _variant(variant: Variant) -> list[str]:
     ]
     if variant.unit_embeddings:
         facts.append(("inputs of the suite", "embeddings of length 1"))
+    facts.append(("sizes of its own", _sizes(variant)))
     options = [(f"`{name}`", f"`{value!r}`") for name, value in variant.options.items()]
     parts = [
         f"## {variant.name}", f"{variant.summary[:1].upper()}{variant.summary[1:]}.",
         f"```math\n{variant.equation}\n```",
         table(("", ""), [fact for fact in facts if fact[1]]),
     ]  # fmt: skip
+    if variant.fields:
+        parts.append(_fields(variant))
     if options:
         parts.append(table(("option", "default"), options))
     rows = [_implementation(contender) for contender in variant.contenders]
@@ -164,6 +168,22 @@ def _pictures(loss: Loss) -> list[str]:
         page = f"reports/published/site/losses/{loss.name}.html"
         parts.append(f"All figures of this loss, with their records: [{page}](../../{page}).")
     return parts
+
+
+def _sizes(variant: Variant) -> str:
+    """The sizes beyond B, D and C, as they are in the example on the page."""
+    shape = sized(variant, Shape(snippets.BATCH, snippets.DIM, snippets.CLASSES))
+    own = ", ".join(f"{letter} = {size:,}" for letter, size in shape.more)
+    at = f"B = {shape.batch}, D = {shape.dim}, C = {shape.classes}"
+    return f"{own} at {at}" if own else ""
+
+
+def _fields(variant: Variant) -> str:
+    rows = []
+    for field in variant.fields:
+        size = " x ".join(field.sizes) or "a number"
+        rows.append((f"`{field.name}`", size, field.summary, _KINDS[field.kind]))
+    return table(("tensor of its own", "size", "what it is", "in a training"), rows)
 
 
 def _implementation(contender: Contender) -> tuple[str, str, str, str]:

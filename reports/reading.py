@@ -81,7 +81,8 @@ class Measured:
 
     @property
     def size(self) -> str:
-        return f"B={self.case.batch:,} D={self.case.dim:,} C={self.case.classes:,}"
+        case = self.case
+        return f"B={case.batch:,} D={case.dim:,} C={case.classes:,}{case.own_sizes}"
 
 
 Row = tuple[Measured, Result]

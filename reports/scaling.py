@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from marginbench import catalogue
+from suites.schema import CaseKey
+
 from . import statistics
 from .comparison import main_pass
 from .grouping import grouped
@@ -61,7 +64,7 @@ def _line_key(measured: Measured, axis: str) -> tuple[object, ...] | None:
     case = measured.case
     common: tuple[object, ...] = (
         case.loss, case.variant, case.variant_version, case.family, case.dtype, case.device,
-        case.data, case.seed, measured.machine,
+        case.data, case.seed, measured.machine, _own(case),
     )  # fmt: skip
     if axis == "dim":
         return (*common, case.batch, 0 if case.family == "rows" else case.classes)
@@ -73,17 +76,28 @@ def _line_key(measured: Measured, axis: str) -> tuple[object, ...] | None:
     return (*common, case.classes if case.family == "head" else 0)
 
 
+def _own(case: CaseKey) -> tuple[tuple[str, int], ...]:
+    """The variant's own sizes but for those that follow from the others as it declares them."""
+    if not case.sizes or case.loss not in catalogue.names():
+        return case.sizes
+    declared = {v.name: v.sizes for v in catalogue.get(case.loss).variants}.get(case.variant, {})
+    return tuple(own for own in case.sizes if not callable(declared.get(own[0])))
+
+
 def _fixed(measured: Measured, axis: str) -> str:
     case = measured.case
+    own = "".join(f", {letter}={size:,}" for letter, size in _own(case))
     if axis == "classes":
-        return f"B={case.batch:,}, D={case.dim:,}"
+        return f"B={case.batch:,}, D={case.dim:,}{own}"
     if axis == "dim":
-        return f"B={case.batch:,}" + (f", C={case.classes:,}" if case.family != "rows" else "")
+        classes = f", C={case.classes:,}" if case.family != "rows" else ""
+        return f"B={case.batch:,}{classes}{own}"
     if case.family == "head":
-        return f"D={case.dim:,}, C={case.classes:,}"
+        return f"D={case.dim:,}, C={case.classes:,}{own}"
     if case.family == "batch":
-        return f"D={case.dim:,}, {Fraction(case.batch, max(case.classes, 1))} samples a class"
-    return f"D={case.dim:,}"
+        per_class = Fraction(case.batch, max(case.classes, 1))
+        return f"D={case.dim:,}, {per_class} samples a class{own}"
+    return f"D={case.dim:,}{own}"
 
 
 def panels(records: Records, axis: str, memory: bool = False) -> Iterator[Panel]:

@@ -112,10 +112,14 @@ def _fenced(text: str) -> str:
 def results_csv(records: Records) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    # Only where a variant has sizes of its own.
+    sized = any(measured.case.sizes for measured in records.cases)
+    writer.writerow((*CSV_COLUMNS, "sizes") if sized else CSV_COLUMNS)
     for measured in records.cases:
+        own = [_pairs(dict(measured.case.sizes))] if sized else []
         for result in measured.results:
-            writer.writerow([_safe(value) for value in _csv_row(measured, result)])
+            row = (*_csv_row(measured, result), *own)
+            writer.writerow([_safe(value) for value in row])
     return buffer.getvalue()
 
 

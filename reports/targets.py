@@ -6,11 +6,13 @@ information, ``bytes_per_s`` and ``flops_per_s_`` with a dtype's name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from marginbench import catalogue
+from marginbench.fields import STANDARD
 from marginbench.loss import Cost, Shape, Variant
 from suites.schema import CaseKey
 from suites.targets import Target
@@ -62,7 +64,7 @@ def _state(target: Target, figure: Interval) -> State:
 def _decides(case: CaseKey, target: Target) -> bool:
     same = (case.suite, case.data, case.loss, case.variant, case.dtype, case.device)
     wanted = ("speed", "drawn", target.loss, target.variant, target.dtype, target.device)
-    return same == wanted and Shape(case.batch, case.dim, case.classes) == target.shape
+    return same == wanted and case.shape == target.shape
 
 
 def declared(target: Target) -> Variant | None:
@@ -134,8 +136,8 @@ def _unmeasured(measured: Measured, name: str, metric: str) -> str:
 
 def gradient_elements(names: Sequence[str], shape: Shape) -> int:
     """Elements of the gradients by these arguments: no part of the extra memory."""
-    sizes = {"class_weights": shape.classes * shape.dim, "bias": shape.classes}
-    return sum(sizes.get(name, shape.batch * shape.dim) for name in names)
+    rows = STANDARD["embeddings"]
+    return sum(math.prod(shape.of(STANDARD.get(name, rows).sizes)) for name in names)
 
 
 def matrix_bytes(target: Target) -> int:

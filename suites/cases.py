@@ -7,10 +7,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from marginbench import catalogue, stress
+from marginbench.fields import sized
 from marginbench.loss import Contender, Loss, Shape, Variant
 
 from .presets import STRESSED, Preset
 from .schema import CaseKey
+from .shapes import shapes_of
 
 SUITES = {
     "agreement": "gradients and values against the float64 reference, on small ragged shapes and "
@@ -43,7 +45,7 @@ class Case(CaseKey):
         """``how``: what is measured, and how, as fields of the case."""
         return cls(
             suite, loss.name, variant.name, variant.version, variant.family, shape.batch,
-            shape.dim, shape.classes, dtype, device, data, seed, **how,
+            shape.dim, shape.classes, dtype, device, data, seed, shape.more, **how,
         )  # fmt: skip
 
     @property
@@ -86,7 +88,8 @@ def automatic(preset: Preset, device: str, seed: int) -> Iterator[Case]:
         if not variant.sweep or variant.output != "loss":
             continue
         chosen = device == "cuda" or any(one.name == "tiled" for one in variant.contenders)
-        for shape in preset.automatic_shapes(device)[variant.family]:
+        sizes = shapes_of(variant, preset.automatic_shapes(device), preset.table("auto"))
+        for shape in sizes:
             for dtype in preset.automatic_dtypes(device) if chosen else ("float32",):
                 yield Case.of(
                     AUTO, loss, variant, shape, dtype, device, "drawn", seed,
@@ -96,7 +99,7 @@ def automatic(preset: Preset, device: str, seed: int) -> Iterator[Case]:
 
 def _agreement(preset: Preset, device: str, seed: int) -> Iterator[Case]:
     for loss, variant in _variants():
-        for shape in preset.agreement_shapes[variant.family]:
+        for shape in shapes_of(variant, preset.agreement_shapes, "agreement"):
             for dtype in preset.agreement_dtypes:
                 yield Case.of(
                     "agreement", loss, variant, shape, dtype, device, "drawn", seed,
@@ -109,7 +112,7 @@ def _stressed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
         for loss, variant in _variants():
             for dtype in preset.stress_dtypes:
                 if stress.KINDS[name].suits(variant.family, dtype):
-                    shape = STRESSED[variant.family][0]
+                    shape = shapes_of(variant, STRESSED)[0]
                     yield Case.of(
                         "agreement", loss, variant, shape, dtype, device, name, seed,
                         measures=("agreement",), interpret=preset.stress_interpreted,
@@ -119,9 +122,9 @@ def _stressed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
 def _speed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
     compiled: set[str] = set()
     for loss, variant in _variants():
-        shapes = preset.speed_shapes(device)[variant.family]
-        for shape in shapes if variant.sweep else shapes[:1]:
-            centre = shape == shapes[0] and variant.sweep and variant.output == "loss"
+        sizes = shapes_of(variant, preset.speed_shapes(device), preset.table(device))
+        for shape in sizes if variant.sweep else sizes[:1]:
+            centre = shape == sizes[0] and variant.sweep and variant.output == "loss"
             for dtype in preset.speed_dtypes(device):
                 afford = {
                     "losses": centre and loss.name not in compiled,
@@ -138,7 +141,8 @@ def _speed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
 
 def _real(preset: Preset, device: str, seed: int) -> Iterator[Case]:
     for loss, variant in _variants():
+        shape = sized(variant, preset.real_shape)
         yield Case.of(
-            "real", loss, variant, preset.real_shape, "float32", device, "digits", seed,
+            "real", loss, variant, shape, "float32", device, "digits", seed,
             measures=("agreement", "speed", "memory"),
         )  # fmt: skip

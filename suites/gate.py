@@ -14,6 +14,7 @@ from typing import Any
 from marginbench.loss import Shape
 
 from .presets import DEFAULT, FAST
+from .shapes import shapes_of
 
 SUITES = {
     "smoke": "one variant of each loss, eager alone (on CUDA with the fused kernel): seconds",
@@ -54,7 +55,7 @@ def plan(suite: str, device: str, package: str = "marginbench") -> list[TimedCas
             for contender in variant.contenders:
                 if not _timed(contender, device, suite):
                     continue
-                for shape in _shapes(suite, variant.family, device):
+                for shape in _shapes(suite, variant, device):
                     found += [
                         TimedCase(loss.name, variant.name, variant.version, contender.name, shape,
                                   dtype, device)
@@ -88,11 +89,11 @@ def _timed(contender: Any, device: str, suite: str) -> bool:
     return suite != "smoke" or contender.name in _SMOKE_CONTENDERS
 
 
-def _shapes(suite: str, family: str, device: str) -> tuple[Shape, ...]:
-    small = FAST.speed_shapes(device)[family][:1]
+def _shapes(suite: str, variant: Any, device: str) -> tuple[Shape, ...]:
+    small = shapes_of(variant, FAST.speed_shapes(device), "small")[:1]
     if suite != "thorough":
         return small
-    usual = DEFAULT.speed_shapes(device)[family][:1]
+    usual = shapes_of(variant, DEFAULT.speed_shapes(device), device)[:1]
     return tuple(dict.fromkeys((*small, *usual)))
 
 

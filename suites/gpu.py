@@ -17,6 +17,7 @@ from .cases import Case
 from .gate import ours
 from .presets import DEFAULT, FAST, RIGOROUS, Preset
 from .selection import parse
+from .shapes import shapes_of
 from .targets import TARGETS
 
 CHECKERS = ("overflow", "memcheck", "racecheck")
@@ -42,7 +43,7 @@ DRY_RUN = replace(
     warmup_rounds=1,
     budget_s=480,
 )
-_TINY = {"head": Shape(8, 16, 24), "batch": Shape(16, 16, 4), "rows": Shape(16, 16, 4)}
+_TINY = {"head": (Shape(8, 16, 24),), "batch": (Shape(16, 16, 4),), "rows": (Shape(16, 16, 4),)}
 
 
 @dataclass(frozen=True)
@@ -81,35 +82,40 @@ def _variants() -> Iterator[tuple[Loss, Variant]]:
 
 
 def _agreement(preset: Preset, device: str) -> Iterator[Case]:
-    shapes = preset.agreement_shapes
-    for number in range(max(map(len, shapes.values()))):
+    sizes = [
+        (loss, variant, shapes_of(variant, preset.agreement_shapes, "agreement"))
+        for loss, variant in _variants()
+    ]
+    for number in range(max((len(own) for _, _, own in sizes), default=0)):
         for dtype in preset.agreement_dtypes:
-            for loss, variant in _variants():
-                if number < len(shapes[variant.family]):
-                    yield _case("agreement", loss, variant, shapes[variant.family][number],
-                                dtype, device)  # fmt: skip
+            for loss, variant, own in sizes:
+                if number < len(own):
+                    yield _case("agreement", loss, variant, own[number], dtype, device)
 
 
 def _checks(device: str) -> Iterator[Case]:
     """Each checker over the smallest ragged shape; overflow over the timed sizes as well, for an
     offset overflows where a matrix is large."""
-    small = {family: sizes[0] for family, sizes in FAST.agreement_shapes.items()}
-    large = {family: sizes[0] for family, sizes in PRESET.cuda_shapes.items()}
+    small, large = (FAST.agreement_shapes, "agreement"), (PRESET.cuda_shapes, "cuda")
     for checker in CHECKERS:
         sizes = [(small, "float32"), (small, "bfloat16")]
         if checker == "overflow" and device == "cuda":
             sizes.insert(1, (large, "bfloat16"))
-        for shapes, dtype in sizes:
+        for table, dtype in sizes:
             for loss, variant in _variants():
                 if checked(variant):
-                    yield _case(checker, loss, variant, shapes[variant.family], dtype, device)
+                    yield _case(
+                        checker, loss, variant, shapes_of(variant, *table)[0], dtype, device
+                    )
 
 
 def _speed() -> Iterator[Case]:
     """What decides a target first; then the centres, 16-bit inputs before float32."""
     decided = [parse(target.case) for target in TARGETS if target.device == "cuda"]
     centres = [
-        _case("speed", loss, variant, PRESET.cuda_shapes[variant.family][0], dtype, "cuda")
+        _case(
+            "speed", loss, variant, shapes_of(variant, PRESET.cuda_shapes, "cuda")[0], dtype, "cuda"
+        )
         for dtype in PRESET.speed_dtypes("cuda")
         for loss, variant in _variants()
     ]
@@ -118,7 +124,7 @@ def _speed() -> Iterator[Case]:
 
 def _tiny() -> Iterator[Case]:
     for loss, variant in _variants():
-        case = _case("speed", loss, variant, _TINY[variant.family], "float32", "cpu")
+        case = _case("speed", loss, variant, shapes_of(variant, _TINY)[0], "float32", "cpu")
         yield replace(case, compile=False)
 
 

@@ -38,6 +38,8 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "equation": variant.equation,
         "source": variant.source,
         "family": variant.family,
+        "sizes": list(variant.sizes),
+        "fields": {field.name: list(field.sizes) for field in variant.fields},
         "contenders": [contender.name for contender in variant.contenders],
         "excused": dict(variant.excused),
     }

@@ -7,14 +7,13 @@ that a growth exponent can be fitted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from marginbench import stress
 from marginbench.loss import Shape
 
-Shapes = Mapping[str, tuple[Shape, ...]]
+from .shapes import Shapes
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,8 @@ class Preset:
     interpreter, which takes a second for each, is afforded there.
     ``compiled`` says where torch.compile's first call, seconds each, is afforded on a CPU: once a
     loss, at the centre of each variant whose sizes are swept, or everywhere.
-    ``auto_shapes``: what the suite ``auto`` is measured on where there is no GPU."""
+    ``auto_shapes``: what the suite ``auto`` is measured on where there is no GPU.
+    ``small``: all that is timed is small."""
 
     name: str
     summary: str
@@ -47,6 +47,11 @@ class Preset:
     stress_interpreted: bool = False
     compiled: Literal["losses", "variants", "everywhere"] = "variants"
     auto_shapes: Shapes = field(default_factory=lambda: _BETWEEN)
+    small: bool = False
+
+    def table(self, name: str) -> str:
+        """Which of a variant's own sizes take the place of these timed ones (`suites.shapes`)."""
+        return "small" if self.small else name
 
     def speed_shapes(self, device: str) -> Shapes:
         return self.cuda_shapes if device == "cuda" else self.cpu_shapes
@@ -136,6 +141,7 @@ FAST = Preset(
     training_epochs=2,
     stress=_ONE_EACH,
     compiled="losses",
+    small=True,
     auto_shapes={
         "head": (Shape(96, 64, 1_000),), "batch": (Shape(96, 64, 32),),
         "rows": (Shape(512, 64, 32),)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from marginbench.loss import Shape
+from marginbench.fields import Shape
 
 Status = Literal["ok", "worse", "not_run"]
 # A status, and the word for it wherever people read it: of a result, and of a training.
@@ -22,7 +22,8 @@ Metrics = dict[str, float | None]
 
 @dataclass(frozen=True)
 class CaseKey:
-    """What was measured. ``id`` is how the command line names it."""
+    """What was measured. ``id`` is how the command line names it; ``sizes`` are the variant's own,
+    each with its letter."""
 
     suite: str
     loss: str
@@ -36,10 +37,24 @@ class CaseKey:
     device: str
     data: str
     seed: int
+    sizes: tuple[tuple[str, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        # JSON gives lists.
+        object.__setattr__(self, "sizes", tuple((letter, size) for letter, size in self.sizes))
 
     @property
     def shape(self) -> Shape:
-        return Shape(self.batch, self.dim, self.classes)
+        return Shape(self.batch, self.dim, self.classes, self.sizes)
+
+    @property
+    def own_sizes(self) -> str:
+        """As a table shows them after the variant's name."""
+        return "".join(f" {letter}={size:,}" for letter, size in self.sizes)
+
+    def plain(self) -> dict[str, Any]:
+        """As a record holds it: no sizes where the variant has none of its own."""
+        return {name: value for name, value in vars(self).items() if name != "sizes" or value}
 
     @property
     def id(self) -> str:

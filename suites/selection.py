@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from marginbench import catalogue, stress
 from marginbench.catalogue import UnknownName
+from marginbench.fields import sized
 from marginbench.loss import DTYPES, Shape
 
 from .cases import AUTO, SUITES, Case, automatic, plan
@@ -15,7 +16,8 @@ from .presets import Preset
 DEVICES = ("cpu", "cuda")
 DATA = ("drawn", "digits", *stress.KINDS)
 _FORM = "SUITE/LOSS/VARIANT/B1-D1-C1/DTYPE/DEVICE/DATA/s0"
-_SHAPE = re.compile(r"B([1-9]\d*)-D([1-9]\d*)-C([1-9]\d*)")
+_SHAPE = re.compile(r"B([1-9]\d*)-D([1-9]\d*)-C([1-9]\d*)((?:-[A-Z][a-z]*[1-9]\d*)*)")
+_OWN = re.compile(r"([A-Z][a-z]*)(\d+)")
 
 
 class BadCase(ValueError):
@@ -57,6 +59,16 @@ def select(
     ]
 
 
+def _shape(text: str) -> Shape | None:
+    """The sizes that a part of an id names."""
+    found = _SHAPE.fullmatch(text)
+    if found is None:
+        return None
+    batch, dim, classes, own = found.groups()
+    more = tuple((letter, int(size)) for letter, size in _OWN.findall(own))
+    return Shape(int(batch), int(dim), int(classes), more)
+
+
 def parse(case_id: str) -> Case:
     """The case that an id names; any size will do, whether a preset has it or not.
 
@@ -68,21 +80,21 @@ def parse(case_id: str) -> Case:
     suite, loss_name, variant_name, size, dtype, device, data, seed = parts
     loss = catalogue.get(known("--case", loss_name, catalogue.names()))
     known("--case", variant_name, [variant.name for variant in loss.variants])
+    variant = loss.variant(variant_name)
     for got, among in ((suite, tuple(SUITES)), (dtype, DTYPES), (device, DEVICES), (data, DATA)):
         known("--case", got, among)
-    sizes = _SHAPE.fullmatch(size)
-    if sizes is None:
-        raise BadCase(
-            f"--case: expected a size like B512-D128-C10000, each at least 1; got {size!r}"
-        )
+    shape = _shape(size)
+    usual = sized(variant, Shape(512, 128, 10_000))
+    if shape is None or [own for own, _ in shape.more] != [own for own, _ in usual.more]:
+        raise BadCase(f"--case: expected a size like {usual}, each at least 1; got {size!r}")
     if not re.fullmatch(r"s\d+", seed):
         raise BadCase(f"--case: expected a seed like s0; got {seed!r}")
     only_agreement = suite == "agreement"
     return Case.of(
         suite,
         loss,
-        loss.variant(variant_name),
-        Shape(*(int(number) for number in sizes.groups())),
+        variant,
+        shape,
         dtype,
         device,
         data,

@@ -11,7 +11,8 @@ number for each row and 512 classes. The sizes are chosen above what would blur 
 chunks are at their widest, and one is within the bound, should the worst moment be in the forward
 pass at one size and in the backward pass at another; the fused heads' scratch is at its smallest;
 and there are rows enough for the fused losses over pairs to occupy a GPU without splitting their
-sums.
+sums. A variant's own sizes follow from each of the four as it declares them: a memory of so many
+rows to a row of the batch counts as rows do.
 """
 
 from __future__ import annotations

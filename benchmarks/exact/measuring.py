@@ -7,8 +7,10 @@ import importlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from marginbench.fields import sized
 from marginbench.loss import Contender, Loss, Shape, Variant
 from suites.gate import ours
+from suites.shapes import shapes_of
 
 from .. import gpus, library
 from . import growth
@@ -73,11 +75,11 @@ def _variant(package: str, loss: Loss, variant: Variant) -> Iterator[ExactRow]:
     """Only at the first size if a sibling variant does the same work."""
     from ..launches import SHAPES as USUAL
 
-    sizes = SHAPES[variant.family]
+    sizes = shapes_of(variant, SHAPES)
     for contender in filter(ours, variant.contenders):
         shapes = sizes if variant.sweep else sizes[:1]
         if "triton" in contender.needs:
-            usual = USUAL[variant.family][0]
+            usual = shapes_of(variant, USUAL)[0]
             for shape, dtype in (
                 *((shape, DTYPE) for shape in shapes),
                 *((usual, dtype) for dtype in USUAL_DTYPES),
@@ -211,9 +213,10 @@ def _growth(package: str, loss: Loss, variant: Variant, contender: Contender) ->
 
     fused = "triton" in contender.needs
     sizes, where = (growth.RECORDED, TARGET) if fused else (growth.RAN, "cpu")
-    at = sizes[variant.family]
+    at = sized(variant, sizes[variant.family])
 
     def peak_of(shape: Shape) -> int:
+        shape = sized(variant, shape)
         if fused:
             counts = recording.count(package, loss, variant, contender, shape, DTYPE, TARGET)
             return counts["peak_bytes"]
@@ -229,5 +232,6 @@ def _growth(package: str, loss: Loss, variant: Variant, contender: Contender) ->
     exempt = getattr(contender, "quadratic", "")
     if exempt:
         return ExactRow(case, contender.name, growth.METRIC, EXEMPT, exempt)
-    limits = (_declared(contender, shape, DTYPE) for _, shape in growth.corners(variant.family, at))
+    corners = (sized(variant, shape) for _, shape in growth.corners(variant.family, at))
+    limits = (_declared(contender, shape, DTYPE) for shape in corners)
     return next(_rows(case, contender, (growth.METRIC,), found, next(filter(None, limits), "")))

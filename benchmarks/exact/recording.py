@@ -13,9 +13,11 @@ from typing import Any
 
 import torch
 
+from marginbench.inputs import completed
 from marginbench.loss import Contender, Loss, Shape, Variant
 
 from .. import launches, library
+from ..launches import zero
 from . import counting
 
 
@@ -48,9 +50,10 @@ def _call(
     loss: Loss, variant: Variant, contender: Contender, shape: Shape, dtype: str
 ) -> Callable[[], Any]:
     function = loss.resolve(contender.entry)
+    batch = completed(variant, _zeros(shape, dtype), zero(dtype))
     tensors = {
         name: tensor if tensor is None else tensor.detach()
-        for name, tensor in variant.arguments(_zeros(shape, dtype)).items()
+        for name, tensor in variant.arguments(batch).items()
     }
     leaves = [tensor for name in variant.differentiable if (tensor := tensors[name]) is not None]
     for leaf in leaves:

@@ -70,8 +70,9 @@ class Run:
         classes = int(self.labels.max()) + 1
         self.steps = s.epochs * sampling.steps_per_epoch(len(self.labels), s.batch)
         self.objective = Objective(
-            job.terms, job.contender, classes, s.dim, self.generator, job.device, steps=self.steps
-        )
+            job.terms, job.contender, classes, s.dim, self.generator, job.device,
+            steps=self.steps, batch=s.batch,
+        )  # fmt: skip
         self.optimiser = optimiser(s, self.network, self.objective)
         self.scaler = torch.amp.GradScaler(job.device, enabled=s.autocast == "float16")
         self.loader = Loader(dataset.images, job.device)
@@ -146,8 +147,13 @@ class Run:
             count = every - self.step % every if self.miner else len(batches)
             drawn = self._with_partners(batches[:count])
             batches = batches[count:]
-            of_all = [self.rows[torch.cat(rows[:3])] for rows in drawn]
+            of_all = [self.rows[torch.cat(self._embedded_rows(rows))] for rows in drawn]
             yield from zip(drawn, self.loader.steps(of_all), strict=True)
+
+    def _embedded_rows(self, drawn: tuple[Tensor, ...]) -> list[Tensor]:
+        """The step's rows, then those of each partner that the objective takes."""
+        place = {"second": 1, "third": 2}
+        return [drawn[0], *(drawn[place[name]] for name in self.objective.partners)]
 
     def _batches(self) -> Iterator[Tensor]:
         """P x K for a loss over the pairs of a batch, else shuffled images, unless set."""
@@ -222,10 +228,12 @@ class Run:
             what = f"embeddings were not finite at step {self.step} of {self.steps}"
             raise Diverged(what, self.epoch + 1)
         labels = self.labels[rows[0]].to(self.device)
-        if not self.objective.partners:
+        names = self.objective.partners
+        if not names:
             return Embedded(x, labels)
-        x_BD, second_BD, third_BD = x.chunk(3)
-        return Embedded(x_BD, labels, second_BD, third_BD, rows[3].to(self.device))
+        x_BD, *others = x.chunk(1 + len(names))
+        by_name = {f"{name}_BD": other for name, other in zip(names, others, strict=True)}
+        return Embedded(x_BD, labels, different_B=rows[3].to(self.device), **by_name)
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the training depends on, between two epochs."""

@@ -54,6 +54,8 @@ def batch(shape: Shape, seed: int, *, unit: bool = False) -> Batch:
         second=x_ND[second],
         third=x_ND[third],
         different=torch.rand(shape.batch, generator=generator) < 0.5,
+        more=shape.more,
+        seed=seed,
     )
 
 

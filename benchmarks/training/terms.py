@@ -2,12 +2,11 @@
 
 A term without a variant stands for the loss as it declares itself, its schedule included. A
 named variant is taken as it is defined: its options stay as declared unless the term gives others.
-Either follows the loss's update rules for the fields that it reads.
+Either follows the loss's update rules for the states that it reads.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import itertools
 import shutil
@@ -20,13 +19,13 @@ from torch import Tensor
 
 from marginbench import catalogue
 from marginbench.checks import InputError
-from marginbench.inputs import random_batch
+from marginbench.fields import STANDARD, Field, own
+from marginbench.inputs import Batch, completed, random_batch
 from marginbench.loss import Contender, Loss, Shape, Training, Variant
 from suites.quality.jobs import Anneal, Option, Term
 
 # An option of every term, which the loss itself never sees.
 UNIT = "unit_embeddings"
-LEARNABLE = ("class_weights", "bias", "centers")
 
 
 class NotRun(Exception):
@@ -63,29 +62,56 @@ def _has(program: str) -> bool:
     return shutil.which(program) is not None
 
 
-def made_from(variant: Variant, field: str) -> set[str]:
-    """The arguments that change with a field of the batch: found by following gradients."""
-    batch = random_batch(Shape(4, 3, 2), seed=0)
-    leaf = getattr(batch, field).clone().requires_grad_()
-    arguments = variant.arguments(dataclasses.replace(batch, **{field: leaf}))
-    return {k for k, v in arguments.items() if isinstance(v, Tensor) and v.requires_grad}
+class _Watched:
+    """A batch that remembers which of its fields were read."""
+
+    def __init__(self, batch: Any) -> None:
+        self._batch, self._read = batch, set[str]()
+
+    def __getattr__(self, name: str) -> Tensor:
+        self._read.add(name)
+        return getattr(self._batch, name)
+
+
+def fields_of(variant: Variant) -> dict[str, Field]:
+    """The fields that a variant reads, in the order that they are declared in."""
+    watched = _Watched(_small_batch(variant))
+    variant.arguments(watched)
+    declared = {**STANDARD, **{field.name: field for field in own(variant)}}
+    return {name: field for name, field in declared.items() if name in watched._read}
+
+
+def _small_batch(variant: Variant) -> Batch:
+    return completed(variant, random_batch(Shape(4, 3, 2), seed=0))
 
 
 def learnt_fields(variant: Variant) -> tuple[str, ...]:
-    """The fields of the batch that are trained by gradient together with the network."""
-    return tuple(f for f in LEARNABLE if made_from(variant, f) & set(variant.differentiable))
+    """The states that are trained by gradient together with the network: a differentiable argument
+    is made from them, which following gradients finds."""
+    batch = _small_batch(variant)
+
+    def learnt(name: str) -> bool:
+        leaf = getattr(batch, name)
+        if not leaf.is_floating_point():
+            return False
+        arguments = variant.arguments(batch.changed(**{name: leaf.clone().requires_grad_()}))
+        made = {k for k, v in arguments.items() if isinstance(v, Tensor) and v.requires_grad}
+        return bool(made & set(variant.differentiable))
+
+    states = [name for name, field in fields_of(variant).items() if field.kind == "state"]
+    return tuple(filter(learnt, states))
 
 
-def needs_partners(variant: Variant) -> bool:
-    """Whether it takes explicit pairs or triplets, and not the labelled batch alone."""
-    return bool(made_from(variant, "second") or made_from(variant, "third"))
+def partners_of(variant: Variant) -> tuple[str, ...]:
+    """Which partners of each row it takes beside the labelled batch: ``second``, ``third``."""
+    return tuple(name for name in ("second", "third") if name in fields_of(variant))
 
 
 @dataclass(frozen=True)
 class Update:
-    """A rule that replaces a field after each step."""
+    """A rule that replaces a state after each step."""
 
-    field: str
+    place: str
     variant: Variant
     function: Callable[..., Any]
     given: Mapping[str, Option]
@@ -98,7 +124,9 @@ class Update:
 
 @dataclass(frozen=True)
 class Declared:
-    """A term with everything that its loss declares."""
+    """A term with everything that its loss declares. ``own``: the fields of its own that it or one
+    of its updates reads, each with the variant that says how large it is. ``learnt`` and
+    `Update.place` name states by where a training keeps them (`place`)."""
 
     term: Term
     variant: Variant
@@ -107,7 +135,8 @@ class Declared:
     steps: int
     updates: tuple[Update, ...]
     learnt: tuple[str, ...]
-    partners: bool
+    partners: tuple[str, ...]
+    own: tuple[tuple[Field, Variant], ...]
 
     @property
     def weight(self) -> float:
@@ -167,17 +196,22 @@ def declared(
         if not any(term.counts(start) for term in found):
             raise InputError("terms", "one that counts at every step", f"none from {start:g} on")
     for a, b in itertools.combinations(found, 2):
-        both = {u.field for u in a.updates} & {u.field for u in b.updates}
+        both = {u.place for u in a.updates} & {u.place for u in b.updates}
         if both and a.term.since < b.term.until and b.term.since < a.term.until:
             got = f"{sorted(both)[0]} replaced by {a.term.loss} and {b.term.loss}"
             raise InputError("terms", "one rule for a field at a time", got)
-    for field in LEARNABLE:
-        if any(field in a.learnt for a in found):
-            for b in found:
-                if field in {u.field for u in b.updates}:
-                    got = f"{field} trained by one term and replaced by {b.term.loss}"
-                    raise InputError("terms", "a field trained or replaced, not both", got)
+    learnt = {place for term in found for place in term.learnt}
+    for term in found:
+        for place in sorted(learnt & {u.place for u in term.updates}):
+            got = f"{place} trained by one term and replaced by {term.term.loss}"
+            raise InputError("terms", "a field trained or replaced, not both", got)
     return found
+
+
+def place(loss: str, name: str) -> str:
+    """Under which name a training keeps a state: terms share the standard ones, and those of one
+    loss its own."""
+    return name if name in STANDARD else f"{loss}.{name}"
 
 
 def _declared(term: Term, contender: str, device: str, steps: int) -> Declared:
@@ -190,16 +224,17 @@ def _declared(term: Term, contender: str, device: str, steps: int) -> Declared:
     if variant.output != "loss":
         raise InputError("variant", f"one of {term.loss} with a loss", repr(variant.name))
     given = dict(term.options)
+    reads = fields_of(variant)
     updates = tuple(
         Update(
-            field,
+            place(loss.name, field),
             loss.variant(name),
             _updater(loss, loss.variant(name), contender, device),
             given,
             steps,
         )
         for field, name in training.updates.items()
-        if made_from(variant, field)
+        if field in reads
     )
     known = list(
         dict.fromkeys([*variant.options, *(o for u in updates for o in u.variant.options)])
@@ -208,10 +243,16 @@ def _declared(term: Term, contender: str, device: str, steps: int) -> Declared:
         if name not in (*known, UNIT):
             expected = f"one of {', '.join(known)} for {term.loss} {variant.name}"
             raise InputError("options", expected if known else f"none for {term.loss}", repr(name))
+    learnt = tuple(place(loss.name, name) for name in learnt_fields(variant))
+    owned: dict[str, tuple[Field, Variant]] = {}
+    for one in (variant, *(update.variant for update in updates)):
+        for field in fields_of(one).values():
+            if field.name not in STANDARD:
+                owned.setdefault(field.name, (field, one))
     return Declared(
         term, variant, _callable(loss, variant, contender, device),
-        None if term.variant else training.schedule, steps, updates, learnt_fields(variant),
-        needs_partners(variant),
+        None if term.variant else training.schedule, steps, updates, learnt,
+        partners_of(variant), tuple(owned.values()),
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .fields import FAMILIES
 from .loss import Loss
 from .spelling import meant
 
@@ -20,6 +21,7 @@ _HERE = Path(__file__).parent
 # Folders that are not losses.
 _SHARED = {"shared", "__pycache__"}
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+_LETTER = re.compile(r"(?![BDC]$)[A-Z][a-z]*")
 
 
 class UnknownName(KeyError):
@@ -59,6 +61,7 @@ def _discover() -> tuple[dict[str, Loss], tuple[Failure, ...]]:
         try:
             loss = importlib.import_module(package).LOSS.within(package)
             _check_names(loss)
+            _check_sizes(loss)
             if loss.name in found:
                 raise ValueError(f"name: {loss.name!r} is declared by two folders")
             found[loss.name] = loss
@@ -75,6 +78,18 @@ def _check_names(loss: Loss) -> None:
     for kind, name in named:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{kind}: expected a name of letters, digits, -_.; got {name!r}")
+
+
+def _check_sizes(loss: Loss) -> None:
+    """Sizes are parts of a case's id, and suites choose them by the family."""
+    for variant in loss.variants:
+        if variant.family not in FAMILIES:
+            expected = f"one of {', '.join(FAMILIES)}"
+            raise ValueError(f"family: expected {expected}; got {variant.family!r}")
+        for letter in variant.sizes:
+            if not _LETTER.fullmatch(letter):
+                expected = "a capital letter, and small ones after it, other than B, D and C"
+                raise ValueError(f"sizes: expected {expected}; got {letter!r}")
 
 
 def names() -> list[str]:

@@ -76,7 +76,7 @@ def check_device(name: str, tensor: Tensor, like: Tensor, of: str = "embeddings"
 def check_labels(name: str, labels: Tensor, like: Tensor, classes: int | None = None) -> None:
     """int64 labels, one a row of ``like``; on the CPU, each in [0, classes), or >= 0 without."""
     check_label_rows(name, labels, like)
-    if labels.device.type != "cpu" or torch.compiler.is_compiling():
+    if labels.device.type != "cpu" or torch.compiler.is_compiling() or not len(labels):
         return
     lowest, highest = (int(v) for v in labels.aminmax())
     if lowest < 0 or (classes is not None and highest >= classes):
@@ -111,13 +111,21 @@ def as_int64(labels: Any) -> Any:
     return labels.long()
 
 
-def check_vector(name: str, tensor: Tensor, length: int, like: Tensor) -> None:
-    """A float vector of ``length`` with the dtype and device of ``like``."""
+def check_sizes(name: str, tensor: Tensor, sizes: tuple[int, ...], like: Tensor) -> None:
+    """A float tensor of these ``sizes`` (none: a single number), and of the dtype and device of
+    ``like``."""
     if not isinstance(tensor, Tensor):
         raise InputError(name, "a tensor", type(tensor).__name__)
-    if tensor.shape != (length,):
-        raise InputError(name, f"shape ({length},)", f"shape {tuple(tensor.shape)}")
+    if tensor.shape != sizes:
+        raise InputError(name, f"shape {tuple(sizes)}", f"shape {tuple(tensor.shape)}")
     check_same(name, tensor, like)
+
+
+def check_memory(memory: Tensor, memory_labels: Tensor, embeddings: Tensor) -> None:
+    """What past steps embedded, with labels; none yet at a training's first step."""
+    check_matrix("memory", memory, like=embeddings, empty=True)
+    check_labels("memory_labels", memory_labels, memory)
+    check_finite(memory=memory)
 
 
 def check_finite(**tensors: Tensor | None) -> None:
@@ -125,7 +133,7 @@ def check_finite(**tensors: Tensor | None) -> None:
     if torch.compiler.is_compiling():
         return
     for name, tensor in tensors.items():
-        if tensor is None or tensor.device.type != "cpu":
+        if tensor is None or tensor.device.type != "cpu" or not tensor.numel():
             continue
         lowest, highest = tensor.detach().aminmax()
         # As Python's numbers: on small inputs torch's own test takes longer than the pass.
@@ -190,7 +198,7 @@ def check_head(
     check_matrix("embeddings", embeddings, like=class_weights, of="class_weights")
     check_labels("labels", labels, embeddings, classes=class_weights.shape[0])
     if bias is not None:
-        check_vector("bias", bias, class_weights.shape[0], like=embeddings)
+        check_sizes("bias", bias, class_weights.shape[:1], like=embeddings)
     check_finite(embeddings=embeddings, class_weights=class_weights, bias=bias)
 
 

@@ -17,24 +17,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .fields import Field, Shape, Size
+
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 REDUCTIONS = ("none", "sum", "mean")
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The size of one case.
-
-    ``batch``: embeddings, pairs or triplets (B or N). ``dim``: D. ``classes``: rows of the class
-    weights for a head; identities present in the batch for a loss over pairs or triplets.
-    """
-
-    batch: int
-    dim: int
-    classes: int
-
-    def __str__(self) -> str:
-        return f"B{self.batch}-D{self.dim}-C{self.classes}"
 
 
 @dataclass(frozen=True)
@@ -99,11 +85,13 @@ class Invariant:
 class Variant:
     """One exact definition that a loss's name can mean, with its own reference.
 
-    ``family`` says which sizes matter, so that suites can choose shapes without knowing the loss:
-    ``"head"`` (B x D embeddings against C class weights), ``"batch"`` (all pairs or triplets of a
-    labelled batch) or ``"rows"`` (N independent pairs, triplets or samples).
+    ``family``, of `marginbench.fields.FAMILIES`, says which of B, D and C matter, so that suites
+    can choose shapes without knowing the loss. ``sizes`` declares further ones, each a number or a
+    function of the Shape; ``shapes`` takes the place of the family's in a suite, by its name
+    (`suites.shapes`).
 
-    ``arguments`` maps a drawn `marginbench.inputs.Batch` to the call's tensors by name.
+    ``arguments`` maps a drawn `marginbench.inputs.Batch` to the call's tensors by name; ``fields``
+    declares what it reads there beside `marginbench.fields.STANDARD`.
     ``output``: ``"loss"`` (has reductions and gradients), ``"tensor"`` (an update, compared as it
     is) or ``"indices"`` (a mining rule: integer tensors).
     ``reference_elements`` gives how many float64 elements the reference handles for a shape: a
@@ -128,6 +116,9 @@ class Variant:
     cost: Callable[[Shape, int], Cost]
     reference_elements: Callable[[Shape], int]
     differentiable: tuple[str, ...] = ()
+    fields: tuple[Field, ...] = ()
+    sizes: Mapping[str, Size] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[Shape, ...]] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     output: str = "loss"
     reductions: tuple[str, ...] = REDUCTIONS
@@ -164,9 +155,9 @@ class Range:
 class Training:
     """How a network is trained with a loss, as data; optimiser, budget and sizes are the suite's.
 
-    ``variant`` names the definition that stands for the loss. ``updates`` maps a field of
-    `marginbench.inputs.Batch` that no gradient reaches (such as ``centers``) to the variant with
-    output ``"tensor"`` whose value replaces it after each step. ``schedule`` gives the options
+    ``variant`` names the definition that stands for the loss. ``updates`` maps a state that no
+    gradient reaches (such as ``centers``) to the variant with output ``"tensor"`` whose value
+    replaces it after each step. ``schedule`` gives the options
     that change on the way, by the number of steps done. ``source`` says where schedule and
     updates come from. ``search`` names the options, of the variant or of an update, that the open
     division tunes, and where; the declared value is always tried first. ``amounts_to`` says in

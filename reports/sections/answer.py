@@ -96,7 +96,7 @@ def _winners(context: Context, cases: list[Measured]) -> Table:
         extra = [case.dtype] if several else []
         if context.several_machines:
             extra.append(machine_name(measured.machine))
-        name = case.variant if case.data == "drawn" else f"{case.variant}, {case.data}"
+        name = case.variant + case.own_sizes + ("" if case.data == "drawn" else f", {case.data}")
         variant = Cell(name, record=measured.case.id)
         passes = [_short(measured, one, metric) for metric in PASSES[1:]]
         rows.append((variant, *sizes, *extra, winner_cell(one), _by(one),

@@ -32,7 +32,7 @@ def speeds(context: Context, cases: Sequence[Measured], caption: str) -> Table:
         ratios = {one.contender: one.ratio for one in compare(measured, metric)}
         where = [machine_name(measured.machine)] if context.several_machines else []
         rows.append(
-            (Cell(f"{case.loss}/{case.variant}", record=measured.case.id),
+            (Cell(f"{case.loss}/{case.variant}{case.own_sizes}", record=measured.case.id),
              Cell(case.data, tone="" if case.data == DRAWN else "strong"),
              f"{case.batch:,}", f"{case.dim:,}", f"{case.classes:,}", case.dtype, *where,
              winner_cell(answer(measured)), units.time(measured.value(BASE, metric)),

@@ -172,7 +172,7 @@ def _cases(context: Context) -> list[Block]:
             state = "not run"
         winner = winner_cell(answer(measured)) if case.id in timed else Cell("not timed", "quiet")
         rows.append(
-            (case.suite, case.loss, Cell(case.variant, record=case.id),
+            (case.suite, case.loss, Cell(f"{case.variant}{case.own_sizes}", record=case.id),
              f"{case.batch:,}", f"{case.dim:,}", f"{case.classes:,}", case.dtype, case.device,
              case.data, winner, f"{len(states):,}", Cell(state, "bad" if "failed" in state else ""))
         )  # fmt: skip

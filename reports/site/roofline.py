@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from marginbench import catalogue
-from marginbench.loss import Cost, Shape
+from marginbench.loss import Cost
 
 from .. import document, drawing, units
 from ..comparison import main_pass
@@ -77,7 +77,7 @@ def _cost(measured: Measured) -> Cost | None:
     variant = variants.get(case.variant)
     if variant is None or variant.version != case.variant_version:
         return None
-    return variant.cost(Shape(case.batch, case.dim, case.classes), ITEMSIZE[case.dtype])
+    return variant.cost(case.shape, ITEMSIZE[case.dtype])
 
 
 def _roof(measured: Measured, rates: Mapping[str, float], intensity: float) -> float | None:

@@ -36,6 +36,15 @@ PROVENANCE = Provenance(
 )  # fmt: skip
 
 
+def test_a_case_says_its_own_sizes_where_it_has_some():
+    sized = KEY.model_copy(update={"sizes": (("K", 3), ("M", 8))})
+    assert sized.id == "speed/softmax/linear/B2-D3-C4-K3-M8/float32/cpu/drawn/s0"
+    assert CaseKey.model_validate_json(sized.model_dump_json()) == sized
+    assert sized.shape["M"] == 8 and sized.own_sizes == " K=3 M=8"
+    assert "sizes" not in KEY.model_dump_json()
+    assert CaseKey.model_validate_json(KEY.model_dump_json()) == KEY
+
+
 def session(name: str) -> Session:
     return Session(
         run="r", session=name, command="c", preset="fast", seed=0, started_at="now", commit="abc",

@@ -11,7 +11,8 @@ import torch
 
 from marginbench import catalogue
 from marginbench.checks import InputError
-from marginbench.inputs import Batch, inputs_from, random_batch, random_inputs
+from marginbench.fields import FAMILIES, sized
+from marginbench.inputs import Batch, arguments_of, inputs_from, random_batch, random_inputs
 from marginbench.loss import Loss, Shape, Variant
 
 VARIANTS = [(loss, variant) for loss in catalogue.losses() for variant in loss.variants]
@@ -54,13 +55,13 @@ def test_no_folder_fails_to_import():
 def test_declaration_is_complete(loss: Loss, variant: Variant):
     assert loss.title and loss.source and loss.package
     assert variant.summary and variant.equation and variant.source
-    assert variant.family in {"head", "batch", "rows"}
+    assert variant.family in FAMILIES
     assert variant.output in {"loss", "tensor", "indices"}
     names = [contender.name for contender in variant.contenders]
     assert len(names) == len(set(names))
     for usual in USUAL:
         assert usual in names or variant.excused.get(usual), f"{usual} is neither there nor excused"
-    shape = RAGGED[variant.family]
+    shape = sized(variant, RAGGED[variant.family])
     cost = variant.cost(shape, 4)
     larger = variant.cost(dataclasses.replace(shape, batch=2 * shape.batch), 4)
     for field in dataclasses.fields(cost):
@@ -71,7 +72,7 @@ def test_declaration_is_complete(loss: Loss, variant: Variant):
 @every_variant
 def test_every_entry_takes_the_declared_arguments(loss: Loss, variant: Variant):
     batch = random_batch(RAGGED[variant.family], 0)
-    arguments = dict(variant.arguments(batch)) | dict(variant.options)
+    arguments = arguments_of(variant, batch) | dict(variant.options)
     if variant.output == "loss":
         arguments["reduction"] = "mean"
         assert set(variant.differentiable) <= set(arguments)
@@ -221,7 +222,7 @@ BAD = {
     "NaN": (None, _nan),
     "not a matrix": (None, _flat),
     "integers": (None, _integers),
-    "empty batch": (None, lambda t: {k: v[:0] for k, v in t.items() if v is not None}),
+    "empty batch": (None, lambda t: {k: v[:0] for k, v in t.items() if v is not None and v.ndim}),
 }
 
 

@@ -22,6 +22,7 @@ from benchmarks import agreement, tolerance
 from benchmarks.contenders import candidates, is_peer, unfit
 from benchmarks.rows import Row, Subject
 from marginbench import catalogue, stress
+from marginbench.fields import sized
 from marginbench.inputs import Batch, inputs_from, random_batch
 from marginbench.loss import DTYPES, Inputs, Loss, Shape, Variant
 
@@ -42,7 +43,7 @@ def held(*dtypes: str) -> list:
 
 
 def drawn(variant: Variant, kind: stress.Kind, dtype: str, seed: int) -> tuple[Shape, Inputs]:
-    shape = SHAPES[variant.family]
+    shape = sized(variant, SHAPES[variant.family])
     batch = kind.make(shape, seed, variant.unit_embeddings)
     return shape, inputs_from(variant, batch, dtype, "cpu")
 

@@ -1,89 +1,39 @@
-"""Adding a loss is adding one folder: a throw-away one is seen everywhere by itself."""
+"""Adding a loss is adding one folder: those of docs/add-a-loss.md are found everywhere.
+
+``tour`` takes a tensor of each kind that a loss can declare, and two sizes of its own.
+"""
 
 from __future__ import annotations
 
 import json
-import shutil
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import guide_losses
 import pytest
 
 from benchmarks import library
 from marginbench import catalogue
 
-ROOT = Path(__file__).resolve().parents[2]
-
-DECLARATION = '''
-"""Sum of squares of the embeddings: a loss that nobody needs."""
-from ..loss import Cost, Loss, Variant, standard_contenders
-
-LOSS = Loss(
-    name="throw-away",
-    title="Throw-away loss",
-    source="nowhere",
-    variants=(
-        Variant(
-            name="squares",
-            summary="half the squared norm of each embedding",
-            equation=r"L = \\frac{1}{2} \\sum_i ||x_i||^2",
-            source="nowhere",
-            family="rows",
-            arguments=lambda batch: {"embeddings": batch.embeddings},
-            differentiable=("embeddings",),
-            contenders=standard_contenders("squares", compiled=False, fused=False),
-            cost=lambda s, size: Cost(s.batch * s.dim * size, 2 * s.batch * s.dim * size, 0, 0),
-            reference_elements=lambda s: s.batch * s.dim,
-            excused={"compiled": "a throw-away", "triton": "a throw-away"},
-        ),
-    ),
-)
-'''
-REFERENCE = '''
-from ..shared.reduction import reduce
-
-
-def squares(embeddings, *, reduction="mean"):
-    """Half the squared norm of each row."""
-    return reduce(embeddings.double().square().sum(1) / 2, reduction)
-'''
-EAGER = '''
-from ..checks import check_finite, check_matrix
-from ..shared.reduction import reduce, wide
-
-
-
-def squares(embeddings, *, reduction="mean"):
-    """Half the squared norm of each row."""
-    check_matrix("embeddings", embeddings)
-    check_finite(embeddings=embeddings)
-    return reduce(wide(embeddings).square().sum(1) / 2, reduction)
-'''
 BROKEN = 'raise RuntimeError("this folder is broken")\n'
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tree as git would hand it over, with one folder more, and one that fails to import."""
-    target = tmp_path_factory.mktemp("copy")
-    for name in ("kernels", "suites", "benchmarks", "reports", "commands", "tests"):
-        ignore = shutil.ignore_patterns("__pycache__", "out", "published")
-        shutil.copytree(ROOT / name, target / name, ignore=ignore)
-    for name in ("pyproject.toml", "conftest.py"):
-        shutil.copy(ROOT / name, target / name)
-    folder = target / "kernels" / "marginbench" / "throw_away"
-    folder.mkdir()
-    for name, text in (("__init__", DECLARATION), ("reference", REFERENCE), ("eager", EAGER)):
-        (folder / f"{name}.py").write_text(text)
-    broken = target / "kernels" / "marginbench" / "broken"
-    broken.mkdir()
-    (broken / "__init__.py").write_text(BROKEN)
-    unnamed = target / "kernels" / "marginbench" / "unnamed"
-    unnamed.mkdir()
-    (unnamed / "__init__.py").write_text(DECLARATION.replace('"throw-away"', '"cos/face v2"'))
+    """The tree with the guide's folders, one that fails to import, and one of a bad name."""
+    target = guide_losses.copy_of_the_tree(tmp_path_factory.mktemp("copy"))
+    package = target / "kernels" / "marginbench"
+    for name, code in (("broken", BROKEN), ("unnamed", _unnamed())):
+        (package / name).mkdir()
+        (package / name / "__init__.py").write_text(code)
     return target
+
+
+def _unnamed() -> str:
+    return guide_losses.files()["ring/__init__.py"].replace('name="ring"', 'name="cos/face v2"')
 
 
 def _run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -96,7 +46,10 @@ def _run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_list_shows_it_and_names_the_broken_folder(copy: Path):
     result = _run(copy, "-m", "commands", "list", "--json")
     listing = json.loads(result.stdout)
-    assert "throw-away" in [loss["name"] for loss in listing["losses"]]
+    losses = {loss["name"]: loss for loss in listing["losses"]}
+    assert "ring" in losses
+    pull = losses["tour"]["variants"][0]
+    assert pull["sizes"] == ["K", "M"] and pull["fields"]["proxies"] == ["C", "K", "D"]
     assert [f["name"] for f in listing["failed"]] == ["broken", "unnamed"]
     assert "this folder is broken" in listing["failed"][0]["reason"]
     assert "loss: expected a name of letters" in listing["failed"][1]["reason"]
@@ -119,22 +72,52 @@ def test_a_name_that_a_command_line_would_take_apart_is_refused(kind: str, name:
 
 
 def test_the_contract_tests_run_over_it(copy: Path):
-    result = _run(
-        copy, "-m", "pytest", "tests/kernels/test_contract.py", "-k", "throw-away or squares"
-    )
+    """Declarations, references, dtypes, bad input."""
+    files = ("tests/kernels/test_contract.py", "tests/kernels/test_contract_fields.py")
+    result = _run(copy, "-m", "pytest", *files, "-k", "ring or tour and not wrong")
     assert result.returncode == 0, result.stdout
-    assert "passed" in result.stdout
+    assert re.search(r"[1-9]\d* passed", result.stdout)
 
 
 def test_the_suite_measures_it_and_the_report_shows_it(copy: Path):
     out = copy / "run"
     result = _run(copy, "-m", "commands", "run", "--fast", "--device", "cpu",
-                  "--loss", "throw-away", "--out", str(out))  # fmt: skip
+                  "--loss", "ring", "--loss", "tour", "--out", str(out))  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
     page = (out / "index.html").read_text()
-    assert "Throw-away loss" in page
+    assert "Ring loss" in page and "Tour loss" in page
     assert "this folder is broken" in page
-    measured = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
-    metrics = {r["metric"] for r in measured if r["kind"] == "result" and r["status"] == "ok"}
-    assert {"relative_error", "both_time_s", "peak_bytes"} <= metrics
-    assert any(r["kind"] == "training" and r["loss"] == "throw-away" for r in measured)
+    lines = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    results = [line for line in lines if line["kind"] == "result"]
+    for name in ("ring", "tour"):
+        done = {r["metric"] for r in results if r["case"]["loss"] == name and r["status"] == "ok"}
+        assert {"relative_error", "both_time_s", "peak_bytes"} <= done
+        trained = [r for r in lines if r["kind"] == "training" and r["loss"] == name]
+        assert trained and all(one["status"] == "ok" for one in trained)
+    # Its own sizes, small ones of its own where times are taken; a loss without says nothing.
+    sizes = {(r["case"]["suite"], *map(tuple, r["case"]["sizes"])) for r in results
+             if r["case"]["loss"] == "tour" and r["case"]["variant"] == "pull"}  # fmt: skip
+    assert ("speed", ("K", 3), ("M", 64)) in sizes
+    assert not any("sizes" in r["case"] for r in results if r["case"]["loss"] == "ring")
+    assert "speed/tour/pull/B32-D16-C50-K3-M64/float32/cpu/drawn/s0" in lines[0]["plan"]
+    assert (out / "results.csv").read_text().partition("\n")[0].endswith(",sizes")
+
+
+def test_it_has_its_page_by_itself(copy: Path):
+    said = _run(copy, "-m", "reports.loss_pages", "--write")
+    assert said.returncode == 3 and "broken can't be imported" in said.stderr
+    for name in ("broken", "unnamed"):
+        (copy / "kernels" / "marginbench" / name / "__init__.py").unlink()
+    said = _run(copy, "-m", "reports.loss_pages", "--write")
+    assert "written: docs/losses/ring.md" in said.stdout, said.stdout + said.stderr
+    page = (copy / "docs" / "losses" / "ring.md").read_text()
+    assert "# Ring loss" in page
+    assert r"\frac{1}{2} \sum_i (\|x_i\| - R)^2" in page
+    page = (copy / "docs" / "losses" / "tour.md").read_text()
+    assert "K = 3, M = 128 at B = 64, D = 128, C = 16" in page
+    assert "| `proxies` | C x K x D | K of each class; learnt | kept from step to step |" in page
+    assert "After each step `track` computes the new `size`." in page
+    stale = copy / "docs" / "losses" / "gone.md"
+    stale.write_text("of a loss that is gone")
+    assert _run(copy, "-m", "reports.loss_pages", "--write").returncode == 0
+    assert not stale.exists()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import guide_losses
 import pytest
 
 from marginbench import catalogue
 from marginbench.catalogue import UnknownName
-from suites import presets, selection
+from suites import gate, presets, selection
 from suites.cases import plan
 
 GOOD = "speed/softmax/linear/B512-D128-C1000/float32/cpu/drawn/s0"
@@ -23,6 +26,23 @@ def test_every_variant_is_in_every_suite_and_ids_come_back(preset: presets.Prese
     for case in cases:
         parsed = selection.parse(case.id)
         assert parsed.id == case.id and parsed.measures == case.measures
+
+
+def test_a_variant_brings_sizes_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    guide_losses.adopt("tour", tmp_path, monkeypatch)
+    ids = [case.id for case in plan(presets.FAST, "cpu", 0) if case.loss == "tour"]
+    assert "agreement/tour/pull/B37-D19-C23-K3-M74/float32/cpu/drawn/s0" in ids
+    # Brought by it, in place of the family's.
+    (timed,) = [one for one in ids if one.startswith("speed/tour/pull/")]
+    assert timed == "speed/tour/pull/B32-D16-C50-K3-M64/float32/cpu/drawn/s0"
+    assert [selection.parse(one).id for one in ids] == ids
+    given = selection.parse(timed.replace("K3-M64", "K2-M7"))
+    assert given.shape.more == (("K", 2), ("M", 7)) and given.shape["M"] == 7
+    for wrong in ("K3", "M64-K3", "K3-M64-L1", "K3-M0"):
+        with pytest.raises(selection.BadCase, match="a size like B512-D128-C10000-K3-M1024"):
+            selection.parse(timed.replace("K3-M64", wrong))
+    assert [case.shape.of(("M", "K", "D")) for case in gate.plan("smoke", "cpu")
+            if case.loss == "tour"] == [(64, 3, 16)]  # fmt: skip
 
 
 def test_compilation_is_kept_to_what_a_preset_affords():

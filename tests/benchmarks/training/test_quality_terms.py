@@ -18,7 +18,9 @@ CLASSES, DIM, BATCH, STEPS = 4, 6, 12, 2_000
 
 
 def objective(*terms: Term, seed: int) -> Objective:
-    return Objective(terms, "eager", CLASSES, DIM, torch.Generator().manual_seed(seed), steps=STEPS)
+    return Objective(
+        terms, "eager", CLASSES, DIM, torch.Generator().manual_seed(seed), steps=STEPS, batch=BATCH
+    )
 
 
 def embedded(seed: int) -> Embedded:

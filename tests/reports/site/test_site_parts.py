@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
+import guide_losses
 import pytest
 from synthetic_run import BATCH, Maker, write
 
@@ -37,6 +39,21 @@ def test_the_code_that_a_page_shows_runs(loss: str, variant: str, capsys: pytest
     assert text, "there is no code for this variant"
     exec(compile(text, f"{loss}/{variant}", "exec"), {})
     assert capsys.readouterr().out.strip()
+
+
+def test_the_code_makes_what_a_loss_declares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    loss = guide_losses.adopt("tour", tmp_path, monkeypatch)
+    pull = loss.variant("pull")
+    assert snippets.snippet(loss, pull) == "", "nothing of it is public"
+    lines = snippets.snippet(loss, replace(pull, public="functional.tour")).splitlines()
+    assert "proxies = torch.randn(16, 3, 128).requires_grad_()" in lines
+    assert "scale = torch.ones(()).requires_grad_()" in lines
+    assert "second = torch.randn(64, 128).requires_grad_()" in lines
+    assert "memory = torch.randn(128, 128)" in lines
+    assert "memory_labels = torch.randint(16, (128,))" in lines
+    namespace = {"tour": loss.resolve("eager:pull")}
+    code = "\n".join(line for line in lines if not line.startswith("from "))
+    exec(code.replace("functional.tour", "tour"), namespace)
 
 
 @pytest.mark.parametrize(
