@@ -22,6 +22,8 @@ SITE_FILE = "manifest.json"
 _BEGINNING = 4096
 _FIGURES = re.compile(r"\]\((figures/[^)/\s]+\.svg)\)")
 _PAGE, _MARKDOWN, _ANY = rb"<title>MarginBench", rb"\A# MarginBench", rb""
+# The tag of an MLflow run: which training of which record it is.
+KEY = "marginbench.key"
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,6 @@ def _exported(folder: Path) -> list[Path]:
 
 def _export_files(folder: Path) -> Iterable[str]:
     """The files that an export lists; of a damaged one, those before the damage."""
-    from benchmarks.training.tracking.store import KEY
-
     for path in _exported(folder):
         yield path.name
         try:

@@ -7,14 +7,14 @@ session goes on with the cases that are not.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from suites.cases import Case
+from suites.jobs import Underway
 from suites.presets import Preset
-from suites.quality.jobs import Underway
 from suites.schema import TRAINING_WORDS
 
 from . import interpreted, machine, memory
@@ -23,27 +23,12 @@ from .journal import Journal
 from .measurement import Measurement
 from .order import expected_s, ordered
 from .rows import Row, not_run
+from .steps import Progress, Step, plain
 
 FINE, FAILED, NOT_MEASURED, INTERRUPTED = 0, 1, 3, 130
 _LEAST_SHARE = 0.2
 # Until this many expected seconds are done, they say nothing about the rest.
 _ENOUGH_S = 5.0
-
-
-@dataclass(frozen=True)
-class Step:
-    """Where a run stands. ``current`` is what runs now, empty when it is over; ``left_s`` the
-    seconds expected to the end; ``finished`` names what has just ended, with ``note`` on it."""
-
-    total: int
-    done: int
-    current: str = ""
-    left_s: float = 0.0
-    finished: str = ""
-    note: str = ""
-
-
-Progress = Callable[[Step], None]
 
 
 @dataclass(frozen=True)
@@ -56,12 +41,6 @@ class Outcome:
     done: int
     total: int
     worse: int
-
-
-def plain(step: Step) -> None:
-    """Prints a line for each case; used without a terminal."""
-    if step.finished:
-        print(f"{step.done}/{step.total}  {step.finished}  {step.note}", flush=True)
 
 
 def run(

@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from .training.notices import warn_once
+from .notices import warn_once
 
 VARIABLE = "MARGINBENCH_CACHE"
 

@@ -21,7 +21,7 @@ from rich.text import Text
 from .messages import console, say
 
 if TYPE_CHECKING:
-    from benchmarks.session import Progress
+    from benchmarks.steps import Progress
 
 Clock = Callable[[], float]
 # A log that says nothing for longer looks like a hang.

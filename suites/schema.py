@@ -92,7 +92,7 @@ class TrainingResult:
     `benchmarks.training.metrics.series`). ``status`` is ``ok``, ``worse`` (it ran, and diverged) or
     ``not_run``, with the reason; ``running`` while it goes on, which no record holds. ``mlflow``
     says where its mirror is (the ``store``, and the ``key`` that its run has as a tag), or under
-    ``reason`` why there is none yet. ``job`` is `suites.quality.jobs.Job.plain`: all that it takes
+    ``reason`` why there is none yet. ``job`` is `suites.jobs.Job.plain`: all that it takes
     to train it again.
     """
 

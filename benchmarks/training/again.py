@@ -14,7 +14,7 @@ from benchmarks import machine, record_files
 from benchmarks.metrics import is_timed
 from benchmarks.records import Run, Training, load
 from marginbench.spelling import meant
-from suites.quality.jobs import Job, Underway
+from suites.jobs import Job, Underway
 from suites.schema import TRAINING_WORDS, TrainingResult
 
 from . import workers

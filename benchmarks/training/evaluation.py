@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from suites.quality.jobs import Job, Settings
+from suites.jobs import Job, Settings
 from suites.quality.protocol import protocol_text
 from suites.schema import Metrics
 

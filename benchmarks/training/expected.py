@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from suites.datasets.catalogue import find
-from suites.quality.jobs import Job
+from suites.jobs import Job
 
 _UNKNOWN_S = 60.0  # an epoch of a dataset that an old record names, say
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suites.quality.jobs import Job
+from suites.jobs import Job
 from suites.schema import Metrics
 
 from . import backbones, memory, sampling

@@ -22,7 +22,7 @@ from torch import Tensor
 from marginbench.fields import STANDARD, Field, Shape, sized
 from marginbench.inputs import Batch, Maker
 from marginbench.loss import Variant
-from suites.quality.jobs import Term
+from suites.jobs import Term
 
 from .terms import Declared, declared, place
 

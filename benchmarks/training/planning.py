@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from marginbench.catalogue import UnknownName
-from suites.quality.jobs import Job
+from suites.jobs import Job
 from suites.schema import TrainingResult
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from marginbench.checks import InputError
-from suites.quality.jobs import Settings
+from suites.jobs import Settings
 
 from . import memory, sampling
 from .datasets import DataError, Images

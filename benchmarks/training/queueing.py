@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from benchmarks.files import NO_ROOM
-from suites.quality.jobs import Job, at_fault
+from suites.jobs import Job, at_fault
 from suites.schema import TrainingResult
 
 from .expected import Expected

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks import machine
+from benchmarks.notices import warn_once
 from benchmarks.records import Training
-from benchmarks.session import Progress, Step, plain
-from benchmarks.training.notices import warn_once
-from suites.quality.jobs import Underway
+from benchmarks.steps import Progress, Step, plain
+from suites.jobs import Underway
 from suites.schema import TrainingResult
 
 from . import workers

@@ -22,7 +22,7 @@ from marginbench.checks import InputError
 from marginbench.fields import STANDARD, Field, own
 from marginbench.inputs import Batch, completed, random_batch
 from marginbench.loss import Contender, Loss, Shape, Training, Variant
-from suites.quality.jobs import Anneal, Option, Term
+from suites.jobs import Anneal, Option, Term
 
 # An option of every term, which the loss itself never sees.
 UNIT = "unit_embeddings"

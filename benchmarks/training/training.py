@@ -9,21 +9,14 @@ from pathlib import Path
 import torch
 
 from marginbench import catalogue
+from suites.jobs import Job, Report, Settings, Term, Underway, at_fault
 from suites.presets import Preset
-from suites.quality.jobs import (
-    Job,
-    Report,
-    Settings,
-    Term,
-    Underway,
-    at_fault,
-)
 from suites.schema import TrainingResult
 
+from ..notices import warn_once
 from . import backbones, datasets
 from .checkpoints import Checkpoint, Unusable, model_path
 from .loop import Diverged, Run, cpu_threads
-from .notices import warn_once
 from .preparing import check_batch
 from .terms import NotRun, training_of
 from .tracking import Mirror

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from benchmarks import processes
+from benchmarks import notices, processes
 from benchmarks.records import RecordError
-from benchmarks.training import notices
-from suites.quality.jobs import Job, Underway
+from suites.jobs import Job, Underway
 from suites.schema import TrainingResult
 
 TRAIN = "benchmarks.training.training:run"

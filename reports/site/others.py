@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..document import Block, Cell, Document, Link, Links, Part, Section, Text, Tone, table
 from ..gate.trust import page as trial_pages
-from ..gate.trust import reading as trial_reading
+from ..gate.trust import trials
 from ..gate.trust.findings import Target, findings, targets
 from ..quality import build, overview, reading
 from ..style import Styles
@@ -90,7 +90,7 @@ def trial(folder: Folder, frame: Frame, root: Path) -> Trial:
     """The page of a trial, drawn from its record; raises RecordError as reading does. A minute's
     work of one process."""
     output = Output(root)
-    found = findings(trial_reading.read(folder.records))
+    found = findings(trials.read(folder.records))
     path = trial_page(folder.name)
     summary = f"{path.removesuffix('.html')}.json"
     output.write(summary, trial_pages.summary_json(found))

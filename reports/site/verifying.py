@@ -20,7 +20,7 @@ from benchmarks.records import RecordError
 from .. import auto
 from .. import build as run_pages
 from ..gate.trust import page as trial_pages
-from ..gate.trust import reading as trial_reading
+from ..gate.trust import trials
 from ..output import PAGE
 from ..quality import build as quality_pages
 from ..quality import reading
@@ -174,7 +174,7 @@ _BUILD: dict[str, Callable[[Path, Path], Path]] = {
 def _read(kind: str, path: Path) -> None:
     """Every line; raises RecordError."""
     if kind == "gate's trial":
-        trial_reading.read(trial_reading.find(path))
+        trials.read(trials.find(path))
     elif kind == "quality run":
         reading.read(path)
     else:

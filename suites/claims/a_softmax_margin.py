@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
+from suites.jobs import Job, Option, Term
 from suites.quality.intervals import interval
-from suites.quality.jobs import Job, Option, Term
 
 from ..schema import TrainingResult
 from . import conditions, judging

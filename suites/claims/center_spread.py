@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from suites.jobs import Job, Term
 from suites.quality.intervals import Interval, holm, interval
-from suites.quality.jobs import Job, Term
 
 from ..schema import TrainingResult
 from . import conditions, judging

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from suites.quality.jobs import Job
+from suites.jobs import Job
 from suites.schema import TrainingResult
 
 FORMS = ("small", "full")

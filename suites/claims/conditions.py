@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from suites.quality.jobs import Job, Settings, Term
+from suites.jobs import Job, Settings, Term
 from suites.quality.recipes import recipe
 
 from .claim import FORMS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from suites.jobs import Job, Term
 from suites.quality.intervals import interval
-from suites.quality.jobs import Job, Term
 
 from ..schema import TrainingResult
 from . import conditions, judging

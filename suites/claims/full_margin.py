@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from suites.quality.jobs import Job, Option, Term
+from suites.jobs import Job, Option, Term
 
 from ..schema import TrainingResult
 from . import conditions, judging

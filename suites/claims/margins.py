@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from suites.quality.jobs import Anneal
+from suites.jobs import Anneal
 
 # wy1iu/sphereface f20b130, train/code/sphereface_model.prototxt; 28,000 iterations.
 RELEASED = Anneal(1_000, 0.12, 1, 5, 28_000)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from suites.jobs import Job, Settings, Term
 from suites.quality.intervals import holm
-from suites.quality.jobs import Job, Settings, Term
 
 from ..schema import TrainingResult
 from . import conditions, judging

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from suites.jobs import Job, Term
 from suites.quality.intervals import holm
-from suites.quality.jobs import Job, Term
 
 from ..schema import TrainingResult
 from . import conditions, judging

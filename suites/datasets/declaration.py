@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from suites.quality.jobs import Settings
+from suites.jobs import Settings
 
 # Where the face papers drop their learning rate: 16,000 and 24,000 of 28,000 iterations (Wen et
 # al. 2016; Liu et al. 2017).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suites.quality.jobs import Settings
+from suites.jobs import Settings
 
 from .declaration import DROPS, Declaration, Recipe
 

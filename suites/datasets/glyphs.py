@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from suites.quality.jobs import Settings
+from suites.jobs import Settings
 
 from .declaration import DROPS, Declaration, Recipe
 

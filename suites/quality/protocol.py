@@ -12,7 +12,7 @@ from typing import Any
 
 from marginbench import catalogue
 
-from .jobs import Job, Term
+from ..jobs import Job, Term
 from .recipes import FULL, RECIPES, SIZES, SMALL, Recipe, Size, recipe
 from .search import Search, standing_variant
 

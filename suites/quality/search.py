@@ -15,8 +15,8 @@ from typing import Any
 from marginbench import catalogue
 from marginbench.loss import Range
 
+from ..jobs import Anneal, Job, Option, Settings, Term
 from ..schema import TrainingResult
-from .jobs import Anneal, Job, Option, Settings, Term
 from .recipes import recipe
 
 OBJECTIVE = "map_at_r"

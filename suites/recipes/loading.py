@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from marginbench import catalogue
-from suites.quality.jobs import Anneal, Job, Option, Settings, Term
+from suites.jobs import Anneal, Job, Option, Settings, Term
 
 FOLDER = Path(__file__).parent
 NOT_STATED = "not stated"

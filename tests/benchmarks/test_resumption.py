@@ -16,6 +16,7 @@ from planted import TINY, case, run
 from benchmarks import session
 from benchmarks.journal import Journal
 from benchmarks.records import RecordError, load
+from benchmarks.steps import Step
 from suites.schema import CaseKey
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +33,7 @@ def one_thread() -> Iterator[None]:
 def test_interruption_ends_cleanly_and_resumes(tmp_path: Path):
     cases = [case(batch=b) for b in (5, 6, 7)]
 
-    def interrupts(step: session.Step) -> None:
+    def interrupts(step: Step) -> None:
         if step.done == 1 and step.current and not step.finished:
             raise KeyboardInterrupt
 

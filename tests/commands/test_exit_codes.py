@@ -30,8 +30,9 @@ from ending_commands import (
     refusing,
 )
 
+from benchmarks import notices
 from benchmarks.gate import trees
-from benchmarks.training import notices, tracking
+from benchmarks.training import tracking
 
 _ALONE = trees.alone
 OPEN = Path.open

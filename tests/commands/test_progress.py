@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from benchmarks.session import Step
+from benchmarks.steps import Step
 from commands import progress
 from commands.gate import _Stages
 from commands.root import cli

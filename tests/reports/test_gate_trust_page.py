@@ -18,12 +18,12 @@ from synthetic_trust import CASES, NULL, SLOWED, Maker, Noise, write
 from benchmarks.gate.decision import Rule
 from benchmarks.gate.interval import ratio
 from benchmarks.records import RecordError
-from reports.gate.trust import page, reading
+from reports.gate.trust import page, trials
 from reports.gate.trust.cheats import cheats
 from reports.gate.trust.false_alarms import Alarms, live
 from reports.gate.trust.findings import _alarms, findings, targets
-from reports.gate.trust.reading import Trial, Trust
 from reports.gate.trust.shares import Share
+from reports.gate.trust.trials import Trial, Trust
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trust(folder: Path) -> Trust:
-    return reading.read(reading.find(folder))
+    return trials.read(trials.find(folder))
 
 
 def test_a_record_is_read_as_it_was_written(folder: Path, trust: Trust):
@@ -56,7 +56,7 @@ def test_a_record_is_read_as_it_was_written(folder: Path, trust: Trust):
 
 def test_compressed_is_the_same(folder: Path, trust: Trust, tmp_path: Path):
     (tmp_path / "trust.jsonl.xz").write_bytes(lzma.compress((folder / "trust.jsonl").read_bytes()))
-    again = reading.read(reading.find(tmp_path))
+    again = trials.read(trials.find(tmp_path))
     assert [trial.verdicts for trial in again.trials] == [t.verdicts for t in trust.trials]
 
 
@@ -65,7 +65,7 @@ def test_an_older_record_s_verdict_has_today_s_name(folder: Path, tmp_path: Path
     trial = json.loads(lines[-1])
     trial["verdicts"][0]["verdict"] = "UNDECIDED"
     (tmp_path / "trust.jsonl").write_text("".join([*lines[:-1], _changed(lines[-1], **trial)]))
-    found = reading.read(reading.find(tmp_path)).trials[-1].verdicts
+    found = trials.read(trials.find(tmp_path)).trials[-1].verdicts
     assert found[CASES[0]]["verdict"] == "INCONCLUSIVE"
 
 
@@ -118,7 +118,7 @@ def test_legs_of_a_killed_trial_are_left_out(folder: Path, tmp_path: Path):
     lines = _lines(folder)
     killed = _changed(lines[1], trial="quiet/0/99")
     (tmp_path / "trust.jsonl").write_text("".join([lines[0], killed, *lines[1:]]))
-    found = reading.read(reading.find(tmp_path))
+    found = trials.read(trials.find(tmp_path))
     assert found.orphans == 1 and "quiet/0/99" not in {trial.id for trial in found.trials}
 
 
@@ -197,7 +197,7 @@ def test_a_verdict_that_was_not_measured_is_no_absence_of_an_alarm(trust: Trust)
 def test_a_missed_target_is_shown_as_missed(tmp_path: Path):
     noise = Noise(0.01, 0, 0.005)
     made = write(tmp_path, Maker({("quiet", 0.0): 3, ("quiet", 0.02): 1}, noise))
-    found = findings(reading.read(reading.find(made)), replays=3, intervals=8)
+    found = findings(trials.read(trials.find(made)), replays=3, intervals=8)
     reached = {target.name: target for target in targets(found)}
     assert reached["False alarms, live"].state == "missed"
     assert reached["Power, loaded"].state == "not measured"

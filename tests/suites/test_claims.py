@@ -16,9 +16,9 @@ from synthetic_claims import PICTURES, SEEDS, no, run, shares, unsure, yes
 from marginbench import catalogue as losses
 from suites.claims import catalogue, judging
 from suites.claims.claim import Claim
+from suites.jobs import Job
 from suites.quality import protocol
 from suites.quality.intervals import Interval
-from suites.quality.jobs import Job
 
 NAMES = (
     "center-spread", "contrastive-margin", "triplet-mining", "a-softmax-margin",

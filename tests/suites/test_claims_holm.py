@@ -10,8 +10,8 @@ import pytest
 from synthetic_claims import SEEDS, run, yes
 
 from suites.claims import catalogue
+from suites.jobs import Job
 from suites.quality.intervals import holm, paired
-from suites.quality.jobs import Job
 
 # Student's paired test gives p = 0.028 and an interval above zero, in every place alike.
 GAINS = dict(zip(SEEDS, (0.3, 0.5, 0.9, 0.4), strict=True))

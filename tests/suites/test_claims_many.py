@@ -10,7 +10,7 @@ import pytest
 from synthetic_claims import SEEDS, run, yes
 
 from suites.claims import catalogue
-from suites.quality.jobs import Job
+from suites.jobs import Job
 
 MANY = {
     "a-softmax-margin": ("m=4 annealed on many", "a thousand new identities, m = 4 - m = 1"),

@@ -11,7 +11,7 @@ from synthetic_claims import no, run, unsure, yes
 
 from suites.claims import catalogue, judging
 from suites.claims.claim import Part, Verdict
-from suites.quality.jobs import Job
+from suites.jobs import Job
 
 Figures = Callable[[Job], Mapping[str, Any]]
 

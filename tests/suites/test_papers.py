@@ -10,7 +10,7 @@ import pytest
 from benchmarks.training.terms import declared
 from marginbench import catalogue
 from suites import published, recipes
-from suites.quality.jobs import Anneal, Job
+from suites.jobs import Anneal, Job
 from suites.recipes import loading
 
 NAMES = ["centerloss2016", "facenet2015", "hadsell2006", "hermans2017", "sphereface-released",

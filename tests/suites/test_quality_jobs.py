@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from suites.jobs import Anneal, Job, Settings, Term
 from suites.quality.intervals import holm, interval, paired
-from suites.quality.jobs import Anneal, Job, Settings, Term
 
 FALLING = Anneal(1_000, 0.12, 1, 5, 28_000)
 JOB = Job(

@@ -15,8 +15,8 @@ from marginbench.catalogue import UnknownName
 from marginbench.checks import InputError
 from marginbench.loss import Variant
 from suites.claims.claim import FORMS
+from suites.jobs import Job
 from suites.quality import protocol
-from suites.quality.jobs import Job
 from suites.quality.recipes import RECIPES, recipe
 
 ROOT = Path(__file__).resolve().parents[2]

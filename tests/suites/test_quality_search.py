@@ -10,8 +10,8 @@ import pytest
 
 from marginbench import catalogue
 from marginbench.checks import InputError
+from suites.jobs import Anneal, Job
 from suites.quality import search as search_module
-from suites.quality.jobs import Anneal, Job
 from suites.quality.protocol import SEARCH_SEED, searches
 from suites.quality.recipes import recipe
 from suites.quality.search import Search

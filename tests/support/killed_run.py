@@ -26,6 +26,7 @@ from benchmarks import session
 from benchmarks.measurement import Measurement
 from benchmarks.records import CaseEnd, Line, Result, Run, Training, load, read_lines
 from benchmarks.rows import Row
+from benchmarks.steps import Step
 from benchmarks.training import training
 from suites.presets import FAST
 from suites.selection import parse
@@ -100,7 +101,7 @@ def doomed(folder: Path, pipe: int, after_bytes: float, after_calls: float) -> N
             die()
         REAL_FSYNC(file)
 
-    def report(step: session.Step) -> None:
+    def report(step: Step) -> None:
         if step.finished:
             REAL_WRITE(pipe, f"{step.finished}\n".encode())
 

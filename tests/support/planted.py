@@ -14,6 +14,7 @@ from benchmarks import clock, session
 from benchmarks.records import load
 from benchmarks.rounds import Interleaved, Rounds, Timed
 from benchmarks.rows import Candidate, Subject
+from benchmarks.steps import Step
 from benchmarks.truth import Truth
 from marginbench import catalogue
 from marginbench.inputs import random_inputs
@@ -117,6 +118,6 @@ def case(loss: str = "softmax", variant: str = "linear", batch: int = 7, **chang
 
 
 def run(cases: list[Case], out: Path, preset: presets.Preset = TINY, **options):
-    steps: list[session.Step] = []
+    steps: list[Step] = []
     outcome = session.run(cases, preset, out, progress=steps.append, **options)
     return outcome, load(outcome.records), steps

@@ -13,8 +13,8 @@ import pytest
 from benchmarks.training import training
 from marginbench import catalogue
 from marginbench.loss import Contender, Loss, Training
+from suites.jobs import Job
 from suites.presets import PRESETS
-from suites.quality.jobs import Job
 
 FAST = PRESETS["fast"]
 PLANTED = """

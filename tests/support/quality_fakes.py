@@ -13,9 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.training.notices import warn_once
+from benchmarks.notices import warn_once
 from benchmarks.training.planning import Plan
-from suites.quality.jobs import Job, Report, Settings, Term, Underway, at_fault
+from suites.jobs import Job, Report, Settings, Term, Underway, at_fault
 from suites.schema import TrainingResult
 
 

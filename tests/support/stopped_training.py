@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.training import training
-from suites.quality.jobs import Job, Underway
+from suites.jobs import Job, Underway
 
 
 def main(folder: Path, epoch: int, job: Job) -> None:

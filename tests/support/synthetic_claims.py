@@ -8,7 +8,7 @@ from typing import Any
 
 from suites.claims.claim import Claim
 from suites.claims.margins import promised
-from suites.quality.jobs import Job
+from suites.jobs import Job
 from suites.schema import TrainingResult
 
 SEEDS = (0, 1, 2, 3)

@@ -18,9 +18,9 @@ from reports.quality import judging, published
 from reports.quality.build import build
 from suites.claims.claim import Claim, Estimate, Panel, Plot, Verdict
 from suites.claims.claim import Line as Curve
+from suites.jobs import Job, Settings, Term
 from suites.published import Table
 from suites.quality.intervals import interval
-from suites.quality.jobs import Job, Settings, Term
 
 # Planted MAP@R by arm; the first two are too close to differ significantly.
 ARMS = {"triplet/batch-hard": 0.80, "a-softmax/m4": 0.801, "softmax/linear": 0.60}

@@ -22,7 +22,7 @@ import pytest
 
 from benchmarks.training.tracking import Mirror, store
 from benchmarks.training.tracking.store import Store
-from suites.quality.jobs import Job, Settings, Term
+from suites.jobs import Job, Settings, Term
 from suites.schema import TrainingResult
 
 RUN = "0" * 32

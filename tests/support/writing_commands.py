@@ -26,11 +26,10 @@ from benchmarks.gate.interval import Ratio
 from benchmarks.gate.timing import CaseRun, Timed
 from benchmarks.gpu.session import Session
 from benchmarks.journal import Journal
-from benchmarks.kinds import Kind
+from benchmarks.kinds import KEY, Kind
 from benchmarks.training import datasets, planning, running, tracking
 from benchmarks.training.journal import Journal as QualityJournal
 from benchmarks.training.tracking import Outcome
-from benchmarks.training.tracking.store import KEY
 from commands.root import cli
 
 CASE = "agreement/softmax/linear/B2-D2-C2/float32/cpu/drawn/s0"

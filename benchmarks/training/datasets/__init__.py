@@ -19,7 +19,7 @@ from typing import Any
 from marginbench.checks import check_choice
 from suites.datasets import catalogue
 
-from ..notices import warn_once
+from ...notices import warn_once
 from . import folder
 from .dataset import SEEN, Dataset, Missing
 from .embedded import digits

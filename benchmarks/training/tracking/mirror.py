@@ -16,8 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.kinds import KEY
+
 from . import addresses, content, store
-from .store import COMPLETE, KEY, PARENT, Outcome, Point, Store
+from .store import COMPLETE, PARENT, Outcome, Point, Store
 
 if TYPE_CHECKING:
     from suites.schema import TrainingResult

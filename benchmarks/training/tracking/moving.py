@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.kinds import KEY
+
 from . import addresses, store
 from .content import MODEL
-from .store import COMPLETE, KEY, PARENT, Outcome, Point, Store
+from .store import COMPLETE, PARENT, Outcome, Point, Store
 
 FORMAT = "marginbench-mlflow-1"
 _PLAIN_BYTES = 100_000  # beyond, the lines are compressed

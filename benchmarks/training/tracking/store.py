@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.kinds import KEY
+
 from . import addresses
 
 EXPERIMENT = "marginbench"
-KEY = "marginbench.key"  # tag: which training of which record, see `key`
 COMPLETE = "marginbench.complete"  # tag: everything has been sent
 PARENT = "mlflow.parentRunId"
 WAIT_S = 5  # for a lock, a connection, an answer

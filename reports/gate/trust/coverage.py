@@ -28,10 +28,10 @@ from benchmarks.gate.interval import middle, ratio
 
 from . import replay
 from .power import log_ratios
-from .reading import Trial, Trust
 from .replay import legs_of
 from .shares import Share
 from .spreads import spread
+from .trials import Trial, Trust
 
 SEED = 20_261
 # A world of fewer groups is too coarse: its resamples repeat few values.

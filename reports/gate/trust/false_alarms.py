@@ -30,9 +30,9 @@ import numpy as np
 from benchmarks.gate.decision import Sample
 
 from . import replay
-from .reading import Legs, Trust
 from .shares import Share
 from .spreads import Spread, spread
+from .trials import Legs, Trust
 
 SEED = 20_260
 

@@ -15,8 +15,8 @@ from .coverage import Coverages
 from .false_alarms import FalseAlarms
 from .others import Halves, Judged
 from .power import ALL, Detectable, Power, detectable, power
-from .reading import Trust
 from .shares import Share, percent
+from .trials import Trust
 
 State = Literal["met", "missed", "not measured"]
 LIVE, REPLAYS, INTERVALS, CHEATS = 300, 3000, 2000, 12

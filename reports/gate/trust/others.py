@@ -26,8 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from .reading import Trial, Trust
 from .shares import Share
+from .trials import Trial, Trust
 
 Says = Callable[[np.ndarray, np.ndarray], bool]
 OURS = "this gate"

@@ -22,10 +22,10 @@ from ... import output, units
 from ...document import Document, Fact, Text
 from ...style import Styles
 from . import false_alarms as alarming
-from . import reading, sections
+from . import sections, trials
 from .findings import INTERVALS, REPLAYS, WANTED, Findings, Target, findings, targets
-from .reading import Trust
 from .shares import Share, percent
+from .trials import Trust
 
 SUMMARY = "summary.json"
 NOTES = "Intervals of shares are exact (Clopper and Pearson), 95%."
@@ -46,7 +46,7 @@ def build(
     `benchmarks.folders.Refused` where the folder is another command's; nothing is written then.
     Each file is replaced as a whole or not at all.
     """
-    trust = reading.read(reading.find(folder))
+    trust = trials.read(trials.find(folder))
     found = findings(trust, replays=replays, intervals=intervals, report=report)
     beside = {SUMMARY: summary_json(found)}
     return output.write(out or folder, kinds.TRIAL, document(found), Styles(()), beside)

@@ -9,9 +9,9 @@ import numpy as np
 
 from benchmarks.gate.interval import middle
 
-from .reading import Trial, Trust
 from .replay import legs_of
 from .shares import Share
+from .trials import Trial, Trust
 
 # The targets' seconds of timed work a case.
 WITHIN_S = 30.0

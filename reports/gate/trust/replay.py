@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.gate.decision import Rule, Sample, Stage, Verdict, judge
 
-from .reading import Legs, Trial
+from .trials import Legs, Trial
 
 
 def to_the_stop(

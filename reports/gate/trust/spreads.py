@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .reading import Trust
 from .replay import legs_of
+from .trials import Trust
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ from synthetic_trust import CASES, NULL, SLOWED, Maker, Noise, write
 
 from benchmarks.gate.decision import Rule, judge
 from benchmarks.gate.interval import middle, ratio
-from reports.gate.trust import coverage, false_alarms, others, reading, replay
+from reports.gate.trust import coverage, false_alarms, others, replay, trials
 from reports.gate.trust.power import ALL, power
-from reports.gate.trust.reading import Legs, Trial, Trust
 from reports.gate.trust.shares import Share, percent
 from reports.gate.trust.spreads import spread
+from reports.gate.trust.trials import Legs, Trial, Trust
 
 
 def trust_of(folder: Path, counts: dict, noise: Noise | None = None) -> Trust:
-    return reading.read(reading.find(write(folder, Maker(counts, noise))))
+    return trials.read(trials.find(write(folder, Maker(counts, noise))))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trust(folder: Path) -> Trust:
-    return reading.read(reading.find(folder))
+    return trials.read(trials.find(folder))
 
 
 def test_a_lasting_bias_raises_false_alarms_and_none_does_not(tmp_path: Path):
@@ -143,7 +143,7 @@ def test_late_is_not_found(folder: Path, tmp_path: Path):
         for verdict in line.get("verdicts", ()):
             verdict["seconds"] = 31.0
     (tmp_path / "trust.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert all(p.found.hits == 0 for p in power(reading.read(tmp_path / "trust.jsonl")))
+    assert all(p.found.hits == 0 for p in power(trials.read(tmp_path / "trust.jsonl")))
 
 
 def test_the_middle_is_the_gates_own_estimate():

@@ -13,7 +13,7 @@ from benchmarks import library
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = """
-from suites.quality.jobs import Settings
+from suites.jobs import Settings
 
 from .declaration import Declaration, Recipe
 

@@ -17,7 +17,7 @@ from benchmarks.training.terms import fields_of, learnt_fields, partners_of
 from marginbench.fields import Shape, sized
 from marginbench.inputs import completed
 from marginbench.loss import Loss
-from suites.quality.jobs import Job, Settings, Term
+from suites.jobs import Job, Settings, Term
 
 CLASSES, DIM, BATCH = 4, 6, 5
 TOUR = Job("x", "tour", (Term("tour"),), "digits", 7, Settings(epochs=2))

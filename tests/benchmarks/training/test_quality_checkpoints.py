@@ -19,7 +19,7 @@ from benchmarks import library
 from benchmarks.training import backbones, datasets, training
 from benchmarks.training.checkpoints import Checkpoint, Unusable, safe_name
 from benchmarks.training.loop import Run
-from suites.quality.jobs import Job, Settings, Term, Underway
+from suites.jobs import Job, Settings, Term, Underway
 from suites.schema import TrainingResult
 
 ROOT = Path(__file__).resolve().parents[3]

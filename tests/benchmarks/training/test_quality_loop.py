@@ -18,7 +18,7 @@ from benchmarks.training.loop import Run, cpu_threads
 from benchmarks.training.metrics import Pairs
 from benchmarks.training.mining import OfflineMiner
 from marginbench.checks import InputError
-from suites.quality.jobs import Job, Settings, Term
+from suites.jobs import Job, Settings, Term
 from suites.schema import TrainingResult
 
 QUICK = Settings(2, evaluation_images=100)

@@ -11,7 +11,7 @@ from benchmarks.training.loop import Run, cpu_threads
 from benchmarks.training.objective import Objective
 from benchmarks.training.terms import learnt_fields, partners_of, training_of
 from marginbench import catalogue
-from suites.quality.jobs import Job, Settings, Term
+from suites.jobs import Job, Settings, Term
 
 SOFTMAX = Job("x", "softmax", (Term("softmax"),), "digits", 7, Settings(epochs=1))
 

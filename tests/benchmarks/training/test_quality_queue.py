@@ -12,7 +12,7 @@ from benchmarks.records import Training
 from benchmarks.training.planning import Plan
 from benchmarks.training.queueing import Queue, failed
 from benchmarks.training.workers import not_run
-from suites.quality.jobs import Job
+from suites.jobs import Job
 from suites.schema import TrainingResult
 
 

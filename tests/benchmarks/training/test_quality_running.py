@@ -16,11 +16,12 @@ import pytest
 import quality_fakes as fakes
 
 from benchmarks import library
+from benchmarks.kinds import KEY
 from benchmarks.records import Training, load, read_lines
-from benchmarks.session import Step
+from benchmarks.steps import Step
 from benchmarks.training import running
 from benchmarks.training.planning import Asked, Plan
-from benchmarks.training.tracking.store import COMPLETE, KEY, Store
+from benchmarks.training.tracking.store import COMPLETE, Store
 
 ROOT = Path(__file__).resolve().parents[3]
 TRAIN = "quality_fakes:train"

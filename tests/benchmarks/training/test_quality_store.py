@@ -28,7 +28,7 @@ from benchmarks.training import backbones, datasets
 from benchmarks.training.checkpoints import model_path
 from benchmarks.training.tracking import Mirror, export, import_, store, sync
 from benchmarks.training.tracking.store import Store
-from suites.quality.jobs import TrainingResult
+from suites.jobs import TrainingResult
 
 pytest.importorskip("mlflow")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

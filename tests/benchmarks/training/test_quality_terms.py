@@ -12,7 +12,7 @@ from benchmarks.training import training
 from benchmarks.training.objective import Embedded, Objective
 from marginbench import catalogue
 from marginbench.checks import InputError
-from suites.quality.jobs import Anneal, Job, Settings, Term
+from suites.jobs import Anneal, Job, Settings, Term
 
 CLASSES, DIM, BATCH, STEPS = 4, 6, 12, 2_000
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from quality_cases import FAST, instead, planted_losses, trained, without_times
 
+from benchmarks.kinds import KEY
 from benchmarks.training import training
 from benchmarks.training.datasets import digits
 from benchmarks.training.tracking import store, without_secrets
@@ -80,7 +81,7 @@ def test_mlflow_holds_what_the_result_says(
     experiment = client.get_experiment_by_name("marginbench")
     assert len(client.search_runs([experiment.experiment_id])) == 2, "a repeat replaces its run"
     fine, bad = results
-    held = {run.data.tags[store.KEY]: run for run in client.search_runs([experiment.experiment_id])}
+    held = {run.data.tags[KEY]: run for run in client.search_runs([experiment.experiment_id])}
     assert fine.mlflow["store"] == "mlflow.db"
     run = held[fine.mlflow["key"]]
     assert run.info.run_name == fine.name

@@ -15,7 +15,7 @@ from quality_cases import FAST, instead, job, planted_losses, trained, without_t
 from benchmarks.training import training
 from marginbench import catalogue
 from marginbench.loss import Training
-from suites.quality.jobs import Settings
+from suites.jobs import Settings
 
 
 @pytest.fixture

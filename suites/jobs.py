@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..schema import TrainingResult
+from .schema import TrainingResult
 
 
 @dataclass(frozen=True)
