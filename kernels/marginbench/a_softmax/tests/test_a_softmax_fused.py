@@ -11,7 +11,7 @@ import torch
 
 from marginbench.a_softmax import fused as a_softmax
 from marginbench.a_softmax import reference as a_softmax_reference
-from marginbench.a_softmax.eager import MARGINS
+from marginbench.a_softmax.arguments import MARGINS
 
 
 @pytest.fixture(autouse=True)
