@@ -40,7 +40,7 @@ def static(
     """Compile the kernels for a GPU and compare with the pins.
 
     Needs Triton, but no GPU. The pins are each kernel's registers, shared memory, spills and
-    machine code, as committed. For sm_90 in bfloat16 and float32; with --all for four GPUs in every
+    machine code, as committed. For sm_90 in bfloat16 and float32; with --all for every GPU in every
     dtype, which takes minutes, as --pin does. What was compiled before is cached.
 
     \b

@@ -174,8 +174,9 @@ def _sizes(variant: Variant) -> str:
     """The sizes beyond B, D and C, as they are in the example on the page."""
     shape = sized(variant, Shape(snippets.BATCH, snippets.DIM, snippets.CLASSES))
     own = ", ".join(f"{letter} = {size:,}" for letter, size in shape.more)
-    at = f"B = {shape.batch}, D = {shape.dim}, C = {shape.classes}"
-    return f"{own} at {at}" if own else ""
+    varies = any(callable(size) for size in variant.sizes.values())
+    at = f" at B = {shape.batch}, D = {shape.dim}, C = {shape.classes}" if varies else ""
+    return f"{own}{at}"
 
 
 def _fields(variant: Variant) -> str:

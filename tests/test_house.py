@@ -8,6 +8,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -146,6 +147,29 @@ def test_no_module_imports_itself_through_others():
 def test_files_stay_small(folder: str):
     for path in sources(folder):
         assert len(path.read_text().splitlines()) <= 320, path.relative_to(ROOT)
+
+
+def test_a_name_says_which_file():
+    """No name of a file more than three times, but for what every loss has."""
+    losses = {loss.package.rpartition(".")[2] for loss in catalogue.losses()}
+    count = Counter(
+        path.name
+        for folder in ALLOWED
+        for path in sources(folder)
+        if path.name != "__init__.py" and path.parent.name not in losses
+    )
+    assert [name for name, times in count.items() if times > 3] == []
+
+
+def test_what_is_published_is_there_once():
+    """Committed pages and records stay under 30 MB."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "reports/published"], cwd=ROOT, capture_output=True, text=True
+    )
+    if listed.returncode:
+        pytest.skip("no git clone")
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    assert sum(path.stat().st_size for path in files if path.is_file()) < 30_000_000
 
 
 def _modules_after(*arguments: str) -> set[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import gpus, pins, static_check, static_matrix
+from benchmarks import gpus, pin_files, pins, static_check, static_matrix
+from benchmarks.pin_files import STATIC
 from commands.static import static
 from marginbench import catalogue
 from marginbench.shared import architectures
@@ -40,7 +40,7 @@ def test_a_new_target_is_compiled_for(entry: gpus.Target, monkeypatch: pytest.Mo
         return []
 
     monkeypatch.setattr(static_matrix, "compile_matrix", compile_matrix)
-    static_check.examine(pin=False)
+    static_check.examine(pin=False, whole=True)
     assert asked[-1] == NEW
     option = next(one for one in static.params if one.name == "targets")
     assert list(gpus.TARGETS)[:-1] == list(option.type.choices), "made when the command is imported"
@@ -53,19 +53,19 @@ def test_a_new_target_has_an_occupancy(entry: gpus.Target):
     assert gpus.programs("sm_80", **taken) == 3
 
 
-def test_a_new_target_has_rules_and_rows_on_the_pages(entry: gpus.Target, tmp_path: Path,
-                                                     monkeypatch: pytest.MonkeyPatch):  # fmt: skip
+def test_a_new_target_has_rules_and_rows_on_the_pages(
+    entry: gpus.Target, monkeypatch: pytest.MonkeyPatch
+):
     row = next(
-        row for row in pins.read(next(pins.FOLDER.glob("triton-*.jsonl")))
+        row for row in map(pins.row_of, (p for p in pin_files.read() if p.kind == STATIC))
         if (row["target"] == "sm_80" and "bf16" in row["products"] and "softmax" in row["kernel"])
         or (row["kernel"].startswith("shared.linear_lse") and row["target"] == "sm_80"
         and "bf16" in row["products"])
     )  # fmt: skip
     row = {**row, "target": NEW}
     assert "no NEWMMA" in pins.broken(row)
-    path = tmp_path / "triton-9.9.jsonl"
-    pins.write(path, [row])
-    monkeypatch.setattr(static_facts, "newest", lambda stem: path if stem == "triton" else None)
+    pinned = {STATIC: (pins.pin_of(row, "triton 9.9"),)}
+    monkeypatch.setattr(static_facts, "_newest", lambda kind: pinned.get(kind, ()))
     said = str(static_facts.section(catalogue.get("softmax")))
     assert f"'{NEW}'" in said and "NEWMMA in 0 of 1" in said and "for five targets" in said
 

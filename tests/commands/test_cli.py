@@ -20,7 +20,7 @@ OPTIONS = {
     "history": {"--out", "folders"},
     "gate": {
         "--base", "--suite", "--case", "--exact", "--timed", "--pin", "--device", "--threads",
-        "--smallest-effect", "--seconds", "--apart", "--seed", "--out", "--show",
+        "--smallest-effect", "--seconds", "--apart", "--seed", "--out", "--show", "--all", "--loss",
     },
     "gate-trust": {"--smoke", "--quiet-only", "--seed", "--out", "--page-only"},
     "list": {"--json"},
@@ -32,7 +32,7 @@ OPTIONS = {
         "--rigorous", "--seed", "--suite",
     },
     "sanitize": {"--only"},
-    "static": {"--kernel", "--pin", "--target"},
+    "static": {"--all", "--kernel", "--loss", "--pin", "--target"},
     "verify": {"folders"},
 }  # fmt: skip
 

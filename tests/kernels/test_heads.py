@@ -62,7 +62,7 @@ def test_layouts_give_the_same(loss, variant, seed: int) -> None:
         tensor = tensor.detach()
         if tensor.ndim == 2:
             tensor = tensor.T.contiguous().T
-        else:
+        elif tensor.ndim:
             tensor = torch.stack((tensor, tensor), dim=1)[:, 0]
         strided[name] = tensor.requires_grad_(name in inputs.differentiable)
     assert not strided["embeddings"].is_contiguous()
