@@ -168,7 +168,7 @@ def test_kernels_that_were_not_compiled_are_said(plain: Path, timed: set[str], t
     outcome = _gate(plain, plain, tmp_path / "out", exact=lambda base: exact, timed=False)
     assert outcome.code == FINE and exact.left_out in outcome.sentence
     found = reading.load(outcome.records)
-    end = found.ended.model_copy(update={"outcome": "all is well"})
+    end = dataclasses.replace(found.ended, outcome="all is well")
     found = dataclasses.replace(found, end=end)
     for text in (terminal.text(found), markdown.render(found), junit.render(found)):
         assert exact.left_out in text

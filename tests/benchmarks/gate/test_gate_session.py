@@ -13,7 +13,6 @@ import pytest
 
 from benchmarks.exact.check import ExactOutcome
 from benchmarks.gate import (
-    apart,
     packages,
     session,
     throttle,
@@ -241,16 +240,9 @@ def test_a_process_that_ends_is_a_case_not_measured(plant: str, said: str):
 def test_a_process_that_ends_between_two_cases_is_the_next_ones_fault(ended: bool, blamed: int):
     cases = tuple(session.plan("smoke", "cpu")[:2])
     ask = worker.WorkerRequest((ROOT, ROOT), "screen", cases, Rule(), 2, 0, 1)
-    runs = [dataclasses.replace(timing._fresh(ask, cases[0]), ended=ended)]
+    runs = [dataclasses.replace(timing.fresh(ask, cases[0]), ended=ended)]
     timing._blame(ask, runs, "gone")
     assert [run.case for run in runs if run.reason] == [cases[blamed]]
-
-
-def test_apart_a_process_gives_each_case_a_time():
-    cases = tuple(session.plan("smoke", "cpu")[:2])
-    got = apart._ask(apart.Alone(ROOT, cases, 0, 1))
-    assert set(got) == {case.id for case in cases}
-    assert all(isinstance(value, int) and value > 0 for value in got.values()), got
 
 
 def test_the_second_process_loads_the_candidate_first():
