@@ -20,6 +20,7 @@ from suites.presets import Preset
 
 from . import agreement, clock, memory
 from .contenders import BASE, candidates, compilation
+from .metrics import METRICS
 from .rounds import POOL, Interleaved, Rounds, Timed
 from .rows import Candidate, Row, Subject, clear_gradients, explain, not_run
 from .truth import REFERENCE_ELEMENTS, Truth
@@ -192,15 +193,11 @@ class Measurement:
                 clear_gradients(truth.inputs)
                 rows += not_run(candidate.name, names, explain(error))
                 continue
-            protocol = {
-                    **found.protocol, "reduction": truth.reduction, **candidate.protocol,
-                }  # fmt: skip
-            for name, figure in zip(names, (found.allocated, found.reserved), strict=False):
-                missing = figure is None
-                rows.append(Row(
-                    candidate.name, name, {}, "not_run" if missing else "ok",
-                    "can't be measured here" if missing else "", figure, protocol=protocol,
-                ))  # fmt: skip
+            how = {**found.protocol, "reduction": truth.reduction, **candidate.protocol}
+            rows += [
+                Row(candidate.name, name, value=figure, protocol=how)
+                for name, figure in found.figures.items()
+            ]
         return rows
 
     def _speed(self, able: list[Candidate], truths: list[Truth]) -> list[Row]:
@@ -230,7 +227,7 @@ class Measurement:
         return rows
 
 
-_AGREEMENT = ("relative_error", "error_over_eager", "index_mismatches", "index_regret")
+_AGREEMENT = tuple(name for name, metric in METRICS.items() if metric.kind == "error")
 _FIRST_CALL: dict[str, Any] = {
     "clock": "time.perf_counter",
     "covers": "first forward and backward at this size, compilation included, and the timing of "
