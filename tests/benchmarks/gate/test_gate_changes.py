@@ -11,12 +11,12 @@ import pytest
 from benchmarks import library
 from benchmarks.gate import changes, session, timing
 from benchmarks.gate.decision import Judgement, Rule, Sample
-from benchmarks.gate.interval import Ratio
 from benchmarks.gate.records import GateStart, read
 from benchmarks.gate.session import FINE, NOT_MEASURED, Asked, Outcome, run
 from benchmarks.gate.timing import CaseRun, Timed
 from benchmarks.gate.trees import Trees
 from reports.gate import junit, markdown, reading, replay, terminal
+from suites.interval import Interval
 
 ROOT = library.ROOT
 FOLDERS = ("a_softmax", "center", "contrastive", "softmax", "triplet")
@@ -83,7 +83,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
     def compare(trees, cases, rule, **rest) -> list[Timed]:
         heard.update(case.loss for case in cases)
-        judgement = Judgement("EQUIVALENT", "because", Ratio(1.0, 0.99, 1.01, 20))
+        judgement = Judgement("EQUIVALENT", "because", Interval(1.0, 0.99, 1.01, 20))
         return [Timed(case, judgement, CaseRun(case, Sample(rule, "screen", 1))) for case in cases]
 
     monkeypatch.setattr(timing, "compare", compare)

@@ -21,13 +21,13 @@ from benchmarks.gate import (
     worker,
 )
 from benchmarks.gate.decision import Judgement, Rule, Sample
-from benchmarks.gate.interval import Ratio
 from benchmarks.gate.records import GateEnd, GateStart, GateVerdict, read
 from benchmarks.gate.session import FINE, NOT_MEASURED, REGRESSION, Asked, run
 from benchmarks.gate.timing import CaseRun, Timed
 from benchmarks.gate.trees import Trees
 from benchmarks.records import RecordError
 from reports.gate import inconclusive, reading
+from suites.interval import Interval
 
 ROOT = Path(__file__).resolve().parents[3]
 TREES = Trees(ROOT, ROOT, "HEAD", "HEAD", False, "HEAD")
@@ -48,7 +48,7 @@ def saying(monkeypatch: pytest.MonkeyPatch):
             for i, case in enumerate(cases):
                 word = verdicts[i % len(verdicts)]
                 known = word not in ("WRONG", "NOT MEASURED")
-                ratio = Ratio(1.01, 1.0, 1.02, 20) if known else None
+                ratio = Interval(1.01, 1.0, 1.02, 20) if known else None
                 sample = CaseRun(case, Sample(rule, "screen", len(cases)))
                 found.append(Timed(case, Judgement(word, "because", ratio), sample))
             return found
