@@ -10,12 +10,10 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
-from marginbench import catalogue, stress
+from marginbench import stress
 from marginbench.inputs import inputs_from, random_batch
 from marginbench.loss import Inputs
-from suites.cases import Case, compared
+from suites.cases import Case
 from suites.presets import Preset
 
 from . import agreement, clock, memory
@@ -44,11 +42,7 @@ class Measurement:
     truths: dict[str, Truth] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        loss = catalogue.get(self.case.loss)
-        self.subject = Subject(
-            loss, compared(self.case.suite, loss.variant(self.case.variant)), self.case.shape,
-            self.case.dtype, self.case.device,
-        )  # fmt: skip
+        self.subject = Subject.of(self.case)
 
     def rows(self) -> Iterator[list[Row]]:
         """The rows in parts, as they are measured. Whatever fails becomes rows that say so."""
@@ -148,7 +142,7 @@ class Measurement:
                     self.subject.evaluate(
                         candidate.function, truth.inputs, truth.reduction, truth.upstream
                     )
-                _synchronize(self.case.device)
+                clock.synchronize(self.case.device)
                 seconds, how = time.perf_counter() - start, candidate.protocol
                 if candidate.contender.compiled:
                     how = compilation()
@@ -268,8 +262,3 @@ def only_reduction(case: Case) -> str:
 
 def _call(subject: Subject, function: Callable[..., Any], truth: Truth) -> Callable[[], Any]:
     return lambda: subject.evaluate(function, truth.inputs, truth.reduction, truth.upstream)
-
-
-def _synchronize(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
