@@ -10,7 +10,7 @@ from suites.schema import Status
 
 from . import verdict
 from .contenders import BASE
-from .rows import Candidate, Outputs, Row, Subject, clear_gradients, explain, not_run
+from .rows import Candidate, Row, Subject, clear_gradients, explain, not_run
 from .tolerance import accumulation, epsilon
 from .truth import Truth, elements
 from .verdict import Verdict
@@ -176,6 +176,3 @@ def restore(inputs: Inputs, before: Snapshot) -> None:
     with torch.no_grad():
         for name, (copy, _) in before.items():
             inputs.tensors[name].copy_(copy)
-
-
-__all__ = ["Outputs", "changes", "measure", "reductions", "restore", "snapshot"]

@@ -95,6 +95,12 @@ def _sample(forward: float, backward: float | None, unit_s: float) -> Sample:
     return Sample(forward * unit_s, None if backward is None else backward * unit_s, both * unit_s)
 
 
+def synchronize(device: str) -> None:
+    """Returns when the device has done what it was asked to."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
 def for_device(device: str) -> Clock:
     return CudaClock() if device == "cuda" else WallClock()
 

@@ -162,7 +162,6 @@ class Interpreter:
 
 def answer(message: dict[str, Any]) -> dict[str, Any]:
     """One case, in the child: the rows of the asked contenders, or the reason for none."""
-    from marginbench import catalogue
 
     from . import agreement
     from .contenders import BASE, candidates
@@ -174,8 +173,7 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
     rows: list[Any] = []
     reason = ""
     try:
-        loss = catalogue.get(case.loss)
-        subject = Subject(loss, loss.variant(case.variant), case.shape, case.dtype, case.device)
+        subject = Subject.of(case)
         asked = message["contenders"]
         found = candidates(subject, compile=False, only=asked, interpreted=True, data=case.data)
         eager = next(c for c in found if c.name == BASE)

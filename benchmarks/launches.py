@@ -3,7 +3,7 @@
 The launches follow from the catalogue alone: a new loss is in as soon as its folder is there. All
 inputs are zeros, since a recording never reads what a kernel would have computed::
 
-    for at, launches in recordings("sm_90"):
+    for at, launches in recordings("sm_90", origins()):
         ...
 """
 
@@ -49,11 +49,7 @@ class Origin:
         return f"{self.loss}/{self.variant}/{self.shape}/{self.dtype}"
 
 
-def origins(
-    losses: Collection[str] | None = None,
-    shapes: Mapping[str, tuple[Shape, ...]] = SHAPES,
-    dtypes: Collection[str] | None = None,
-) -> Iterator[Origin]:
+def origins(losses: Collection[str] = ()) -> Iterator[Origin]:
     """Every variant that has a Triton contender, at each size and dtype that it takes; only at the
     first size if a sibling variant does the same work (`Variant.sweep`)."""
     for loss in catalogue.losses():
@@ -61,22 +57,19 @@ def origins(
             for contender in variant.contenders:
                 if contender.name != CONTENDER or (losses and loss.name not in losses):
                     continue
-                sizes = shapes_of(variant, shapes)
+                sizes = shapes_of(variant, SHAPES)
                 for shape in sizes if variant.sweep else sizes[:1]:
                     for dtype in contender.dtypes:
-                        limit = contender.limit and contender.limit(shape, dtype)
-                        if not limit and (dtypes is None or dtype in dtypes):
+                        if not (contender.limit and contender.limit(shape, dtype)):
                             yield Origin(loss.name, variant.name, shape, dtype)
 
 
-def recordings(
-    target: str, of: Iterable[Origin] | None = None
-) -> Iterator[tuple[Origin, list[Launch]]]:
-    """What each origin (None: all) launches on ``target``, forward and, for a loss, backward with
+def recordings(target: str, of: Iterable[Origin]) -> Iterator[tuple[Origin, list[Launch]]]:
+    """What each origin launches on ``target``, forward and, for a loss, backward with
     reduction mean. Raises RuntimeError naming the origin that could not be recorded.
     """
     batches: dict[tuple[Shape, str], Batch] = {}
-    for origin in origins() if of is None else of:
+    for origin in of:
         loss = catalogue.get(origin.loss)
         at = (origin.shape, origin.dtype)
         if at not in batches:
@@ -141,9 +134,7 @@ def _zeros(*size: int, dtype: torch.dtype) -> torch.Tensor:
     return torch.from_numpy(np.zeros(count, dtype=np.uint8)).view(dtype).view(size)
 
 
-def specializations(
-    target: str, losses: Collection[str] | None = None
-) -> dict[Specialization, list[str]]:
+def specializations(target: str, losses: Collection[str] = ()) -> dict[Specialization, list[str]]:
     """What there is to compile for a target, with the losses that launch it, each in the order of
     the first launch.
 

@@ -10,16 +10,15 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
-from marginbench import catalogue, stress
+from marginbench import stress
 from marginbench.inputs import inputs_from, random_batch
 from marginbench.loss import Inputs
-from suites.cases import Case, compared
+from suites.cases import Case
 from suites.presets import Preset
 
 from . import agreement, clock, memory
 from .contenders import BASE, candidates, compilation
+from .metrics import METRICS
 from .rounds import POOL, Interleaved, Rounds, Timed
 from .rows import Candidate, Row, Subject, clear_gradients, explain, not_run
 from .truth import REFERENCE_ELEMENTS, Truth
@@ -43,11 +42,7 @@ class Measurement:
     truths: dict[str, Truth] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        loss = catalogue.get(self.case.loss)
-        self.subject = Subject(
-            loss, compared(self.case.suite, loss.variant(self.case.variant)), self.case.shape,
-            self.case.dtype, self.case.device,
-        )  # fmt: skip
+        self.subject = Subject.of(self.case)
 
     def rows(self) -> Iterator[list[Row]]:
         """The rows in parts, as they are measured. Whatever fails becomes rows that say so."""
@@ -147,7 +142,7 @@ class Measurement:
                     self.subject.evaluate(
                         candidate.function, truth.inputs, truth.reduction, truth.upstream
                     )
-                _synchronize(self.case.device)
+                clock.synchronize(self.case.device)
                 seconds, how = time.perf_counter() - start, candidate.protocol
                 if candidate.contender.compiled:
                     how = compilation()
@@ -192,15 +187,11 @@ class Measurement:
                 clear_gradients(truth.inputs)
                 rows += not_run(candidate.name, names, explain(error))
                 continue
-            protocol = {
-                    **found.protocol, "reduction": truth.reduction, **candidate.protocol,
-                }  # fmt: skip
-            for name, figure in zip(names, (found.allocated, found.reserved), strict=False):
-                missing = figure is None
-                rows.append(Row(
-                    candidate.name, name, {}, "not_run" if missing else "ok",
-                    "can't be measured here" if missing else "", figure, protocol=protocol,
-                ))  # fmt: skip
+            how = {**found.protocol, "reduction": truth.reduction, **candidate.protocol}
+            rows += [
+                Row(candidate.name, name, value=figure, protocol=how)
+                for name, figure in found.figures.items()
+            ]
         return rows
 
     def _speed(self, able: list[Candidate], truths: list[Truth]) -> list[Row]:
@@ -230,7 +221,7 @@ class Measurement:
         return rows
 
 
-_AGREEMENT = ("relative_error", "error_over_eager", "index_mismatches", "index_regret")
+_AGREEMENT = tuple(name for name, metric in METRICS.items() if metric.kind == "error")
 _FIRST_CALL: dict[str, Any] = {
     "clock": "time.perf_counter",
     "covers": "first forward and backward at this size, compilation included, and the timing of "
@@ -271,8 +262,3 @@ def only_reduction(case: Case) -> str:
 
 def _call(subject: Subject, function: Callable[..., Any], truth: Truth) -> Callable[[], Any]:
     return lambda: subject.evaluate(function, truth.inputs, truth.reduction, truth.upstream)
-
-
-def _synchronize(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()

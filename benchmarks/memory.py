@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,10 @@ _SHARE = 0.85
 
 @dataclass(frozen=True)
 class Peak:
-    """``allocated``: the peak of live bytes, beyond those before the call; ``reserved``: bytes
-    taken from the device for it, None on the CPU."""
+    """``figures`` by metric: the peak of live bytes, beyond those before the call, and on a GPU the
+    bytes taken from the device for it."""
 
-    allocated: int
-    reserved: int | None
+    figures: dict[str, int]
     protocol: dict[str, str]
 
 
@@ -42,11 +42,12 @@ def peak(call: Callable[[], Any], device: str) -> Peak:
 
 
 def _on_cpu(call: Callable[[], Any]) -> Peak:
-    live = highest = 0
-    for nbytes in cpu_events(call):
-        live += nbytes
-        highest = max(highest, live)
-    return Peak(highest, None, CPU_PROTOCOL)
+    return Peak({"peak_bytes": highest(cpu_events(call))}, CPU_PROTOCOL)
+
+
+def highest(events: Iterable[int]) -> int:
+    """The most that was live at a time, by the events of a call."""
+    return max(itertools.accumulate(events, initial=0))
 
 
 def cpu_events(call: Callable[[], Any]) -> list[int]:
@@ -75,11 +76,11 @@ def _on_cuda(call: Callable[[], Any]) -> Peak:
     held = call()
     torch.cuda.synchronize()
     del held
-    return Peak(
-        torch.cuda.max_memory_allocated() - allocated,
-        torch.cuda.max_memory_reserved() - reserved,
-        CUDA_PROTOCOL,
-    )
+    figures = {
+        "peak_bytes": torch.cuda.max_memory_allocated() - allocated,
+        "peak_reserved_bytes": torch.cuda.max_memory_reserved() - reserved,
+    }
+    return Peak(figures, CUDA_PROTOCOL)
 
 
 @contextmanager

@@ -202,12 +202,15 @@ def _work(target: Callable[[Any, Connection], None], given: Any, pipe: Connectio
 
 
 @contextlib.contextmanager
-def side_by_side(count: int) -> Iterator[ProcessPoolExecutor]:
+def side_by_side(count: int, *, once: bool = False) -> Iterator[ProcessPoolExecutor]:
     """A pool of ``count`` fresh processes. An error or an interrupt kills what still works: a
-    compilation or a launch of minutes has nobody left who would read it."""
+    compilation or a launch of minutes has nobody left who would read it. ``once``: each process
+    makes one call, and what it has read is given back before the next."""
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=heed_parent_alone) as pool:
+    with ProcessPoolExecutor(
+        count, context, heed_parent_alone, max_tasks_per_child=1 if once else None
+    ) as pool:
         try:
             yield pool
         except BaseException:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from marginbench import catalogue
 from marginbench.loss import Contender, Inputs, Loss, Shape, Variant
+from suites.cases import Case, compared
 from suites.schema import Row
 
 
@@ -45,6 +47,12 @@ class Subject:
     shape: Shape
     dtype: str
     device: str
+
+    @classmethod
+    def of(cls, case: Case) -> Self:
+        loss = catalogue.get(case.loss)
+        variant = compared(case.suite, loss.variant(case.variant))
+        return cls(loss, variant, case.shape, case.dtype, case.device)
 
     @property
     def differentiable(self) -> bool:

@@ -18,7 +18,7 @@ from suites.presets import PRESETS
 
 from . import contenders, machine
 from .agreement import TIMED_REDUCTION
-from .clock import no_collection
+from .clock import no_collection, synchronize
 from .conftest import INSTRUMENT
 from .measurement import draw
 from .rounds import POOL, rewrite, separate
@@ -44,8 +44,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_speed(request: pytest.FixtureRequest, benchmark: Any, case: Case, contender: str) -> None:
     preset = PRESETS[request.config.getoption("--preset")]
-    loss = catalogue.get(case.loss)
-    subject = Subject(loss, loss.variant(case.variant), case.shape, case.dtype, case.device)
+    subject = Subject.of(case)
     found = contenders.candidates(subject, compile=case.compile, only=[contender])
     candidate = next(c for c in found if c.name == contender)
     if candidate.function is None:
@@ -63,8 +62,7 @@ def test_speed(request: pytest.FixtureRequest, benchmark: Any, case: Case, conte
 
     def call() -> Outputs:
         outputs = subject.evaluate(function, live, TIMED_REDUCTION, upstream)
-        if case.device == "cuda":
-            torch.cuda.synchronize()
+        synchronize(case.device)
         return outputs
 
     with candidate.watched():

@@ -26,10 +26,10 @@ from benchmarks import record_files
 from benchmarks.module_commands import Parser, run
 from benchmarks.records import RecordError
 from suites import presets
+from suites.interval import Interval
 
 from . import comparison, reading, units
 from .paths import PUBLISHED
-from .statistics import Interval
 
 DEFAULT = PUBLISHED / "xeon-2-cores"
 JUDGED = PUBLISHED / "auto"

@@ -8,9 +8,10 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+from suites.interval import Interval
+
 from . import statistics, units
 from .reading import BASE, PASSES, REFERENCE, Measured
-from .statistics import Interval
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from suites.interval import Interval
+
 from . import document, drawing, plot, units
 from .comparison import Comparison
 from .document import Cell
 from .plot import Axis, Plot, Rule, Series, dots, ends, grid
 from .scaling import SYMBOL, WORDS, Line, Panel
-from .statistics import Interval
 from .style import PALE, Styles, short
 
 COLUMNS = 3
@@ -120,7 +121,7 @@ def _scaling_table(panels: Sequence[Panel], memory: bool) -> document.Table:
                 rows.append(
                     (panel.name, Cell(line.contender, mark=line.contender), f"{size:,}",
                      Cell(show(point.estimate), record=line.cases.get(size, "")), between,
-                     str(point.rounds))
+                     str(point.count))
                 )  # fmt: skip
     axis = WORDS[panels[0].axis]
     columns = ("variant", "contender", axis, "median", "95% interval", "rounds")
@@ -185,7 +186,7 @@ def _ratio_table(rows: Sequence[tuple[str, Sequence[Comparison]]]) -> document.T
     body = [
         (label, Cell(one.contender, mark=one.contender),
          Cell(units.time(one.time.estimate), record=one.case), _against(one.ratio),
-         str(one.time.rounds))
+         str(one.time.count))
         for label, comparisons in rows
         for one in comparisons
     ]  # fmt: skip

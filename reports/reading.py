@@ -16,11 +16,11 @@ from typing import Any
 import benchmarks.records
 from benchmarks import record_files
 from benchmarks.records import RecordError, Result, Run, Session, Training
+from suites.interval import Interval
 from suites.schema import CaseKey
 
 from . import statistics
 from .grouping import grouped
-from .statistics import Interval
 
 PASSES = ("both_time_s", "forward_time_s", "backward_time_s")
 REFERENCE = "reference"

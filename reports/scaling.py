@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from marginbench import catalogue
+from suites.interval import Interval
 from suites.schema import CaseKey
 
 from . import statistics
 from .comparison import main_pass
 from .grouping import grouped
 from .reading import Measured, Records
-from .statistics import Growth, Interval
+from .statistics import Growth
 
 AXES = ("batch", "dim", "classes")
 SYMBOL = {"batch": "B", "dim": "D", "classes": "C"}

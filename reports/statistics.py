@@ -29,33 +29,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from suites.interval import Interval
+
 LEVEL = 0.95
 FEWEST_ROUNDS = 5
 RESAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its interval; ``low`` and ``high`` are None with fewer than five rounds."""
-
-    estimate: float
-    low: float | None
-    high: float | None
-    rounds: int
-
-    def times(self, factor: float) -> Interval:
-        low, high = (None if end is None else end * factor for end in (self.low, self.high))
-        return Interval(self.estimate * factor, low, high, self.rounds)
-
-    @property
-    def inverse(self) -> Interval:
-        """That of 1/estimate: ends change places."""
-        if self.low is None or self.high is None:
-            return Interval(1 / self.estimate, None, None, self.rounds)
-        return Interval(1 / self.estimate, 1 / self.high, 1 / self.low, self.rounds)
-
-    def excludes(self, value: float) -> bool:
-        return self.low is not None and self.high is not None and not self.low <= value <= self.high
 
 
 @dataclass(frozen=True)

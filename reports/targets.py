@@ -14,13 +14,13 @@ from typing import Literal
 from marginbench import catalogue
 from marginbench.fields import STANDARD
 from marginbench.loss import Cost, Shape, Variant
+from suites.interval import Interval
 from suites.schema import CaseKey
 from suites.targets import Target
 
 from .comparison import main_pass, ratio
 from .predicted import ITEMSIZE
 from .reading import PASSES, Measured, Records
-from .statistics import Interval
 
 State = Literal["met", "missed", "unclear", "not measured"]
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 
 from benchmarks.metrics import METRICS
-
-from .statistics import Interval
+from suites.interval import Interval
 
 NOTHING = "–"
 
@@ -89,7 +88,7 @@ def figure(metric: str, number: float | None) -> str:
 
 def bounds(interval: Interval) -> str:
     if interval.low is None or interval.high is None:
-        return f"(no interval: {plural(interval.rounds, 'round')})"
+        return f"(no interval: {plural(interval.count, 'round')})"
     return f"[{digits3(interval.low)}, {digits3(interval.high)}]"
 
 

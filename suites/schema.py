@@ -89,7 +89,7 @@ class TrainingResult:
 
     ``epochs`` has a row of metrics for each epoch that was evaluated, from 0 (untrained);
     ``metrics`` is the last one. ``series`` holds lists of equal meaning by name (see
-    `benchmarks.training.metrics.series`). ``status`` is ``ok``, ``worse`` (it ran, and diverged) or
+    `benchmarks.training.series`). ``status`` is ``ok``, ``worse`` (it ran, and diverged) or
     ``not_run``, with the reason; ``running`` while it goes on, which no record holds. ``mlflow``
     says where its mirror is (the ``store``, and the ``key`` that its run has as a tag), or under
     ``reason`` why there is none yet. ``job`` is `suites.jobs.Job.plain`: all that it takes

@@ -56,13 +56,11 @@ def allocations(call: Callable[[], Any]) -> dict[str, int]:
     """``peak_bytes``: the peak of live bytes beyond those before the call; ``total_bytes`` and
     ``allocations``: of all that was allocated. Use it inside `steady`, and not for a first call,
     which imports. Raises what the call raises."""
-    live = highest = 0
     events = memory.cpu_events(call)
-    for nbytes in events:
-        live += nbytes
-        highest = max(highest, live)
     taken = [nbytes for nbytes in events if nbytes > 0]
-    return {"peak_bytes": highest, "total_bytes": sum(taken), "allocations": len(taken)}
+    return {
+        "peak_bytes": memory.highest(events), "total_bytes": sum(taken), "allocations": len(taken),
+    }  # fmt: skip
 
 
 def operators(call: Callable[[], Any]) -> int:

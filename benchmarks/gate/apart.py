@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from suites.gate import TimedCase
 
-from ..machine import ROOT
 from . import worker
 from .abba import Group
-from .decision import Rule, Sample, Stage
-from .packages import BASE, CannotLoad, load
-from .timing import CaseRun, Report, Timed, judged
+from .packages import BASE
+from .timing import CaseRun, Report, fresh
+from .worker import NO_PLANT, WorkerRequest
 
 _SECONDS = 0.3
 _LEAST_CALLS = 8
@@ -35,34 +32,16 @@ _WRONG = "its results: "
 MOST_PAIRS = 60
 
 
-@dataclass(frozen=True)
-class Alone:
-    """What one process is asked to do: time every case on one side."""
-
-    tree: Path
-    cases: tuple[TimedCase, ...]
-    seed: int
-    threads: int
-    plant: str = ""
-    plant_argument: float = 0.0
-    root: Path = ROOT
-
-
-def run(alone: Alone, parent: Connection) -> None:
-    """All that the process does: sends nanoseconds a call by case, or a reason. Times are the lower
-    quartile of the calls: on a shared machine some calls are interrupted."""
+def run(alone: WorkerRequest, parent: Connection) -> None:
+    """All that the process does: times every case on one side, and sends nanoseconds a call by
+    case, or a reason. Times are the lower quartile of the calls: on a shared machine some calls are
+    interrupted."""
     from ..clock import no_collection
     from ..rows import explain
     from .pair import Wrong
 
-    if other := worker.elsewhere(alone.root):
-        parent.send({"": other})
-        return
-    worker.prepare(alone.threads)
-    try:
-        load(alone.tree, BASE)
-    except CannotLoad as error:
-        parent.send({"": str(error)})
+    if failed := worker.prepare(alone, (0,)):
+        parent.send({"": failed["reason"]})
         return
     found: dict[str, Any] = {}
     with no_collection():
@@ -76,13 +55,12 @@ def run(alone: Alone, parent: Connection) -> None:
     parent.send(found)
 
 
-def _time(alone: Alone, case: TimedCase) -> int:
+def _time(alone: WorkerRequest, case: TimedCase) -> int:
     from .pair import Pair
     from .validity_checks import check_after, check_before
 
     pair = Pair(case, (BASE, BASE), alone.seed)
-    if alone.plant:
-        worker.plant(alone.plant, pair, alone.plant_argument)
+    worker.plant(alone.plant, pair)
     side = pair.sides[1]
     check_before(pair, side)
     for _ in range(_LEAST_CALLS):
@@ -95,55 +73,32 @@ def _time(alone: Alone, case: TimedCase) -> int:
     return sorted(times)[len(times) // 4]
 
 
-def compare(
-    trees: tuple[Path, Path],
-    cases: Sequence[TimedCase],
-    rule: Rule,
-    *,
-    seed: int,
-    threads: int,
-    report: Report = lambda kind, what: None,
-    plant: tuple[str, float] = ("", 0.0),
-) -> list[Timed]:
-    """As `timing.compare`, by pairs of processes."""
-    coin = random.Random(seed)
-
-    def stage(of: Sequence[TimedCase], name: Stage) -> list[CaseRun]:
-        runs = [CaseRun(case, Sample(rule, name, len(cases)), shared=False) for case in of]
-        report("stage", {"stage": name, "steps": MOST_PAIRS})
-        for number in range(MOST_PAIRS):
-            asked = [run for run in runs if not run.reason and not run.sample.settled]
-            if not asked:
-                break
-            report("start", {"stage": name, "case": f"cases left: {len(asked)}"})
-            _pair(trees, asked, number, coin, threads, plant, report)
-            report("end", {"stage": name})
-        return runs
-
-    screens = stage(cases, "screen")
-    flagged = [run.case for run in screens if run.flagged]
-    confirmed = {run.case.id: run for run in stage(flagged, "confirmation")}
-    return judged(screens, confirmed, len(cases))
+def stage(ask: WorkerRequest, report: Report) -> list[CaseRun]:
+    """As `timing.stage`, by pairs of processes."""
+    coin = random.Random(f"{ask.seed}/{ask.stage}")
+    runs = [replace(fresh(ask, case), shared=False) for case in ask.cases]
+    report("stage", {"stage": ask.stage, "steps": MOST_PAIRS})
+    for number in range(MOST_PAIRS):
+        left = [run for run in runs if not run.reason and not run.sample.settled]
+        if not left:
+            break
+        report("start", {"stage": ask.stage, "case": f"cases left: {len(left)}"})
+        _pair(ask, left, number, coin, report)
+        report("end", {"stage": ask.stage})
+    return runs
 
 
 def _pair(
-    trees: tuple[Path, Path],
-    runs: list[CaseRun],
-    number: int,
-    coin: random.Random,
-    threads: int,
-    plant: tuple[str, float],
-    report: Report,
+    ask: WorkerRequest, runs: list[CaseRun], number: int, coin: random.Random, report: Report
 ) -> None:
     """One process of each side, which adds one group to every run."""
     order = (0, 1) if coin.random() < 0.5 else (1, 0)
     start = time.perf_counter()
-    seed = coin.randrange(2**31)
+    ask = replace(ask, cases=tuple(run.case for run in runs), seed=coin.randrange(2**31))
     times: list[dict[str, Any]] = [{}, {}]
     for side in order:
-        planted = plant if side else ("", 0.0)
-        ask = Alone(trees[side], tuple(run.case for run in runs), seed, threads, *planted)
-        times[side] = _ask(ask)
+        planted = ask.plant if side else NO_PLANT
+        times[side] = _ask(replace(ask, trees=(ask.trees[side],), plant=planted))
     seconds = (time.perf_counter() - start) / len(runs)
     for run in runs:
         run.seconds += seconds
@@ -160,7 +115,7 @@ def _pair(
         report("group", {"stage": run.sample.stage, "case": run.case.id, **group.__dict__})
 
 
-def _ask(alone: Alone) -> dict[str, Any]:
+def _ask(alone: WorkerRequest) -> dict[str, Any]:
     """A process's answer, or the reason why it gave none."""
     with worker.spawned(run, alone, _SILENCE_S) as hear:
         try:

@@ -12,6 +12,7 @@ import time
 import torch
 
 from ..ceilings import Work, copying, multiplying
+from ..clock import synchronize
 from ..rows import Subject
 
 _SIDES = {"cpu": (192, 512), "cuda": (2048, 8192)}
@@ -49,11 +50,9 @@ def least_seconds(subject: Subject, *, anew: bool = False) -> float:
 def _best(device: str, work: Work) -> float:
     times = []
     for _ in range(_REPEATS):
-        if device == "cuda":
-            torch.cuda.synchronize()
+        synchronize(device)
         start = time.perf_counter()
         work()
-        if device == "cuda":
-            torch.cuda.synchronize()
+        synchronize(device)
         times.append(time.perf_counter() - start)
     return min(times)

@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from suites.interval import Interval
+
 from . import evidence
 from .evidence import PILOT, Bet, spread
-from .interval import Ratio, ratio
+from .interval import ratio
 
 Verdict = Literal["SLOWER", "FASTER", "EQUIVALENT", "INCONCLUSIVE", "WRONG", "NOT MEASURED"]
 Stage = Literal["screen", "confirmation"]
@@ -121,7 +123,7 @@ class Sample:
         """Whether sampling can stop; ``fewest_groups`` makes the interval worth printing."""
         return bool(self.finding) and len(self.groups) >= self.rule.fewest_groups
 
-    def ratio(self) -> Ratio:
+    def ratio(self) -> Interval:
         return ratio(self.groups)
 
     def detectable(self, seconds: float) -> float:
@@ -140,7 +142,7 @@ class Judgement:
 
     verdict: Verdict
     reason: str
-    ratio: Ratio | None = None
+    ratio: Interval | None = None
     p_value: float | None = None
 
 

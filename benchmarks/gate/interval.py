@@ -12,25 +12,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+
+from suites.interval import Interval
 
 LEVEL = 0.95
 FEWEST = 8
 _RESAMPLES = 1000
 _TRIM = 0.25
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """candidate / base, with its 95% interval: None with too few groups."""
-
-    estimate: float
-    low: float | None
-    high: float | None
-    groups: int
 
 
 def log_ratio(base: tuple[float, float], candidate: tuple[float, float]) -> float:
@@ -41,8 +32,9 @@ def log_ratio(base: tuple[float, float], candidate: tuple[float, float]) -> floa
     return 0.5 * (math.log(c) + math.log(d) - math.log(a) - math.log(b))
 
 
-def ratio(groups: Sequence[float], seed: int = 0) -> Ratio:
-    """From the log-ratio of each group; raises ValueError unless there are some, all finite."""
+def ratio(groups: Sequence[float], seed: int = 0) -> Interval:
+    """candidate / base with its 95% interval, from the log-ratio of each group; raises ValueError
+    unless there are some, all finite."""
     values = np.asarray(groups, dtype=float)
     if values.size == 0 or not np.isfinite(values).all():
         infinite = int((~np.isfinite(values)).sum())
@@ -53,14 +45,14 @@ def ratio(groups: Sequence[float], seed: int = 0) -> Ratio:
     estimate = middle(values)
     count = values.size
     if count < FEWEST:
-        return Ratio(math.exp(estimate), None, None, count)
+        return Interval(math.exp(estimate), None, None, count)
     drawn = np.random.default_rng(seed).integers(count, size=(_RESAMPLES, count))
     resampled = _middle(values[drawn])
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
     normal, student = stats.norm.ppf(1 - tail), stats.t.ppf(1 - tail, count - 1)
     wider = math.sqrt(count / (count - 1)) * student / normal
-    return Ratio(
+    return Interval(
         math.exp(estimate),
         math.exp(estimate + (low - estimate) * wider),
         math.exp(estimate + (high - estimate) * wider),

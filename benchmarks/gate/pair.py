@@ -21,6 +21,7 @@ from marginbench.loss import Inputs
 from suites.gate import TimedCase
 
 from ..agreement import TIMED_REDUCTION
+from ..clock import synchronize
 from ..measurement import draw
 from ..rounds import separate
 from ..rows import Candidate, Outputs, Subject, clear_gradients
@@ -85,8 +86,7 @@ class Pair:
         subject, function, inputs = side.subject, side.function, side.inputs
         before = separate(inputs) if keep else None
         clear_gradients(inputs)
-        if subject.device == "cuda":
-            torch.cuda.synchronize()
+        synchronize(subject.device)
         start = _now()
         value = subject.call(function, inputs, TIMED_REDUCTION)
         first = value[0] if isinstance(value, tuple) else value
@@ -94,8 +94,7 @@ class Pair:
             value.backward(self.upstream)
         # Reading a number forces work that was put off.
         first.detach().reshape(-1)[0].item()
-        if subject.device == "cuda":
-            torch.cuda.synchronize()
+        synchronize(subject.device)
         spent = _now() - start
         self._inspect(side, value)
         if before is not None:

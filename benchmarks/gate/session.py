@@ -20,6 +20,7 @@ from .records import FILE, GateEnd, GateExact, GateGroup, GateStart, Writer
 from .timing import Timed
 from .trees import Trees, different_versions
 from .verdicts import verdict_line
+from .worker import NO_PLANT, Plant
 
 if TYPE_CHECKING:
     from ..exact.check import ExactOutcome
@@ -47,7 +48,7 @@ class Asked:
     losses: tuple[str, ...] = ()
     whole: bool = False
     apart: bool = False
-    plant: tuple[str, float] = ("", 0.0)
+    plant: Plant = NO_PLANT
 
 
 @dataclass(frozen=True)
@@ -224,10 +225,9 @@ def _timed(
             writer.append(GateGroup(**fields))
         report(kind, what)
 
-    compare = apart.compare if asked.apart else timing.compare
-    found = compare(
+    found = timing.compare(
         (trees.base, trees.candidate), cases, asked.rule, seed=asked.seed, threads=asked.threads,
-        report=hear, plant=asked.plant,
+        report=hear, plant=asked.plant, by=apart.stage if asked.apart else timing.stage,
     )  # fmt: skip
     for one in found:
         writer.append(verdict_line(one))

@@ -12,7 +12,7 @@ from suites.gate import TimedCase
 from . import worker
 from .abba import Group
 from .decision import Judgement, Rule, Sample, judge
-from .worker import WorkerRequest
+from .worker import NO_PLANT, Plant, WorkerRequest
 
 # A process that sends nothing for so long is taken to hang.
 _SILENCE_S = 120.0
@@ -65,18 +65,18 @@ def compare(
     seed: int,
     threads: int,
     report: Report = lambda kind, what: None,
-    plant: tuple[str, float] = ("", 0.0),
+    plant: Plant = NO_PLANT,
+    by: Callable[[WorkerRequest, Report], list[CaseRun]] | None = None,
 ) -> list[Timed]:
     """Every case's verdict. ``report`` is called with every message of every process as it comes,
-    with its stage: a record is written from there."""
-    ask = WorkerRequest(trees, "screen", tuple(cases), rule, len(cases), seed, threads, *plant)
-    screens = _run(ask, report)
-    flagged = [run.case for run in screens if run.flagged]
-    confirmed: dict[str, CaseRun] = {}
-    if flagged:
-        again = replace(ask, stage="confirmation", cases=tuple(flagged))
-        confirmed = {run.case.id: run for run in _run(again, report)}
-    return judged(screens, confirmed, len(cases))
+    with its stage: a record is written from there. ``by``: what times a stage, `stage` unless
+    given."""
+    by = by or stage
+    ask = WorkerRequest(trees, "screen", tuple(cases), rule, len(cases), seed, threads, plant)
+    screens = by(ask, report)
+    flagged = tuple(run.case for run in screens if run.flagged)
+    again = by(replace(ask, stage="confirmation", cases=flagged), report) if flagged else []
+    return judged(screens, {run.case.id: run for run in again}, len(cases))
 
 
 def judged(screens: list[CaseRun], confirmed: dict[str, CaseRun], tests: int) -> list[Timed]:
@@ -99,7 +99,7 @@ def _unsound(screen: CaseRun, confirmation: CaseRun | None) -> Judgement:
     return Judgement("NOT MEASURED", bad.reason or "no sample was taken")
 
 
-def _run(ask: WorkerRequest, report: Report) -> list[CaseRun]:
+def stage(ask: WorkerRequest, report: Report) -> list[CaseRun]:
     """All cases that were asked for; if a process ends early, another continues with the rest."""
     found: list[CaseRun] = []
     left = list(ask.cases)
@@ -123,7 +123,7 @@ def _one_process(ask: WorkerRequest, report: Report) -> list[CaseRun]:
                 return runs
             report(kind, {"stage": ask.stage, **what})
             if kind == "start":
-                runs.append(_fresh(ask, ask.cases[len(runs)]))
+                runs.append(fresh(ask, ask.cases[len(runs)]))
             elif kind == "group":
                 runs[-1].add(Group(**{k: v for k, v in what.items() if k != "case"}))
             elif kind == "end":
@@ -133,18 +133,18 @@ def _one_process(ask: WorkerRequest, report: Report) -> list[CaseRun]:
             elif kind == "failed":
                 reason = f"{what['side']}: {what['reason']}"
                 return [
-                    replace(_fresh(ask, case), side="unknown", reason=reason) for case in ask.cases
+                    replace(fresh(ask, case), side="unknown", reason=reason) for case in ask.cases
                 ]
             else:
                 return runs
 
 
-def _fresh(ask: WorkerRequest, case: TimedCase) -> CaseRun:
+def fresh(ask: WorkerRequest, case: TimedCase) -> CaseRun:
     return CaseRun(case, Sample(ask.rule, ask.stage, ask.tests))
 
 
 def _blame(ask: WorkerRequest, runs: list[CaseRun], reason: str) -> None:
     """Gives the reason to the case that was running, or to the next one."""
     if not runs or (len(runs) < len(ask.cases) and runs[-1].ended):
-        runs.append(_fresh(ask, ask.cases[len(runs)]))
+        runs.append(fresh(ask, ask.cases[len(runs)]))
     runs[-1].side, runs[-1].reason = "unknown", reason

@@ -30,6 +30,7 @@ from .decision import Rule
 from .packages import CANDIDATE, load
 from .trees import Trees
 from .verdicts import verdict_line
+from .worker import NO_PLANT
 
 
 class Mixed(Exception):
@@ -166,7 +167,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 def _one(trial: Trial, trees: Trees, cases: list, rule: Rule, seed: int) -> list[dict[str, Any]]:
     own = random.Random(f"{seed}/{trial.id}").randrange(2**31)
     start = time.monotonic()
-    plant = (PLANT, trial.fraction) if trial.fraction else ("", 0.0)
+    plant = (PLANT, trial.fraction) if trial.fraction else NO_PLANT
     before = os.getloadavg()[0]
     found = timing.compare(
         (trees.base, trees.candidate), cases, rule, seed=own, threads=1, plant=plant

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import pkgutil
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,22 +26,24 @@ from .decision import Rule, Sample, Stage
 from .packages import BASE, CANDIDATE, CannotLoad, load
 from .throttle import throttled
 
+Plant = tuple[str, float]
+NO_PLANT: Plant = ("", 0.0)
+
 
 @dataclass(frozen=True)
 class WorkerRequest:
-    """What a process is asked to do. ``trees``: folders of base and candidate; ``tests``: cases
-    of the whole suite; ``plant`` names a function ``module:name`` that is given each pair before
-    it is timed, for the gate's own trial."""
+    """What a process is asked to do. ``trees``: folders of base and candidate, or of the one side
+    that it times; ``tests``: cases of the whole suite; ``plant``: a function ``module:name`` that
+    is given each pair before it is timed, and its argument, for the gate's own trial."""
 
-    trees: tuple[Path, Path]
+    trees: tuple[Path, ...]
     stage: Stage
     cases: tuple[TimedCase, ...]
     rule: Rule
     tests: int
     seed: int
     threads: int
-    plant: str = ""
-    plant_argument: float = 0.0
+    plant: Plant = NO_PLANT
     root: Path = ROOT
 
 
@@ -48,18 +51,9 @@ def run(request: WorkerRequest, parent: Connection) -> None:
     """All that the process does."""
     from ..clock import no_collection
 
-    if other := elsewhere(request.root):
-        parent.send(("failed", {"side": "gate", "reason": other}))
-        return
-    prepare(request.threads)
     # What is loaded first lies elsewhere in memory, so the second process swaps the order.
-    order = (0, 1) if request.stage == "screen" else (1, 0)
-    names = (BASE, CANDIDATE)
-    try:
-        for i in order:
-            load(request.trees[i], names[i])
-    except CannotLoad as error:
-        parent.send(("failed", {"side": ("base", "candidate")[i], "reason": str(error)}))
+    if failed := prepare(request, (0, 1) if request.stage == "screen" else (1, 0)):
+        parent.send(("failed", failed))
         return
     with no_collection():
         for case in request.cases:
@@ -79,8 +73,7 @@ def _measure(request: WorkerRequest, case: TimedCase, parent: Connection) -> dic
     try:
         pair = Pair(case, (BASE, CANDIDATE), seed)
         found["shared"] = pair.shared
-        if request.plant:
-            plant(request.plant, pair, request.plant_argument)
+        plant(request.plant, pair)
         for side in pair.sides:
             check_before(pair, side)
         timing = Timing(pair)
@@ -105,29 +98,30 @@ def _measure(request: WorkerRequest, case: TimedCase, parent: Connection) -> dic
     return found
 
 
-def prepare(threads: int) -> None:
-    """Sets up the process the same way for both sides of every case."""
+def prepare(request: WorkerRequest, order: Sequence[int]) -> dict[str, str]:
+    """Sets up the process the same way for both sides of every case, and loads the trees in this
+    order. Returns the side that is at fault and the reason where that can't be done."""
     import torch
 
-    torch.set_num_threads(threads)
+    if request.root != ROOT:  # a new process imports from the current folder first
+        return {"side": "gate", "reason": f"started for {request.root}, but the current folder has "
+                f"the code of {ROOT}: start it there"}  # fmt: skip
+    torch.set_num_threads(request.threads)
     # Both sides use the tiles of the table: autotuning is not what is compared.
     os.environ.pop("MARGINBENCH_AUTOTUNE", None)
+    for i in order:
+        try:
+            load(request.trees[i], (BASE, CANDIDATE)[i])
+        except CannotLoad as error:
+            return {"side": ("base", "candidate")[i], "reason": str(error)}
+    return {}
 
 
-def elsewhere(root: Path) -> str:
-    """A sentence if this process runs the code of another clone than ``root``, since a new process
-    imports from the current folder first; else empty."""
-    if root == ROOT:
-        return ""
-    return f"started for {root}, but the current folder has the code of {ROOT}: start it there"
-
-
-def plant(entry: str, pair: Any, argument: float) -> None:
-    """Calls ``module:function`` with the pair and the argument."""
-    import importlib
-
-    module, _, name = entry.partition(":")
-    getattr(importlib.import_module(module), name)(pair, argument)
+def plant(planted: Plant, pair: Any) -> None:
+    """Calls the function with the pair and the argument, if there is one."""
+    entry, argument = planted
+    if entry:
+        pkgutil.resolve_name(entry)(pair, argument)
 
 
 class Silent(Exception):

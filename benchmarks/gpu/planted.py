@@ -10,6 +10,8 @@ import torch
 import triton
 import triton.language as tl
 
+from ..clock import synchronize
+
 
 @triton.jit
 def planted_overflow(out_ptr, step):
@@ -33,5 +35,4 @@ def run(checker: str, device: str) -> None:
         planted_outside[(1,)](out)
     else:
         raise ValueError(f"checker: expected overflow, or memcheck on cuda; got {checker}")
-    if device == "cuda":
-        torch.cuda.synchronize()
+    synchronize(device)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from suites import gpu
-from suites.cases import Case, compared
+from suites.cases import Case
 from suites.schema import Row
 
 from .. import processes
@@ -59,25 +59,15 @@ def case_of(fields: dict[str, Any]) -> Case:
     return Case(**{**fields, "measures": tuple(fields["measures"])})
 
 
-def _subject(case: Case) -> Any:
-    from marginbench import catalogue
-
-    from ..rows import Subject
-
-    loss = catalogue.get(case.loss)
-    variant = compared(case.suite, loss.variant(case.variant))
-    return Subject(loss, variant, case.shape, case.dtype, case.device)
-
-
 def _interpreted(case: Case) -> Iterator[list[Row]]:
     """Agreement on a CPU, our kernels in Triton's interpreter."""
     from .. import agreement
     from ..contenders import candidates
     from ..interpreted import MODE
     from ..measurement import draw
-    from ..rows import not_run
+    from ..rows import Subject, not_run
 
-    subject = _subject(case)
+    subject = Subject.of(case)
     found = candidates(subject, compile=False, interpreted=True)
     able = [candidate for candidate in found if candidate.function is not None]
     metrics = agreement.metrics(subject)[:1]
@@ -96,10 +86,10 @@ def _checked(case: Case) -> list[Row]:
     from ..agreement import TIMED_REDUCTION
     from ..contenders import candidates
     from ..measurement import draw
-    from ..rows import clear_gradients, explain, not_run
+    from ..rows import Subject, clear_gradients, explain, not_run
     from ..truth import upstream
 
-    subject, of = _subject(case), {"checker": case.suite}
+    subject, of = Subject.of(case), {"checker": case.suite}
     names = gpu.checked(subject.variant)
     found = candidates(subject, compile=False, only=names, interpreted=case.device == "cpu")
     inputs = draw(case, subject, 0)
@@ -131,11 +121,12 @@ def _fill(case: Case) -> None:
     from ..agreement import TIMED_REDUCTION
     from ..contenders import candidates
     from ..measurement import draw
+    from ..rows import Subject
     from ..truth import upstream
 
     if torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(_SHARE_OF_MEMORY)
-    subject = _subject(case)
+    subject = Subject.of(case)
     inputs = draw(case, subject, 0)
     for candidate in candidates(subject, compile=case.compile):
         contender = candidate.contender

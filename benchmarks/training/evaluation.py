@@ -18,8 +18,9 @@ from suites.schema import Metrics
 from . import metrics
 from .datasets import SEEN, Dataset
 from .loader import Loader
-from .metrics import Pairs
 from .objective import Objective
+from .series import series
+from .verification import Pairs, verification_pairs
 
 _BATCH = 512
 
@@ -58,7 +59,7 @@ class EvaluationSplit:
         self.rows, self.labels, self.of = rows[kept], labels[kept], len(rows)
         self.pairs_given = given is not None
         if given is None:
-            self.pairs = metrics.verification_pairs(self.labels)
+            self.pairs = verification_pairs(self.labels)
         else:
             self.pairs = Pairs(torch.searchsorted(kept, given.indices), given.same, given.fold)
 
@@ -124,7 +125,7 @@ class Evaluation:
         return {
             _prefix(name) + what: values
             for name, x_ND in self._latest.items()
-            for what, values in metrics.series(
+            for what, values in series(
                 x_ND, self.splits[name].labels, self.splits[name].pairs
             ).items()
         }

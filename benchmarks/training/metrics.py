@@ -8,8 +8,8 @@ the embeddings as they are passed: as the loss saw them, of unit length where it
 
 from __future__ import annotations
 
-import importlib
 import math
+import pkgutil
 
 import torch
 from torch import Tensor
@@ -17,31 +17,8 @@ from torch import Tensor
 from suites.schema import Metrics
 
 from ..metrics import METRICS
-from .geometry import spread
 from .instruments import Embedded, Figures, Head
-from .series import series
-from .verification import (
-    FOLDS,
-    PAIR_SEED,
-    PAIRS_PER_KIND,
-    Pairs,
-    verification_accuracy,
-    verification_pairs,
-)
-
-__all__ = [
-    "FOLDS",
-    "PAIRS_PER_KIND",
-    "PAIR_SEED",
-    "Pairs",
-    "evaluate",
-    "head",
-    "instruments_of",
-    "series",
-    "spread",
-    "verification_accuracy",
-    "verification_pairs",
-]
+from .verification import Pairs
 
 
 def instruments_of(*, head: bool = False) -> dict[str, str]:
@@ -83,7 +60,5 @@ def head(
 def _measured(of: Embedded, wanted: dict[str, str]) -> Metrics:
     found: Figures = {}
     for instrument in dict.fromkeys(wanted.values()):
-        module, _, function = instrument.partition(":")
-        measure = getattr(importlib.import_module(f".{module}", __package__), function)
-        found |= measure(of)
+        found |= pkgutil.resolve_name(f"{__package__}.{instrument}")(of)
     return {name: found[name] if math.isfinite(found[name]) else None for name in wanted}

@@ -87,8 +87,9 @@ def plan(asked: Asked) -> Plan:
 
 def _tables(asked: Asked) -> tuple[list[Job], list[Search]]:
     from suites.quality import protocol
+    from suites.quality.recipes import SIZES
 
-    size, losses = protocol.SIZES[asked.preset], asked.losses or None
+    size, losses = SIZES[asked.preset], asked.losses or None
     division = asked.division or "closed"
     jobs: list[Job] = []
     searches: list[Search] = []
@@ -107,14 +108,14 @@ def _tables(asked: Asked) -> tuple[list[Job], list[Search]]:
 
 def _claims(asked: Asked) -> list[Job]:
     from suites.claims import catalogue
-    from suites.quality import protocol
+    from suites.quality.recipes import SIZES
 
     known = {claim.name: claim for claim in catalogue.claims()}
     for name in asked.claims:
         if name not in known:
             raise UnknownName("--claim", name, list(known))
     chosen = [known[name] for name in asked.claims] or list(known.values())
-    form = protocol.SIZES[asked.preset].claims
+    form = SIZES[asked.preset].claims
     return [
         replace(job, contender=asked.contender)
         for claim in chosen
@@ -123,9 +124,9 @@ def _claims(asked: Asked) -> list[Job]:
 
 
 def _seeds(asked: Asked) -> range:
-    from suites.quality import protocol
+    from suites.quality.recipes import SIZES
 
-    count = asked.seeds or protocol.SIZES[asked.preset].seeds
+    count = asked.seeds or SIZES[asked.preset].seeds
     return range(asked.seed, asked.seed + count)
 
 

@@ -44,7 +44,7 @@ class Counts:
     other: Tensor
 
 
-def verification_pairs(labels: Tensor, folds: int = FOLDS) -> Pairs:
+def verification_pairs(labels: Tensor) -> Pairs:
     """As many pairs of one identity as of two, up to 3,000 of each (LFW's number), in folds.
 
     Drawn uniformly and without replacement from all pairs by a seed of their own, never the
@@ -64,7 +64,7 @@ def verification_pairs(labels: Tensor, folds: int = FOLDS) -> Pairs:
     chosen = [_draw(first, partners, count, drawn) for first, partners in kinds]
     indices = order[torch.cat(chosen)].sort(dim=1)[0]
     same = torch.arange(2 * count) < count
-    fold = (torch.arange(count) % folds).repeat(2)
+    fold = (torch.arange(count) % FOLDS).repeat(2)
     return Pairs(indices, same, fold)
 
 

@@ -39,12 +39,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Ended:
-    """A training is over after ``seconds``; ``died``: its worker went away in it."""
+    """A training is over after ``seconds``."""
 
     job: Job
     result: TrainingResult
     seconds: float
-    died: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ class Pool:
                 raise RecordError(f"workers: expected processes that train; one {how} at once")
             return []
         reason = f"the process that trained it {how}{memory}"
-        return [Ended(job, not_run(job, reason), seconds, died=True)]
+        return [Ended(job, not_run(job, reason), seconds)]
 
 
 def _receive(worker: _Worker) -> list[Event]:

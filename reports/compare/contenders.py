@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import math
 
+from suites.interval import Interval
+
 from .. import statistics
 from ..reading import Measured as MeasuredCase
 from ..reading import Records
@@ -47,7 +49,7 @@ def _verdict(
     if found is None:
         return Verdict(name, "INVALID", "expected times in seconds above 0; got other values")
     if found.low is None or found.high is None:
-        few = too_few(found.rounds)
+        few = too_few(found.count)
         return Verdict(name, "INCONCLUSIVE", f"{few.problem} of both")
     most = math.log1p(rule.smallest_effect)
     if -most < math.log(found.low) and math.log(found.high) < most:
@@ -59,7 +61,7 @@ def _verdict(
     return _of(name, "INCONCLUSIVE", "the interval contains 1", found)
 
 
-def _of(name: str, state: State, reason: str, found: statistics.Interval) -> Verdict:
+def _of(name: str, state: State, reason: str, found: Interval) -> Verdict:
     assert found.low is not None and found.high is not None
     return Verdict(name, state, reason, found.estimate, found.low, found.high)
 

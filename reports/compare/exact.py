@@ -9,7 +9,8 @@ from statistics import fmean
 from typing import Literal
 
 from benchmarks.metrics import METRICS
-from suites.quality.intervals import Interval, Paired, holm, paired
+from suites.interval import Interval
+from suites.quality.intervals import Paired, holm, paired
 
 from .runs import Key, Run
 
@@ -139,7 +140,7 @@ def _quality(
         return Quality(arm, metric, "SAME", middle, pair.difference, p)
     state: Literal["SAME", "BETTER", "WORSE", "INCONCLUSIVE"] = "INCONCLUSIVE"
     if p is not None and p <= ALPHA and METRICS[metric].better != "neither":
-        better = (pair.difference.mean > 0) == (METRICS[metric].better == "higher")
+        better = (pair.difference.estimate > 0) == (METRICS[metric].better == "higher")
         state = "BETTER" if better else "WORSE"
     return Quality(arm, metric, state, middle, pair.difference, p)
 

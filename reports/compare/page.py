@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks import kinds
 from benchmarks.metrics import METRICS
-from suites.quality.intervals import Interval
+from suites.interval import Interval
 
 from .. import document, output, units
 from ..document import Block, Cell, Document, Fact, Section, Text, Tone
@@ -250,9 +250,10 @@ def _difference(found: Interval | None) -> tuple[str, str]:
     """The mean and its interval."""
     if found is None:
         return units.NOTHING, units.NOTHING
+    middle = units.digits3(found.estimate)
     if found.low is None:
-        return units.digits3(found.mean), units.NOTHING
-    return units.digits3(found.mean), f"{units.digits3(found.low)} to {units.digits3(found.high)}"
+        return middle, units.NOTHING
+    return middle, f"{units.digits3(found.low)} to {units.digits3(found.high)}"
 
 
 def _provenance(made: Comparison) -> Section:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from suites.quality.intervals import Interval
+from suites.interval import Interval
 
 from .. import units
 from ..document import Block, Cell, Section, Text, table
@@ -114,9 +114,9 @@ def _gained(found: Interval | None) -> Cell:
     if found is None:
         return Cell(units.NOTHING)
     if found.low is None or found.high is None:
-        return Cell(numbers.signed(found.mean))
+        return Cell(numbers.signed(found.estimate))
     low, high = numbers.signed(found.low), numbers.signed(found.high)
-    text = f"{numbers.signed(found.mean)} [{low}, {high}]"
+    text = f"{numbers.signed(found.estimate)} [{low}, {high}]"
     return Cell(text, tone="bad" if found.high <= 0 else "good" if found.low > 0 else "")
 
 
@@ -175,7 +175,7 @@ def _sentence(one: Best) -> str:
     name = numbers.title(metric, arrow=False)
     mean = numbers.estimate(metric, one.mean)
     before = numbers.estimate(metric, one.untrained)
-    if gained is not None and gained.mean <= 0:
+    if gained is not None and gained.estimate <= 0:
         return (f"no loss has a higher {name} than the untrained network, {before}; the highest "
                 f"after training is {label}'s, {mean}")  # fmt: skip
     text = f"{label} has the highest {name}, {mean}"

@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from suites.quality.intervals import CONFIDENCE, Interval, Paired, holm, interval, paired
+from suites.interval import Interval
+from suites.quality.intervals import CONFIDENCE, Paired, holm, interval, paired
 from suites.schema import TrainingResult
 
 # Of the figures on test, the one that is compared: it looks at all images of an identity, not only
@@ -80,7 +81,7 @@ class Comparison:
         """The arm with the higher mean, where the difference is significant."""
         if not self.significant:
             return None
-        return self.a if self.difference.mean > 0 else self.b
+        return self.a if self.difference.estimate > 0 else self.b
 
 
 def _grouped(

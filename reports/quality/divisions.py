@@ -117,11 +117,11 @@ def _gained(group: Group, metric: str) -> Cell:
     found = numbers.gained(group, metric)
     if found is None:
         return Cell(units.NOTHING)
-    text = numbers.signed(found.mean)
+    text = numbers.signed(found.estimate)
     if found.low is None or found.high is None:
         return Cell(text)
     tone: Tone = "bad" if found.high <= 0 else "good" if found.low > 0 else ""
-    return Cell(f"{text} ± {numbers.fixed(found.high - found.mean)}", tone)
+    return Cell(f"{text} ± {numbers.fixed(found.high - found.estimate)}", tone)
 
 
 def _cells(group: Group, metrics: Sequence[str]) -> list[str]:
@@ -203,7 +203,7 @@ def _differences(found: list[Group]) -> list[Block]:
         verdict = Cell("yes", tone="strong") if one.significant else Cell("no", tone="quiet")
         p_values = numbers.p_text(one.p_value), numbers.p_text(one.adjusted)
         rows.append((Cell(one.a, mark=one.a), Cell(one.b, mark=one.b),
-                     numbers.signed(middle.mean), ends, str(middle.count), *p_values,
+                     numbers.signed(middle.estimate), ends, str(middle.count), *p_values,
                      verdict))  # fmt: skip
     survive = sum(one.significant for one in pairs)
     columns = ("loss", "against", f"difference of {title}", "95% interval", "seeds in both", "p",

@@ -13,7 +13,8 @@ from typing import Any
 from benchmarks.metrics import METRICS
 from benchmarks.records import Training
 from reports.quality.comparisons import Comparison, comparisons
-from suites.quality.intervals import Interval, interval, paired
+from suites.interval import Interval
+from suites.quality.intervals import interval, paired
 
 from .. import units
 from .reading import Group, device_of
@@ -101,8 +102,8 @@ def estimate(metric: str, found: Interval | None) -> str:
     no spread, the figure alone."""
     if found is None:
         return units.NOTHING
-    text = figure(metric, found.mean)
-    return text if found.high is None else f"{text} ± {figure(metric, found.high - found.mean)}"
+    text = figure(metric, found.estimate)
+    return text if found.high is None else f"{text} ± {figure(metric, found.high - found.estimate)}"
 
 
 def fixed(value: float) -> str:
@@ -153,7 +154,7 @@ def compare(found: Sequence[Group], metric: str) -> list[Comparison]:
 def ranked(found: Sequence[Group], metric: str) -> list[tuple[Group, Interval]]:
     """Arms that have the metric, the highest mean first; ties in the order of the table."""
     rows = [(group, one) for group in found if (one := over_seeds(by_seed(group, metric)))]
-    return sorted(rows, key=lambda row: -row[1].mean)
+    return sorted(rows, key=lambda row: -row[1].estimate)
 
 
 def p_text(value: float | None) -> str:
@@ -166,8 +167,8 @@ def plain(found: Interval | None) -> dict[str, Any] | None:
     """For JSON, to nine digits, which every machine's mean agrees on."""
     if found is None:
         return None
-    bounds = {name: rounded(getattr(found, name)) for name in ("mean", "low", "high")}
-    return {**bounds, "seeds": found.count}
+    bounds = {"low": rounded(found.low), "high": rounded(found.high)}
+    return {"mean": rounded(found.estimate), **bounds, "seeds": found.count}
 
 
 def rounded(value: float | None) -> float | None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.records import Training
-from suites.quality.intervals import Interval, interval
+from suites.interval import Interval
+from suites.quality.intervals import interval
 
 from .. import drawing, units
 from ..document import Cell, table
@@ -89,7 +90,9 @@ def roc(name: str, found: Sequence[Group], prefix: str, styles: Styles) -> Drawn
             panels.append((group, [interval(at.tolist()) for at in accepted.T]))
     if not panels:
         return None
-    said = [f"{g.label}: {m[20].mean:.2f} at 1%, {m[10].mean:.2f} at 0.1%" for g, m in panels]
+    said = [
+        f"{g.label}: {m[20].estimate:.2f} at 1%, {m[10].estimate:.2f} at 0.1%" for g, m in panels
+    ]
     alt = f"ROC curves, true accepts at false accepts, means over seeds. {'; '.join(said)}."
     body = [(Cell(g.label, mark=g.label), str(m[0].count),
              *(numbers.estimate("roc_tar", m[at]) for at in (0, 10, 20, 30)))
@@ -121,7 +124,7 @@ def _roc_curve(
     low, high = ([None if (end := getattr(m, name)) is None else min(max(end, 0.0), 1.0)
                   for m in middles] for name in ("low", "high"))  # fmt: skip
     return Series(
-        rates.tolist(), [m.mean for m in middles], styles[label], short(label, 34), label,
+        rates.tolist(), [m.estimate for m in middles], styles[label], short(label, 34), label,
         low=low, high=high, spread="band", width=1.2, size=3.2, marks=5,
     )  # fmt: skip
 

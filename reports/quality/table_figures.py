@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from suites.quality.intervals import Interval
+from suites.interval import Interval
 
 from .. import document, drawing
 from ..document import Cell, table
@@ -55,7 +55,7 @@ def _dot(
 ) -> list[Series]:
     own = styles[label]
     each = Series(values, [row - 0.17] * len(values), own, of=label, join="", hollow=True, size=3.6)
-    mean = Series([middle.mean], [row + 0.12], own, of=label, join="", **ends([middle]),
+    mean = Series([middle.estimate], [row + 0.12], own, of=label, join="", **ends([middle]),
                   spread="x", size=5)  # fmt: skip
     return [each, mean]
 
@@ -121,6 +121,6 @@ def _by_epoch(group: Group, metric: str) -> list[tuple[float, Interval]]:
 def _curve(label: str, points: list[tuple[float, Interval]], styles: Styles) -> Series:
     middles = [middle for _, middle in points]
     return Series(
-        [epoch for epoch, _ in points], [m.mean for m in middles], styles[label], short(label, 34),
-        label, **ends(middles), spread="band", width=1.1, size=3,
+        [epoch for epoch, _ in points], [m.estimate for m in middles], styles[label],
+        short(label, 34), label, **ends(middles), spread="band", width=1.1, size=3,
     )  # fmt: skip

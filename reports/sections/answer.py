@@ -180,7 +180,7 @@ def _every_ratio(context: Context, cases: list[Measured]) -> Details:
                     (context.case_cell(measured), PASS_NAMES[metric], mark(one.contender),
                      Cell(units.time(one.time.estimate), record=one.case),
                      _between(one.time.low, one.time.high),
-                     str(one.time.rounds), Cell(against, tone=tone))
+                     str(one.time.count), Cell(against, tone=tone))
                 )  # fmt: skip
     columns = ("case", "pass", "contender", "median", "95% interval", "rounds", "against eager")
     made = table(columns, rows, numeric=("median", "rounds"))

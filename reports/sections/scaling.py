@@ -146,7 +146,7 @@ def _steps(found: list[Panel], memory: bool) -> Table:
         (panel.name, panel.dtype, panel.fixed, mark(line.contender),
          _sizes(line.growth.sizes), f"{line.growth.exponent.estimate:.2f}",
          f"{line.growth.local[0]:.2f}", f"{line.growth.local[1]:.2f}",
-         units.NOTHING if memory else str(line.growth.exponent.rounds))
+         units.NOTHING if memory else str(line.growth.exponent.count))
         for panel in found
         for line in panel.lines
         if line.growth is not None

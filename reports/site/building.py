@@ -6,19 +6,16 @@ old one or the new one, and a refused record leaves the old one as it is.
 
 from __future__ import annotations
 
-import concurrent.futures
 import functools
 import importlib.metadata
 import json
-import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import files, folders, kinds
+from benchmarks import files, folders, kinds, processes
 from marginbench import catalogue
 
 from .. import pages
@@ -161,20 +158,9 @@ def _side_by_side(published: Published, frame: Frame, root: Path) -> Iterator[Ma
     if count < 2:
         yield from (job() for job in jobs)
         return
-    with _pool(count) as pool:
+    with processes.side_by_side(count, once=True) as pool:
         waiting = [pool.submit(job) for job in jobs]
         yield from (one.result() for one in waiting)
-
-
-@contextmanager
-def _pool(count: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
-    context = multiprocessing.get_context("spawn")
-    # A new process for each run: what one has read is given back before the next.
-    pool = concurrent.futures.ProcessPoolExecutor(count, mp_context=context, max_tasks_per_child=1)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _manifest(published: Published, written: dict[str, str]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from marginbench import catalogue
 from marginbench.loss import Cost
+from suites.interval import Interval
 
 from .. import document, drawing, units
 from ..comparison import main_pass
@@ -21,7 +22,6 @@ from ..plot import Axis, Panel, Plot, Series, ends
 from ..predicted import ITEMSIZE
 from ..reading import REFERENCE, Measured
 from ..sections.context import mark, slug
-from ..statistics import Interval
 from ..style import LIMIT, Styles, short
 
 WIDTH, HEIGHT = 8.6, 4.4

@@ -62,7 +62,7 @@ def _slope(arms: Arms, annealed: bool):
 
 def _growth(arms: Arms) -> Finding:
     slope = _slope(arms, annealed=True)
-    means = [interval(list(arms.values(arm, RATIO).values())).mean for arm in _sweep(True)]
+    means = [interval(list(arms.values(arm, RATIO).values())).estimate for arm in _sweep(True)]
     measured = ", ".join(f"{mean:.2f}" for mean in means)
     return Finding(
         judging.larger(slope, SLOPE),

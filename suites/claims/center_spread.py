@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from suites.interval import Interval
 from suites.jobs import Job, Term
-from suites.quality.intervals import Interval, holm, interval
+from suites.quality.intervals import holm, interval
 
 from ..schema import TrainingResult
 from . import conditions, judging
@@ -74,7 +75,7 @@ def _compare(arms: Arms, base: str, arm: str):
 def _outcome(narrower, accuracy, adjusted: float) -> Outcome:
     effect = judging.significant(judging.larger(narrower, NARROWER), adjusted)
     equal = judging.within(accuracy, ACCURACY_BAND)
-    if equal == "not reproduced" and accuracy.mean > 0:
+    if equal == "not reproduced" and accuracy.estimate > 0:
         equal = (
             "inconclusive"  # More accurate and narrower is not "at equal accuracy", nor against.
         )
@@ -89,7 +90,7 @@ def _percent(log_ratio: float) -> str:
 def _reason(outcomes: Sequence[Outcome], narrower: Sequence[Interval]) -> str:
     """What each lambda narrows the classes by, and what each came to."""
     by_lambda = [
-        f"{_percent(found.mean)} at lambda = {weight:g}"
+        f"{_percent(found.estimate)} at lambda = {weight:g}"
         for weight, found in zip(JUDGED, narrower, strict=True)
     ]
     at = {
@@ -133,8 +134,8 @@ def judge(trainings: Sequence[TrainingResult]) -> Verdict:
         reached = interval(list(arms.values(pair[0], "seen_classifier_accuracy").values()))
         beside = (
             f"with LeNet++ (one epoch, {reached.count} seeds, softmax's accuracy "
-            f"{reached.mean:.2f}) classes are {_percent(narrower.mean)} narrower at lambda = "
-            f"0.003 and accuracy changes by {with_interval(accuracy)}: {big}"
+            f"{reached.estimate:.2f}) classes are {_percent(narrower.estimate)} narrower at lambda "
+            f"= 0.003 and accuracy changes by {with_interval(accuracy)}: {big}"
         )
         parts = (
             Part("MLP", "classes get narrower in the MLP", outcome, f"{reason}."),

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from suites.quality.intervals import Interval, interval, paired
+from suites.interval import Interval
+from suites.quality.intervals import interval, paired
 from suites.schema import TRAINING_WORDS
 
 from ..schema import TrainingResult
@@ -149,7 +150,7 @@ def larger(found: Interval, matters: float) -> Outcome:
     """Whether an effect is there: reproduced if it is ``matters`` or more and its interval lies
     above zero; not reproduced if the interval excludes ``matters``; else inconclusive."""
     low, high = bounds(found)
-    if low > 0 and found.mean >= matters:
+    if low > 0 and found.estimate >= matters:
         return "reproduced"
     return "not reproduced" if high < matters else "inconclusive"
 
@@ -227,14 +228,14 @@ def inconclusive(
 
 
 def estimate(label: str, found: Interval, unit: str = "1") -> Estimate:
-    return Estimate(label, found.mean, found.low, found.high, found.count, unit)
+    return Estimate(label, found.estimate, found.low, found.high, found.count, unit)
 
 
 def with_interval(found: Interval, digits: int = 3) -> str:
     """'0.123 (95% 0.1 to 0.14)' in a sentence."""
     if found.low is None or found.high is None:
-        return f"{found.mean:.{digits}f}"
-    return f"{found.mean:.{digits}f} (95% {found.low:.{digits}f} to {found.high:.{digits}f})"
+        return f"{found.estimate:.{digits}f}"
+    return f"{found.estimate:.{digits}f} (95% {found.low:.{digits}f} to {found.high:.{digits}f})"
 
 
 def slopes(over: Sequence[float], by_point: Sequence[Mapping[int, float]]) -> dict[int, float]:
@@ -260,7 +261,7 @@ def line(label: str, points: Sequence[tuple[float, Interval | None]]) -> Line | 
     return Line(
         label,
         tuple(x for x, _ in there),
-        tuple(found.mean for _, found in there),
+        tuple(found.estimate for _, found in there),
         tuple(low for low, _ in ends) if whole else (),
         tuple(high for _, high in ends) if whole else (),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from statistics import fmean
 
 from suites.jobs import Job, Settings, Term
 from suites.quality.intervals import holm
@@ -78,7 +79,7 @@ def _on(dataset: str, arms: Arms) -> Finding:
         )
         estimates.append(estimate(f"verification on {dataset}, a-softmax - {name}", gain))
     means = {
-        name: judging.interval(list(arms.values(arm_of(name, dataset), "map_at_r").values())).mean
+        name: fmean(arms.values(arm_of(name, dataset), "map_at_r").values())
         for name in ARMS
         if arm_of(name, dataset) in arms
     }

@@ -10,17 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from ..interval import Interval
+
 CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over ``count`` seeds; ``low`` and ``high`` are None where one seed gives no spread."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    count: int
 
 
 @dataclass(frozen=True)
@@ -56,10 +48,10 @@ def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Paired:
         return Paired(found, None)
     spread = stdev(differences)
     if spread == 0:
-        return Paired(found, 1.0 if found.mean == 0 else 0.0)
+        return Paired(found, 1.0 if found.estimate == 0 else 0.0)
     from scipy.stats import t
 
-    statistic = abs(found.mean) / (spread / math.sqrt(found.count))
+    statistic = abs(found.estimate) / (spread / math.sqrt(found.count))
     return Paired(found, 2 * float(t.sf(statistic, found.count - 1)))
 
 

@@ -13,24 +13,8 @@ from typing import Any
 from marginbench import catalogue
 
 from ..jobs import Job, Term
-from .recipes import FULL, RECIPES, SIZES, SMALL, Recipe, Size, recipe
+from .recipes import recipe
 from .search import Search, standing_variant
-
-__all__ = [
-    "DIVISIONS",
-    "FULL",
-    "RECIPES",
-    "SEARCH_SEED",
-    "SIZES",
-    "SMALL",
-    "Recipe",
-    "Search",
-    "Size",
-    "closed",
-    "protocol_text",
-    "recipe",
-    "searches",
-]
 
 DIVISIONS = ("closed", "open")
 # No seed that is reported: what was tuned to a start must not be tested from it.

@@ -16,9 +16,9 @@ from benchmarks.records import RecordError
 from marginbench import catalogue
 from marginbench.implementations import automatic
 from reports import auto, reading
-from reports.statistics import Interval
 from suites import presets, selection
 from suites.cases import compared
+from suites.interval import Interval
 
 CASE = "auto/softmax/no-bias/B16-D8-C11/float32/cpu/drawn/s0"
 

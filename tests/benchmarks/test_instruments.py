@@ -60,13 +60,13 @@ def test_peak_is_exact_for_known_allocations():
         del second
         return third
 
-    assert memory.peak(call, "cpu").allocated == 4 * (1000 + 5000)
+    assert memory.peak(call, "cpu").figures["peak_bytes"] == 4 * (1000 + 5000)
 
 
 def test_peak_counts_temporaries_inside_operators_and_not_the_inputs():
     x = torch.randn(256, 256)
     # logsumexp needs a matrix of exponentials of its own beside its result.
-    found = memory.peak(lambda: x.logsumexp(dim=1), "cpu").allocated
+    found = memory.peak(lambda: x.logsumexp(dim=1), "cpu").figures["peak_bytes"]
     assert 4 * 256 * 256 <= found <= 4 * 256 * 256 + 16 * 256 * 8
 
 
@@ -79,7 +79,7 @@ def test_peak_of_a_loss_repeats_bit_for_bit(seed: int):
         return subject.evaluate(eager, truth.inputs, "mean", truth.upstream)
 
     call()
-    found = {memory.peak(call, "cpu").allocated for _ in range(4)}
+    found = {memory.peak(call, "cpu").figures["peak_bytes"] for _ in range(4)}
     assert len(found) == 1
     # Logits, their log-softmax and its gradient, all B x C, are alive at once.
     assert found.pop() >= 3 * 4 * 64 * 257

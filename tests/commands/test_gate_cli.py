@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from benchmarks.gate import session, timing, trees
 from benchmarks.gate.decision import Judgement, Sample
-from benchmarks.gate.interval import Ratio
 from benchmarks.gate.timing import CaseRun, Timed
 from commands.root import cli
+from suites.interval import Interval
 
 ROOT = Path(__file__).resolve().parents[2]
 BOTH = trees.Trees(ROOT, ROOT, "c0ffee", "c0ffee", False, "c0ffee")
@@ -37,7 +37,7 @@ def _no_clone(monkeypatch: pytest.MonkeyPatch):
 
 def say(monkeypatch: pytest.MonkeyPatch, verdict: str) -> None:
     def compare(trees, cases, rule, **rest) -> list[Timed]:
-        judgement = Judgement(verdict, "because", Ratio(1.0, 0.99, 1.01, 20))
+        judgement = Judgement(verdict, "because", Interval(1.0, 0.99, 1.01, 20))
         return [Timed(case, judgement, CaseRun(case, Sample(rule, "screen", 1))) for case in cases]
 
     monkeypatch.setattr(timing, "compare", compare)

@@ -200,7 +200,7 @@ def _bytes_beyond(name: str, contender: str, shape: Shape, *, backward: bool, se
         return torch.autograd.grad(value, leaves) if backward else value
 
     gradients = sum(leaf.nbytes for leaf in leaves) if backward else 0
-    return memory.peak(work, "cpu").allocated - gradients
+    return memory.peak(work, "cpu").figures["peak_bytes"] - gradients
 
 
 @every_representative

@@ -9,8 +9,8 @@ import pytest
 
 from reports import document, drawing
 from reports.plot import Axis, Panel, Plot, Rule, Series, dots, rows
-from reports.statistics import Interval
 from reports.style import PALETTE, Styles
+from suites.interval import Interval
 
 STYLES = Styles(("eager", "compiled", "triton"))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reports import statistics, units
-from reports.statistics import Interval
+from suites.interval import Interval
 
 
 def drifting(
@@ -74,7 +74,7 @@ def test_many_rounds_agree_with_a_plain_bootstrap(seed: int):
 def test_fewer_than_five_rounds_have_no_interval(n: int):
     interval = statistics.median_interval([1.0 + i for i in range(n)])
     assert (interval.low is None) == (n < 5)
-    assert interval.rounds == n
+    assert interval.count == n
     if n < 5:
         assert "no interval" in units.bounds(interval)
 
@@ -87,7 +87,7 @@ def test_nothing_usable_is_nothing(rounds: list[float]):
 
 def test_a_pair_with_an_impossible_time_is_left_out():
     interval = statistics.ratio_interval([2, 2, math.nan, 2, 2, 2, 9], [1, 1, 1, 1, 0, 1])
-    assert (interval.estimate, interval.rounds) == (2, 4)
+    assert (interval.estimate, interval.count) == (2, 4)
 
 
 def test_quantiles():

@@ -16,9 +16,10 @@ from synthetic_claims import PICTURES, SEEDS, no, run, shares, unsure, yes
 from marginbench import catalogue as losses
 from suites.claims import catalogue, judging
 from suites.claims.claim import Claim
+from suites.interval import Interval
 from suites.jobs import Job
 from suites.quality import protocol
-from suites.quality.intervals import Interval
+from suites.quality.recipes import FULL
 
 NAMES = (
     "center-spread", "contrastive-margin", "triplet-mining", "a-softmax-margin",
@@ -84,9 +85,9 @@ def test_all_claims_together_stay_within_their_budget():
     assert {job.dataset for job in small} <= {"digits", "digits-closed"}
     assert max(job.settings.epochs for job in small) <= 20
     full = [job for claim in catalogue.claims() for job in claim.jobs("full", range(5), "cpu")]
-    for dataset in protocol.FULL.datasets:
-        full += protocol.closed(dataset, range(protocol.FULL.seeds), losses=LOSSES)
-    assert sum(COST_S[job.settings.backbone] for job in full) <= 2 * 60 * protocol.FULL.minutes
+    for dataset in FULL.datasets:
+        full += protocol.closed(dataset, range(FULL.seeds), losses=LOSSES)
+    assert sum(COST_S[job.settings.backbone] for job in full) <= 2 * 60 * FULL.minutes
 
 
 def test_a_true_claim_is_reproduced(claim: Claim, seed: int):

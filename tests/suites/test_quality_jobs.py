@@ -38,7 +38,7 @@ def test_intervals_and_p_values_are_those_of_scipy(seed: int):
     assert (found.low, found.high) == pytest.approx((low, high))
     assert paired(a, b).p_value == pytest.approx(stats.ttest_rel(*drawn).pvalue)
     assert interval([2.0]).low is None
-    assert paired({1: 2.0}, {1: 1.0, 2: 5.0}).difference.mean == 1.0
+    assert paired({1: 2.0}, {1: 1.0, 2: 5.0}).difference.estimate == 1.0
     with pytest.raises(ValueError, match="a seed in both"):
         paired({1: 2.0}, {2: 1.0})
 

@@ -17,7 +17,7 @@ from marginbench.loss import Variant
 from suites.claims.claim import FORMS
 from suites.jobs import Job
 from suites.quality import protocol
-from suites.quality.recipes import RECIPES, recipe
+from suites.quality.recipes import RECIPES, SIZES, recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -83,7 +83,7 @@ def test_a_recipe_says_why_and_a_search_sees_as_many_images_a_step(name: str):
 
 
 def test_sizes_name_what_there_is():
-    for size in protocol.SIZES.values():
+    for size in SIZES.values():
         assert set(size.datasets) <= set(RECIPES)
         assert size.claims in FORMS
         assert size.seeds >= 2, "one seed shows no spread"

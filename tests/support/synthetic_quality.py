@@ -146,7 +146,7 @@ def write(folder: Path, lines: Sequence[Line] | Iterator[Line]) -> Path:
 def _judge(trainings) -> Verdict:
     found = {arm: interval([t.metrics["map_at_r"] for t in trainings if t.arm == arm])
              for arm in sorted({t.arm for t in trainings})}  # fmt: skip
-    estimates = tuple(Estimate(f"MAP@R of {arm}", i.mean, i.low, i.high, i.count)
+    estimates = tuple(Estimate(f"MAP@R of {arm}", i.estimate, i.low, i.high, i.count)
                       for arm, i in found.items())  # fmt: skip
     return Verdict("reproduced", "MAP@R grows with m", estimates)
 
@@ -155,7 +155,7 @@ def _plots(trainings) -> list[Plot]:
     arms = sorted({t.arm for t in trainings})
     means = [interval([t.metrics["map_at_r"] for t in trainings if t.arm == a]) for a in arms]
     x = tuple(float(a[1:]) for a in arms)
-    line = Curve("MAP@R", x, tuple(m.mean for m in means), tuple(m.low for m in means),
+    line = Curve("MAP@R", x, tuple(m.estimate for m in means), tuple(m.low for m in means),
                  tuple(m.high for m in means))  # fmt: skip
     one = trainings[0].series
     clouds = tuple(

@@ -22,7 +22,6 @@ from click.testing import CliRunner
 from benchmarks import files, gpu_session, kinds, machine, session
 from benchmarks.gate import timing, trees, trust
 from benchmarks.gate.decision import Judgement, Sample
-from benchmarks.gate.interval import Ratio
 from benchmarks.gate.timing import CaseRun, Timed
 from benchmarks.gpu.session import Session
 from benchmarks.journal import Journal
@@ -31,6 +30,7 @@ from benchmarks.training import datasets, planning, running, tracking
 from benchmarks.training.journal import Journal as QualityJournal
 from benchmarks.training.tracking import Outcome
 from commands.root import cli
+from suites.interval import Interval
 
 CASE = "agreement/softmax/linear/B2-D2-C2/float32/cpu/drawn/s0"
 RECIPE = ("quality", "recipe", "hermans2017", "--dataset", "digits", "--no-mlflow", "--out", "{}")
@@ -217,7 +217,7 @@ def _no_gate(patch: Any) -> None:
 
     def compare(trees: Any, cases: Any, rule: Any, **rest: Any) -> list[Timed]:
         WORK.append("timed")
-        judgement = Judgement("EQUIVALENT", "because", Ratio(1.0, 0.99, 1.01, 20))
+        judgement = Judgement("EQUIVALENT", "because", Interval(1.0, 0.99, 1.01, 20))
         return [Timed(case, judgement, CaseRun(case, Sample(rule, "screen", 1))) for case in cases]
 
     patch.setattr(timing, "compare", compare)

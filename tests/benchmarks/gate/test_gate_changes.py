@@ -11,12 +11,12 @@ import pytest
 from benchmarks import library
 from benchmarks.gate import changes, session, timing
 from benchmarks.gate.decision import Judgement, Rule, Sample
-from benchmarks.gate.interval import Ratio
 from benchmarks.gate.records import GateStart, read
 from benchmarks.gate.session import FINE, NOT_MEASURED, Asked, Outcome, run
 from benchmarks.gate.timing import CaseRun, Timed
 from benchmarks.gate.trees import Trees
 from reports.gate import junit, markdown, reading, replay, terminal
+from suites.interval import Interval
 
 ROOT = library.ROOT
 FOLDERS = ("a_softmax", "center", "contrastive", "softmax", "triplet")
@@ -83,7 +83,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
     def compare(trees, cases, rule, **rest) -> list[Timed]:
         heard.update(case.loss for case in cases)
-        judgement = Judgement("EQUIVALENT", "because", Ratio(1.0, 0.99, 1.01, 20))
+        judgement = Judgement("EQUIVALENT", "because", Interval(1.0, 0.99, 1.01, 20))
         return [Timed(case, judgement, CaseRun(case, Sample(rule, "screen", 1))) for case in cases]
 
     monkeypatch.setattr(timing, "compare", compare)
@@ -168,7 +168,7 @@ def test_kernels_that_were_not_compiled_are_said(plain: Path, timed: set[str], t
     outcome = _gate(plain, plain, tmp_path / "out", exact=lambda base: exact, timed=False)
     assert outcome.code == FINE and exact.left_out in outcome.sentence
     found = reading.load(outcome.records)
-    end = found.ended.model_copy(update={"outcome": "all is well"})
+    end = dataclasses.replace(found.ended, outcome="all is well")
     found = dataclasses.replace(found, end=end)
     for text in (terminal.text(found), markdown.render(found), junit.render(found)):
         assert exact.left_out in text

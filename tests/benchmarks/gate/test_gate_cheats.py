@@ -56,7 +56,7 @@ def measured(plant: str, loss: str = "softmax") -> dict:
     if plant == "no_work_at_all":  # whatever is handed out has to be less work than the case
         one = replace(one, shape=Shape(512, 128, 1000))
     asked = WorkerRequest((ROOT, ROOT), "screen", (one,), Rule(stage_s=0.3), 1, 0, 1,
-                    f"gate_cheats:{plant}" if plant else "")  # fmt: skip
+                    (f"gate_cheats:{plant}", 0.0) if plant else worker.NO_PLANT)  # fmt: skip
     return worker._measure(asked, asked.cases[0], Heard())  # type: ignore[arg-type]
 
 

@@ -13,7 +13,6 @@ import pytest
 
 from benchmarks.exact.check import ExactOutcome
 from benchmarks.gate import (
-    apart,
     packages,
     session,
     throttle,
@@ -22,13 +21,13 @@ from benchmarks.gate import (
     worker,
 )
 from benchmarks.gate.decision import Judgement, Rule, Sample
-from benchmarks.gate.interval import Ratio
 from benchmarks.gate.records import GateEnd, GateStart, GateVerdict, read
 from benchmarks.gate.session import FINE, NOT_MEASURED, REGRESSION, Asked, run
 from benchmarks.gate.timing import CaseRun, Timed
 from benchmarks.gate.trees import Trees
 from benchmarks.records import RecordError
 from reports.gate import inconclusive, reading
+from suites.interval import Interval
 
 ROOT = Path(__file__).resolve().parents[3]
 TREES = Trees(ROOT, ROOT, "HEAD", "HEAD", False, "HEAD")
@@ -49,7 +48,7 @@ def saying(monkeypatch: pytest.MonkeyPatch):
             for i, case in enumerate(cases):
                 word = verdicts[i % len(verdicts)]
                 known = word not in ("WRONG", "NOT MEASURED")
-                ratio = Ratio(1.01, 1.0, 1.02, 20) if known else None
+                ratio = Interval(1.01, 1.0, 1.02, 20) if known else None
                 sample = CaseRun(case, Sample(rule, "screen", len(cases)))
                 found.append(Timed(case, Judgement(word, "because", ratio), sample))
             return found
@@ -241,16 +240,9 @@ def test_a_process_that_ends_is_a_case_not_measured(plant: str, said: str):
 def test_a_process_that_ends_between_two_cases_is_the_next_ones_fault(ended: bool, blamed: int):
     cases = tuple(session.plan("smoke", "cpu")[:2])
     ask = worker.WorkerRequest((ROOT, ROOT), "screen", cases, Rule(), 2, 0, 1)
-    runs = [dataclasses.replace(timing._fresh(ask, cases[0]), ended=ended)]
+    runs = [dataclasses.replace(timing.fresh(ask, cases[0]), ended=ended)]
     timing._blame(ask, runs, "gone")
     assert [run.case for run in runs if run.reason] == [cases[blamed]]
-
-
-def test_apart_a_process_gives_each_case_a_time():
-    cases = tuple(session.plan("smoke", "cpu")[:2])
-    got = apart._ask(apart.Alone(ROOT, cases, 0, 1))
-    assert set(got) == {case.id for case in cases}
-    assert all(isinstance(value, int) and value > 0 for value in got.values()), got
 
 
 def test_the_second_process_loads_the_candidate_first():

@@ -184,9 +184,9 @@ def test_a_kept_network_embeds_as_it_did(seed: int, tmp_path: Path):
     images, labels = data.split("test")
     with torch.no_grad():
         x_ND = torch.nn.functional.normalize(network(images))
-    from benchmarks.training import metrics
+    from benchmarks.training import metrics, verification
 
-    pairs = metrics.verification_pairs(labels)
+    pairs = verification.verification_pairs(labels)
     found = metrics.evaluate(x_ND, labels, pairs)
     assert found["map_at_r"] == pytest.approx(result.metrics["map_at_r"], abs=1e-4)
     facts = backbones.read(path)["facts"]

@@ -10,7 +10,7 @@ import torch
 from benchmarks.training import backbones, datasets, sampling
 from benchmarks.training.datasets import Dataset, digits
 from benchmarks.training.datasets.images import ByteImages
-from benchmarks.training.metrics import Pairs
+from benchmarks.training.verification import Pairs
 from marginbench.checks import InputError
 
 

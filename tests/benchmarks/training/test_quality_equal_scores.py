@@ -12,7 +12,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from benchmarks.training import metrics, retrieval, verification
+from benchmarks.training import retrieval, verification
 
 # One rounding of each rate and of their mean, all of them at most 1.
 ROUNDED = 2 * 2.0**-53
@@ -125,10 +125,10 @@ def test_verification_accuracy_is_exact_whatever_is_equal(seed: int):
         fold = [draw.randrange(3) for _ in scores]
         if len(set(fold)) < 2:
             continue
-        pairs = metrics.Pairs(
+        pairs = verification.Pairs(
             torch.zeros(len(same), 2, dtype=torch.int64), torch.tensor(same), torch.tensor(fold)
         )
-        got = metrics.verification_accuracy(_tensors(scores, same)[0], pairs)
+        got = verification.verification_accuracy(_tensors(scores, same)[0], pairs)
         expected = _accuracy(scores, same, fold)
         if expected is None:
             assert math.isnan(got)
@@ -149,8 +149,10 @@ def test_scores_that_are_neighbours_are_distinguished(start: float, kind: torch.
     assert high > low
     scores = torch.stack([high, low, high, low])
     same = torch.tensor([True, False, True, False])
-    pairs = metrics.Pairs(torch.zeros(4, 2, dtype=torch.int64), same, torch.tensor([0, 0, 1, 1]))
-    assert metrics.verification_accuracy(scores, pairs) == 1
+    pairs = verification.Pairs(
+        torch.zeros(4, 2, dtype=torch.int64), same, torch.tensor([0, 0, 1, 1])
+    )
+    assert verification.verification_accuracy(scores, pairs) == 1
     assert verification.error_rates(scores, same)["equal_error_rate"] == 0
 
 
@@ -164,8 +166,8 @@ def test_equal_scores_are_worth_what_chance_is():
     scores, same = _tensors([0.25] * 12, [True] * 6 + [False] * 6)
     got = verification.error_rates(scores, same)
     assert got == {"equal_error_rate": 0.5, **dict.fromkeys(SHARES, 0.0)}
-    pairs = metrics.Pairs(torch.zeros(12, 2, dtype=torch.int64), same, torch.arange(12) % 3)
-    assert metrics.verification_accuracy(scores, pairs) == 0.5
+    pairs = verification.Pairs(torch.zeros(12, 2, dtype=torch.int64), same, torch.arange(12) % 3)
+    assert verification.verification_accuracy(scores, pairs) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -182,8 +184,8 @@ def test_what_is_not_defined_is_no_number(scores: list[float], same: list[bool])
     assert all(map(math.isnan, verification.error_rates(s, k).values()))
     assert verification.receiver_operating(s, k) is None
     indices = torch.zeros(len(same), 2, dtype=torch.int64)
-    pairs = metrics.Pairs(indices, k, torch.arange(len(same)) % 2)
-    assert math.isnan(metrics.verification_accuracy(s, pairs))
+    pairs = verification.Pairs(indices, k, torch.arange(len(same)) % 2)
+    assert math.isnan(verification.verification_accuracy(s, pairs))
 
 
 def test_retrieval_answers_equal_scores_in_one_drawn_order(seed: int):

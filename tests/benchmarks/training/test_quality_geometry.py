@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.metrics import METRICS
-from benchmarks.training import geometry, metrics
+from benchmarks.training import geometry, metrics, series, verification
 
 
 def rays(*degrees: float) -> Tensor:
@@ -21,7 +21,7 @@ def rays(*degrees: float) -> Tensor:
 def test_distances_of_a_known_arrangement():
     x = torch.tensor([[0.0, 0.0], [6.0, 0.0], [0.0, 8.0], [6.0, 8.0], [3.0, 20.0]])
     labels = torch.tensor([4, 4, 9, 9, 2])
-    got = metrics.evaluate(x, labels, metrics.verification_pairs(labels))
+    got = metrics.evaluate(x, labels, verification.verification_pairs(labels))
     # Class means (3, 0), (3, 8), (3, 20); the single image has no width, not one of 0.
     assert got["intra_class_distance"] == pytest.approx((3 + 3) / 2)
     assert got["inter_class_distance"] == pytest.approx((8 + 12 + 20) / 3)
@@ -37,7 +37,7 @@ def test_distances_are_not_normalised_and_angles_are(seed: int):
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(60) % 4
     x = torch.randn(60, 5, generator=generator) + labels[:, None]
-    pairs = metrics.verification_pairs(labels)
+    pairs = verification.verification_pairs(labels)
     one, ten = (metrics.evaluate(scale * x, labels, pairs) for scale in (1, 10))
     for name in metrics.instruments_of():
         grows = "distance" in name or name in ("embedding_norm_mean", "embedding_diameter")
@@ -47,7 +47,7 @@ def test_distances_are_not_normalised_and_angles_are(seed: int):
 def test_equal_embeddings_are_exactly_nothing_apart(seed: int):
     x = 1e3 * torch.randn(1, 40, generator=torch.Generator().manual_seed(seed)).repeat(50, 1)
     labels = torch.arange(50) % 5
-    got = metrics.evaluate(x, labels, metrics.verification_pairs(labels))
+    got = metrics.evaluate(x, labels, verification.verification_pairs(labels))
     assert got["embedding_diameter"] == got["negative_distance_p5"] == 0
 
 
@@ -135,8 +135,8 @@ def test_series_are_lists_that_fit_together(seed: int):
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(1_500) % 6
     x = torch.randn(1_500, 3, generator=generator) * torch.tensor([1.0, 9.0, 4.0]) + 20
-    pairs = metrics.verification_pairs(labels)
-    got = metrics.series(x, labels, pairs)
+    pairs = verification.verification_pairs(labels)
+    got = series.series(x, labels, pairs)
     assert all(isinstance(v, float) for values in got.values() for v in values)
     assert len(got["embedding_1"]) == len(got["embedding_2"]) == 1_000
     assert len(got["embedding_identity"]) == 1_000 and set(got["embedding_identity"]) == set(
@@ -155,13 +155,13 @@ def test_series_are_lists_that_fit_together(seed: int):
     assert len(got["roc_far"]) == len(got["roc_tar"]) <= 400
     assert got["roc_far"] == sorted(got["roc_far"]) and got["roc_tar"] == sorted(got["roc_tar"])
     assert "angle_edges" not in got
-    assert metrics.series(x / 0, labels, pairs) == {}
+    assert series.series(x / 0, labels, pairs) == {}
 
 
 def test_two_coordinates_are_shown_as_they_are_and_by_angle():
     x = rays(5, 5, -95, 179) * 2
     labels = torch.tensor([0, 0, 1, 1])
-    got = metrics.series(x, labels, metrics.verification_pairs(labels))
+    got = series.series(x, labels, verification.verification_pairs(labels))
     assert got["embedding_1"] == pytest.approx(x[:, 0].tolist())
     assert got["embedding_2"] == pytest.approx(x[:, 1].tolist())
     assert len(got["angle_edges"]) == 37

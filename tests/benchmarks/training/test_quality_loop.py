@@ -15,8 +15,8 @@ from quality_cases import without_times
 from benchmarks.training import backbones, datasets, mining, training
 from benchmarks.training.evaluation import EvaluationSplit, chosen
 from benchmarks.training.loop import Run, cpu_threads
-from benchmarks.training.metrics import Pairs
 from benchmarks.training.mining import OfflineMiner
+from benchmarks.training.verification import Pairs
 from marginbench.checks import InputError
 from suites.jobs import Job, Settings, Term
 from suites.schema import TrainingResult

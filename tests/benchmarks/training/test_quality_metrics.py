@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks.training import metrics
+from benchmarks.training import geometry, metrics, verification
 from benchmarks.training.datasets import digits
 
 
@@ -34,7 +34,7 @@ def test_retrieval_is_what_counting_by_hand_gives(seed: int):
             right.append(hits[0])
             precision = [sum(hits[: k + 1]) / (k + 1) if hits[k] else 0.0 for k in range(r)]
             average.append(sum(precision) / r)
-    got = metrics.evaluate(x, labels, metrics.verification_pairs(labels))
+    got = metrics.evaluate(x, labels, verification.verification_pairs(labels))
     assert len(right) == 24
     assert got["recall_at_1"] == pytest.approx(sum(right) / 24, rel=1e-12)
     assert got["map_at_r"] == pytest.approx(sum(average) / 24, rel=1e-12)
@@ -48,7 +48,7 @@ def test_retrieval_agrees_with_pytorch_metric_learning(seed: int):
 
     x, labels = digits().split("test")
     x = x.flatten(1) + 0.3 * torch.randn(len(x), 64, generator=torch.Generator().manual_seed(seed))
-    ours = metrics.evaluate(x, labels, metrics.verification_pairs(labels))
+    ours = metrics.evaluate(x, labels, verification.verification_pairs(labels))
     calculator = AccuracyCalculator(
         include=("precision_at_1", "mean_average_precision_at_r"),
         k="max_bin_count",
@@ -64,14 +64,14 @@ def test_retrieval_agrees_with_pytorch_metric_learning(seed: int):
 def test_pairs_are_balanced_unique_and_do_not_depend_on_anything_else():
     labels = digits().split("test")[1]
     torch.manual_seed(1)
-    pairs = metrics.verification_pairs(labels)
+    pairs = verification.verification_pairs(labels)
     torch.manual_seed(2)
-    assert torch.equal(pairs.indices, metrics.verification_pairs(labels).indices)
+    assert torch.equal(pairs.indices, verification.verification_pairs(labels).indices)
     assert int(pairs.same.sum()) == int((~pairs.same).sum()) == 3000
     assert len(pairs.indices.unique(dim=0)) == 6000
     assert (pairs.indices[:, 0] < pairs.indices[:, 1]).all()
     assert torch.equal(labels[pairs.indices[:, 0]] == labels[pairs.indices[:, 1]], pairs.same)
-    for fold in range(metrics.FOLDS):
+    for fold in range(verification.FOLDS):
         assert int((pairs.fold == fold).sum()) == 600
         assert int((pairs.same & (pairs.fold == fold)).sum()) == 300
 
@@ -93,19 +93,19 @@ def test_verification_takes_its_threshold_from_the_other_folds(seed: int):
         right = [int(((scores[rest] >= t) == same[rest]).sum()) for t in thresholds]
         threshold = thresholds[right.index(max(right))]
         accuracies.append(float(((scores[there] >= threshold) == same[there]).double().mean()))
-    pairs = metrics.Pairs(torch.zeros(2 * count, 2, dtype=torch.int64), same, fold)
-    got = metrics.verification_accuracy(scores, pairs)
+    pairs = verification.Pairs(torch.zeros(2 * count, 2, dtype=torch.int64), same, fold)
+    got = verification.verification_accuracy(scores, pairs)
     assert got == pytest.approx(sum(accuracies) / folds, rel=1e-12)
 
 
 def test_a_score_at_the_threshold_is_accepted():
     fold = torch.tensor([0, 0, 1, 1])
     same = torch.tensor([True, False, True, False])
-    pairs = metrics.Pairs(torch.zeros(4, 2, dtype=torch.int64), same, fold)
+    pairs = verification.Pairs(torch.zeros(4, 2, dtype=torch.int64), same, fold)
     # Fold 1 puts the threshold of fold 0 at 0.5, where its same pair lies; fold 0 puts that of
     # fold 1 at 0.375.
     scores = torch.tensor([0.5, 0.25, 1.0, 0.0], dtype=torch.float64)
-    assert metrics.verification_accuracy(scores, pairs) == 1
+    assert verification.verification_accuracy(scores, pairs) == 1
 
 
 def test_error_rates_agree_with_scikit_learns_curve(seed: int):
@@ -113,7 +113,7 @@ def test_error_rates_agree_with_scikit_learns_curve(seed: int):
 
     x, labels = digits().split("test")
     x = x.flatten(1) + 0.5 * torch.randn(len(x), 64, generator=torch.Generator().manual_seed(seed))
-    pairs = metrics.verification_pairs(labels)
+    pairs = verification.verification_pairs(labels)
     got = metrics.evaluate(x, labels, pairs)
     u = F.normalize(x.double(), dim=1)
     scores = (u[pairs.indices[:, 0]] * u[pairs.indices[:, 1]]).sum(1)
@@ -132,25 +132,25 @@ def test_angles_and_spread_of_known_arrangements():
     turn = torch.tensor([-0.1, 0.1, math.pi / 2 - 0.3, math.pi / 2 + 0.3], dtype=torch.float64)
     x = torch.stack([turn.cos(), turn.sin()], dim=1) * torch.tensor([[1.0], [7.0], [2.0], [0.5]])
     labels = torch.tensor([0, 0, 1, 1])
-    got = metrics.evaluate(x, labels, metrics.verification_pairs(labels))
+    got = metrics.evaluate(x, labels, verification.verification_pairs(labels))
     assert got["intra_class_angle_deg"] == pytest.approx(math.degrees(0.2), rel=1e-9)
     assert got["inter_class_angle_deg"] == pytest.approx(90, rel=1e-9)
 
     collapsed = torch.ones(40, 8) * torch.arange(1, 41)[:, None]
     # The directions differ by the rounding of float32's normalisation at most.
-    assert metrics.spread(F.normalize(collapsed.double(), dim=1)) <= 1e-7
+    assert geometry.spread(F.normalize(collapsed.double(), dim=1)) <= 1e-7
     everywhere = torch.randn(20_000, 8, generator=torch.Generator().manual_seed(0))
-    assert metrics.spread(F.normalize(everywhere.double(), dim=1)) == pytest.approx(1, abs=0.01)
+    assert geometry.spread(F.normalize(everywhere.double(), dim=1)) == pytest.approx(1, abs=0.01)
 
 
 def test_what_is_not_defined_is_none_and_never_a_number():
     labels = torch.tensor([0, 0, 1, 1, 2])
-    pairs = metrics.verification_pairs(labels)
+    pairs = verification.verification_pairs(labels)
     broken = torch.ones(5, 3)
     broken[2, 1] = math.inf
     assert set(metrics.evaluate(broken, labels, pairs).values()) == {None}
     alone = torch.arange(5)
-    got = metrics.evaluate(torch.randn(5, 3), alone, metrics.verification_pairs(alone))
+    got = metrics.evaluate(torch.randn(5, 3), alone, verification.verification_pairs(alone))
     assert got["recall_at_1"] is got["map_at_r"] is got["verification_accuracy"] is None
     assert list(got) == list(metrics.instruments_of())
     # All at the origin: defined, and the worst there is.

@@ -47,7 +47,7 @@ def test_all_pairs_are_those_of_scipy_and_adjusted_over_the_family(seed: int):
     assert {c.family for c in found} == {3}
     for c in found:
         mean = np.mean(np.subtract(values[c.a], values[c.b]))
-        assert c.difference.mean == pytest.approx(mean)
+        assert c.difference.estimate == pytest.approx(mean)
 
 
 def test_divisions_datasets_and_devices_are_families_of_their_own(seed: int):
@@ -94,7 +94,7 @@ def test_a_mean_is_over_all_seeds_and_what_failed_is_named():
     results += [result("a/x", 3, 0.1, "worse"), result("b/y", 0, None, "not_run")]
     first, second = table(results, ["map_at_r", "missing"])
     mean = first.values["map_at_r"]
-    assert mean is not None and mean.mean == pytest.approx(0.5) and mean.count == 3
+    assert mean is not None and mean.estimate == pytest.approx(0.5) and mean.count == 3
     assert mean.low is not None and mean.high is not None and mean.low < 0.5 < mean.high
     assert first.values["missing"] is None
     assert first.seeds == (0, 1, 2)
@@ -112,4 +112,4 @@ def test_a_mean_is_over_all_seeds_and_what_failed_is_named():
 def test_of_a_training_recorded_twice_the_last_counts():
     results = [result("a/x", 0, None, "not_run"), result("a/x", 0, 0.4), result("a/x", 1, 0.6)]
     (row,) = table(results)
-    assert row.failed == () and row.values["map_at_r"].mean == pytest.approx(0.5)
+    assert row.failed == () and row.values["map_at_r"].estimate == pytest.approx(0.5)

@@ -79,7 +79,7 @@ def test_the_answer_names_the_highest_mean_and_what_it_differs_from_significantl
     page: Page, summary: dict, built: Path
 ):
     (made,) = summary["tables"]
-    means = {arm: interval(list(_values(built, arm).values())).mean for arm in ARMS}
+    means = {arm: interval(list(_values(built, arm).values())).estimate for arm in ARMS}
     assert made["highest_mean"] == max(means, key=means.__getitem__)
     # Planted: two arms alike, one far below.
     assert made["significantly_different_from"] == ["softmax/linear"]
@@ -94,10 +94,10 @@ def test_a_row_is_the_mean_over_all_seeds(arm: str, built: Path, page: Page, sum
     values = _values(built, arm)
     over = interval(list(values.values()))
     assert over.high is not None and over.count == len(SEEDS)
-    assert over.mean == pytest.approx(ARMS[arm], abs=3 * NOISE)
-    assert f"{over.mean:.3f} ± {over.high - over.mean:.3f}" in page.seen
+    assert over.estimate == pytest.approx(ARMS[arm], abs=3 * NOISE)
+    assert f"{over.estimate:.3f} ± {over.high - over.estimate:.3f}" in page.seen
     made = summary["tables"][0]["rows"][arm]["metrics"]["map_at_r"]
-    assert made["mean"] == pytest.approx(over.mean, rel=1e-8)
+    assert made["mean"] == pytest.approx(over.estimate, rel=1e-8)
     assert made["by_seed"] == {str(seed): value for seed, value in values.items()}
     for value in values.values():
         assert f"{value:.3f}" in page.seen, "and every seed's value stands on the page"
@@ -112,7 +112,7 @@ def test_differences_are_paired_and_corrected_over_all_pairs(built: Path, summar
     assert len(known) == 3, "one shared seed gives no p-value"
     corrected = iter(holm(known))
     for one, pair in zip(found, pairs, strict=True):
-        assert one["mean"] == pytest.approx(pair.difference.mean, abs=1e-8)
+        assert one["mean"] == pytest.approx(pair.difference.estimate, abs=1e-8)
         expected = None if pair.p_value is None else next(corrected)
         assert one["p_holm"] == (None if expected is None else pytest.approx(expected, rel=1e-6))
 

@@ -50,7 +50,7 @@ def test_no_loss_is_first_where_training_gained_nothing(tmp_path: Path, untraine
     after = {seed: one.metrics["map_at_r"] for seed, one in of.items()}
     gained = paired(after, {seed: untrained + 0.001 * seed for seed in of}).difference
     assert gained.high is not None
-    assert f"{gained.mean:+.3f} ± {gained.high - gained.mean:.3f}" in page.seen
+    assert f"{gained.estimate:+.3f} ± {gained.high - gained.estimate:.3f}" in page.seen
 
 
 def test_a_gain_that_is_not_sure_is_reported(tmp_path: Path):
@@ -157,9 +157,9 @@ def test_roc_curves_carry_their_interval_over_seeds_and_can_be_picked(tmp_path: 
             accepted.append(max(t for f, t in zip(far, tar, strict=True) if f <= 0.1))
     assert len(accepted) == len(seeds)
     found = interval(accepted)
-    expected = f"{found.mean:.3f}"
+    expected = f"{found.estimate:.3f}"
     if found.high is not None:
-        expected += f" ± {found.high - found.mean:.3f}"
+        expected += f" ± {found.high - found.estimate:.3f}"
     assert expected in page.seen
     html = (tmp_path / "index.html").read_text()
     (svg,) = re.findall(r"<svg[^>]*>(?:(?!</svg>).)*ROC curves.*?</svg>", html, re.DOTALL)[:1]

@@ -51,7 +51,7 @@ def accuracy_calculator(x: Tensor, labels: Tensor) -> dict[str, float]:
 
 def test_retrieval_of_unequal_identities_is_the_accuracy_calculators(seed: int):
     x, labels = unequal(seed)
-    ours = metrics.evaluate(x, labels, metrics.verification_pairs(labels))
+    ours = metrics.evaluate(x, labels, verification.verification_pairs(labels))
     theirs = accuracy_calculator(x, labels)
     # Theirs averages in float32.
     assert ours["recall_at_1"] == pytest.approx(theirs["precision_at_1"], abs=1e-5)
@@ -101,7 +101,7 @@ def test_retrieval_in_chunks_is_retrieval_at_once(seed: int, monkeypatch: pytest
 def test_a_collapsed_network_retrieves_as_chance_does(seed: int):
     """Sorted by identity, the lowest index first would answer every query with identity 0."""
     labels = torch.arange(5).repeat_interleave(80)
-    got = metrics.evaluate(torch.ones(400, 4), labels, metrics.verification_pairs(labels))
+    got = metrics.evaluate(torch.ones(400, 4), labels, verification.verification_pairs(labels))
     # All queries are answered by one image, which is right for its own identity.
     assert 79 / 400 <= got["recall_at_1"] <= 80 / 400
     assert 0.02 < got["map_at_r"] < 0.08
@@ -155,7 +155,7 @@ def test_rates_compare_as_counts():
 
 def test_pairs_of_many_images_are_drawn_evenly_without_listing_them():
     labels = torch.randint(0, 400, (20_000,), generator=torch.Generator().manual_seed(1))
-    pairs = metrics.verification_pairs(labels)
+    pairs = verification.verification_pairs(labels)
     first, second = pairs.indices.T
     assert len(pairs.indices.unique(dim=0)) == 6_000
     assert torch.equal(labels[first] == labels[second], pairs.same)
@@ -169,12 +169,12 @@ def test_pairs_of_many_images_are_drawn_evenly_without_listing_them():
 
 def test_all_pairs_are_taken_where_there_are_few():
     labels = torch.tensor([3, 1, 3, 1, 3, 9])
-    pairs = metrics.verification_pairs(labels)
+    pairs = verification.verification_pairs(labels)
     got = {tuple(row) for row in pairs.indices[pairs.same].tolist()}
     assert got == {(0, 2), (0, 4), (2, 4), (1, 3)}
     assert len(pairs.indices[~pairs.same].unique(dim=0)) == 4
     for none in (torch.arange(4), torch.zeros(4, dtype=torch.int64)):
-        assert metrics.verification_pairs(none).indices.shape == (0, 2)
+        assert verification.verification_pairs(none).indices.shape == (0, 2)
 
 
 def test_given_folds_are_kept():
@@ -182,7 +182,7 @@ def test_given_folds_are_kept():
     x = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [-0.1, 1.0]])
     indices = torch.tensor([[0, 1], [0, 2], [2, 3], [1, 3], [1, 2], [0, 2]])
     same = torch.tensor([True, False, True, False, False, True])
-    pairs = metrics.Pairs(indices, same, torch.tensor([4, 4, 7, 7, 7, 7]))
+    pairs = verification.Pairs(indices, same, torch.tensor([4, 4, 7, 7, 7, 7]))
     got = metrics.evaluate(x, torch.tensor([0, 0, 1, 1]), pairs)
     # Each fold's threshold lies about the middle; the pair that is labelled wrongly is missed.
     assert got["verification_accuracy"] == pytest.approx((1 + 3 / 4) / 2)
