@@ -29,8 +29,8 @@ from .overview import machine
 from .paths import PUBLISHED, ROOT
 from .quality import judging
 from .quality.reading import read
-from .reading import Measured, Records
-from .site import loading, sources
+from .reading import Measured, Records, load
+from .site import sources
 from .site.sources import Published
 
 README = ROOT / "README.md"
@@ -144,7 +144,7 @@ def claims(published: Published) -> Headline:
 
 def headlines(published: Published) -> str:
     """The block of figures."""
-    runs = [Run(one.name, loading.load(one.records)) for one in published.machines]
+    runs = [Run(one.name, load(one.records)) for one in published.machines]
     rows = [
         (f"**{one.figure}**", one.text, one.where)
         for one in (speed(runs), memory(runs), claims(published))
