@@ -12,7 +12,6 @@ a loss that it needs can't be read, or README.md can't be read or written.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,6 @@ from .site.sources import Published
 
 README = ROOT / "README.md"
 PROGRAM = "python -m reports.headlines"
-COMMAND = f"{PROGRAM} --write"
 OURS = ("reference", "eager", "compiled", "tiled", "triton")
 PEER = "pytorch-metric-learning"
 HARD = "speed/triplet/batch-hard/B512-D128-C128/float32/cpu/drawn/s0"
@@ -187,13 +185,10 @@ def filled(text: str, published: Path = PUBLISHED) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    write = markdown_blocks.asked_to_write(PROGRAM, __doc__, words)
-    try:
-        text = filled(README.read_text(encoding="utf-8"))
-        return markdown_blocks.settle({README: text}, write, COMMAND)
-    except (RecordError, catalogue.BrokenLoss, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
+    def wanted() -> markdown_blocks.Wanted:
+        return {README: filled(README.read_text(encoding="utf-8"))}
+
+    return markdown_blocks.command(PROGRAM, __doc__, words, wanted)
 
 
 if __name__ == "__main__":
