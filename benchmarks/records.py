@@ -36,7 +36,7 @@ from .record_files import RecordError
 
 __all__ = [
     "SCHEMA_VERSION", "CaseEnd", "Line", "Provenance", "RecordError", "Result", "Run", "RunEnd",
-    "Session", "Training", "adapter", "arrange", "explain", "load", "measured", "read_lines",
+    "Session", "Training", "adapter", "arrange", "explain", "load", "read_lines",
 ]  # fmt: skip
 
 
@@ -119,16 +119,24 @@ class Run:
 def load(path: Path) -> Run:
     """Reads a record file; raises RecordError where it is missing, cut off, damaged or, as a dry
     run's is (tiny shapes, to try a session out), no evidence."""
-    return measured(arrange(read_lines(path)), path)
-
-
-def measured(run: Run, path: Path) -> Run:
+    run = arrange(_shared(read_lines(path)))
     if any(session.information.get("dry_run") for session in run.sessions):
         raise RecordError(
             f"records: expected a measured run; {path} is a dry run's, which is no evidence; "
             "measure with: python -m benchmarks.gpu_session"
         )
     return run
+
+
+def _shared(lines: Iterable[Line]) -> Iterator[Line]:
+    """What many results say alike (case, provenance, protocol) is kept once: half the memory."""
+    kept: dict[tuple[str, str], Any] = {}
+    for line in lines:
+        for name in ("case", "provenance", "protocol", "of") if isinstance(line, Result) else ():
+            part = getattr(line, name)
+            # As it is written: what differs in the order of its entries is kept twice.
+            object.__setattr__(line, name, kept.setdefault((name, repr(part)), part))
+        yield line
 
 
 def arrange(lines: Iterable[Line]) -> Run:

@@ -10,7 +10,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from benchmarks import files, record_files
+from benchmarks import files, folders, record_files
+from benchmarks.kinds import Kind
+
+from .paths import RUNS, new_folder
 
 
 def command_line(
@@ -47,6 +50,17 @@ def refuse_options_beside_resume(given: click.Context, allowed: Collection[str] 
             raise click.UsageError(
                 f"--resume goes on with the options of its run; leave out {name}"
             )
+
+
+def folder_of_run(resume: Path | None, out: Path | None, kind: Kind, parent: Path = RUNS) -> Path:
+    """The folder that a run goes on in, or is to begin in: a new one of ``parent`` by default. A
+    usage error where --out holds a run; raises `folders.Refused` for a folder of another kind."""
+    folder = resume or out or new_folder(parent)
+    if resume is None and record_files.find(folder):
+        raise click.BadParameter(f"{folder} holds a run; go on with it by --resume",
+                                 param_hint="--out")  # fmt: skip
+    folders.check(folder, kind, "--out" if resume is None else "--resume")
+    return folder
 
 
 def options_of_run(

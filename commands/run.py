@@ -14,8 +14,13 @@ from . import devices, progress
 from .endings import fail
 from .messages import console, say
 from .parameters import Choice, Whole
-from .paths import Folder, new_folder
-from .recorded import command_line, options_of_run, refuse_options_beside_resume
+from .paths import Folder
+from .recorded import (
+    command_line,
+    folder_of_run,
+    options_of_run,
+    refuse_options_beside_resume,
+)
 
 if TYPE_CHECKING:
     from suites.cases import Case
@@ -65,12 +70,7 @@ def run(resume: Path | None, out: Path | None, **_: Any) -> None:
     if resume is not None:
         refuse_options_beside_resume(given)
         options = options_of_run(resume, "run", run, _began_with)
-    out_dir = resume or out or new_folder()
-    if resume is None and record_files.find(out_dir):
-        raise click.BadParameter(
-            f"{out_dir} holds a run; go on with it by --resume", param_hint="--out"
-        )
-    folders.check(out_dir, kinds.RUN, "--out" if resume is None else "--resume")
+    out_dir = folder_of_run(resume, out, kinds.RUN)
     preset, cases, training = _plan(options)
     _measure(options, preset, cases, training, out_dir)
 

@@ -12,7 +12,6 @@ a loss that it needs can't be read, or README.md can't be read or written.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +28,12 @@ from .overview import machine
 from .paths import PUBLISHED, ROOT
 from .quality import judging
 from .quality.reading import read
-from .reading import Measured, Records
-from .site import loading, sources
+from .reading import Measured, Records, load
+from .site import sources
 from .site.sources import Published
 
 README = ROOT / "README.md"
 PROGRAM = "python -m reports.headlines"
-COMMAND = f"{PROGRAM} --write"
 OURS = ("reference", "eager", "compiled", "tiled", "triton")
 PEER = "pytorch-metric-learning"
 HARD = "speed/triplet/batch-hard/B512-D128-C128/float32/cpu/drawn/s0"
@@ -144,7 +142,7 @@ def claims(published: Published) -> Headline:
 
 def headlines(published: Published) -> str:
     """The block of figures."""
-    runs = [Run(one.name, loading.load(one.records)) for one in published.machines]
+    runs = [Run(one.name, load(one.records)) for one in published.machines]
     rows = [
         (f"**{one.figure}**", one.text, one.where)
         for one in (speed(runs), memory(runs), claims(published))
@@ -187,13 +185,10 @@ def filled(text: str, published: Path = PUBLISHED) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    write = markdown_blocks.asked_to_write(PROGRAM, __doc__, words)
-    try:
-        text = filled(README.read_text(encoding="utf-8"))
-        return markdown_blocks.settle({README: text}, write, COMMAND)
-    except (RecordError, catalogue.BrokenLoss, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
+    def wanted() -> markdown_blocks.Wanted:
+        return {README: filled(README.read_text(encoding="utf-8"))}
+
+    return markdown_blocks.command(PROGRAM, __doc__, words, wanted)
 
 
 if __name__ == "__main__":

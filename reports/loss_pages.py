@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import suites  # noqa: F401  finds the library of this tree
 from benchmarks.module_commands import run
@@ -225,16 +223,14 @@ def _range(found: Range) -> tuple[str, str, str]:
     return f"{found.low:g}", f"{found.high:g}", spaced
 
 
+def wanted() -> markdown_blocks.Wanted:
+    """The text of each page; none of a page there that no loss has."""
+    made = {FOLDER / name: text for name, text in pages().items()}
+    return dict.fromkeys(FOLDER.glob("*.md")) | made
+
+
 def main(words: Sequence[str]) -> int:
-    write = markdown_blocks.asked_to_write(PROGRAM, __doc__, words)
-    try:
-        made = pages()
-        wanted: dict[Path, str | None] = dict.fromkeys(FOLDER.glob("*.md"))
-        wanted |= {FOLDER / name: text for name, text in made.items()}
-        return markdown_blocks.settle(wanted, write, COMMAND)
-    except (catalogue.BrokenLoss, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
+    return markdown_blocks.command(PROGRAM, __doc__, words, wanted)
 
 
 if __name__ == "__main__":

@@ -3,21 +3,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import files
 from benchmarks.module_commands import Parser
+from benchmarks.records import RecordError
+from marginbench.catalogue import BrokenLoss
 
 from .paths import ROOT
 
+Wanted = Mapping[Path, str | None]
 
-def asked_to_write(command: str, text: str | None, words: Sequence[str]) -> bool:
-    """Whether ``--write`` is given; ``text`` is the command's help. Any other word ends it with
-    exit code 2."""
-    parser = Parser(command, text)
+
+def command(
+    program: str, text: str | None, words: Sequence[str], wanted: Callable[[], Wanted]
+) -> int:
+    """The exit code of a command that writes such files, or with no ``--write`` checks them;
+    ``text`` is its help. Any other word ends it with exit code 2."""
+    parser = Parser(program, text)
     parser.add_argument("--write", action="store_true", help="write what is out of date")
-    return bool(parser.parse_args(words).write)
+    write = bool(parser.parse_args(words).write)
+    try:
+        return settle(wanted(), write, f"{program} --write")
+    except (RecordError, BrokenLoss, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
 
 
 def put(text: str, name: str, content: str) -> str:
@@ -44,7 +56,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def settle(wanted: Mapping[Path, str | None], write: bool, command: str) -> int:
+def settle(wanted: Wanted, write: bool, command: str) -> int:
     """Writes each file as wanted (None: removes it), or says which are not so. Returns the exit
     code: 1 where a file differs and ``write`` is off. Raises OSError for a file that can't be read
     or written."""

@@ -179,7 +179,7 @@ def test_the_readme_is_short():
 
 def test_the_readme_says_what_the_records_say():
     text = text_of(ROOT / "README.md")
-    assert headlines.filled(text) == text, headlines.COMMAND
+    assert headlines.filled(text) == text, headlines.PROGRAM
 
 
 def test_an_edited_figure_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

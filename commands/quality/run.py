@@ -9,15 +9,20 @@ from typing import Any
 
 import click
 
-from benchmarks import folders, kinds
-from benchmarks.record_files import FILE, find, head, resumption
+from benchmarks import kinds
+from benchmarks.record_files import FILE, head, resumption
 
 from .. import devices, progress
 from ..endings import INTERRUPTED
 from ..messages import say
 from ..parameters import Choice, Whole
-from ..paths import QUALITY_RUNS, Folder, new_folder, runs
-from ..recorded import command_line, options_of_run, refuse_options_beside_resume
+from ..paths import QUALITY_RUNS, Folder, runs
+from ..recorded import (
+    command_line,
+    folder_of_run,
+    options_of_run,
+    refuse_options_beside_resume,
+)
 from .names import known_dataset
 
 # Not what is trained, but where and how: a record's command line leaves them out.
@@ -77,17 +82,14 @@ def run(**options: Any) -> None:
         refuse_options_beside_resume(given, allowed=("workers",))
         recorded = options_of_run(resume, "quality run", run, _began_with)
         options = {**recorded, "resume": resume, "workers": options["workers"]}
-    out_dir = resume or options["out"] or new_folder(QUALITY_RUNS)
-    if resume is None and find(out_dir):
-        raise click.BadParameter(f"{out_dir} holds a run; go on with it by --resume",
-                                 param_hint="--out")  # fmt: skip
-    folders.check(out_dir, kinds.QUALITY, "--out" if resume is None else "--resume")
+    out_dir = folder_of_run(resume, options["out"], kinds.QUALITY, QUALITY_RUNS)
     sys.exit(_run(options, out_dir))
 
 
 def _run(options: dict[str, Any], out_dir: Path) -> int:
     from benchmarks.training import planning, running, tracking
     from marginbench.catalogue import UnknownName
+    from reports.quality.build import build
 
     devices.chosen(options["device"], "train")
     asked = planning.Asked(
@@ -110,7 +112,7 @@ def _run(options: dict[str, Any], out_dir: Path) -> int:
             mlflow=not options["no_mlflow"], progress=progress.steps(report),
         )  # fmt: skip
         report(0, 0, "drawing the report")
-        page = _page(out_dir)
+        page = build(out_dir)
     say(f"records: {outcome.records}\nreport:  {page}")
     if outcome.diverged:
         say(f"{outcome.diverged} of {outcome.total} trainings diverged")
@@ -140,12 +142,6 @@ def _refuse_unknown(options: dict[str, Any]) -> None:
     for dataset in options["datasets"]:
         known_dataset(dataset)
     selection.known("--contender", options["contender"], selection.contenders())
-
-
-def _page(out_dir: Path) -> Path:
-    from reports.quality.build import build
-
-    return build(out_dir)
 
 
 def _began_with(path: Path) -> str | None:

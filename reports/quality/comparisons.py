@@ -1,7 +1,7 @@
-"""What the divisions say: means with intervals, and every two losses against each other.
+"""Every two losses of a division against each other.
 
-Reads finished trainings as plain data, without torch. A mean is over all seeds that ran, never the
-best of them; what did not run or diverged is counted and named.
+Reads finished trainings as plain data, without torch. A difference is over all seeds that both
+have, never the best of them; what did not run or diverged has none.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from suites.interval import Interval
-from suites.quality.intervals import CONFIDENCE, Paired, holm, interval, paired
+from suites.quality.intervals import CONFIDENCE, Paired, holm, paired
 from suites.schema import TrainingResult
 
 # Of the figures on test, the one that is compared: it looks at all images of an identity, not only
@@ -22,32 +22,6 @@ STUDIES = ("closed", "open")
 
 
 Group = tuple[str, str, str, str]
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A training without figures: it diverged (``worse``) or was not run, and why."""
-
-    seed: int
-    status: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """A loss on a dataset in a division: ``values`` by metric, None where no seed has it;
-    ``seeds`` are those that ran, ``jobs`` the names of their trainings."""
-
-    study: str
-    dataset: str
-    contender: str
-    device: str
-    loss: str
-    arm: str
-    seeds: tuple[int, ...]
-    failed: tuple[Failed, ...]
-    jobs: tuple[str, ...]
-    values: Mapping[str, Interval | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,35 +78,6 @@ def _values(results: Iterable[TrainingResult], metric: str) -> dict[int, float]:
         if result.status == "ok" and value is not None:
             found[result.seed] = value
     return found
-
-
-def table(
-    results: Iterable[TrainingResult],
-    metrics: Iterable[str] = (PRIMARY,),
-    studies: Collection[str] = STUDIES,
-) -> list[Row]:
-    """A row for each loss on a dataset in a division, in the order the results came."""
-    metrics = list(metrics)
-    rows = []
-    for group, arms in _grouped(results, studies).items():
-        for arm, of in arms.items():
-            of = sorted(of, key=lambda result: result.seed)
-            ran = [result for result in of if result.status == "ok"]
-            values = {metric: list(_values(ran, metric).values()) for metric in metrics}
-            rows.append(
-                Row(
-                    *group, of[0].loss, arm,
-                    seeds=tuple(result.seed for result in ran),
-                    failed=tuple(
-                        Failed(result.seed, result.status, result.reason)
-                        for result in of
-                        if result.status != "ok"
-                    ),
-                    jobs=tuple(result.name for result in ran),
-                    values={m: interval(v) if v else None for m, v in values.items()},
-                )
-            )  # fmt: skip
-    return rows
 
 
 def comparisons(

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import benchmarks.records
 from benchmarks import record_files
 from benchmarks.records import RecordError, Training
 
 from ..paths import IN_CLONE, ROOT
-from ..reading import Records, arrange
+from ..reading import Records, load
 from ..sections.context import slug, unique
 
 ROOM = "quality"
@@ -126,7 +125,7 @@ def find(folder: Path) -> Path:
 def read(folder: Path) -> Quality:
     """Raises RecordError where the record file is missing, cut off, empty or not one of ours."""
     path = find(folder)
-    return Quality(arrange(benchmarks.records.load(path), path), typed(path))
+    return Quality(load(path), typed(path))
 
 
 def typed(path: Path) -> str:

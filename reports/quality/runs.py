@@ -81,15 +81,7 @@ def missing(quality: Quality) -> Section:
 
 def provenance(quality: Quality) -> Section:
     """Machine, versions, commit; what the data were."""
-    blocks: list[Block] = []
-    rows = [
-        (session.started_at, Cell(session.commit or "unknown", code=True),
-         Cell("dirty: uncommitted changes", tone="bad") if session.dirty else "clean",
-         Cell(session.command, code=True))
-        for session in quality.records.sessions
-    ]  # fmt: skip
-    columns = ("started", "commit", "tree", "command")
-    blocks.append(table(columns, rows, "Sessions: one for the start, one for each resumption"))
+    blocks: list[Block] = [machine_words.began(quality.records.sessions)]
     blocks.append(machine_words.protection(quality.records.protected))
     for number, identity in enumerate(quality.records.machines, start=1):
         blocks.append(machine_words.identity(identity, f"Machine {number}"))
@@ -99,11 +91,7 @@ def provenance(quality: Quality) -> Section:
 
 
 def _circumstances(quality: Quality) -> list[Block]:
-    blocks: list[Block] = []
-    for session in quality.records.sessions:
-        if session.information:
-            made = machine_words.circumstances(session.information)
-            blocks.append(Details(f"State of the machine, session of {session.started_at}", [made]))
+    blocks: list[Block] = [*machine_words.circumstances(quality.records.sessions)]
     made_by: dict[tuple, int] = {}
     for one in quality.trainings:
         p = one.provenance
@@ -114,14 +102,8 @@ def _circumstances(quality: Quality) -> list[Block]:
             for key, count in made_by.items()]  # fmt: skip
     columns = ("machine", "commit", "tree", "versions", "trainings")
     if rows:
-        blocks.append(
-            table(
-                columns,
-                rows,
-                "Machine, commit and versions of the trainings",
-                numeric=("trainings",),
-            )
-        )
+        caption = "Machine, commit and versions of the trainings"
+        blocks.append(table(columns, rows, caption, numeric=("trainings",)))
     return blocks
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ..document import Table, Text, table
+from benchmarks.records import Session
+
+from ..document import Cell, Details, Table, Text, table
 from .flat import flat
 
 WORDS = {
@@ -39,9 +41,31 @@ def identity(entries: Mapping[str, object], caption: str) -> Table:
     return table(("property", "of this machine"), list(_rows(entries)), caption)
 
 
-def circumstances(entries: Mapping[str, object]) -> Table:
-    """How a machine was doing when a session began."""
-    return table(("property", "at the start"), list(_rows(entries)))
+def circumstances(sessions: Sequence[Session]) -> list[Details]:
+    """How a machine was doing when each session began."""
+    return [
+        Details(
+            f"State of the machine, session of {session.started_at}",
+            [table(("property", "at the start"), list(_rows(session.information)))],
+        )
+        for session in sessions
+        if session.information
+    ]
+
+
+def began(
+    sessions: Sequence[Session], more: Mapping[str, Callable[[Session], str]] | None = None
+) -> Table:
+    """When and from what each session was started; ``more``: columns before the command."""
+    more = more or {}
+    rows = [
+        (session.started_at, Cell(session.commit or "unknown", code=True),
+         Cell("dirty: uncommitted changes", tone="bad") if session.dirty else "clean",
+         *(of(session) for of in more.values()), Cell(session.command, code=True))
+        for session in sessions
+    ]  # fmt: skip
+    columns = ("started", "commit", "tree", *more, "command")
+    return table(columns, rows, "Sessions: one for the start, one for each resumption")
 
 
 def protection(protected: bool) -> Text:

@@ -28,7 +28,8 @@ SHOWN = {
 
 
 def section(context: Context) -> Section:
-    blocks: list[Block] = [_sessions(context)]
+    more = {"preset": lambda session: session.preset, "seed": lambda session: str(session.seed)}
+    blocks: list[Block] = [machine_words.began(context.records.sessions, more)]
     blocks.append(machine_words.protection(context.records.protected))
     blocks += [_machine(index, identity) for index, identity in enumerate(context.records.machines)]
     blocks += _information(context)
@@ -39,30 +40,13 @@ def section(context: Context) -> Section:
     return Section("provenance", TITLE, blocks)
 
 
-def _sessions(context: Context) -> Table:
-    rows = []
-    for session in context.records.sessions:
-        commit = Cell(session.commit or "unknown", code=True)
-        state = Cell("dirty: uncommitted changes", tone="bad") if session.dirty else "clean"
-        rows.append(
-            (session.started_at, commit, state, session.preset, str(session.seed),
-             Cell(session.command, code=True))
-        )  # fmt: skip
-    columns = ("started", "commit", "tree", "preset", "seed", "command")
-    return table(columns, rows, "Sessions: one for the start, one for each resumption")
-
-
 def _machine(index: int, identity: Mapping[str, object]) -> Table:
     caption = f"{machine_name(index).capitalize()}: facts that timed comparisons depend on"
     return machine_words.identity(identity, caption)
 
 
 def _information(context: Context) -> list[Block]:
-    found = []
-    for session in context.records.sessions:
-        if session.information:
-            made = machine_words.circumstances(session.information)
-            found.append(Details(f"State of the machine, session of {session.started_at}", [made]))
+    found = machine_words.circumstances(context.records.sessions)
     versions = {json.dumps(r.provenance.versions, sort_keys=True)
                 for _, r in context.records.results()}  # fmt: skip
     for text in sorted(versions):

@@ -4,16 +4,18 @@ loss. This is the work of one process; only plain data goes in and out."""
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import lzma
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import record_files
 
-from .. import document, pages, units
+from .. import document, pages, reading, units
 from ..comparison import answer
 from ..document import Block, Cell, Document, Link, Links, Part, Section, Table, Text, table
 from ..overview import facts, lead, machine, notices
@@ -23,7 +25,7 @@ from ..sections.agreement import ALLOWED
 from ..sections.answer import timed_cases, winner_cell
 from ..sections.context import Context, mark, slug
 from ..style import Styles
-from . import figure_data, loading, machine_facts, record_pages, topics
+from . import figure_data, machine_facts, record_pages, topics
 from .frame import FOOTER, Frame, loss_page, machine_page
 from .ranking import CRITERION, ranking
 from .sources import Folder, MachineFile, machine_file
@@ -60,10 +62,22 @@ def title_of(folder: Folder, facts: MachineFile) -> str:
     return facts.title or folder.shown
 
 
-@loading.seldom_collected()
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Cycles of garbage are looked for seldom, inside: records and figures are so many objects that
+    looking took a tenth of the time. Few hold cycles, so that memory grows by little."""
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+@_seldom_collected()
 def build(folder: Folder, frame: Frame, out: Path) -> Made:
     """Writes all that lies under the folder's name. Raises RecordError as reading does."""
-    records = loading.load(folder.records)
+    records = reading.load(folder.records)
     said = machine_facts.of_this(machine_file(folder.path), records)
     context = Context(records, frame.styles, record_files.resumption(folder.typed))
     output = Output(out)

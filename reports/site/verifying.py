@@ -24,7 +24,8 @@ from ..gate.trust import trials
 from ..output import PAGE
 from ..quality import build as quality_pages
 from ..quality import reading
-from . import building, loading, sources
+from ..reading import load
+from . import building, sources
 
 SHOWN = 3
 # How long each takes against a run, for the time that is left.
@@ -178,7 +179,7 @@ def _read(kind: str, path: Path) -> None:
     elif kind == "quality run":
         reading.read(path)
     else:
-        loading.load(reading.find(path))
+        load(reading.find(path))
         sources.machine_file(path)
 
 

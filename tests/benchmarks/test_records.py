@@ -37,12 +37,11 @@ PROVENANCE = Provenance(
 
 
 def test_a_case_says_its_own_sizes_where_it_has_some():
-    sized = KEY.model_copy(update={"sizes": (("K", 3), ("M", 8))})
+    sized = replace(KEY, sizes=(("K", 3), ("M", 8)))
     assert sized.id == "speed/softmax/linear/B2-D3-C4-K3-M8/float32/cpu/drawn/s0"
-    assert CaseKey.model_validate_json(sized.model_dump_json()) == sized
+    assert CaseKey(**json.loads(json.dumps(sized.plain()))) == sized
     assert sized.shape["M"] == 8 and sized.own_sizes == " K=3 M=8"
-    assert "sizes" not in KEY.model_dump_json()
-    assert CaseKey.model_validate_json(KEY.model_dump_json()) == KEY
+    assert "sizes" not in KEY.plain() and CaseKey(**KEY.plain()) == KEY
 
 
 def session(name: str) -> Session:

@@ -269,6 +269,6 @@ def _no_drawing(patch: Any) -> None:
     patch.setattr(quality.judging, "judge", lambda quality: None)
     patch.setattr(trial, "document", title("MarginBench: the gate on trial"))
     patch.setattr(trial, "summary_json", lambda found: '{"schema_version": 1}\n')
-    patch.setattr(trial.reading, "read", lambda path: None)
+    patch.setattr(trial.trials, "read", lambda path: None)
     patch.setattr(trial, "findings", lambda *_, **__: None)
     patch.setattr(building, "_write", site)

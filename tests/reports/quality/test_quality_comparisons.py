@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.quality.comparisons import comparisons, table
+from reports.quality import divisions, numbers
+from reports.quality.comparisons import comparisons
+from reports.quality.reading import groups
 from suites.quality.intervals import holm
 from suites.schema import TrainingResult
 
@@ -63,7 +65,6 @@ def test_divisions_datasets_and_devices_are_families_of_their_own(seed: int):
     assert {c.adjusted for c in together} == {c.adjusted for c in alone}
     searched = [result("a/x/t00", 9, 1.0, study="search"), result("m4", 9, 1.0, study="claims/x")]
     assert comparisons([*results, *searched]) == alone
-    assert len(table([*results, *searched])) == 3
 
 
 def test_a_difference_is_reported_only_where_it_is_found():
@@ -92,17 +93,15 @@ def test_a_mean_is_over_all_seeds_and_what_failed_is_named():
     results = [result("a/x", s, v) for s, v in ((2, 0.2), (0, 0.9), (1, 0.4))]
     # What a diverging training last measured is no figure of it.
     results += [result("a/x", 3, 0.1, "worse"), result("b/y", 0, None, "not_run")]
-    first, second = table(results, ["map_at_r", "missing"])
-    mean = first.values["map_at_r"]
+    first, second = groups(results)
+    mean = numbers.over_seeds(numbers.by_seed(first, "map_at_r"))
     assert mean is not None and mean.estimate == pytest.approx(0.5) and mean.count == 3
     assert mean.low is not None and mean.high is not None and mean.low < 0.5 < mean.high
-    assert first.values["missing"] is None
-    assert first.seeds == (0, 1, 2)
-    assert first.jobs[2] == "closed/a/x/eager/digits/cpu/s2"
-    assert [(f.seed, f.status, f.reason) for f in first.failed] == [
-        (3, "worse", "diverged: at step 3")
-    ]
-    assert second.values["map_at_r"] is None and second.failed[0].status == "not_run"
+    assert numbers.over_seeds(numbers.by_seed(first, "missing")) is None
+    assert [one.seed for one in first.ran] == [0, 1, 2]
+    assert divisions.outcome(first.trainings).text == "✗ 1 diverged: diverged: at step 3"
+    assert numbers.over_seeds(numbers.by_seed(second, "map_at_r")) is None
+    assert numbers.state(second.trainings) == (0, 0, 1)
     assert comparisons(results) == []
     results += [result("c/z", s, v) for s, v in ((2, 0.3), (3, 0.9))]
     (only,) = comparisons(results)
@@ -111,5 +110,6 @@ def test_a_mean_is_over_all_seeds_and_what_failed_is_named():
 
 def test_of_a_training_recorded_twice_the_last_counts():
     results = [result("a/x", 0, None, "not_run"), result("a/x", 0, 0.4), result("a/x", 1, 0.6)]
-    (row,) = table(results)
-    assert row.failed == () and row.values["map_at_r"].estimate == pytest.approx(0.5)
+    results += [result("b/y", seed, 0.1) for seed in (0, 1)]
+    (only,) = comparisons(results)
+    assert only.difference.estimate == pytest.approx(0.4) and only.alone == 0

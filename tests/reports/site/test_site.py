@@ -14,9 +14,9 @@ import pytest
 from page_reader import Page
 from synthetic_store import LOSSES, publish, run, small
 
-from reports import fitting, pages
+from reports import fitting, pages, reading
 from reports.document import Cell, Document, Figure, Link, Part, Section, Text, table
-from reports.site import building, loading, verifying
+from reports.site import building, verifying
 from reports.site.frame import Frame
 from reports.style import Styles
 
@@ -139,7 +139,7 @@ def test_figures_lead_to_records_with_all_rounds_and_their_command(
     found = sorted((site / "figures/cpu-box/triplet").glob("speed-batch-*.json"))
     assert found
     data = json.loads(found[0].read_text())
-    records = loading.load(root / "cpu-box/records.jsonl.xz")
+    records = reading.load(root / "cpu-box/records.jsonl.xz")
     recorded = {m.case.id: m for m in records.cases}
     assert data["cases"] and data["metrics"]["both_time_s"]["unit"] == "s"
     for case in data["cases"]:

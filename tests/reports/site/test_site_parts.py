@@ -16,9 +16,8 @@ from benchmarks.pin_files import STATIC
 from marginbench import catalogue
 from reports import units
 from reports.pages import Page
-from reports.reading import Measured, arrange
+from reports.reading import Measured, arrange, load
 from reports.site import (
-    loading,
     machine_facts,
     record_pages,
     reproduce,
@@ -131,4 +130,4 @@ def test_publishing_as_it_is_reported_makes_a_folder_that_publish_finds(tmp_path
     subprocess.run("\n".join(steps), shell=True, check=True, cwd=tmp_path)
     found = sources.find(tmp_path / "reports/published")
     assert [one.shown for one in found.machines] == ["NAME"]
-    assert loading.load(found.machines[0].records).cases
+    assert load(found.machines[0].records).cases
