@@ -41,12 +41,17 @@ def identity(entries: Mapping[str, object], caption: str) -> Table:
     return table(("property", "of this machine"), list(_rows(entries)), caption)
 
 
+def state(entries: Mapping[str, object]) -> Table:
+    """How a machine was doing when a session began."""
+    return table(("property", "at the start"), list(_rows(entries)))
+
+
 def circumstances(sessions: Sequence[Session]) -> list[Details]:
     """How a machine was doing when each session began."""
     return [
         Details(
             f"State of the machine, session of {session.started_at}",
-            [table(("property", "at the start"), list(_rows(session.information)))],
+            [state(session.information)],
         )
         for session in sessions
         if session.information

@@ -222,7 +222,7 @@ def provenance(found: Findings) -> Section:
             seen.append(session["identity"])
             blocks.append(machine_words.identity(session["identity"], f"Machine {len(seen)}"))
     blocks += [Details(f"Circumstances of the session of {s['started_at']}",
-                       [machine_words.circumstances(s["information"])])
+                       [machine_words.state(s["information"])])
                for s in trust.sessions]  # fmt: skip
     blocks.append(Details("The rule's settings",
                           [table(("setting", ""), flat(trust.sessions[0]["rule"]))]))  # fmt: skip
