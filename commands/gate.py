@@ -170,10 +170,7 @@ def _pin(losses: tuple[str, ...]) -> int:
     code = checked(pin=True, losses=losses or None)
     if code == NOT_POSSIBLE:
         return code
-    now, before = (
-        [one for one in ids if not losses or one.split("/")[0] in losses]
-        for ids in (inventory.declared(), inventory.read())
-    )
+    now, before = (inventory.of(losses, ids) for ids in (inventory.declared(), inventory.read()))
     found = inventory.compare(before, now)
     for word, ids in (("new", found.unpinned), ("gone", found.vanished)):
         for one in ids:

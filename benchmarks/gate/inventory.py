@@ -34,6 +34,11 @@ def declared(package: str = "marginbench") -> list[str]:
     return sorted({case.id for device in DEVICES for case in plan(_WIDEST, device, package)})
 
 
+def of(losses: Collection[str], ids: Sequence[str]) -> list[str]:
+    """The cases of these losses; all where none is named."""
+    return [one for one in ids if not losses or one.partition("/")[0] in losses]
+
+
 def compare(pinned: Collection[str], now: Collection[str], base: Collection[str] = ()) -> Inventory:
     return Inventory(
         vanished=tuple(sorted(set(pinned) - set(now))),

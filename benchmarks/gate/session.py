@@ -177,7 +177,8 @@ def _exact(asked: Asked, trees: Trees, writer: Writer, report: Progress) -> Gate
     if not pinned:
         code = code or NOT_MEASURED
         differences.append("no list of timed cases is pinned: marginbench gate --pin")
-    listed = inventory.compare(pinned, inventory.declared(), _inventory(trees.base))
+    every = (pinned, inventory.declared(), _inventory(trees.base))
+    listed = inventory.compare(*(inventory.of(asked.losses, ids) for ids in every))
     if pinned and listed.unpinned:
         differences += [f"timed case not pinned: {one}" for one in listed.unpinned]
         code = REGRESSION

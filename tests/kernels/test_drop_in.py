@@ -121,3 +121,21 @@ def test_it_has_its_page_by_itself(copy: Path):
     stale.write_text("of a loss that is gone")
     assert _run(copy, "-m", "reports.loss_pages", "--write").returncode == 0
     assert not stale.exists()
+
+
+def test_the_gate_pins_it_in_its_own_folder(copy: Path):
+    for name in ("broken", "unnamed"):
+        (copy / "kernels" / "marginbench" / name / "__init__.py").unlink(missing_ok=True)
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    (copy / ".gitignore").write_text("__pycache__/\nreports/out/\n")
+    for words in (("init", "-q"), ("add", "."), (*who, "commit", "-qm", "the loss")):
+        subprocess.run(["git", *words], cwd=copy, check=True)
+    said = _run(copy, "-m", "commands", "gate", "--pin", "--loss", "tour")
+    assert said.returncode == 0, said.stdout + said.stderr
+    status = ["git", "status", "--porcelain", "kernels"]
+    changed = subprocess.run(status, cwd=copy, capture_output=True, text=True, check=True).stdout
+    assert changed == "?? kernels/marginbench/tour/tests/\n"
+    for words in (("add", "kernels"), (*who, "commit", "-qm", "what is pinned of it")):
+        subprocess.run(["git", *words], cwd=copy, check=True)
+    said = _run(copy, "-m", "commands", "gate", "--exact", "--loss", "tour")
+    assert said.returncode == 0, said.stdout + said.stderr

@@ -39,7 +39,7 @@ def test_what_says_itself_is_not_said_twice():
 
 def page(*tables: document.Table) -> Page:
     made = document.Document("t", "s", "l", [], [], [Section("x", "X", tables)])
-    return Page(pages.render(made, Styles([])))
+    return Page(pages.render(made, pages.Page("index.html", Styles([]))))
 
 
 def rows(*values: str) -> list[tuple]:

@@ -49,7 +49,7 @@ def test_a_machine_is_reported_in_words_and_units():
         ("GPU", "not known"), ("memory", "23.5 GiB"), ("GPU memory", "79 GiB"),
         ("version of torch", "2.13.0"),
     ]  # fmt: skip
-    rows = machine_words.circumstances({"cpu_mhz": 2100, "environment": {"OMP_NUM_THREADS": "2"}})
+    rows = machine_words.state({"cpu_mhz": 2100, "environment": {"OMP_NUM_THREADS": "2"}})
     assert [(name.text, said.text) for name, said in rows.rows] == [
         ("CPU clock", "2100 MHz"), ("OMP_NUM_THREADS in the environment", "2"),
     ]  # fmt: skip

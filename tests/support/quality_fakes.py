@@ -75,12 +75,12 @@ def main(arguments: list[str]) -> None:
     import functools
 
     from benchmarks.training import planning, running
-    from commands.quality import run
     from commands.root import cli
+    from reports.quality import build
 
     planning.plan = lambda asked: plan("slow-a", "slow-b", seeds=2, epochs=3)
     running.run = functools.partial(running.run, train="quality_fakes:train")
-    run._page = lambda out_dir: out_dir / "index.html"
+    build.build = lambda out_dir: out_dir / "index.html"
     cli(["quality", "run", *arguments])
 
 

@@ -95,14 +95,14 @@ def test_the_command_reports_a_store_that_refuses_and_how_to_send_what_it_lacks(
     from click.testing import CliRunner
 
     from benchmarks.training import planning
-    from commands.quality import run as command
     from commands.root import cli
+    from reports.quality import build
 
     pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     monkeypatch.setattr(planning, "plan", lambda asked: fakes.plan("fine", "diverges"))
     monkeypatch.setattr(running, "run", functools.partial(running.run, train=TRAIN))
-    monkeypatch.setattr(command, "_page", lambda out_dir: out_dir / "index.html")
+    monkeypatch.setattr(build, "build", lambda out_dir: out_dir / "index.html")
     folder = tmp_path / "run"
     result = CliRunner().invoke(cli, ["quality", "run", "--out", str(folder)])
     assert result.exit_code == 3, result.output
