@@ -41,8 +41,8 @@ __all__ = [
 
 
 def adapter(line: Any) -> TypeAdapter[Any]:
-    """Checks the kinds of line that a file holds, a union of dataclasses told apart by ``kind``.
-    Nothing but the declared fields is taken, and no NaN."""
+    """Checks the kinds of line that a file holds: a union of dataclasses, of which ``kind`` says
+    one. Nothing but the declared fields is taken, and no NaN."""
     strict = ConfigDict(extra="forbid", allow_inf_nan=False)
     return TypeAdapter(Annotated[line, Field(discriminator="kind")], config=strict)
 

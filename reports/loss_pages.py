@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 
 import suites  # noqa: F401  finds the library of this tree
 from benchmarks.module_commands import run
+from benchmarks.pin_files import folder_of
 from marginbench import catalogue
 from marginbench.fields import FAMILIES, Shape, sized
 from marginbench.loss import Contender, Loss, Range, Variant
@@ -76,7 +77,7 @@ def index(losses: Iterable[Loss]) -> str:
 
 def page(loss: Loss) -> str:
     """The page of one loss."""
-    folder = f"kernels/marginbench/{loss.package.rpartition('.')[2]}"
+    folder = f"kernels/marginbench/{folder_of(loss.name)}"
     lead, notes = _docstring(loss)
     parts = [_origin(f"{folder}/__init__.py"), f"# {loss.title}", lead]
     parts.append(f"Name in the suite: `{loss.name}`. Source: {loss.source}.")

@@ -34,9 +34,13 @@ def declared(package: str = "marginbench") -> list[str]:
     return sorted({case.id for device in DEVICES for case in plan(_WIDEST, device, package)})
 
 
+def is_of(losses: Collection[str], case: str) -> bool:
+    """Whether the case is of one of these losses; always where none is named."""
+    return not losses or case.partition("/")[0] in losses
+
+
 def of(losses: Collection[str], ids: Sequence[str]) -> list[str]:
-    """The cases of these losses; all where none is named."""
-    return [one for one in ids if not losses or one.partition("/")[0] in losses]
+    return [one for one in ids if is_of(losses, one)]
 
 
 def compare(pinned: Collection[str], now: Collection[str], base: Collection[str] = ()) -> Inventory:

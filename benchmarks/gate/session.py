@@ -139,7 +139,7 @@ def _plan(asked: Asked, trees: Trees) -> _Plan:
 
 
 def _wanted(asked: Asked, case: str) -> bool:
-    return asked.only in case and (not asked.losses or case.split("/")[0] in asked.losses)
+    return asked.only in case and inventory.is_of(asked.losses, case)
 
 
 def _unchanged(asked: Asked, trees: Trees, cases: Sequence[TimedCase]) -> list[str]:

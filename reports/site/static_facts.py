@@ -56,7 +56,7 @@ def section(loss: Loss) -> list[Block]:
 
 def compiled(loss: Loss, pinned: Sequence[Pin]) -> list[pins.Row]:
     """The pinned kernels that this loss launches."""
-    modules = _modules(_folder(loss))
+    modules = _modules(pin_files.folder_of(loss.name))
     rows = pins.once(map(pins.row_of, pinned))
     return [row for row in rows if row["kernel"].rpartition(".")[0] in modules]
 
@@ -86,10 +86,6 @@ def _counted(row: ExactRow) -> tuple[Cell | str, ...]:
     return (row.case.removeprefix("exact/"), Cell(row.contender, mark=row.contender),
             row.metric.replace("_", " "),
             Cell(text, sort="" if number is None else str(number)))  # fmt: skip
-
-
-def _folder(loss: Loss) -> str:
-    return loss.package.rpartition(".")[2]
 
 
 @functools.cache
