@@ -11,9 +11,9 @@ import time
 
 import torch
 
-from ..ceilings import Work, copying, multiplying
-from ..clock import synchronize
-from ..rows import Subject
+from ..instruments.ceilings import Work, copying, multiplying
+from ..instruments.clock import synchronize
+from ..instruments.rows import Subject
 
 _SIDES = {"cpu": (192, 512), "cuda": (2048, 8192)}
 # Bytes: fits the second-level cache, where the inputs of a small case may lie too.

@@ -9,7 +9,11 @@ from pathlib import Path
 from .. import library
 
 # Which cases there are, and how they are timed.
-_MEASURES = ("suites/*.py", "benchmarks/*.py", "benchmarks/gate/*.py")
+_MEASURES = (
+    "suites/*.py",
+    "benchmarks/*.py",
+    *(f"benchmarks/{room}/*.py" for room in ("instruments", "agreement", "run", "gate")),
+)
 _OF_A_SIBLING = re.compile(r"^\s*from \.\.(\w+)", re.MULTILINE)
 
 

@@ -54,9 +54,14 @@ def _touch(path: Path) -> None:
         ("kernels/marginbench/inputs.py", set(FOLDERS)),
         ("suites/gate.py", set(FOLDERS)),
         ("benchmarks/gate/pair.py", set(FOLDERS)),
+        ("benchmarks/instruments/clock.py", set(FOLDERS)),
+        ("benchmarks/agreement/verdict.py", set(FOLDERS)),
+        ("benchmarks/run/measurement.py", set(FOLDERS)),
+        ("benchmarks/processes.py", set(FOLDERS)),
         ("kernels/marginbench/triplet/tests/test_triplet_eager.py", set()),
         ("kernels/marginbench/triplet/tests/pins.jsonl", set()),
         ("benchmarks/training/loop.py", set()),
+        ("benchmarks/snapshots/pins.py", set()),
         ("suites/claims/last_relu.py", set()),
     ],
 )
@@ -162,7 +167,7 @@ def test_a_lost_case_of_a_loss_that_is_unchanged_is_no_pass(
 
 
 def test_kernels_that_were_not_compiled_are_said(plain: Path, timed: set[str], tmp_path: Path):
-    from benchmarks.exact.check import ExactOutcome
+    from benchmarks.snapshots.exact.check import ExactOutcome
 
     exact = ExactOutcome(FINE, left_out="4 of 6 pinned kernels were not compiled")
     outcome = _gate(plain, plain, tmp_path / "out", exact=lambda base: exact, timed=False)
