@@ -72,6 +72,24 @@ def test_what_changed_is_told_from_what_did_not(
     assert changes.unchanged(plain, candidate, FOLDERS) == set(FOLDERS) - touched
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from .. import catalogue, softmax",
+        "from ..softmax import eager",
+        "from ..softmax.eager import loss",
+        "def f():\n    from .. import (\n        softmax,\n    )",
+    ],
+)
+def test_a_loss_that_another_imports_is_a_part_of_it(line: str, tmp_path: Path):
+    library_folder = tmp_path / "kernels" / "marginbench"
+    for name in ("softmax", "ring"):
+        (library_folder / name).mkdir(parents=True)
+        (library_folder / name / "eager.py").write_text("")
+    (library_folder / "ring" / "fused.py").write_text(f"{line}\n")
+    assert set(changes._with_siblings(library_folder, "ring")) == {"ring", "softmax"}
+
+
 def test_a_file_on_one_side_only_is_a_change(plain: Path, candidate: Path):
     (candidate / "kernels/marginbench/center/more.py").write_text("")
     (candidate / "kernels/marginbench/contrastive/fused_pairs.py").unlink()
