@@ -55,6 +55,7 @@ def examine(
     losses: Sequence[str] = (),
     whole: bool = False,
     tree: Path = ROOT,
+    every: Sequence[pin_files.Pin] | None = None,
     cache: Path | None = None,
     report: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> Examined:
@@ -63,6 +64,7 @@ def examine(
     Compiled are all for ``SMALL_TARGETS`` and ``SMALL_DTYPES``; with ``whole``, and always where it
     is pinned, for every target and dtype. ``targets`` are taken in place of those, with every
     dtype. ``losses`` and names in ``kernels`` narrow what is compiled, compared and pinned.
+    ``every``: all pins of ``tree``, where the caller has read them.
     ``report(done, total, what)`` is called with the progress.
     """
     if importlib.util.find_spec("triton") is None:
@@ -72,7 +74,7 @@ def examine(
     dtypes = SMALL_DTYPES if small else ()
     targets = tuple(targets) or (SMALL_TARGETS if small else tuple(gpus.TARGETS))
     try:
-        every = pin_files.read(tree)
+        every = pin_files.read(tree) if every is None else every
         if not pin and not any(pins.is_of(one, version) for one in every):
             return Examined(UNCHECKED, problem=_nothing_pinned(version, every))
         folders = [pin_files.folder_of(loss) for loss in losses]

@@ -111,7 +111,8 @@ def check(
     if pin and not unmeasured and rows:
         kept = [one for one in every
                 if not (is_of(one, version) and _chosen(row_of(one), losses))]  # fmt: skip
-        pin_files.write([*kept, *(pin_of(row, version) for row in rows)], tree)
+        every = [*kept, *(pin_of(row, version) for row in rows)]
+        pin_files.write(every, tree)
         pinned = [*(row for row in pinned if not _chosen(row, losses)), *rows]
     elif pin:
         problems.append("nothing was pinned: some figures are missing")
@@ -120,10 +121,13 @@ def check(
     if not static or not _has_kernels(losses):
         return outcome
     examined = static_check.examine(
-        pin=pin and not outcome.unmeasured, tree=tree, losses=losses or (), whole=whole,
-        report=report,
+        pin=pin and not outcome.unmeasured, tree=tree, every=every, losses=losses or (),
+        whole=whole, report=report,
     )  # fmt: skip
-    return _with_static(outcome, examined, pin, None if base is None else of_base, tree)
+    if base is None:
+        return _with_static(outcome, examined, pin)
+    after = pin_files.read(tree) if pin else every
+    return _with_static(outcome, examined, pin, (of_base, after))
 
 
 def _version() -> str | None:
@@ -203,16 +207,16 @@ def _with_static(
     outcome: ExactOutcome,
     found: static_check.Examined,
     pin: bool,
-    of_base: Sequence[Pin] | None,
-    tree: Path,
+    both: tuple[Sequence[Pin], Sequence[Pin]] | None = None,
 ) -> ExactOutcome:
-    """The same with the compiled kernels' registers, spills, shared memory and code beside it."""
+    """The same with the compiled kernels' registers, spills, shared memory and code beside it.
+    ``both``: the pins of the base and of this tree, where the two are compared."""
     repinned = list(outcome.repinned)
     problems = [*outcome.problems, *filter(None, [found.problem])]
-    if of_base is not None and found.version:
+    if both is not None and found.version:
         before, after = (
             pins.once(pins.row_of(one) for one in every if pins.is_of(one, found.version))
-            for every in (of_base, pin_files.read(tree))
+            for every in both
         )
         if not before:
             problems.append(f"the base has nothing pinned for {found.version}: all is new here")

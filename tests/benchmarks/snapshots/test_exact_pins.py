@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from exact_pins import ROWS, TORCH, file_of, pinned_in
@@ -79,6 +80,27 @@ def test_a_base_s_kernel_is_known_by_its_values_where_a_parameter_was_renamed(
     _with_kernel(there, monkeypatch, base)
     outcome = checking.check(pin=False, tree=here, base=there)
     assert [(one.metric, one.before) for one in outcome.repinned] == says
+
+
+def test_the_pins_of_each_tree_are_read_once(tmp_path: Path, now: list[ExactRow], monkeypatch):
+    here, there = tmp_path / "here", tmp_path / "base"
+    for tree in (here, there):
+        _with_kernel(tree, monkeypatch, KERNEL)
+    seen: list[Path] = []
+    read, examine = pin_files.read, static_check.examine
+
+    def counted(tree: Path) -> list[pin_files.Pin]:
+        seen.append(tree)
+        return read(tree)
+
+    def examined(*, every: list[pin_files.Pin], **rest: Any) -> static_check.Examined:
+        assert any(pins.is_of(one, "triton 1") for one in every)
+        return examine(every=every, **rest)
+
+    monkeypatch.setattr(pin_files, "read", counted)
+    monkeypatch.setattr(static_check, "examine", examined)
+    checking.check(pin=False, tree=here, base=there)
+    assert seen == [here, there]
 
 
 def test_a_base_of_an_older_layout_is_compared_with(
