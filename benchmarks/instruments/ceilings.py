@@ -6,6 +6,7 @@ The names of the rates are those that the report's targets ask a session's ``rat
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -75,6 +76,19 @@ def measure(device: str, sizes: Sizes) -> dict[str, Any]:
         torch.backends.cuda.matmul.fp32_precision = before
     protocol = {**timer.protocol, "copied_bytes": sizes.copied, "side": sizes.side, "rate": HOW}
     return {"rates": rates, "rounds": rounds, "protocol": protocol, "failed": failed}
+
+
+def fastest(device: str, work: Work, repeats: int) -> float:
+    """The least seconds of a call, one right after the other. `measure` empties a GPU's cache
+    before each; here a copy may stay in it, for a rate that nothing exceeds."""
+    times = []
+    for _ in range(repeats):
+        clock.synchronize(device)
+        start = time.perf_counter()
+        work()
+        clock.synchronize(device)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def copying(device: str, size: int, dtype: str = "float32") -> Work:
