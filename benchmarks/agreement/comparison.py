@@ -131,6 +131,8 @@ def _rows(
     eager = truth.eager_errors.get(found.quantity)
     if eager is None:
         return [row, *not_run(candidate.name, ("error_over_eager",), "eager has none", **narrowed)]
+    # Not `tolerance.floor`, which decides: this one only divides, by no less than one rounding,
+    # and is recorded. The larger floor would make the recorded ratios of small cases others.
     floor = epsilon(accumulation(truth.subject.dtype))
     ratio = found.value / max(eager, floor)
     protocol = {**protocol, "eager": eager, "floor": floor}
