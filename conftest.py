@@ -27,6 +27,10 @@ os.environ["PYTHONPATH"] = library.environment()["PYTHONPATH"]
 if interpreter.active():
     interpreter.correct_bfloat16()
 
+# Threads of several workers wait for one another, which takes several times what they share out.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
+
 
 _HERE = pathlib.Path(__file__).resolve().parent
 SEED = int(os.environ.get("MARGINBENCH_TEST_SEED") or seed_of(_HERE))

@@ -25,7 +25,7 @@ from marginbench.fields import STANDARD, sized
 from marginbench.inputs import Batch, inputs_from, random_batch
 from marginbench.loss import DTYPES, Inputs, Loss, Shape, Variant
 
-SHAPES = {"head": Shape(11, 5, 7), "batch": Shape(8, 5, 3), "rows": Shape(11, 5, 3)}
+SHAPES = {"head": Shape(11, 5, 7), "batch": Shape(7, 5, 3), "rows": Shape(11, 5, 3)}
 
 
 def held(*dtypes: str) -> list:

@@ -232,16 +232,17 @@ def test_scratch_is_bounded_for_many_threads(seed: int):
 # --- shares ----------------------------------------------------------------------------------
 
 
-def test_shares_run_on_one_thread_each_and_the_setting_comes_back():
+@pytest.mark.parametrize("threads", (2,), indirect=True)
+def test_shares_run_on_one_thread_each_and_the_setting_comes_back(threads):
     before = torch.get_num_threads()
     seen = {}
 
     def work(share: int) -> None:
         seen[share] = torch.get_num_threads()
 
-    with shares.undivided() as threads:
+    with shares.undivided() as found:
         shares.in_shares(work, 3)
-    assert threads == before == torch.get_num_threads()
+    assert found == before == 2 == torch.get_num_threads()
     assert seen == {0: 1, 1: 1, 2: 1}
 
 

@@ -132,7 +132,10 @@ def test_a_growth_that_is_declared_is_exempt_and_says_why():
                 assert (found.value, found.reason) == ("exempt", contender.quadratic)
 
 
-def test_bytes_allocations_and_operators_of_a_known_call():
+def test_bytes_allocations_and_operators_of_a_known_call(request: pytest.FixtureRequest):
+    before = torch.get_num_threads()
+    request.addfinalizer(lambda: torch.set_num_threads(before))
+    torch.set_num_threads(counting.THREADS + 1)
     x = torch.ones(256)  # 1,024 bytes
 
     def call() -> torch.Tensor:
