@@ -12,6 +12,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -107,8 +108,8 @@ def name() -> str:
 def missing(need: str) -> str | None:
     """Why a contender's need is not met here, or None if it is.
 
-    ``need`` is "cuda", "hopper", "triton", "compiler" or "package:NAME" (NAME as it is imported);
-    raises ValueError for another.
+    ``need`` is "cuda", "hopper", "triton", "compiler" or "package:NAME" (NAME as it is imported),
+    of a release or newer with "package:NAME>=RELEASE"; raises ValueError for another.
     """
     if need == "cuda":
         return _missing_cuda()
@@ -121,9 +122,25 @@ def missing(need: str) -> str | None:
         return None if _compiler() else "needs a C++ compiler: none of c++, g++, clang++ is on PATH"
     kind, _, package = need.partition(":")
     if kind == "package" and package:
-        there = importlib.util.find_spec(package)
-        return None if there else f"needs the package {package}: it is not installed"
+        return _missing_package(*package.partition(">=")[::2])
     raise ValueError(f"need: expected cuda, hopper, triton, compiler or package:NAME; got {need!r}")
+
+
+def _missing_package(name: str, least: str) -> str | None:
+    if not importlib.util.find_spec(name):
+        return f"needs the package {name}: it is not installed"
+    if not least:
+        return None
+    found = importlib.metadata.version(name)
+    wanted = _release(least)
+    if _release(found)[: len(wanted)] >= wanted:
+        return None
+    return f"needs {name} {least} or newer: {found} is installed"
+
+
+def _release(version: str) -> list[int]:
+    """2.13.0 of "2.13.0+cpu", its numbers."""
+    return [int(number) for number in re.findall(r"\d+", version.partition("+")[0])]
 
 
 def _missing_cuda() -> str | None:

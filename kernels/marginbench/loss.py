@@ -51,7 +51,8 @@ class Contender:
 
     ``entry`` names the callable. ``needs`` holds what must be there: ``"cuda"``, ``"hopper"`` (a
     GPU of compute capability 9.0 or newer), ``"triton"``, ``"compiler"`` (a C++ compiler, for
-    torch.compile on CPU) or ``"package:NAME"``. ``limit``
+    torch.compile on CPU) or ``"package:NAME"``, of a release or newer with
+    ``"package:NAME>=RELEASE"``. ``limit``
     takes a Shape and a dtype name and returns why the contender can't do it, or None. ``note``
     says in a sentence what a reader must know, such as a peer's other defaults. ``unfit`` gives,
     for kinds of data (`marginbench.stress`), why its formulation can't be right there.

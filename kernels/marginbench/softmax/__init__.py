@@ -1,8 +1,8 @@
 """Softmax loss with its linear layer: multinomial logistic regression over class weights.
 
-Eager is plain ``F.linear`` and ``F.cross_entropy``. liger-kernel and quack take a bias, quack by
-way of the B x C logits; cut-cross-entropy and quack's chunked form have none, so ``no-bias`` is
-where all three meet.
+Eager is plain ``F.linear`` and ``F.cross_entropy``. torch's own fused form, liger-kernel and quack
+take a bias, quack by way of the B x C logits; cut-cross-entropy, liger-kernel's CuTe operator and
+quack's chunked form have none, so ``no-bias`` is where all meet.
 """
 
 from collections.abc import Callable
@@ -73,6 +73,17 @@ def _chunked_limit(shape: Shape, dtype: str) -> str | None:
     return None
 
 
+_TORCH = Contender(
+    "torch-linear-cross-entropy",
+    "peers:torch_linear_cross_entropy",
+    needs=("package:torch>=2.13",),
+    note="F.linear_cross_entropy with options, here in chunks of 256 rows: keeps logits of one. "
+    "Its own choice, 4 rows at B=512, D=128, C=10,000, adds to all of dW once for so few; without "
+    "options it is F.linear and F.cross_entropy. Sums a chunk in float32, but adds chunks up, and "
+    "gives the loss, in the inputs' dtype; rows of one label by atomics on a GPU, so results vary "
+    "from call to call; makes the gradients of a mean or sum in forward and refuses a second "
+    "backward; never waits for the GPU",
+)
 _LIGER = Contender(
     "liger-kernel",
     "peers:liger",
@@ -82,7 +93,20 @@ _LIGER = Contender(
     note="fused linear cross-entropy, here with dW summed in float32; logits of a chunk of rows at "
     "a time; makes the gradients in forward and scales them in place in backward, so a second "
     "backward through one graph is wrong unless the gradient from above is 1; waits for the GPU "
-    "(.item()) in forward and in backward",
+    "(.item()) in forward and in backward. Its cross-entropy is the Triton one unless "
+    "LIGER_KERNEL_IMPL says otherwise",
+)
+_LIGER_CUTE = Contender(
+    "liger-kernel-cute",
+    "peers:liger_cute",
+    needs=("cuda", "hopper", "package:liger_kernel", "package:cutlass"),
+    dtypes=("bfloat16",),
+    note="the CuTe operator for compute capability 9.0 and no other (LigerFusedScaledCrossEntropy"
+    "SM90Function, in liger-kernel from 0.8.2 on): keeps no logits in forward, where it rounds "
+    "them to float16, and those of 1,024 rows in backward; adds up dW in bfloat16 over these; "
+    "waits for the GPU in forward, to check the labels; has no bias. Its other operators are not "
+    "timed: the one that makes gradients in forward asks for B a multiple of 128 and C of 256, the "
+    "one for 10.0 for LIGER_KERNEL_IMPL=cutedsl in the whole process",
 )
 _CUT = Contender(
     "cut-cross-entropy",
@@ -92,7 +116,10 @@ _CUT = Contender(
     limit=_offsets_limit,
     note="filter_eps=None: its default skips gradients below a threshold, another function; adds "
     "up dX and dW in the inputs' 16 bits, in whatever order programs take a lock, so results vary "
-    "from call to call; has no bias",
+    "from call to call; has no bias. The lock has a race: 25.1.1 gives it back (tl_utils.py, line "
+    "49) with no barrier after a program's stores, so another may read and add before all of them "
+    "are done. Its source has one since January 28, 2025 (76f350d, tl.debug_barrier()), no release "
+    "yet: its time lacks what that costs",
 )
 
 
@@ -132,6 +159,7 @@ LOSS = Loss(
                 *standard_contenders(
                     "softmax", eager_note=_BASELINE, eager_unfit=CONFIDENT, tiled=True
                 ),
+                _TORCH,
                 _LIGER,
                 _quack(
                     "F.linear, then its cross-entropy over the B x C logits: its chunked form has "
@@ -139,7 +167,10 @@ LOSS = Loss(
                     _vector_limit,
                 ),
             ),
-            excused={"cut-cross-entropy": "has no bias: see no-bias"},
+            excused={
+                "cut-cross-entropy": "has no bias: see no-bias",
+                "liger-kernel-cute": "has no bias: see no-bias",
+            },
             cost=_cost,
             reference_elements=lambda shape: shape.batch * shape.classes,
             invariants=(
@@ -167,7 +198,9 @@ LOSS = Loss(
                 *standard_contenders(
                     "softmax", eager_note=_BASELINE, eager_unfit=CONFIDENT, tiled=True
                 ),
+                _TORCH,
                 _LIGER,
+                _LIGER_CUTE,
                 _CUT,
                 _quack(
                     "chunked_linear_cross_entropy, in chunks of 4,096 rows (a smaller batch keeps "

@@ -116,6 +116,18 @@ def test_why_a_contender_does_not_run():
     assert "afford" in reason(compiled=True)
 
 
+@pytest.mark.parametrize(
+    ("installed", "runs"),
+    [("2.11.0", False), ("2.12.1+cpu", False), ("2.13.0a0+git1", True), ("2.13.0+cpu", True),
+     ("3.0", True), ("10.1", True)],
+)  # fmt: skip
+def test_a_peer_of_a_newer_release_is_not_run(installed: str, runs: bool, monkeypatch):
+    monkeypatch.setattr(machine.importlib.metadata, "version", lambda name: installed)
+    reason = machine.missing.__wrapped__("package:torch>=2.13")
+    assert reason == (None if runs else f"needs torch 2.13 or newer: {installed} is installed")
+    assert "is not installed" in machine.missing.__wrapped__("package:nowhere>=2.13")
+
+
 def test_an_older_gpu_is_distinguished_from_a_newer_one(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(machine, "_missing_cuda", lambda: None)
     monkeypatch.setattr(torch.version, "hip", None)

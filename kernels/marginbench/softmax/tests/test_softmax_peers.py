@@ -1,13 +1,14 @@
 """The softmax loss by other libraries: what their functions are handed, and what they give.
 
-Their kernels want a GPU. Without one, two of the three still run in Triton's interpreter; of all
-three a stand-in with the library's own parameters computes the loss from what the adapter hands it,
-and where a library is installed the stand-in is held against its source.
+torch's own runs anywhere. The others' kernels want a GPU: without one, two of them still run in
+Triton's interpreter. Of each a stand-in with the library's own parameters computes the loss from
+what the adapter hands it, and where a library is installed the stand-in is held against its source.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import inspect
 import sys
@@ -31,7 +32,9 @@ from marginbench.loss import REDUCTIONS, Shape
 
 LOSS = catalogue.get("softmax")
 LIBRARIES = {
+    "torch-linear-cross-entropy": "torch>=2.13",
     "liger-kernel": "liger_kernel",
+    "liger-kernel-cute": "liger_kernel",
     "cut-cross-entropy": "cut_cross_entropy",
     "quack-kernels": "quack",
 }
@@ -82,8 +85,28 @@ def _softmax(x, weight, bias, target, reduction) -> Tensor:
     return F.cross_entropy(F.linear(x, weight, bias), target, reduction=reduction)
 
 
+def _torch(
+    input, linear_weight, target, linear_bias=None, weight=None, reduction="mean",
+    ignore_index=None, label_smoothing=0.0, options=None,
+):  # fmt: skip
+    assert options == {"batch_chunk_size": 256}
+    return _softmax(input, linear_weight, linear_bias, target, reduction)
+
+
+class _Cute:
+    """Its terms alone, of a class that autograd calls."""
+
+    @staticmethod
+    def apply(
+        _input, weight, target, temperature=1.0, ignore_index=-100, m_tiles_per_cluster=1,
+        return_entropy=False, selected_token_ids=None,
+    ):  # fmt: skip
+        return _softmax(_input, weight, None, target, "none")
+
+
 # Where each stands: the module, the function, the stand-in.
 FUNCTIONS = (
+    ("torch.nn.functional", "linear_cross_entropy", _torch),
     ("liger_kernel.transformers.functional", "liger_fused_linear_cross_entropy", _liger),
     ("cut_cross_entropy.linear_cross_entropy", "linear_cross_entropy", _cut),
     ("quack.linear_cross_entropy", "chunked_linear_cross_entropy", _chunked),
@@ -91,9 +114,15 @@ FUNCTIONS = (
 )
 
 
+CUTE_OPERATORS = "liger_kernel.ops.cutedsl.ops"
+CUTE = "LigerFusedScaledCrossEntropySM90Function"
+
+
 def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules of the libraries' names that hold the stand-ins alone."""
-    for path, name, function in FUNCTIONS:
+    monkeypatch.setattr(F, "linear_cross_entropy", _torch, raising=False)
+    monkeypatch.setattr(torch.nn, "LinearCrossEntropyOptions", dict, raising=False)
+    for path, name, function in (*FUNCTIONS[1:], (CUTE_OPERATORS, CUTE, _Cute)):
         module = ModuleType(path)
         if path in sys.modules and getattr(sys.modules[path], "stand_in", False):
             module = sys.modules[path]
@@ -125,24 +154,51 @@ def test_the_library_is_handed_the_loss(variant, contender, reduction, seed, mon
 )
 def test_the_stand_ins_have_the_libraries_own_parameters(path: str, name: str, stand_in):
     """Read from the source: importing one of them takes a GPU's libraries."""
+    if path.startswith("torch.") and (reason := machine.missing("package:torch>=2.13")):
+        pytest.skip(reason)
+    (found,) = (one for one in _functions(_source(path).body) if one.name == name)
+    assert _parameters(found) == list(inspect.signature(stand_in).parameters)
+
+
+def test_the_stand_in_of_the_cute_operator_has_its_parameters():
+    """It is a class, in a file from which the operators' module hands it on."""
+    (handed,) = (
+        node
+        for node in _source(f"{CUTE_OPERATORS}.__init__").body
+        if isinstance(node, ast.ImportFrom) and CUTE in {one.name for one in node.names}
+    )
+    (found,) = (
+        node
+        for node in _source(str(handed.module)).body
+        if isinstance(node, ast.ClassDef) and node.name == CUTE
+    )
+    (forward,) = (one for one in _functions(found.body) if one.name == "forward")
+    assert _parameters(forward) == ["ctx", *inspect.signature(_Cute.apply).parameters]
+
+
+def _source(path: str) -> ast.Module:
     top, *below = path.split(".")
     spec = importlib.util.find_spec(top)
     if spec is None or not spec.submodule_search_locations:
         pytest.skip(f"{top} is not installed")
     file = Path(spec.submodule_search_locations[0], *below).with_suffix(".py")
-    (found,) = (
-        node
-        for node in ast.parse(file.read_text()).body
-        if isinstance(node, ast.FunctionDef) and node.name == name
-    )
-    assert [a.arg for a in found.args.args] == list(inspect.signature(stand_in).parameters)
+    return ast.parse(file.read_text())
+
+
+def _functions(body: list[ast.stmt]) -> list[ast.FunctionDef]:
+    return [node for node in body if isinstance(node, ast.FunctionDef)]
+
+
+def _parameters(function: ast.FunctionDef) -> list[str]:
+    return [one.arg for one in (*function.args.args, *function.args.kwonlyargs)]
 
 
 @pytest.mark.parametrize(("variant", "contender"), CELLS)
 def test_a_peer_says_what_it_needs_and_where_it_stops(variant, contender):
-    assert contender.note and "cuda" in contender.needs
-    assert f"package:{LIBRARIES[contender.name]}" in contender.needs
-    if machine.missing("cuda"):
+    assert contender.note and f"package:{LIBRARIES[contender.name]}" in contender.needs
+    anywhere = contender.name == "torch-linear-cross-entropy"
+    assert ("cuda" in contender.needs) != anywhere
+    if machine.missing("cuda") and not anywhere:
         reason = unavailable(contender, EVEN, contender.dtypes[0], "cpu")
         assert reason.startswith(("needs CUDA", "needs Triton"))
     assert contender.limit is None or contender.limit(EVEN, "bfloat16") is None
@@ -168,6 +224,17 @@ def _agree(function, variant, shape: Shape, dtype: torch.dtype, reduction: str, 
     for out, reference in zip((value, *got), (truth, *wanted), strict=True):
         error = torch.linalg.vector_norm(out.double() - reference.double())
         assert error <= allowed * torch.linalg.vector_norm(reference.double())
+
+
+@pytest.mark.skipif(machine.missing("package:torch>=2.13") is not None, reason="an older torch")
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("dtype", (torch.float32, *HALF), ids=str)
+@pytest.mark.parametrize("variant", LOSS.variants, ids=lambda variant: variant.name)
+def test_torch_computes_the_same(variant, dtype, reduction: str, seed: int, monkeypatch):
+    """In three chunks, the last of them smaller."""
+    monkeypatch.setattr(importlib.import_module(f"{LOSS.package}.peers"), "CHUNK_ROWS", 16)
+    function = LOSS.resolve("peers:torch_linear_cross_entropy")
+    _agree(function, variant, RAGGED, dtype, reduction, seed)
 
 
 interpreted = pytest.mark.skipif(not interpreter.active(), reason="wants Triton's interpreter")
