@@ -21,6 +21,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # An environment of its own for `make test-oldest`.
 OLDEST := .venv-oldest
+# Triton 3.6's interpreter makes a number of an array of one, which NumPy 2.4 refuses.
+OLD_NUMPY := numpy~=2.3.0
 # The lock pins every version of every extra; a target installs only the extras that it needs.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(PIP_ARGS)
 
@@ -156,7 +158,7 @@ $(OLDEST)/.ready: kernels/pyproject.toml kernels/oldest.txt | $(VENV)/bin/python
 	$(VENV)/bin/python -m venv $(OLDEST)
 	$(OLDEST)/bin/python .ci/which_torch.py --pinned kernels/oldest.txt $(PIP_ARGS)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) \
-	  --constraint kernels/oldest.txt --editable ./kernels numpy pytest pytest-timeout pytest-xdist
+	  --constraint kernels/oldest.txt --editable ./kernels $(OLD_NUMPY) pytest pytest-timeout pytest-xdist
 	@touch $@
 
 $(VENV)/.history: pyproject.toml kernels/pyproject.toml requirements.lock | $(VENV)/bin/python

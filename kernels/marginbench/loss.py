@@ -104,7 +104,7 @@ class Variant:
     `marginbench.selections.Selection`, whose ``taken`` the reference then takes as ``selected``.
     Without one, a variant is smooth: no difference of its results is due to a tie.
     ``surrogate_gradient`` says, where the gradient is on purpose not the derivative of the value,
-    what it is ("the margin counts as a constant"): the reference's, by autograd of what it detaches.
+    what it is ("the margin is a constant"): the reference's, by autograd of what it detaches.
     Tests then ask no finite differences, and refuse it where they would agree.
     ``public`` names what people call for it, a key of the loss's ``public``, and
     ``public_options`` with which options; its own without.
