@@ -21,6 +21,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # An environment of its own for `make test-oldest`.
 OLDEST := .venv-oldest
+# Triton 3.6's interpreter makes a number of an array of one, which NumPy 2.4 refuses.
+OLD_NUMPY := numpy~=2.3.0
 # The lock pins every version of every extra; a target installs only the extras that it needs.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(PIP_ARGS)
 
@@ -107,9 +109,10 @@ doctor: $(VENV)/.bench  ## what this machine can measure, and why not
 test: $(VENV)/.test  ## install what the tests need and run them
 	$(BIN)/python -m pytest -rs -n $(TEST_WORKERS) --dist loadfile $(ARGS)
 
-test-oldest: $(OLDEST)/.ready  ## the library's own tests, and its kernels compiled, with the oldest torch and Triton
+test-oldest: $(OLDEST)/.ready  ## the library's and the losses' own tests, and all kernels compiled, with the oldest torch and Triton
 	cd kernels/tests && MARGINBENCH_TEST_SEED=$${MARGINBENCH_TEST_SEED:-$$(python3 ../../tests/support/seeding.py)} \
 	  $(CURDIR)/$(OLDEST)/bin/python -m pytest -c ../pyproject.toml --rootdir=. -q -rs -n $(TEST_WORKERS) $(ARGS) .
+	$(OLDEST)/bin/python -m pytest -rs -n $(TEST_WORKERS) --dist loadfile $(ARGS) kernels/marginbench
 	$(OLDEST)/bin/python -m benchmarks.snapshots.static_check
 
 static: $(VENV)/.test  ## are the kernels compiled as pinned; ARGS=--all: for every GPU; ARGS=--pin
@@ -155,7 +158,7 @@ $(OLDEST)/.ready: kernels/pyproject.toml kernels/oldest.txt | $(VENV)/bin/python
 	$(VENV)/bin/python -m venv $(OLDEST)
 	$(OLDEST)/bin/python .ci/which_torch.py --pinned kernels/oldest.txt $(PIP_ARGS)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) \
-	  --constraint kernels/oldest.txt --editable ./kernels numpy pytest pytest-timeout pytest-xdist
+	  --constraint kernels/oldest.txt --editable ./kernels $(OLD_NUMPY) pytest pytest-timeout pytest-xdist
 	@touch $@
 
 $(VENV)/.history: pyproject.toml kernels/pyproject.toml requirements.lock | $(VENV)/bin/python
