@@ -46,7 +46,8 @@ def _has_triton() -> bool:
 
 
 def _automatic(files: Files, device: str, dtype: torch.dtype, logits: int) -> str:
-    if device == "cuda" and dtype in _KERNEL_DTYPES and _has_triton():
+    fused = files.fused is not None and dtype in _KERNEL_DTYPES
+    if device == "cuda" and fused and _has_triton():
         return "triton"
     if files.tiled is None or device != "cpu":
         return "eager"
@@ -127,16 +128,22 @@ class Files:
     """The files of a loss's folder that compute it: where `function` finds an implementation.
 
     ``fused`` returns the file of kernels, so that Triton is imported where it is used (as a
-    function, for torch.compile follows an import statement alone); ``tiled`` is None where a loss
-    has no such form. From ``tiled_from`` logits (B x C) on, by dtype, it is the fastest on a CPU,
+    function, for torch.compile follows an import statement alone). It and ``tiled`` are None where
+    a loss has no such form. From ``tiled_from`` logits (B x C) on, by dtype, it is the fastest on a CPU,
     as `python -m reports.auto` reads it off the published records.
     """
 
     eager: ModuleType
     reference: ModuleType
-    fused: Callable[[], ModuleType]
+    fused: Callable[[], ModuleType] | None = None
     tiled: ModuleType | None = None
     tiled_from: Mapping[torch.dtype, int] = field(default_factory=dict)
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """What ``implementation`` may be for this loss."""
+        there = {"triton": self.fused is not None, "tiled": self.tiled is not None}
+        return tuple(one for one in IMPLEMENTATIONS if there.get(one, True))
 
     def function(
         self,
@@ -152,11 +159,11 @@ class Files:
         if implementation == "auto":
             implementation = self._automatic(embeddings, class_weights)
         else:
-            checked(implementation, IMPLEMENTATIONS if self.tiled is not None else WITHOUT_TILED)
+            checked(implementation, self.offered)
         # Eager first: what comes before a call counts where a call takes a tenth of a millisecond.
         if implementation == "eager":
             return getattr(self.eager, name)
-        if implementation == "triton":
+        if implementation == "triton" and self.fused is not None:
             if not _has_triton():
                 raise InputError("implementation", "Triton to be installed", "'triton'")
             return getattr(self.fused(), name)

@@ -96,12 +96,17 @@ class Variant:
     is) or ``"indices"`` (a mining rule: integer tensors).
     ``reference_elements`` gives how many float64 elements the reference handles for a shape: a
     suite checks against the reference where that is affordable. ``unit_embeddings`` draws inputs
-    on the unit sphere; ``excused`` gives the reason for each usual contender that is missing;
+    on the unit sphere; ``excused`` gives the reason for each usual contender that is missing (for
+    triton "no fused form" without one);
     ``sweep`` is off where one size is enough because a sibling variant does the same work.
     ``selection`` names how a variant that mines, or that cuts off at a hinge, decides: it takes the
     tensors, the options and ``within``, the rounding of what it compares, and returns a
     `marginbench.selections.Selection`, whose ``taken`` the reference then takes as ``selected``.
     Without one, a variant is smooth: no difference of its results is due to a tie.
+    ``surrogate_gradient`` says, where the gradient is on purpose not the derivative of the value,
+    what it is ("the margin counts as a constant"): the reference's own, by autograd of a definition
+    that detaches what is held constant. Finite differences are not asked then, and it is refused
+    of a variant whose gradient is the derivative.
     ``public`` names what people call for it, a key of the loss's ``public``, and
     ``public_options`` with which options; its own without.
     """
@@ -125,11 +130,17 @@ class Variant:
     unit_embeddings: bool = False
     sweep: bool = True
     selection: str = ""
+    surrogate_gradient: str = ""
     excused: Mapping[str, str] = field(default_factory=dict)
     invariants: tuple[Invariant, ...] = ()
     version: int = 1
     public: str = ""
     public_options: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if "triton" not in {contender.name for contender in self.contenders}:
+            excused = {"triton": "no fused form", **self.excused}
+            object.__setattr__(self, "excused", excused)
 
     def contender(self, name: str) -> Contender:
         for contender in self.contenders:
@@ -180,6 +191,8 @@ class Loss:
     that is a loss over class weights or a labelled batch. ``package`` is filled in by the
     catalogue with the name that the folder was imported under, so that two versions of the tree
     can live in one process under two names.
+    ``cross_entropy_options`` is for a loss over class weights that adds a term to the cross-entropy
+    of its logits, the target's with its margin: options of its module that make that term 0.
     ``public`` maps what people import to where it is in the folder: ``"SoftmaxLoss"`` from
     marginbench, ``"functional.softmax"`` from its functional forms, ``"miners.SemiHardMiner"``
     from its miners.
@@ -191,6 +204,7 @@ class Loss:
     variants: tuple[Variant, ...]
     training: Training | None = None
     package: str = ""
+    cross_entropy_options: Mapping[str, Any] = field(default_factory=dict)
     public: Mapping[str, str] = field(default_factory=dict)
 
     def variant(self, name: str) -> Variant:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import marginbench
 from marginbench import catalogue
+from marginbench.loss import Loss
 from marginbench.shared.modules import Head
 
 DIM, CLASSES, ROWS = 16, 7, 24
@@ -21,15 +22,28 @@ DIM, CLASSES, ROWS = 16, 7, 24
 @dataclass(frozen=True)
 class Case:
     """``make(**options)`` makes the module; ``arguments(rows, seed)`` what forward takes, the first
-    of them the embeddings."""
+    of them the embeddings; ``loss`` is what declares it."""
 
     name: str
     make: Callable[..., nn.Module]
     arguments: Callable[[int, int], tuple[Tensor, ...]]
+    loss: Loss
 
     @property
     def is_head(self) -> bool:
         return isinstance(self.make(), Head)
+
+    @property
+    def surrogate_gradient(self) -> str:
+        """What its gradient is where that is not the derivative: as declared of the variant that
+        has the options which the module starts with."""
+        made = self.make()
+        declared = (
+            variant.surrogate_gradient
+            for variant in self.loss.variants
+            if all(getattr(made, name, None) == of for name, of in variant.options.items())
+        )
+        return next(filter(None, declared), "")
 
 
 def labelled(rows: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -81,7 +95,7 @@ def _drawn(name: str, rows: int, generator: torch.Generator) -> Tensor:
 
 def _cases() -> list[Case]:
     found = []
-    for name in catalogue.public():
+    for name, (loss, _) in catalogue.public().items():
         made = getattr(marginbench, name)
         if not (isinstance(made, type) and issubclass(made, nn.Module)):
             continue
@@ -90,12 +104,15 @@ def _cases() -> list[Case]:
         def make(*, made=made, sized=sized, **options: Any) -> nn.Module:
             return made(DIM, CLASSES, **options) if sized else made(**options)
 
-        found.append(Case(name, make, _arguments(made)))
+        found.append(Case(name, make, _arguments(made), loss))
     rules = ("batch-all", "batch-all-active", "batch-hard", "semi-hard-all")
     return found + [
-        Case(f"TripletLoss-{rule}", functools.partial(marginbench.TripletLoss, rule), labelled)
+        Case(
+            f"TripletLoss-{rule}", functools.partial(marginbench.TripletLoss, rule), labelled,
+            catalogue.get("triplet"),
+        )
         for rule in rules
-    ]
+    ]  # fmt: skip
 
 
 CASES = _cases()

@@ -76,6 +76,7 @@ LOSS = Loss(
         # About the paper's own sweeps (figure 5), whose weight 0 would be softmax.
         search={"weight": Range(1e-4, 0.1, log=True), "alpha": Range(0.05, 1.0)},
     ),
+    cross_entropy_options={"weight": 0.0},
     public={
         "CenterLoss": "modules:CenterLoss",
         "CenterTerm": "modules:CenterTerm",
