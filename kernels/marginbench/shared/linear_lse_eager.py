@@ -97,9 +97,7 @@ class _Terms(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             inner_BD = wide(torch.mm(d_logits_BC, unit_CD))
             if y_B is None:
-                inner_BD = inner_BD.addcmul(
-                    x_BD.to(inner_BD.dtype), radial_B[:, None], value=-1
-                )
+                inner_BD = inner_BD.addcmul(x_BD.to(inner_BD.dtype), radial_B[:, None], value=-1)
             else:
                 inner_BD = inner_BD - by_x_BD
             d_x_BD = (inner_BD * share_B[:, None]).to(x_BD.dtype)

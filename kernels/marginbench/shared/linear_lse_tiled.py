@@ -21,8 +21,8 @@ their order: the same bits every time for the same number of threads.
 
 Memory beyond the gradients, in numbers of float32 (float64 for float64): a scratch of B x columns
 and, where class weights are widened or normalised, columns x D for each thread, a dX (B x D) for
-each, O(B + C), 2 B for each chunk, and, where logits are scaled or a margin is steep, a few B x D. B batch, D dimension, C classes, N columns of a chunk, K
-chunks.
+each, O(B + C), 2 B for each chunk, and, where logits are scaled or a margin is steep, a few B x D.
+B batch, D dimension, C classes, N columns of a chunk, K chunks.
 """
 
 from __future__ import annotations

@@ -12,9 +12,7 @@ import torch
 from torch import Tensor
 
 
-def pulls(
-    x_BD: Tensor, own_BD: Tensor, slope_B: Tensor, radial_B: Tensor
-) -> tuple[Tensor, Tensor]:
+def pulls(x_BD: Tensor, own_BD: Tensor, slope_B: Tensor, radial_B: Tensor) -> tuple[Tensor, Tensor]:
     """The derivatives of each row's target logit by x and by its own class weight (B x D each,
     float64); that by a class weight of zeros is 0."""
     x_BD, own_BD = x_BD.double(), own_BD.double()
