@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 import torch
 from head_cases import HEADS
@@ -10,6 +13,7 @@ from torch import Tensor
 from marginbench.inputs import random_inputs
 from marginbench.loss import REDUCTIONS, Inputs, Shape
 from marginbench.shared import launching, linear_lse, linear_lse_gradients
+from marginbench.shared.invariants import scaled_logit
 from marginbench.shared.linear_lse_tiles import Backward
 
 VARIANTS = {
@@ -62,18 +66,20 @@ def right(name: str, inputs: Inputs, reduction: str, seed: int):
     return outcome(name, "reference", changed(inputs, **wide), reduction, seed)
 
 
-def floor(of: str, inputs: Inputs) -> float:
+def floor(of: str, inputs: Inputs, options: Mapping[str, Any]) -> float:
     """Roundings that no order of the sums avoids, as a multiple of the larger of the result and
     what flows in from above.
 
     Sums are made in float32 (float64 for float64) from logits of size up to
-    L = max ||x|| max(1, ||w||) (or terms of that size squared), each rounded about four times on
-    its way. A gradient in a half dtype has two roundings to it: the coefficient's and its own.
+    L = max ||x|| max(1, ||w||) (or terms of that size squared), over cosines as their scale says
+    (`invariants.scaled_logit`), each rounded about four times on its way. A gradient in a half
+    dtype has two roundings to it: the coefficient's and its own.
     """
     x, weights = inputs.tensors["embeddings"], inputs.tensors.get("class_weights")
     largest = float(x.detach().double().norm(dim=1).max())
     if weights is not None:
         largest *= max(1.0, float(weights.detach().double().norm(dim=1).max()))
+    largest = scaled_logit(inputs, options) or largest
     accumulated = 4 * torch.finfo(_sums(x)).eps * (1 + largest)
     stored = torch.finfo(x.dtype).eps if x.dtype.itemsize == 2 and of != "value" else 0.0
     return accumulated + stored
@@ -87,6 +93,7 @@ def assert_agrees(
     name: str, inputs: Inputs, seed: int, reductions=REDUCTIONS, contender: str = "triton"
 ) -> None:
     """The contender is at most twice as wrong as eager, for the value and every gradient."""
+    options = VARIANTS[name][1].options
     for reduction in reductions:
         got, upstream = outcome(name, contender, inputs, reduction, seed)
         eager, _ = outcome(name, "eager", inputs, reduction, seed)
@@ -101,7 +108,7 @@ def assert_agrees(
             assert got[of].dtype == (wanted if of == "value" else inputs.tensors[of].dtype)
             assert got[of].shape == exact.shape
             mine, theirs = (float((o[of].double() - exact).norm()) for o in (got, eager))
-            allowed = 2 * theirs + floor(of, inputs) * max(float(exact.norm()), above)
+            allowed = 2 * theirs + floor(of, inputs, options) * max(float(exact.norm()), above)
             assert mine <= allowed, f"{reduction} {of}: {mine:.3g}, eager {theirs:.3g}"
 
 

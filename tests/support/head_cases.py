@@ -11,6 +11,7 @@ from torch import Tensor
 from marginbench import catalogue
 from marginbench.inputs import random_inputs
 from marginbench.loss import REDUCTIONS, Inputs, Loss, Shape, Variant
+from marginbench.shared.invariants import scaled_logit
 
 # Every loss with a variant over class weights, with all of its variants.
 HEADS = [
@@ -85,7 +86,8 @@ def bound_of(inputs: Inputs, options) -> float:
     eps L on its way into a term and a gradient. In float32 and float64 the sums over D round too,
     about sqrt(D) eps by their random signs, and psi's slope by the cosine is at most m^2. For
     half dtypes both happen in float32 and do not count. Where only the direction of a class
-    weight counts, its gradient is divided by its length.
+    weight counts, its gradient is divided by its length. Over cosines L goes by the scale instead
+    (`invariants.scaled_logit` derives it).
     """
     x, weights = inputs.tensors["embeddings"], inputs.tensors.get("class_weights")
     largest = float(x.detach().double().norm(dim=1).max())
@@ -95,10 +97,11 @@ def bound_of(inputs: Inputs, options) -> float:
         largest *= max(1.0, float(lengths.max()), 1 / shortest)
     if "centers" in inputs.tensors:
         largest += float(inputs.tensors["centers"].double().norm(dim=1).max())
+    largest = scaled_logit(inputs, options) or largest
     rounding = 4 * torch.finfo(x.dtype).eps * (1 + largest)
     if x.dtype in HALF:
         return rounding
-    return rounding * options.get("m", 1) ** 2 * x.shape[1] ** 0.5
+    return rounding * max(1, options.get("m", 1)) ** 2 * x.shape[1] ** 0.5
 
 
 def underflow_of(inputs: Inputs) -> float:

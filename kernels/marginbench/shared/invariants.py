@@ -17,8 +17,30 @@ from ..loss import Inputs
 
 Function = Callable[..., Tensor]
 
-# Arguments with one row a sample; the others belong to the classes.
-_SAMPLES = ("embeddings", "labels")
+# What belongs to the classes, though there may be as many of them as samples.
+_OF_CLASSES = ("class_weights", "bias", "centers")
+
+
+def scaled_logit(inputs: Inputs, options: Mapping[str, Any]) -> float | None:
+    """The size that the errors of a head over cosines go by: s max(1, 1 / ||x||, 1 / ||w||) for
+    l = s cos theta, s its option or its tensor ``scale``; None of a head that has none.
+
+    A cosine is at most 1 and comes with a few eps of error whatever the lengths are, so a logit
+    with s eps. The loss moves by at most the largest error of a logit: s eps. By a logit its
+    derivative is p - y, of which a relative error is at most the difference of two logits': 2 s
+    eps. By a row that is times s (u - cos theta v) / ||row|| for directions u and v, whose error of
+    an eps is divided by the length too. So s / ||row|| takes the place that ||x|| ||w|| has for
+    l = x . w, and not the lengths.
+    """
+    scale = options.get("scale", inputs.tensors.get("scale"))
+    if scale is None:
+        return None
+    least = 1.0
+    for name in ("embeddings", "class_weights"):
+        if name in inputs.tensors:
+            lengths = inputs.tensors[name].detach().double().norm(dim=1)
+            least = min([least, *lengths[lengths > 0].tolist()])
+    return abs(float(scale)) / least
 
 
 def _run(
@@ -41,13 +63,13 @@ def _run(
     return {"terms": terms.detach(), **{f"gradient of {name}": g for name, g in named}}
 
 
-def _slack(inputs: Inputs) -> float:
+def _slack(inputs: Inputs, options: Mapping[str, Any]) -> float:
     """How far two right results may lie apart, relative to their norm.
 
     A logit carries a few roundings of eps times its size, at most ||x|| ||w||, and the terms and
     their gradients pass an error of the logits on with a factor of about one; a gradient by a
     class weight of which only the direction counts is divided by ||w||. Sixteen such roundings,
-    in the dtype of the inputs.
+    in the dtype of the inputs. Over cosines logits go by their scale (`scaled_logit`).
     """
     x, w = inputs.tensors["embeddings"], inputs.tensors.get("class_weights")
     size = float(x.detach().double().norm(dim=1).max())
@@ -55,6 +77,7 @@ def _slack(inputs: Inputs) -> float:
         lengths = w.detach().double().norm(dim=1)
         shortest = lengths[lengths > 0].min() if lengths.any() else torch.ones(())
         size *= max(1.0, float(lengths.max()), 1 / float(shortest))
+    size = scaled_logit(inputs, options) or size
     return 16 * torch.finfo(x.dtype).eps * (1 + size)
 
 
@@ -72,19 +95,23 @@ def permutation(function: Function, inputs: Inputs, options: Mapping[str, Any]) 
     """Samples in another order: the terms follow, the gradients of the classes stay."""
     order = torch.arange(len(inputs.tensors["labels"]), device=inputs.tensors["labels"].device)
     order = order.flip(0).roll(1)
-    moved = {name: inputs.tensors[name].detach()[order] for name in _SAMPLES}
+    moved = {
+        name: tensor.detach()[order]
+        for name, tensor in inputs.tensors.items()
+        if tensor is not None and tensor.shape[:1] == order.shape and name not in _OF_CLASSES
+    }
     expected = _run(function, inputs, options)
-    for name in ("terms", *(f"gradient of {name}" for name in _SAMPLES)):
+    for name in ("terms", *(f"gradient of {name}" for name in moved)):
         if name in expected:
             expected[name] = expected[name][order]
-    _agree(_run(function, inputs, options, moved), expected, _slack(inputs))
+    _agree(_run(function, inputs, options, moved), expected, _slack(inputs, options))
 
 
 def bias_shift(function: Function, inputs: Inputs, options: Mapping[str, Any]) -> None:
     """The same constant added to every bias: nothing changes."""
     shifted = {"bias": inputs.tensors["bias"].detach() + 1}
     expected = _run(function, inputs, options)
-    _agree(_run(function, inputs, options, shifted), expected, 2 * _slack(inputs))
+    _agree(_run(function, inputs, options, shifted), expected, 2 * _slack(inputs, options))
 
 
 def weight_shift(function: Function, inputs: Inputs, options: Mapping[str, Any]) -> None:
@@ -98,7 +125,7 @@ def weight_shift(function: Function, inputs: Inputs, options: Mapping[str, Any])
     expected = _run(function, inputs, options)
     shifted = _run(function, inputs, options, {"class_weights": moved})
     longest = float(inputs.tensors["embeddings"].detach().double().norm(dim=1).max())
-    slack = _slack(inputs) + 16 * torch.finfo(weights.dtype).eps * longest
+    slack = _slack(inputs, options) + 16 * torch.finfo(weights.dtype).eps * longest
     _agree(shifted, expected, 2 * slack)
 
 
@@ -113,7 +140,7 @@ def weight_lengths(function: Function, inputs: Inputs, options: Mapping[str, Any
     expected = _run(function, inputs, options)
     scaled = _run(function, inputs, options, {"class_weights": weights * factors})
     scaled["gradient of class_weights"] = scaled["gradient of class_weights"].double() * factors
-    _agree(scaled, expected, _slack(inputs))
+    _agree(scaled, expected, _slack(inputs, options))
 
 
 def orthogonal_weight_gradient(
@@ -134,7 +161,7 @@ def orthogonal_weight_gradient(
     size = float(across.norm()) + longest * float(results["gradient of embeddings"].norm())
     if weights.shape[1] == 1:
         size += longest * len(results["terms"]) * options.get("m", 1) ** 2
-    largest, allowed = float(along.abs().max()), _slack(inputs) * size
+    largest, allowed = float(along.abs().max()), _slack(inputs, options) * size
     assert largest <= allowed, f"part along the weight: {largest:.3g}, allowed {allowed:.3g}"
 
 
