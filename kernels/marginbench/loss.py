@@ -107,6 +107,9 @@ class Variant:
     what it is ("the margin counts as a constant"): the reference's own, by autograd of a definition
     that detaches what is held constant. Finite differences are not asked then, and it is refused
     of a variant whose gradient is the derivative.
+    ``target_of_cosine``, of a head over cosines, is the target's logit over the scale at a cosine,
+    with the options beside ``scale``: what its loss with random class weights follows from
+    (`marginbench.first_loss`).
     ``public`` names what people call for it, a key of the loss's ``public``, and
     ``public_options`` with which options; its own without.
     """
@@ -131,6 +134,7 @@ class Variant:
     sweep: bool = True
     selection: str = ""
     surrogate_gradient: str = ""
+    target_of_cosine: Callable[..., float] | None = None
     excused: Mapping[str, str] = field(default_factory=dict)
     invariants: tuple[Invariant, ...] = ()
     version: int = 1

@@ -13,6 +13,8 @@
   differs within 0.8 degrees of another class's weight alone, and is left out.
 """
 
+import math
+
 from ..loss import Loss, Range, Training
 from ..shared.cosine_declarations import metric_learning, variant
 
@@ -25,12 +27,26 @@ _PEER = metric_learning(
 )
 
 
+def _target_of_cosine(cosine: float, margin: float, rule: str) -> float:
+    """By the angle, as the paper writes it."""
+    theta = math.acos(cosine)
+    if rule == "guarded" and theta > math.pi - margin:
+        return cosine - margin * math.sin(margin)
+    if rule == "easy" and cosine <= 0:
+        return cosine
+    if rule == "clipped":
+        theta = math.acos(max(-1 + 1e-4, min(1 - 1e-4, cosine)))
+        return math.cos(max(1e-4, min(math.pi - 1e-4, theta + margin)))
+    return math.cos(theta + margin)
+
+
 def _variant(rule: str, summary: str, source: str, target: str = _TURNED, **declared):
     return variant(
         rule,
         "arcface",
         summary=summary,
         target=target,
+        target_of_cosine=_target_of_cosine,
         source=source,
         options={"scale": 64.0, "margin": 0.5, "rule": rule},
         **declared,

@@ -26,6 +26,7 @@ LOSS = Loss(
             "margin",
             "cosface",
             summary="the margin 0.35 off the target's cosine, times 64",
+            target_of_cosine=lambda cosine, margin: cosine - margin,
             target=r"(\cos\theta_{y_i,i} - m)",
             source=f"{_PAPER}, equation 4; s = 64 and m = 0.35: section 4.1 and 4.2",
             options={"scale": 64.0, "margin": 0.35},
