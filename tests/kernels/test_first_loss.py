@@ -72,7 +72,8 @@ def test_a_head_begins_where_its_declaration_says(loss: Loss, variant: Variant, 
     function = loss.resolve(variant.contender("eager").entry)
     with torch.no_grad():
         value = float(function(**tensors, **options))
-    scale = float(options.pop("scale", tensors.get("scale", torch.ones(()))))
+    learnt = tensors.get("scale", torch.ones(())).detach()
+    scale = float(options.pop("scale", learnt))
     expected = first_loss(
         lambda cosine: variant.target_of_cosine(cosine, **options),
         classes=SHAPE.classes, dim=SHAPE.dim, scale=scale,

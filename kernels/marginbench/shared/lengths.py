@@ -61,4 +61,4 @@ def over_lengths(embeddings: Tensor, scale: Tensor | float) -> Tensor:
     row of zeros. Times its row it is the row of a head whose embeddings count by direction."""
     length_B = torch.linalg.vector_norm(embeddings.double(), dim=1)
     some_B = length_B > 0
-    return scale * some_B / length_B.where(some_B, 1)
+    return scale * (some_B / length_B.where(some_B, 1))

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from .reduction import reduce
 
+# Of the difference of two directions in float64.
+_ROUNDING = 8 * torch.finfo(torch.float64).eps
+
 
 def negative_log_probability(logits_BC: Tensor, labels: Tensor) -> Tensor:
     """-log softmax(l_i)[y_i] as log(1 + sum_{j != y_i} exp(l_ij - l_iy)), the same number.
@@ -54,13 +57,14 @@ def over_cosines(
     """Cross-entropy over s cos theta_j with s target(cos theta_y, sin theta_y) for the label.
 
     An embedding of zeros has no angles: its logits are all 0. sin theta is the length of what is
-    left of the embedding's direction off the class weight's: exact at the poles too, with the
-    sub-gradient 0 there.
+    left of the embedding's direction off the class weight's: exact next to the poles too, and 0
+    with the sub-gradient 0 where that is rounding.
     """
     x_BD, w_CD = direction(embeddings.double()), direction(class_weights.double())
     cosine_BC = x_BD @ w_CD.T
     cosine_B = cosine_BC.gather(1, labels[:, None])[:, 0]
     sine_B = length(x_BD - cosine_B[:, None] * w_CD[labels])
+    sine_B = torch.where(sine_B > _ROUNDING, sine_B, 0)
     some_B = length(embeddings.double()) > 0
     target_B = torch.where(some_B, target(cosine_B, sine_B), 0)
     logits_BC = scale * cosine_BC.scatter(1, labels[:, None], target_B[:, None])

@@ -101,7 +101,7 @@ def clipped(
     angle_B = torch.atan2(sine(cosine_B), cosine_B)
     angle_B = angle_B.clamp(math.acos(1 - within), math.acos(within - 1)) + margin
     free_B = (angle_B >= within) & (angle_B <= math.pi - within)
-    end_B = torch.where(angle_B < within, math.cos(within), -math.cos(within)).to(value_B.dtype)
+    end_B = angle_B.clamp(within, math.pi - within).cos()
     return value_B.where(free_B, end_B), slope_B * (inside_B & free_B), (by_margin_B * free_B,)
 
 
@@ -114,7 +114,7 @@ def combined(
     angle_B = torch.atan2(sine_B, cosine_B)
     turned_B = m1 * angle_B + m2
     fall_B = turned_B.sin()
-    limit_B = torch.where(cosine_B > 0, m1 * _cos(m2), 0.0)
+    limit_B = (cosine_B > 0).to(cosine_B.dtype) * m1 * _cos(m2)
     slope_B = m1 * torch.where(sine_B > 0, fall_B / sine_B.where(sine_B > 0, 1), limit_B)
     return turned_B.cos() - m3, slope_B, (-angle_B * fall_B, -fall_B, -torch.ones_like(fall_B))
 
