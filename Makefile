@@ -107,9 +107,10 @@ doctor: $(VENV)/.bench  ## what this machine can measure, and why not
 test: $(VENV)/.test  ## install what the tests need and run them
 	$(BIN)/python -m pytest -rs -n $(TEST_WORKERS) --dist loadfile $(ARGS)
 
-test-oldest: $(OLDEST)/.ready  ## the library's own tests, and its kernels compiled, with the oldest torch and Triton
+test-oldest: $(OLDEST)/.ready  ## the library's and the losses' own tests, and all kernels compiled, with the oldest torch and Triton
 	cd kernels/tests && MARGINBENCH_TEST_SEED=$${MARGINBENCH_TEST_SEED:-$$(python3 ../../tests/support/seeding.py)} \
 	  $(CURDIR)/$(OLDEST)/bin/python -m pytest -c ../pyproject.toml --rootdir=. -q -rs -n $(TEST_WORKERS) $(ARGS) .
+	$(OLDEST)/bin/python -m pytest -rs -n $(TEST_WORKERS) --dist loadfile $(ARGS) kernels/marginbench
 	$(OLDEST)/bin/python -m benchmarks.static_check
 
 static: $(VENV)/.test  ## are the kernels compiled as pinned; ARGS=--all: for every GPU; ARGS=--pin

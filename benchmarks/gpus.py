@@ -1,10 +1,12 @@
 """The GPUs that kernels are compiled for without one, and data sheets of cards: a target is one
 entry of `TARGETS`.
 
-What the library must know itself (shared memory of a program, processors) has its entry in
-`marginbench.shared.architectures`. Sources of the limits:
+The library asks a GPU that is there, and takes these facts for one that is not. Which of its
+tables of tiles serves a target, it knows itself: `marginbench.shared.architectures`. Sources of the
+limits:
 
 - NVIDIA: "CUDA C++ Programming Guide", table "Technical Specifications per Compute Capability";
+  (shared memory: the most that one block may ask for);
   in which units registers and shared memory are handed out: the occupancy calculator of Nsight
   Compute; columns of tensor memory: "PTX ISA", section on tcgen05. From 8.0 on, the system keeps
   1 KiB of shared memory for itself in each program.
@@ -19,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from marginbench.shared.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
+from marginbench.shared.architectures import DEFAULT_ARCHITECTURE, DEFAULT_PROCESSORS
 
 # The one that figures are counted for, and that kernels may not spill on.
 MAIN = DEFAULT_ARCHITECTURE
@@ -39,8 +41,9 @@ class Card:
 @dataclass(frozen=True)
 class Limits:
     """Of one processor: ``parts`` schedulers (SIMDs), each with ``registers`` for every lane of a
-    warp, allocated in units of ``register_unit``; ``shared_kept`` bytes of shared memory are the
-    system's in each program. A part's warps divide its registers, a processor's programs the
+    warp, allocated in units of ``register_unit``; ``shared_bytes``: the most shared memory that one
+    program can have, in units of ``shared_unit``; ``shared_kept`` bytes more are the system's in
+    each program. A part's warps divide its registers, a processor's programs the
     rest."""
 
     parts: int
@@ -48,6 +51,7 @@ class Limits:
     programs: int
     registers: int
     register_unit: int
+    shared_bytes: int
     shared_unit: int
     shared_kept: int
     tensor_columns: int = 0
@@ -55,11 +59,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Target:
-    """``compiler``: backend, architecture and lanes of a warp, as Triton names them;
+    """``processors``: streaming multiprocessors (compute units) of its largest card;
+    ``compiler``: backend, architecture and lanes of a warp, as Triton names them;
     ``disassembler``: its name there, of the variant with a warp group's instructions, none for AMD;
     ``product``: the instruction that multiplies matrices of 16-bit numbers; ``numbered``: whether
     the assembler gives registers the same numbers every time."""
 
+    processors: int
     compiler: tuple[str, int | str, int]
     disassembler: str
     product: str
@@ -75,19 +81,23 @@ class Target:
 _HOPPER = {"bfloat16": 989.4e12, "float16": 989.4e12, "float32": 67e12}
 # 65,536 registers of 32 bits an SM: 512 for each lane of a warp in each of its four parts.
 TARGETS: dict[str, Target] = {
-    "sm_80": Target(("cuda", 80, 32), "SM80", "HMMA",
-                    Limits(4, 64, 32, 512, 8, 128, 1 << 10)),
+    "sm_80": Target(108, ("cuda", 80, 32), "SM80", "HMMA",
+                    Limits(4, 64, 32, 512, 8, 163 << 10, 128, 1 << 10)),  # A100
     "sm_90": Target(
-        ("cuda", 90, 32), "SM90a", "HGMMA", Limits(4, 64, 32, 512, 8, 128, 1 << 10),
+        DEFAULT_PROCESSORS, ("cuda", 90, 32), "SM90a", "HGMMA",
+        Limits(4, 64, 32, 512, 8, 227 << 10, 128, 1 << 10),
         cards=(
             Card("H100 SXM", 3.35e12, _HOPPER,
                  "NVIDIA H100 Tensor Core GPU data sheet (SXM, HBM3)"),
             Card("H200", 4.8e12, _HOPPER, "NVIDIA H200 Tensor Core GPU data sheet (SXM, HBM3e)"),
         ),
     ),
-    "sm_100": Target(("cuda", 100, 32), "SM100a", "UTCHMMA",
-                     Limits(4, 64, 32, 512, 8, 128, 1 << 10, tensor_columns=512), numbered=False),
-    "gfx942": Target(("hip", "gfx942", 64), "", "v_mfma", Limits(4, 32, 16, 512, 8, 512, 0)),
+    "sm_100": Target(
+        148, ("cuda", 100, 32), "SM100a", "UTCHMMA",
+        Limits(4, 64, 32, 512, 8, 227 << 10, 128, 1 << 10, tensor_columns=512), numbered=False,
+    ),  # B200
+    "gfx942": Target(304, ("hip", "gfx942", 64), "", "v_mfma",
+                     Limits(4, 32, 16, 512, 8, 64 << 10, 512, 0)),  # MI300X
 }  # fmt: skip
 
 
@@ -110,7 +120,7 @@ def programs(
     fits = [limits.programs, limits.warps // warps, by_registers]
     if shared:
         # One program can have all that is not the system's.
-        fits.append((ARCHITECTURES[target].shared_bytes + limits.shared_kept) // shared)
+        fits.append((limits.shared_bytes + limits.shared_kept) // shared)
     if tensor_columns:
         fits.append(limits.tensor_columns // tensor_columns)
     return min(fits)

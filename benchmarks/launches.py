@@ -24,6 +24,7 @@ from marginbench.shared.architectures import DEFAULT_ARCHITECTURE
 from marginbench.shared.launching import Launch, recorded
 from suites.shapes import shapes_of
 
+from . import gpus
 from .specializations import Specialization, specialization
 
 CONTENDER = "triton"
@@ -92,7 +93,8 @@ def _record(loss: Loss, variant: Variant, batch: Batch, dtype: str, target: str)
     for leaf in leaves:
         leaf.requires_grad_()
     options = {"reduction": "mean"} if variant.output == "loss" else {}
-    with recorded(architecture=target) as launches:
+    processors = gpus.TARGETS[target].processors
+    with recorded(architecture=target, processors=processors) as launches:
         value = function(**tensors, **variant.options, **options)
         if leaves:
             torch.autograd.grad(value, leaves)

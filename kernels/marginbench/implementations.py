@@ -129,8 +129,8 @@ class Files:
 
     ``fused`` returns the file of kernels, so that Triton is imported where it is used (as a
     function, for torch.compile follows an import statement alone). It and ``tiled`` are None where
-    a loss has no such form. From ``tiled_from`` logits (B x C) on, by dtype, it is the fastest on a CPU,
-    as `python -m reports.auto` reads it off the published records.
+    a loss has no such form. From ``tiled_from`` logits (B x C) on, by dtype, tiled is the fastest
+    on a CPU, as `python -m reports.auto` reads it off the published records.
     """
 
     eager: ModuleType

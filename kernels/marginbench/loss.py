@@ -96,20 +96,18 @@ class Variant:
     is) or ``"indices"`` (a mining rule: integer tensors).
     ``reference_elements`` gives how many float64 elements the reference handles for a shape: a
     suite checks against the reference where that is affordable. ``unit_embeddings`` draws inputs
-    on the unit sphere; ``excused`` gives the reason for each usual contender that is missing (for
-    triton "no fused form" without one);
-    ``sweep`` is off where one size is enough because a sibling variant does the same work.
+    on the unit sphere; ``excused`` gives the reason for each usual contender that is missing (of
+    triton "no fused form", if none is given); ``sweep`` is off where one size is enough because a
+    sibling variant does the same work.
     ``selection`` names how a variant that mines, or that cuts off at a hinge, decides: it takes the
     tensors, the options and ``within``, the rounding of what it compares, and returns a
     `marginbench.selections.Selection`, whose ``taken`` the reference then takes as ``selected``.
     Without one, a variant is smooth: no difference of its results is due to a tie.
     ``surrogate_gradient`` says, where the gradient is on purpose not the derivative of the value,
-    what it is ("the margin counts as a constant"): the reference's own, by autograd of a definition
-    that detaches what is held constant. Finite differences are not asked then, and it is refused
-    of a variant whose gradient is the derivative.
+    what it is ("the margin counts as a constant"): the reference's, by autograd of what it detaches.
+    Tests then ask no finite differences, and refuse it where they would agree.
     ``target_of_cosine``, of a head over cosines, is the target's logit over the scale at a cosine,
-    with the options beside ``scale``: what its loss with random class weights follows from
-    (`marginbench.first_loss`).
+    with the options beside ``scale``: its first loss follows (`marginbench.first_loss`).
     ``public`` names what people call for it, a key of the loss's ``public``, and
     ``public_options`` with which options; its own without.
     """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.gpus import MAIN, Card, cards
-from marginbench.shared import architectures
+from benchmarks.gpus import Card, cards
+from marginbench.shared.architectures import DEFAULT_PROCESSORS
 from suites.targets import TARGETS, Target
 
 from .. import units
@@ -85,7 +85,7 @@ def _predicted() -> str:
         "their bytes over the bandwidth or their operations over the rate, whichever is longer; "
         "the loss's cost model has the least bytes and operations. A kernel that keeps no logits "
         "computes four products, not three. Predicted memory is what forward and backward "
-        f"allocate besides the gradients on {architectures.processors(MAIN)} processors. {sheets}."
+        f"allocate besides the gradients on {DEFAULT_PROCESSORS} processors. {sheets}."
     )
 
 

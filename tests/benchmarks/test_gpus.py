@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import gpus, pin_files, pins, static_check, static_matrix
+from benchmarks import gpus, launches, pin_files, pins, static_check, static_matrix
 from benchmarks.pin_files import STATIC
 from commands.static import static
 from marginbench import catalogue
-from marginbench.shared import architectures
+from marginbench.shared import architectures, linear_lse
 from reports.sections import targets
 from reports.site import static_facts
 
@@ -21,13 +21,16 @@ CARD = gpus.Card("A card", 1e12, {"bfloat16": 1e14, "float16": 1e14, "float32": 
 
 @pytest.fixture
 def entry(monkeypatch: pytest.MonkeyPatch) -> gpus.Target:
-    new = replace(gpus.TARGETS["sm_80"], compiler=("cuda", 89, 32), product="NEWMMA", cards=(CARD,))
+    like = gpus.TARGETS["sm_80"]
+    limits = replace(like.limits, shared_bytes=99 << 10)
+    new = replace(like, processors=77, compiler=("cuda", 89, 32), product="NEWMMA", limits=limits,
+                  cards=(CARD,))  # fmt: skip
     monkeypatch.setitem(gpus.TARGETS, NEW, new)
     return new
 
 
-def test_each_target_is_in_the_library_s_table():
-    assert set(architectures.KNOWN) == set(gpus.TARGETS)
+def test_all_of_the_library_s_tables_of_tiles_are_compiled_for():
+    assert set(architectures.KNOWN) <= set(gpus.TARGETS)
     assert gpus.MAIN in gpus.TARGETS
     assert all(target.disassembler or target.is_amd for target in gpus.TARGETS.values())
 
@@ -44,6 +47,19 @@ def test_a_new_target_is_compiled_for(entry: gpus.Target, monkeypatch: pytest.Mo
     assert asked[-1] == NEW
     option = next(one for one in static.params if one.name == "targets")
     assert list(gpus.TARGETS)[:-1] == list(option.type.choices), "made when the command is imported"
+
+
+def test_a_new_target_is_recorded_with_its_processors(
+    entry: gpus.Target, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[int] = []
+    real = linear_lse.processors
+    monkeypatch.setattr(
+        linear_lse, "processors", lambda device: seen.append(real(device)) or seen[-1]
+    )
+    origins = [next(launches.origins(["softmax"]))]
+    assert len(list(launches.recordings(NEW, origins))) == 1
+    assert set(seen) == {77}
 
 
 def test_a_new_target_has_an_occupancy(entry: gpus.Target):

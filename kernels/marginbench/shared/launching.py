@@ -21,8 +21,7 @@ import triton
 from torch import Tensor
 
 from ..checks import InputError
-from . import architectures
-from .architectures import DEFAULT_ARCHITECTURE
+from .architectures import DEFAULT_ARCHITECTURE, DEFAULT_PROCESSORS
 
 INTERPRETED: bool = triton.knobs.runtime.interpret
 # Whether a product and a sum may become one instruction that rounds once. Said at every launch, for
@@ -78,21 +77,26 @@ def launch(kernel: Any, programs: int, /, **arguments: Any) -> None:
 @dataclass(frozen=True)
 class _Recorder:
     architecture: str
+    processors: int
     launches: list[Launch]
     held: bool
 
 
 @contextmanager
 def recorded(
-    architecture: str = DEFAULT_ARCHITECTURE, *, held: bool = True
+    architecture: str = DEFAULT_ARCHITECTURE,
+    *,
+    processors: int = DEFAULT_PROCESSORS,
+    held: bool = True,
 ) -> Iterator[list[Launch]]:
     """Inside, nothing runs: the list gets every launch. Outputs stay uninitialised.
 
-    ``architecture`` (``sm_80``, ``sm_90``, ``sm_100``, ``gfx942``) is the GPU to choose tiles for.
+    ``architecture`` (``sm_80``, ``sm_90``, ``sm_100``, ``gfx942``) is the GPU to choose tiles for,
+    ``processors`` how many share the programs of a launch there.
     Without ``held`` the launches come without their arguments, so that every tensor is released
     when it would be on a GPU: for who counts memory.
     """
-    recorder = _Recorder(architecture, [], held)
+    recorder = _Recorder(architecture, processors, [], held)
     _recorders.append(recorder)
     try:
         yield recorder.launches
@@ -138,10 +142,10 @@ def row_major(matrix: Tensor) -> Tensor:
 
 
 def processors(device: torch.device) -> int:
-    """How many processors share the programs of a launch; a recording's GPU has as many as one
-    of its architecture; 2 where none is there."""
+    """How many processors share the programs of a launch: as many as a recording says; 2 where
+    there is neither one nor a GPU."""
     if _recorders:
-        return architectures.processors(_recorders[-1].architecture)
+        return _recorders[-1].processors
     return _processors_of(device) if device.type == "cuda" else 2
 
 
