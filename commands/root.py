@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from .check_log import check_log
 from .compare import compare
 from .doctor import doctor
 from .endings import ending, take_any_name
@@ -86,7 +87,7 @@ def cli() -> None:
 
 
 for _command in (
-    compare, doctor, gate, gate_trust, history, list_command, publish, quality, report, run,
+    check_log, compare, doctor, gate, gate_trust, history, list_command, publish, quality, report, run,
     sanitize, static, verify,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 # Angles that an expectation over the target's cosine is taken at: at D = 4096 a standard deviation
-# of the angle is still 20 of them wide.
-_ANGLES = 4096
+# of the angle is still 5 of them wide, and a right angle is the edge of two.
+_ANGLES = 1024
 _DEVIATIONS = 4
 
 
