@@ -1,4 +1,4 @@
-"""``marginbench check-log``: whether a first logged loss agrees with the settings it was logged of."""
+"""``marginbench check-log``: whether a first logged loss agrees with its settings."""
 
 from __future__ import annotations
 
