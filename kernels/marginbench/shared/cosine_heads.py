@@ -123,8 +123,9 @@ class CosineHead(Head):
     def reset_parameters(self) -> None:
         """Draw the class weights anew; a scale that is learnt starts again."""
         super().reset_parameters()
-        if isinstance(getattr(self, "scale", None), nn.Parameter):
-            nn.init.constant_(self.scale, self._start)
+        scale = getattr(self, "scale", None)
+        if isinstance(scale, nn.Parameter):
+            nn.init.constant_(scale, self._start)
 
     def _seen(self, embeddings: Tensor) -> Tensor:
         check_matrix("embeddings", embeddings)

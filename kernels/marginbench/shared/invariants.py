@@ -40,7 +40,7 @@ def scaled_logit(inputs: Inputs, options: Mapping[str, Any]) -> float | None:
         if name in inputs.tensors:
             lengths = inputs.tensors[name].detach().double().norm(dim=1)
             least = min([least, *lengths[lengths > 0].tolist()])
-    return abs(float(scale)) / least
+    return abs(float(scale.detach() if isinstance(scale, Tensor) else scale)) / least
 
 
 def _run(

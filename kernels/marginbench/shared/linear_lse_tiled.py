@@ -227,10 +227,10 @@ def _targets_with_margin(
 ) -> Margined:
     """What the margin function gives for each row, in float64, with the bias in the logit."""
     plain_B, length_B = along_own(x_BD, w_CD.index_select(0, y_B), unit_weights)
-    target_B, *derivatives = margin_function(plain_B, length_B, margins_PB)
+    target_B, slope_B, radial_B, by_PB = margin_function(plain_B, length_B, margins_PB)
     if bias_C is not None:
         target_B = target_B + bias_C[y_B]
-    return target_B, *derivatives
+    return target_B, slope_B, radial_B, by_PB
 
 
 def _sums(chunks: _Chunks, plain_B: Tensor | None) -> tuple[Tensor, Tensor]:

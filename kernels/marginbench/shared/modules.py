@@ -84,7 +84,7 @@ class Head(Loss):
     None. They start normal with standard deviation 1 / sqrt(D), so that each has a length of about
     1, and the bias at 0."""
 
-    offered = IMPLEMENTATIONS
+    offered: tuple[str, ...] = IMPLEMENTATIONS
     is_head = True
     #: Whether logits are made of class weights of unit length.
     unit_weights = False
