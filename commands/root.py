@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from .check_log import check_log
 from .compare import compare
 from .doctor import doctor
 from .endings import ending, take_any_name
@@ -68,6 +69,7 @@ def cli() -> None:
       marginbench quality run       train with every loss, test the papers' claims (minutes)
       marginbench gate              is the working tree slower, larger or wrong?
       marginbench compare A.json B.json            two files of pytest-benchmark
+      marginbench check-log         does a first logged loss agree with its settings?
       marginbench publish           build the site of reports/published
       marginbench verify            does every published page match its records?
       marginbench history           every metric over the commits
@@ -86,7 +88,7 @@ def cli() -> None:
 
 
 for _command in (
-    compare, doctor, gate, gate_trust, history, list_command, publish, quality, report, run,
-    sanitize, static, verify,
+    check_log, compare, doctor, gate, gate_trust, history, list_command, publish, quality, report,
+    run, sanitize, static, verify,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from benchmarks.instruments import gpus
 from marginbench import catalogue
 from marginbench.fields import Field
 from marginbench.inputs import Batch, completed
@@ -24,7 +25,6 @@ from marginbench.shared.architectures import DEFAULT_ARCHITECTURE
 from marginbench.shared.launching import Launch, recorded
 from suites.shapes import shapes_of
 
-from . import gpus
 from .specializations import Specialization, specialization
 
 CONTENDER = "triton"

@@ -4,13 +4,16 @@ from . import functional as functional
 from . import miners as miners
 from .a_softmax.modules import ASoftmaxLoss as ASoftmaxLoss
 from .a_softmax.modules import Annealing as Annealing
+from .arcface.modules import ArcFaceLoss as ArcFaceLoss
 from .center.modules import CenterLoss as CenterLoss
 from .center.modules import CenterTerm as CenterTerm
 from .checks import InputError as InputError
 from .contrastive.modules import ContrastiveLoss as ContrastiveLoss
 from .contrastive.modules import PairContrastiveLoss as PairContrastiveLoss
+from .cosface.modules import CosFaceLoss as CosFaceLoss
 from .implementations import IMPLEMENTATIONS as IMPLEMENTATIONS
 from .implementations import which as which
+from .normface.modules import NormFaceLoss as NormFaceLoss
 from .softmax.modules import SoftmaxLoss as SoftmaxLoss
 from .triplet.modules import ExplicitTripletLoss as ExplicitTripletLoss
 from .triplet.modules import TripletLoss as TripletLoss
@@ -20,12 +23,15 @@ __version__: str
 __all__ = [
     "ASoftmaxLoss",
     "Annealing",
+    "ArcFaceLoss",
     "CenterLoss",
     "CenterTerm",
     "ContrastiveLoss",
+    "CosFaceLoss",
     "ExplicitTripletLoss",
     "IMPLEMENTATIONS",
     "InputError",
+    "NormFaceLoss",
     "PairContrastiveLoss",
     "SoftmaxLoss",
     "TripletLoss",

@@ -1,22 +1,28 @@
 # Written by kernels/stubs.py from what the losses declare.
 
 from .a_softmax.functional import a_softmax as a_softmax
+from .arcface.functional import arcface as arcface
 from .center.functional import center as center
 from .center.functional import center_term as center_term
 from .center.functional import center_update as center_update
 from .contrastive.functional import contrastive as contrastive
 from .contrastive.functional import pair_contrastive as pair_contrastive
+from .cosface.functional import cosface as cosface
+from .normface.functional import normface as normface
 from .softmax.functional import softmax as softmax
 from .triplet.functional import explicit_triplet as explicit_triplet
 from .triplet.functional import triplet as triplet
 
 __all__ = [
     "a_softmax",
+    "arcface",
     "center",
     "center_term",
     "center_update",
     "contrastive",
+    "cosface",
     "explicit_triplet",
+    "normface",
     "pair_contrastive",
     "softmax",
     "triplet",

@@ -105,8 +105,10 @@ class Variant:
     `marginbench.selections.Selection`, whose ``taken`` the reference then takes as ``selected``.
     Without one, a variant is smooth: no difference of its results is due to a tie.
     ``surrogate_gradient`` says, where the gradient is on purpose not the derivative of the value,
-    what it is ("the margin is a constant"): the reference's, by autograd of what it detaches.
-    Tests then ask no finite differences, and refuse it where they would agree.
+    what it is ("the margin counts as a constant"): the reference's, by autograd of what that
+    detaches. Tests then ask no finite differences, and refuse it where they would agree.
+    ``target_of_cosine``, of a head over cosines, is the target's logit over the scale at a cosine,
+    with the options beside ``scale``: its first loss follows (`marginbench.first_loss`).
     ``public`` names what people call for it, a key of the loss's ``public``, and
     ``public_options`` with which options; its own without.
     """
@@ -131,6 +133,7 @@ class Variant:
     sweep: bool = True
     selection: str = ""
     surrogate_gradient: str = ""
+    target_of_cosine: Callable[..., float] | None = None
     excused: Mapping[str, str] = field(default_factory=dict)
     invariants: tuple[Invariant, ...] = ()
     version: int = 1

@@ -12,6 +12,10 @@ from commands.quality.group import quality
 from commands.root import cli
 
 OPTIONS = {
+    "check-log": {
+        "--classes", "--dim", "--loss", "--margin", "--rate", "--rows", "--scale", "--variant",
+        "logged",
+    },
     "compare": {
         "--across-machines", "--base", "--candidate", "--contender", "--out", "--process-sd",
         "--smallest-effect", "files",

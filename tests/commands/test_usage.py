@@ -40,7 +40,7 @@ def test_an_option_without_its_value_is_one_line(words: tuple[str, ...]):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("rum", "COMMAND: expected one of compare, doctor, .*; got 'rum'; did you mean 'run'?"),
+        ("rum", "COMMAND: expected one of check-log, .*; got 'rum'; did you mean 'run'?"),
         ("quality rn", "COMMAND: expected one of again, .*; got 'rn'; did you mean 'run'?"),
         ("run --devce cpu", "--devce: no such option; did you mean '--device'?"),
         ("run --loss tripet", "--loss: expected one of .*; got 'tripet'; did you mean 'triplet'?"),

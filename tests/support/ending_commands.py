@@ -30,6 +30,9 @@ from reports.site import verifying
 
 # What each is called with; {} is a folder that it makes, or one that `Bench` has.
 _OTHERS: Mapping[str, Sequence[str]] = {
+    "check-log": (
+        "check-log", "--loss", "cosface", "--classes", "1000", "--dim", "512", "--scale", "16", "9",
+    ),
     "doctor": ("doctor",),
     "list": ("list",),
     "report": ("report", "RUN"),

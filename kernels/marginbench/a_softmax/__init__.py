@@ -13,15 +13,14 @@ from typing import Any
 
 from ..loss import (
     Contender,
-    Cost,
     Invariant,
     Loss,
     Range,
-    Shape,
     Training,
     Variant,
     standard_contenders,
 )
+from ..shared.costs import unit_weights_cost
 
 _PAPER = "Liu, Wen, Yu, Li, Raj, Song 2017 (SphereFace)"
 _PSI = (
@@ -55,19 +54,6 @@ def _arguments(batch):
     }
 
 
-def _cost(shape: Shape, itemsize: int) -> Cost:
-    b, d, c = shape.batch, shape.dim, shape.classes
-    operands = (b * d + c * d) * itemsize
-    product = 2 * b * c * d
-    # Beside the products: the norms forward; backward, the part of dW along w is taken off.
-    return Cost(
-        forward_bytes=operands + 8 * b + 4,
-        backward_bytes=2 * operands + 8 * b + 4,
-        forward_flops=product + 2 * (b + c) * d,
-        backward_flops=2 * product + 4 * c * d,
-    )
-
-
 def _variant(name: str, m: int, summary: str, target: str, source: str, **changes) -> Variant:
     annealing = changes.pop("annealing", 0.0)
     return Variant(
@@ -83,7 +69,7 @@ def _variant(name: str, m: int, summary: str, target: str, source: str, **change
         differentiable=("embeddings", "class_weights"),
         options={"m": m, "annealing": annealing},
         contenders=standard_contenders("a_softmax", tiled=True) + (() if annealing else (_PEER,)),
-        cost=_cost,
+        cost=unit_weights_cost,
         reference_elements=lambda shape: shape.batch * shape.classes,
         invariants=_INVARIANTS,
         **changes,

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..implementations import Files, from_logits
 from ..shared import head_options
 from . import eager, reference, tiled
-from .eager import target_with_margin
+from .eager import margin_function
 
 
 def _fused() -> ModuleType:
@@ -85,7 +85,9 @@ def _target(
     embeddings: Tensor, class_weights: Tensor, m: int, annealing: float, labels: Tensor
 ) -> Tensor:
     """The target's logit with its margin (B), differentiable, in float64."""
+    margin = margin_function(m, annealing)
     x_BD = embeddings.double()
     own_BD = head_options.directions(class_weights.index_select(0, labels).double())
     length_B = torch.linalg.vector_norm(x_BD, dim=1)
-    return target_with_margin((x_BD * own_BD).sum(dim=1), length_B, m, annealing)[0]
+    plain_B = (x_BD * own_BD).sum(dim=1)
+    return plain_B if margin is None else margin(plain_B, length_B, None)[0]

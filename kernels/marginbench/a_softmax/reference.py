@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..shared.reduction import reduce
-from ..softmax.reference import negative_log_probability
+from ..shared.references import direction, length, negative_log_probability
 
 
 def psi(cosine: Tensor, m: int) -> Tensor:
@@ -31,18 +31,6 @@ def psi(cosine: Tensor, m: int) -> Tensor:
     return (1 - 2 * (k % 2)) * polynomials[m - 1] - 2 * k
 
 
-def _length(rows: Tensor) -> Tensor:
-    """||row||, with the sub-gradient 0 at a row of zeros."""
-    square = rows.square().sum(dim=1)
-    return torch.where(square > 0, square.where(square > 0, 1).sqrt(), 0)
-
-
-def _direction(rows: Tensor) -> Tensor:
-    """row / ||row||; at a row of zeros 0, with gradient 0."""
-    length = _length(rows)[:, None]
-    return torch.where(length > 0, rows / length.where(length > 0, 1), 0)
-
-
 def a_softmax(
     embeddings: Tensor,
     labels: Tensor,
@@ -58,9 +46,9 @@ def a_softmax(
     (Liu et al. 2017, equations 5 to 7 and appendix G).
     """
     x_BD = embeddings.double()
-    logits_BC = x_BD @ _direction(class_weights.double()).T
+    logits_BC = x_BD @ direction(class_weights.double()).T
     plain_B = logits_BC.gather(1, labels[:, None])[:, 0]
-    length_B = _length(x_BD)
+    length_B = length(x_BD)
     cosine_B = plain_B / length_B.where(length_B > 0, 1)
     with_margin_B = plain_B if m == 1 else length_B * psi(cosine_B, m)
     target_B = (annealing * plain_B + with_margin_B) / (1 + annealing)

@@ -118,13 +118,15 @@ def loss(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     target: Callable[..., Tensor] | None = None,
+    rows: Callable[[], Tensor] | None = None,
     unit_weights: bool = False,
 ) -> Tensor:
     """A head's loss with rows ignored, weighted and smoothed; as it is without any of these.
 
     ``terms(labels, reduction=...)`` is the loss of the head. ``target(labels)`` gives the target's
-    logits (B) with their margin where that differs from x . w; ``unit_weights`` says that logits
-    are made of class weights of unit length.
+    logits (B) with their margin where that differs from x . w; ``rows()`` what logits are made of
+    in the place of the embeddings (B x D); ``unit_weights`` says that they are made of class
+    weights of unit length.
 
     With r_i the weight of row i (1 without, 0 where its label is ``ignore_index``) and l_i its
     loss, sum is sum_i r_i l_i and mean divides that by sum_i r_i; the mean of no row is 0. With
@@ -154,8 +156,9 @@ def loss(
         safe_B = labels.clamp(0, class_weights.shape[0] - 1)
         with torch.autocast(embeddings.device.type, enabled=False):
             over_mean_B = _target_over_mean(
-                embeddings, safe_B, class_weights, bias, target, unit_weights
-            )
+                embeddings if rows is None else rows(),
+                safe_B, class_weights, bias, target, unit_weights,
+            )  # fmt: skip
         terms_B = terms_B + (label_smoothing * over_mean_B).to(terms_B.dtype)
     if weights_B is None:
         return reduce(terms_B, reduction)
@@ -178,7 +181,8 @@ def _target_over_mean(
     unit_weights: bool,
 ) -> Tensor:
     """The target's logit less the mean of the row's logits (B), in float32 or float64."""
-    x_BD, w_CD = wide(embeddings), wide(class_weights)
+    w_CD = wide(class_weights)
+    x_BD = embeddings.to(w_CD.dtype)
     if unit_weights:
         w_CD = directions(w_CD)
     classes = w_CD.shape[0]

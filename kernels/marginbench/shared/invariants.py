@@ -40,7 +40,7 @@ def scaled_logit(inputs: Inputs, options: Mapping[str, Any]) -> float | None:
         if name in inputs.tensors:
             lengths = inputs.tensors[name].detach().double().norm(dim=1)
             least = min([least, *lengths[lengths > 0].tolist()])
-    return abs(float(scale)) / least
+    return abs(float(scale.detach() if isinstance(scale, Tensor) else scale)) / least
 
 
 def _run(
@@ -163,3 +163,32 @@ def orthogonal_weight_gradient(
         size += longest * len(results["terms"]) * options.get("m", 1) ** 2
     largest, allowed = float(along.abs().max()), _slack(inputs, options) * size
     assert largest <= allowed, f"part along the weight: {largest:.3g}, allowed {allowed:.3g}"
+
+
+def embedding_lengths(function: Function, inputs: Inputs, options: Mapping[str, Any]) -> None:
+    """Longer and shorter embeddings, by powers of two: the terms stay, their gradients shrink and
+    grow."""
+    x = inputs.tensors["embeddings"].detach()
+    factors = 2.0 ** (torch.arange(len(x), device=x.device) % 4 - 1)[:, None]
+    factors = factors.to(x.dtype)
+    expected = _run(function, inputs, options)
+    scaled = _run(function, inputs, options, {"embeddings": x * factors})
+    scaled["gradient of embeddings"] = scaled["gradient of embeddings"].double() * factors
+    _agree(scaled, expected, _slack(inputs, options))
+
+
+def orthogonal_embedding_gradient(
+    function: Function, inputs: Inputs, options: Mapping[str, Any]
+) -> None:
+    """The gradient of each embedding has no part along it: its length does not count.
+
+    Allowed is the rounding of the gradient before that part is taken off, which has at most twice
+    the size that errors go by.
+    """
+    x = inputs.tensors["embeddings"].detach().double()
+    lengths = x.norm(dim=1)
+    gradient = _run(function, inputs, options)["gradient of embeddings"].double()
+    along = (gradient * x).sum(dim=1) / lengths.where(lengths > 0, 1)
+    allowed = 2 * _slack(inputs, options)
+    largest = float(along.abs().max())
+    assert largest <= allowed, f"part along the embedding: {largest:.3g}, allowed {allowed:.3g}"

@@ -48,3 +48,17 @@ def along_own(x_BD: Tensor, own_BD: Tensor, unit_weights: bool = True) -> tuple[
         length_B = torch.linalg.vector_norm(own_BD, dim=1)
         plain_B.div_(length_B.clamp_(min=torch.finfo(torch.float64).tiny))
     return plain_B, torch.linalg.vector_norm(x_BD, dim=1)
+
+
+def scaled(embeddings: Tensor, scale_B: Tensor) -> Tensor:
+    """Each row times its scale, in float64: where a margin is steep, the last digits of a direction
+    count. Differentiable by both."""
+    return embeddings.double() * scale_B.double()[:, None]
+
+
+def over_lengths(embeddings: Tensor, scale: Tensor | float) -> Tensor:
+    """scale / ||x|| of each row (float64), differentiable by both; 0, with the gradient 0, for a
+    row of zeros. Times its row it is the row of a head whose embeddings count by direction."""
+    length_B = torch.linalg.vector_norm(embeddings.double(), dim=1)
+    some_B = length_B > 0
+    return scale * (some_B / length_B.where(some_B, 1))

@@ -1,9 +1,7 @@
 """Linear layer + log-sum-exp with a margin on the target's logit in plain PyTorch on a CPU: classes
 go by in chunks, no B x C matrix is made.
 
-The same function as the fused `linear_lse`; a margin function is ``(plain_B, length_B) ->
-(target_B, by_plain_B, by_length_B)``: from the target's plain logit and ||x|| the logit with the
-margin, its derivative by the plain one, and its derivative by ||x|| over ||x||.
+The same function as the fused `linear_lse`; `target_margins` says what a margin function is.
 
 **Forward.** Beside the target's logit f, a row keeps the largest of the others' logits l_j and
 the sum of exp(l_j - largest), apart: as one log-sum-exp they would be rounded like a logit, and
@@ -23,25 +21,25 @@ their order: the same bits every time for the same number of threads.
 
 Memory beyond the gradients, in numbers of float32 (float64 for float64): a scratch of B x columns
 and, where class weights are widened or normalised, columns x D for each thread, a dX (B x D) for
-each, O(B + C), and 2 B for each chunk. B batch, D dimension, C classes, N columns of a chunk, K
-chunks.
+each, O(B + C), 2 B for each chunk, and, where logits are scaled or a margin is steep, a few B x D.
+B batch, D dimension, C classes, N columns of a chunk, K chunks.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from ..checks import InputError
-from .lengths import along_own, inverse_lengths
+from .lengths import along_own, inverse_lengths, scaled
 from .once import differentiable_once
 from .reduction import wide
 from .shares import in_shares, undivided
-
-MarginFunction = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+from .steep import pulls
+from .target_margins import Margined, MarginFunction
 
 # 512 x 512 numbers are a megabyte. Wider chunks gain nothing; narrower ones make small products.
 _MOST_COLUMNS = 512
@@ -64,63 +62,94 @@ def terms(
     labels: Tensor,
     class_weights: Tensor,
     bias: Tensor | None = None,
+    scale_B: Tensor | None = None,
+    margins_PB: Tensor | None = None,
     *,
     margin_function: MarginFunction | None = None,
     unit_weights: bool = False,
+    steep: bool = False,
 ) -> Tensor:
     """The terms (B, float32, or float64 for float64 inputs), differentiable once.
 
     embeddings (B x D), labels (B, int64), class_weights (C x D) and bias (C) share a float dtype;
-    16-bit ones are widened, a chunk at a time. Without a margin the target's logit stays as it is.
-    torch.compile leaves this to eager.
+    16-bit ones are widened, a chunk at a time. ``scale_B`` multiplies the rows' logits (but for the
+    bias), ``margins_PB`` goes to the margin function; both are differentiable. Without a margin
+    the target's logit stays as it is. ``steep``, of unit weights: the margin's slope has no bound
+    (`steep`). torch.compile leaves this to eager.
     """
-    return _Terms.apply(embeddings, labels, class_weights, bias, margin_function, unit_weights)
+    x_BD = embeddings if scale_B is None else scaled(embeddings, scale_B)
+    return _Terms.apply(
+        x_BD, labels, class_weights, bias, margins_PB, margin_function, unit_weights, steep
+    )
 
 
 class _Terms(torch.autograd.Function):
+    """Products are made in the class weights' dtype, or float32, whatever the embeddings' is."""
+
     @staticmethod
-    def forward(ctx, x_BD, y_B, w_CD, bias_C, margin_function, unit_weights):
+    def forward(ctx, x_BD, y_B, w_CD, bias_C, margins_PB, margin_function, unit_weights, steep):
         with undivided() as threads, torch.autocast("cpu", enabled=False):
-            x_wide_BD = wide(x_BD).contiguous()
+            x_wide_BD = x_BD.to(wide(w_CD[:0]).dtype).contiguous()
             inverse_C = x_wide_BD.new_empty(len(w_CD)) if unit_weights else None
             chunks = _Chunks(x_wide_BD, y_B, w_CD, bias_C, inverse_C, threads)
+            by_margins_PB = None
             if margin_function is None:
                 target_B = x_wide_BD.new_empty(len(y_B))
                 slope_B, radial_B = torch.ones_like(target_B), torch.zeros_like(target_B)
                 top_B, total_B = _sums(chunks, target_B)
             else:
-                target_B, slope_B, radial_B = _targets_with_margin(
-                    x_BD, y_B, w_CD, bias_C, unit_weights, margin_function
+                target_B, slope_B, radial_B, by_margins_PB = _targets_with_margin(
+                    x_BD, y_B, w_CD, bias_C, unit_weights, margin_function, margins_PB
                 )
                 top_B, total_B = _sums(chunks, None)
             rest_B = top_B.double() - target_B + total_B.log()
             terms_B = torch.logaddexp(rest_B, rest_B.new_zeros(())).to(x_wide_BD.dtype)
+            miss_B = rest_B.sigmoid().to(total_B.dtype)
+            steeply = (slope_B, radial_B) if steep else (None, None)
+            if steep:
+                slope_B, radial_B = torch.zeros_like(slope_B), torch.zeros_like(radial_B)
             # Of exp(l_j - largest) to the gradient; the target's entry and x's are in its units.
-            share_B = rest_B.sigmoid().to(total_B.dtype) / total_B
+            share_B = miss_B / total_B
             pull_B, radial_B = (
                 -total_B * part_B.to(total_B.dtype) for part_B in (slope_B, radial_B)
             )
         # Chunks cut for other threads would have other products, whose bits may differ.
         ctx.threads = threads
-        ctx.save_for_backward(x_BD, y_B, w_CD, bias_C, inverse_C, top_B, share_B, pull_B, radial_B)
+        ctx.save_for_backward(
+            x_BD, y_B, w_CD, bias_C, inverse_C, top_B, share_B, pull_B, radial_B, miss_B,
+            by_margins_PB, *steeply,
+        )  # fmt: skip
         return terms_B
 
     @staticmethod
     @differentiable_once
     def backward(ctx, upstream_B):
-        x_BD, y_B, w_CD, bias_C, inverse_C, top_B, share_B, pull_B, radial_B = ctx.saved_tensors
+        x_BD, y_B, w_CD, bias_C, inverse_C, top_B, share_B, pull_B, radial_B = ctx.saved_tensors[:9]
+        miss_B, by_margins_PB, *steeply = ctx.saved_tensors[9:]
         wanted = [ctx.needs_input_grad[i] for i in (0, 2, 3)]
+        miss_B = upstream_B * miss_B
+        by_x_BD = by_own_BD = d_margins_PB = None
         with undivided(), torch.autocast("cpu", enabled=False):
-            x_wide_BD = wide(x_BD).contiguous()
+            x_wide_BD = x_BD.to(wide(w_CD[:0]).dtype).contiguous()
             chunks = _Chunks(x_wide_BD, y_B, w_CD, bias_C, inverse_C, ctx.threads)
             share_B = upstream_B * share_B
-            dx_BD, dw_CD, db_C = _gradients(chunks, top_B, pull_B, share_B, wanted)
+            if steeply[0] is not None:
+                by_x_BD, by_own_BD = (
+                    by_BD.mul_(-miss_B[:, None])
+                    for by_BD in pulls(x_BD, w_CD.index_select(0, y_B), *steeply)
+                )
+            dx_BD, dw_CD, db_C = _gradients(chunks, top_B, pull_B, share_B, by_own_BD, wanted)
             if dx_BD is not None:
-                dx_BD.addcmul_(x_wide_BD, radial_B[:, None]).mul_(share_B[:, None])
+                if by_x_BD is None:
+                    dx_BD.addcmul_(x_wide_BD, radial_B[:, None]).mul_(share_B[:, None])
+                else:
+                    dx_BD = by_x_BD.add_(dx_BD.mul_(share_B[:, None]))
                 dx_BD = dx_BD.to(x_BD.dtype)
             if db_C is not None:
-                db_C = db_C.to(x_BD.dtype)
-        return dx_BD, None, dw_CD, db_C, None, None
+                db_C = db_C.to(w_CD.dtype)
+            if by_margins_PB is not None and ctx.needs_input_grad[4]:
+                d_margins_PB = -miss_B * by_margins_PB
+        return dx_BD, None, dw_CD, db_C, d_margins_PB, None, None, None
 
 
 class _Chunks:
@@ -194,13 +223,14 @@ def _targets_with_margin(
     bias_C: Tensor | None,
     unit_weights: bool,
     margin_function: MarginFunction,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Each row's target logit with the margin, its slope and its radial part, in float64."""
+    margins_PB: Tensor | None,
+) -> Margined:
+    """What the margin function gives for each row, in float64, with the bias in the logit."""
     plain_B, length_B = along_own(x_BD, w_CD.index_select(0, y_B), unit_weights)
-    target_B, slope_B, radial_B = margin_function(plain_B, length_B)
+    target_B, slope_B, radial_B, by_PB = margin_function(plain_B, length_B, margins_PB)
     if bias_C is not None:
         target_B = target_B + bias_C[y_B]
-    return target_B, slope_B, radial_B
+    return target_B, slope_B, radial_B, by_PB
 
 
 def _sums(chunks: _Chunks, plain_B: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -235,12 +265,14 @@ def _gradients(
     top_B: Tensor,
     pull_B: Tensor,
     share_B: Tensor,
+    by_own_BD: Tensor | None,
     wanted: list[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """dX before the radial part and the share, dW, and db, or None if not ``wanted``.
 
     The derivative of the loss by a row's logits is ``share_B`` times exp(logit - top), by the
-    target's plain logit ``share_B`` times ``pull_B``.
+    target's plain logit ``share_B`` times ``pull_B``; ``by_own_BD`` is what each row adds to the
+    gradient of its own class weight beside that.
     """
     x_BD, w_CD, shares = chunks.x_BD, chunks.w_CD, chunks.shares
     dx_SBD = x_BD.new_zeros(shares, *x_BD.shape) if wanted[0] else None
@@ -263,6 +295,9 @@ def _gradients(
                 torch.mm(d_BN.T, scaled_BD, out=dw_ND)
                 if chunks.inverse_C is not None:
                     _off_direction(dw_ND, weights_ND, chunks.inverse_C[at])
+                if by_own_BD is not None:
+                    rows, columns = entries
+                    dw_ND.index_add_(0, columns, by_own_BD[rows].to(dw_ND.dtype))
                 if rows_SND is not None:
                     dw_CD[at] = dw_ND
             if db_C is not None:

@@ -84,7 +84,7 @@ class Head(Loss):
     None. They start normal with standard deviation 1 / sqrt(D), so that each has a length of about
     1, and the bias at 0."""
 
-    offered = IMPLEMENTATIONS
+    offered: tuple[str, ...] = IMPLEMENTATIONS
     is_head = True
     #: Whether logits are made of class weights of unit length.
     unit_weights = False
@@ -139,6 +139,10 @@ class Head(Loss):
             "label_smoothing": self.label_smoothing, "implementation": self.implementation,
         }  # fmt: skip
 
+    def _seen(self, embeddings: Tensor) -> Tensor:
+        """What logits are made of."""
+        return embeddings
+
     def logits(self, embeddings: Tensor) -> Tensor:
         """Logits without a margin; for a few classes. `predict` and `topk` keep no such matrix.
 
@@ -159,7 +163,7 @@ class Head(Loss):
             InputError: names the argument, what was expected and what came.
         """
         return head_options.logits(
-            embeddings, self.class_weights, self.bias, unit_weights=self.unit_weights
+            self._seen(embeddings), self.class_weights, self.bias, unit_weights=self.unit_weights
         )
 
     def predict(self, embeddings: Tensor) -> Tensor:
@@ -204,7 +208,7 @@ class Head(Loss):
             InputError: names the argument, what was expected and what came.
         """
         return head_options.topk(
-            embeddings, self.class_weights, self.bias, k, unit_weights=self.unit_weights
+            self._seen(embeddings), self.class_weights, self.bias, k, unit_weights=self.unit_weights
         )
 
     @classmethod

@@ -1,0 +1,73 @@
+"""ArcFace as a function of its class weights."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..implementations import Files, from_logits
+from ..shared import cosine_heads
+from . import eager, reference, tiled
+
+TILED_FROM = from_logits(float32=30_000_000, bfloat16=60_000_000, float64=60_000_000)
+FILES = Files(eager, reference, None, tiled, tiled_from=TILED_FROM)
+
+
+def arcface(
+    embeddings: Tensor,
+    labels: Tensor,
+    class_weights: Tensor,
+    *,
+    scale: Tensor | float = 64.0,
+    margin: float = 0.5,
+    rule: str = "true",
+    reduction: str = "mean",
+    weights: Tensor | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    implementation: str = "auto",
+) -> Tensor:
+    """Softmax over scaled cosines, a margin added to the target's angle (ArcFace).
+
+    >>> import torch
+    >>> from marginbench.functional import arcface
+    >>> embeddings = torch.tensor([[3.0, 0.0], [1.0, 2.0]])  # lengths do not matter
+    >>> class_weights = torch.tensor([[5.0, 0.0], [0.0, 0.1]])
+    >>> arcface(embeddings, torch.tensor([0, 1]), class_weights, scale=4.0, margin=0.5)
+    tensor(0.2530)
+
+    Arguments:
+        embeddings: (B x D) of any length, float32, bfloat16, float16 or float64.
+        labels: (B), int64 or int32, each in [0, C).
+        class_weights: (C x D) of any length, the embeddings' dtype.
+        scale: s > 0, a number or a tensor of one, which may be learnt.
+        margin: m in [0, pi], in radians, added to the target's angle.
+        rule: which of the functions that go by this name. ``true``: cos(theta + m) at all angles,
+            as the paper's equation; ``guarded``: cos theta - m sin m from theta = pi - m on;
+            ``detached``: its value, with the slope of cos theta (insightface); ``easy``: only
+            below a right angle; ``clipped``: cos theta clipped to 1 - 1e-4 in magnitude and
+            theta + m to 1e-4 from pi (AdaFace's repository).
+        reduction: ``mean`` over the rows, ``sum``, or ``none`` for one loss per row.
+        weights: (B), one per row, none negative: mean divides by their sum.
+        ignore_index: rows of this label count for nothing.
+        label_smoothing: in [0, 1]; the share of the target's probability that all classes get. The
+            target's logit has its margin.
+        implementation: ``auto``, ``tiled``, ``eager`` or ``reference``.
+
+    Returns:
+        A scalar, or (B) for ``none``; float32, or float64 for float64 embeddings and from the
+        reference.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; see
+            `marginbench.functional.softmax` for what is not checked on a GPU.
+
+    Source: Deng, Guo, Xue, Zafeiriou 2019 (ArcFace), equation 3, with its s = 64 and m = 0.5.
+    pytorch-metric-learning takes degrees, 28.6 by default, and has the guard.
+    """
+    return cosine_heads.loss(
+        FILES.function("arcface", implementation, embeddings, class_weights),
+        embeddings, labels, class_weights, scale=scale,
+        margin_function=eager.margin_function, margin_options={"margin": margin, "rule": rule},
+        reduction=reduction, weights=weights, ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+    )  # fmt: skip

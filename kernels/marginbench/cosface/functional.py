@@ -1,0 +1,67 @@
+"""CosFace as a function of its class weights."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..implementations import Files, from_logits
+from ..shared import cosine_heads
+from . import eager, reference, tiled
+
+TILED_FROM = from_logits(float32=30_000_000, bfloat16=60_000_000, float64=60_000_000)
+FILES = Files(eager, reference, None, tiled, tiled_from=TILED_FROM)
+
+
+def cosface(
+    embeddings: Tensor,
+    labels: Tensor,
+    class_weights: Tensor,
+    *,
+    scale: Tensor | float = 64.0,
+    margin: float = 0.35,
+    reduction: str = "mean",
+    weights: Tensor | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    implementation: str = "auto",
+) -> Tensor:
+    """Softmax over scaled cosines, a margin taken off the target's (CosFace, AM-softmax).
+
+    >>> import torch
+    >>> from marginbench.functional import cosface
+    >>> embeddings = torch.tensor([[3.0, 0.0], [1.0, 2.0]])  # lengths do not matter
+    >>> class_weights = torch.tensor([[5.0, 0.0], [0.0, 0.1]])
+    >>> cosface(embeddings, torch.tensor([0, 1]), class_weights, scale=4.0, margin=0.35)
+    tensor(0.2946)
+
+    Arguments:
+        embeddings: (B x D) of any length, float32, bfloat16, float16 or float64.
+        labels: (B), int64 or int32, each in [0, C).
+        class_weights: (C x D) of any length, the embeddings' dtype.
+        scale: s > 0, a number or a tensor of one, which may be learnt.
+        margin: m >= 0, taken off the target's cosine.
+        reduction: ``mean`` over the rows, ``sum``, or ``none`` for one loss per row.
+        weights: (B), one per row, none negative: mean divides by their sum.
+        ignore_index: rows of this label count for nothing.
+        label_smoothing: in [0, 1]; the share of the target's probability that all classes get. The
+            target's logit has its margin.
+        implementation: ``auto``, ``tiled``, ``eager`` or ``reference``.
+
+    Returns:
+        A scalar, or (B) for ``none``; float32, or float64 for float64 embeddings and from the
+        reference.
+
+    Raises:
+        InputError: names the argument, what was expected and what came; see
+            `marginbench.functional.softmax` for what is not checked on a GPU.
+
+    Source: Wang et al. 2018 (CosFace), equation 4, with its s = 64 and m = 0.35. insightface's
+    arcface_torch has m = 0.40.
+    """
+    return cosine_heads.loss(
+        FILES.function("cosface", implementation, embeddings, class_weights),
+        embeddings, labels, class_weights, scale=scale,
+        margin_function=eager.margin_function, margin_options={"margin": margin},
+        reduction=reduction, weights=weights, ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+    )  # fmt: skip

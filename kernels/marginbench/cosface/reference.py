@@ -1,0 +1,23 @@
+"""The definition of CosFace, in float64."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..shared.references import over_cosines
+
+
+def cosface(
+    embeddings: Tensor,
+    labels: Tensor,
+    class_weights: Tensor,
+    *,
+    scale: Tensor | float = 64.0,
+    margin: float = 0.35,
+    reduction: str = "mean",
+) -> Tensor:
+    """Cross-entropy over s cos theta_j with the target s (cos theta_y - m) (Wang et al. 2018,
+    equation 4); mean divides by B."""
+    return over_cosines(
+        embeddings, labels, class_weights, scale, lambda cosine_B, _: cosine_B - margin, reduction
+    )

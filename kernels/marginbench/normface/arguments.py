@@ -1,0 +1,24 @@
+"""What every form of NormFace takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ..checks import check_reduction
+from ..shared import cosine_heads
+
+
+def normface(
+    embeddings: Tensor,
+    labels: Tensor,
+    class_weights: Tensor,
+    *,
+    scale: Tensor | float = 30.0,
+    reduction: str = "mean",
+) -> tuple[Any, ...]:
+    """embeddings (B x D) and class_weights (C x D) of any length, labels (B, int64 in [0, C))."""
+    tensors = cosine_heads.arguments(embeddings, labels, class_weights, scale)
+    check_reduction(reduction)
+    return *tensors, reduction

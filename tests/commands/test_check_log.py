@@ -1,0 +1,52 @@
+"""``marginbench check-log``: public logs, one of which contradicts its configuration."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner, Result
+
+from commands.root import cli
+
+WEBFACE = ("--loss", "cosface", "--classes", "2059906", "--scale", "64", "--dim", "512")
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["check-log", *arguments])
+
+
+def test_a_log_that_agrees():
+    result = call(*WEBFACE, "--margin", "0.4", "--rate", "0.2", "42.49")
+    assert result.exit_code == 0, result.output
+    assert "expected 42.50 +- 0.13; logged 42.49" in result.output
+    assert "it agrees" in result.output
+
+
+@pytest.mark.parametrize(
+    ("settings", "explained"),
+    [
+        (("--margin", "0.4", "--rate", "0.3"), "rate 0.199 in place of 0.3"),
+        (("--margin", "0.5", "--rate", "0.2"), "margin 0.4 in place of 0.5"),
+    ],
+)
+def test_a_log_that_does_not_agree_and_what_explains_it(settings, explained):
+    result = call(*WEBFACE, *settings, "42.49")
+    assert result.exit_code == 1, result.output
+    assert "does not agree" in result.output and explained in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--loss", "softmax", "--classes", "9", "--dim", "8", "1"), 2, "--loss: expected one of"),
+        ((*WEBFACE, "--variant", "soft", "1"), 2, "--variant: expected one of margin; got 'soft'"),
+        ((*WEBFACE, "--rate", "1.5", "1"), 2, "--rate: expected a number above 0, at most 1"),
+        ((*WEBFACE, "--scale", "0", "1"), 2, "--scale: expected a number above 0; got 0"),
+        (("--loss", "normface", "--margin", "1", "--classes", "9", "--dim", "8", "1"), 2,
+         "--margin: expected none: normface has no margin"),
+        (("--loss", "cosface", "--classes", "100", "--dim", "8", "4"), 3,
+         "a few classes make up the sum"),
+    ],
+)  # fmt: skip
+def test_what_it_does_not_take(arguments, code: int, said: str):
+    result = call(*arguments)
+    assert result.exit_code == code and said in result.output, result.output
