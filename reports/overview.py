@@ -42,8 +42,7 @@ def document(
 
 def machine(records: Records) -> str:
     """Each machine's name as the records have it."""
-    names = dict.fromkeys(r.provenance.machine for _, r in records.results())
-    names.update(dict.fromkeys(t.provenance.machine for t in records.trainings))
+    names = records.everything.each(lambda one: one.provenance.machine)
     if not names:
         values = [str(v) for v in records.machines[0].values()] if records.machines else []
         return ", ".join(values[:2]) or "unknown machine"
@@ -95,9 +94,8 @@ def _largest(answers: list[tuple[Measured, Answer]]) -> list[str]:
 
 def facts(records: Records) -> list[Fact]:
     """What was measured, how much of it passed, on what and when."""
-    statuses = Counter(result.status for _, result in records.results())
-    statuses.update(training.status for training in records.trainings)
-    ran = {m.case.id for m, r in records.results() if r.status != "not_run"}
+    statuses = Counter(one.status for one in records.everything)
+    ran = records.results.but(status="not_run").each("id")
     planned = {name for name in records.planned if not name.startswith("training/")}
     planned |= {m.case.id for m in records.cases}
     session = records.sessions[-1]
@@ -107,7 +105,7 @@ def facts(records: Records) -> list[Fact]:
         Fact("Results passed", f"{statuses['ok']:,}"),
         Fact("Results failed", f"{statuses['worse']:,}", "outside the error bound"),
         Fact("Results not run", f"{statuses['not_run']:,}", "each with its reason"),
-        Fact("Networks trained", f"{sum(t.status != 'not_run' for t in records.trainings):,}"),
+        Fact("Networks trained", f"{len(records.trainings.but(status='not_run')):,}"),
         Fact("Machine", machine(records)),
         Fact("Measured", session.started_at[:10]),
         Fact("Commit", commit, "dirty" if session.dirty else "clean"),
@@ -141,7 +139,7 @@ def notices(context: Context) -> list[Text]:
     for name in failed_folders(records):
         text = f"kernels/marginbench/{name} could not be imported, so nothing of it was measured."
         found.append(Text(text, kind="warning"))
-    failed = len(failures(records)) + sum(t.status == "worse" for t in records.trainings)
+    failed = len(failures(records)) + len(records.trainings.where(status="worse"))
     if failed:
         text = f"{units.plural(failed, 'result')} ran and failed: see Agreement and Training."
         found.append(Text(text, kind="warning"))

@@ -83,8 +83,7 @@ def build(folder: Folder, frame: Frame, out: Path) -> Made:
     output = Output(out)
     found = summary(folder.name, title_of(folder, said), machine(records), records)
     places: dict[str, str] = {}
-    cases = [(context.anchors[m.case.id], m) for m in records.cases]
-    for one in record_pages.build(folder, cases):
+    for one in record_pages.build(folder, context):
         places |= one.anchors
         made = Document(one.title, f"records of {found.title}")
         output.write(one.path, pages.render(made, frame.page(one.path), one.body))
@@ -162,10 +161,7 @@ def _agreement(found: Summary) -> list[Block]:
         "contender", "computed by", "comparisons", "failed", "worst multiple of eager's error",
         "not run", "why",
     )  # fmt: skip
-    links = tuple(
-        Link(loss, f"{loss_page(loss)}#agreement")
-        for loss in dict.fromkeys(best.case.loss for best in found.bests)
-    )
+    links = tuple(Link(loss, f"{loss_page(loss)}#agreement") for loss in found.bests.each("loss"))
     return [
         Text(
             f"Values and gradients against the float64 reference of the same definition. {ALLOWED}"
