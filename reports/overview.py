@@ -57,8 +57,7 @@ def _subtitle(records: Records) -> str:
 
 def lead(records: Records) -> str:
     """The answer in two or three sentences."""
-    answers = [(measured, answer(measured)) for measured in records.cases]
-    answers = [(measured, one) for measured, one in answers if one.state != "nothing"]
+    answers = [(m, one) for m in records.cases if (one := answer(m)).state != "nothing"]
     if not answers:
         return "Nothing was timed in this run, so there is no ranking yet."
     wins = Counter(one.leaders[0] for _, one in answers if one.state == "winner")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-
 from ..sections.place import Place, places_in
 
 
-@functools.cache
 def places() -> tuple[Place, ...]:
     """The sections of a run's page, in their order: each file declares its own in ``PLACES``."""
     return places_in(__name__, __path__)

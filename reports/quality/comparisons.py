@@ -63,13 +63,9 @@ def _device(result: TrainingResult) -> str:
     return result.job.get("device", "cpu")
 
 
-def _values(results: Iterable[TrainingResult], metric: str) -> dict[int, float]:
-    found: dict[int, float] = {}
-    for result in results:
-        value = result.metrics.get(metric)
-        if result.status == "ok" and value is not None:
-            found[result.seed] = value
-    return found
+def _values(results: Rows[TrainingResult], metric: str) -> dict[int, float]:
+    return {one.seed: value for one in results.where(status="ok")
+            if (value := one.metrics.get(metric)) is not None}  # fmt: skip
 
 
 def comparisons(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from benchmarks.gpus import MAIN, Card, cards
@@ -12,7 +13,7 @@ from .. import units
 from ..document import Block, Cell, Details, Section, Text, Tone, table
 from ..predicted import ITEMSIZE, bound
 from ..rows import Rows
-from ..targets import Outcome, declared, matrix_bytes, outcome
+from ..targets import Outcome, State, declared, matrix_bytes, outcome
 from .context import Context, mark, slug
 from .place import Place
 
@@ -64,10 +65,9 @@ def _absent(pairs: Rows[tuple[Target, Outcome]]) -> Details:
 
 
 def _summary(found: list[Outcome]) -> str:
-    counts = dict.fromkeys(("met", "missed", "unclear", "not measured"), 0)
-    for one in found:
-        counts[one.state] += 1
-    listed = ", ".join(f"{number} {state}" for state, number in counts.items())
+    counts = Counter(one.state for one in found)
+    states: tuple[State, ...] = ("met", "missed", "unclear", "not measured")
+    listed = ", ".join(f"{counts[state]} {state}" for state in states)
     return (
         f"Of {units.plural(len(found), 'target')}: {listed}. A time target is met if the whole "
         "95% interval lies beyond its bound, and missed if all of it falls short."

@@ -86,12 +86,8 @@ def _state(seeds: Rows[Training]) -> Cell:
 
 def _figures(context: Context, ran: Rows[Training]) -> list[Figure]:
     chosen = [_first_logged(names, ran) for names in (LOSS_CURVES, QUALITY)]
-    by_metric = {
-        metric: [curve for one in ran if (curve := _curve(one, metric))]
-        for metric in chosen
-        if metric
-    }
-    by_metric = {metric: found for metric, found in by_metric.items() if found}
+    by_metric = {m: found for m in filter(None, chosen)
+                 if (found := [curve for one in ran if (curve := _curve(one, m))])}  # fmt: skip
     made = []
     if by_metric:
         data = _epochs(ran, list(by_metric))

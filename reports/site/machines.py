@@ -106,14 +106,11 @@ def build(folder: Folder, frame: Frame, out: Path) -> Made:
 
 def _rates(records: Records, facts: MachineFile) -> dict[int, Mapping[str, float]]:
     """By machine: what its session measured, or what is said of it beside the records."""
-    found: dict[int, Mapping[str, float]] = {}
     of_session = {s.session: s.information.get("rates") for s in records.sessions}
-    for measured in records.cases:
-        rates = of_session.get(measured.session)
-        found.setdefault(
-            measured.machine, rates if isinstance(rates, dict) and rates else facts.rates
-        )
-    return found
+    found = {machine: of_session.get(cases[0].session)
+             for machine, cases in records.cases.by("machine").items()}  # fmt: skip
+    return {machine: rates if isinstance(rates, dict) and rates else facts.rates
+            for machine, rates in found.items()}  # fmt: skip
 
 
 def _document(

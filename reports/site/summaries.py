@@ -114,19 +114,18 @@ class _Ranked(NamedTuple):
     case: CaseKey
     answer: Answer
     one: Comparison
-    contender: str
 
 
 def _ranks(records: Records) -> list[Rank]:
     rows = Rows(
-        _Ranked(measured.case, first, one, one.contender)
+        _Ranked(measured.case, first, one)
         for measured in records.cases
         if measured.figure(BASE, main_pass(measured)) is not None
         for first in (answer(measured),)
         for one in compare(measured, first.metric)
         if one.contender != REFERENCE
     )
-    groups = rows.by("loss", "device", "contender")
+    groups = rows.by("loss", "device", lambda row: row.one.contender)
     ranks = []
     for (loss, device, contender), found in groups.items():
         right = found.where(lambda row: not row.one.wrong)
