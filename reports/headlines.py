@@ -126,7 +126,7 @@ def claims(published: Published) -> Headline:
         if not tried or (best and best[0] >= count):
             continue
         outcomes = [one.verdict.outcome for one in tried]
-        machines = dict.fromkeys(t.provenance.machine for t in found.trainings)
+        machines = found.trainings.each(lambda one: one.provenance.machine)
         text = (
             f"claims of the papers reproduced in {count:,} trainings of small networks; "
             f"{outcomes.count('not reproduced')} not reproduced, "

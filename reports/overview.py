@@ -42,8 +42,7 @@ def document(
 
 def machine(records: Records) -> str:
     """Each machine's name as the records have it."""
-    names = dict.fromkeys(r.provenance.machine for _, r in records.results())
-    names.update(dict.fromkeys(t.provenance.machine for t in records.trainings))
+    names = records.everything.each(lambda one: one.provenance.machine)
     if not names:
         values = [str(v) for v in records.machines[0].values()] if records.machines else []
         return ", ".join(values[:2]) or "unknown machine"
@@ -58,8 +57,7 @@ def _subtitle(records: Records) -> str:
 
 def lead(records: Records) -> str:
     """The answer in two or three sentences."""
-    answers = [(measured, answer(measured)) for measured in records.cases]
-    answers = [(measured, one) for measured, one in answers if one.state != "nothing"]
+    answers = [(m, one) for m in records.cases if (one := answer(m)).state != "nothing"]
     if not answers:
         return "Nothing was timed in this run, so there is no ranking yet."
     wins = Counter(one.leaders[0] for _, one in answers if one.state == "winner")
@@ -95,9 +93,8 @@ def _largest(answers: list[tuple[Measured, Answer]]) -> list[str]:
 
 def facts(records: Records) -> list[Fact]:
     """What was measured, how much of it passed, on what and when."""
-    statuses = Counter(result.status for _, result in records.results())
-    statuses.update(training.status for training in records.trainings)
-    ran = {m.case.id for m, r in records.results() if r.status != "not_run"}
+    statuses = Counter(one.status for one in records.everything)
+    ran = records.results.but(status="not_run").each("id")
     planned = {name for name in records.planned if not name.startswith("training/")}
     planned |= {m.case.id for m in records.cases}
     session = records.sessions[-1]
@@ -107,7 +104,7 @@ def facts(records: Records) -> list[Fact]:
         Fact("Results passed", f"{statuses['ok']:,}"),
         Fact("Results failed", f"{statuses['worse']:,}", "outside the error bound"),
         Fact("Results not run", f"{statuses['not_run']:,}", "each with its reason"),
-        Fact("Networks trained", f"{sum(t.status != 'not_run' for t in records.trainings):,}"),
+        Fact("Networks trained", f"{len(records.trainings.but(status='not_run')):,}"),
         Fact("Machine", machine(records)),
         Fact("Measured", session.started_at[:10]),
         Fact("Commit", commit, "dirty" if session.dirty else "clean"),
@@ -141,7 +138,7 @@ def notices(context: Context) -> list[Text]:
     for name in failed_folders(records):
         text = f"kernels/marginbench/{name} could not be imported, so nothing of it was measured."
         found.append(Text(text, kind="warning"))
-    failed = len(failures(records)) + sum(t.status == "worse" for t in records.trainings)
+    failed = len(failures(records)) + len(records.trainings.where(status="worse"))
     if failed:
         text = f"{units.plural(failed, 'result')} ran and failed: see Agreement and Training."
         found.append(Text(text, kind="warning"))

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal, Protocol
 
 from .document import Table
-from .grouping import grouped
+from .rows import Rows
 from .style import INK, Style, Styles, short
 
 
@@ -163,8 +164,8 @@ def dots(points: Iterable[tuple[str, bool, float, float, Ended]], styles: Styles
             short(name, 28), name, "", **ends([one[-1] for one in found]), spread="x",
             hollow=hollow,
         )
-        for name, own in grouped(points, lambda point: point[0]).items()
-        for hollow, found in sorted(grouped(own, lambda point: point[1]).items())
+        for name, own in Rows(points).pivot(itemgetter(0), itemgetter(1)).items()
+        for hollow, found in sorted(own.items())
     ]  # fmt: skip
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import benchmarks.records.loading
 from benchmarks.records import record_files
@@ -20,7 +20,7 @@ from suites.interval import Interval
 from suites.schema import CaseKey
 
 from . import statistics
-from .grouping import grouped
+from .rows import Rows
 
 PASSES = ("both_time_s", "forward_time_s", "backward_time_s")
 REFERENCE = "reference"
@@ -34,23 +34,16 @@ class Measured:
     case: CaseKey
     session: str
     machine: int
-    results: tuple[Result, ...]
+    results: Rows[Result]
 
     def contenders(self) -> list[str]:
         """In the order they were recorded."""
-        return list(dict.fromkeys(result.contender for result in self.results))
-
-    def of_metric(self, *metrics: str, contender: str | None = None) -> list[Result]:
-        return [
-            result
-            for result in self.results
-            if result.metric in metrics and contender in (None, result.contender)
-        ]
+        return self.results.each("contender")
 
     @functools.cached_property
-    def _by_name(self) -> Mapping[tuple[str, str], list[Result]]:
+    def _by_name(self) -> Mapping[tuple[str, str], Rows[Result]]:
         """By contender and metric: `figure` is asked for far more often than there are results."""
-        return grouped(self.results, lambda result: (result.contender, result.metric))
+        return self.results.by("contender", "metric")
 
     def figure(self, contender: str, metric: str) -> Result | None:
         """The measured result that the report rests on: interleaved, never the interpreter's, and
@@ -75,9 +68,7 @@ class Measured:
 
     def is_wrong(self, contender: str) -> bool:
         """Whether it disagreed with the reference in this very case."""
-        return any(
-            result.status == "worse" for result in self.results if result.contender == contender
-        )
+        return self.results.first(contender=contender, status="worse") is not None
 
     @property
     def size(self) -> str:
@@ -85,7 +76,15 @@ class Measured:
         return f"B={case.batch:,} D={case.dim:,} C={case.classes:,}{case.own_sizes}"
 
 
-Row = tuple[Measured, Result]
+class Row(NamedTuple):
+    """A result with its case: a row of the table, whose columns are the result's, the case's and
+    the index of the machine."""
+
+    measured: Measured
+    result: Result
+
+    def __getattr__(self, column: str) -> Any:
+        return getattr(self.measured if column == "machine" else self.result, column)
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,8 @@ class Records:
     """
 
     sessions: tuple[Session, ...]
-    cases: tuple[Measured, ...]
-    trainings: tuple[Training, ...]
+    cases: Rows[Measured]
+    trainings: Rows[Training]
     planned: tuple[str, ...]
     ended: frozenset[str]
     finished: bool
@@ -112,20 +111,18 @@ class Records:
         trained = {training.name for training in self.trainings}
         return [name for name in self.planned if name not in self.ended and name not in trained]
 
-    def results(self, status: str = "", metrics: Collection[str] = ()) -> Iterator[Row]:
-        """The tidy table: every result with its case, or those of a status or of some metrics."""
-        for measured in self.cases:
-            for result in measured.results:
-                if status in ("", result.status) and (not metrics or result.metric in metrics):
-                    yield measured, result
+    @functools.cached_property
+    def results(self) -> Rows[Row]:
+        """The tidy table: every result with its case."""
+        return Rows(Row(measured, one) for measured in self.cases for one in measured.results)
+
+    @property
+    def everything(self) -> Rows[Any]:
+        """Results and trainings, which share some columns."""
+        return Rows((*self.results, *self.trainings))
 
     def contenders(self) -> list[str]:
-        return list(
-            dict.fromkeys(
-                [result.contender for _, result in self.results()]
-                + [training.contender for training in self.trainings]
-            )
-        )
+        return self.everything.each("contender")
 
 
 def _says(result: Result, word: str) -> bool:
@@ -166,7 +163,7 @@ def arrange(run: Run, path: Path) -> Records:
     for session in run.sessions:
         key = json.dumps(session.identity, sort_keys=True, default=str)
         machine_of[session.session] = machines.setdefault(key, len(machines))
-    found = grouped(run.results, lambda result: result.case.id)
+    found = Rows(run.results).by("id")
     planned = list(dict.fromkeys(name for session in run.sessions for name in session.plan))
     # In the order of the plan, which is by loss, and not that of measuring, cheapest first.
     rank = {name: place for place, name in enumerate(planned)}
@@ -175,11 +172,11 @@ def arrange(run: Run, path: Path) -> Records:
         first = found[name][0]
         # A session whose line is missing is on a machine of its own.
         machine = machine_of.setdefault(first.session, len(machine_of) + len(machines))
-        cases.append(Measured(first.case, first.session, machine, tuple(found[name])))
+        cases.append(Measured(first.case, first.session, machine, found[name]))
     return Records(
         sessions=run.sessions,
-        cases=tuple(cases),
-        trainings=run.trainings,
+        cases=Rows(cases),
+        trainings=Rows(run.trainings),
         planned=tuple(planned),
         ended=run.ended,
         finished=run.complete,

@@ -13,8 +13,8 @@ from suites.schema import CaseKey
 
 from . import statistics
 from .comparison import main_pass
-from .grouping import grouped
 from .reading import Measured, Records
+from .rows import Rows
 from .statistics import Growth
 
 AXES = ("batch", "dim", "classes")
@@ -103,7 +103,7 @@ def _fixed(measured: Measured, axis: str) -> str:
 
 def panels(records: Records, axis: str, memory: bool = False) -> Iterator[Panel]:
     """Every variant that was measured at two sizes or more along the axis."""
-    groups = grouped(records.cases, lambda measured: _line_key(measured, axis))
+    groups = records.cases.by(lambda measured: _line_key(measured, axis))
     groups.pop(None, None)
     for group in groups.values():
         first = group[0]
@@ -117,7 +117,7 @@ def panels(records: Records, axis: str, memory: bool = False) -> Iterator[Panel]
             )  # fmt: skip
 
 
-def _lines(group: list[Measured], axis: str, metric: str) -> Iterator[Line]:
+def _lines(group: Rows[Measured], axis: str, metric: str) -> Iterator[Line]:
     contenders = dict.fromkeys(name for measured in group for name in measured.contenders())
     for contender in contenders:
         rounds: dict[float, Sequence[float]] = {}

@@ -115,11 +115,9 @@ def results_csv(records: Records) -> str:
     # Only where a variant has sizes of its own.
     sized = any(measured.case.sizes for measured in records.cases)
     writer.writerow((*CSV_COLUMNS, "sizes") if sized else CSV_COLUMNS)
-    for measured in records.cases:
+    for measured, result in records.results:
         own = [_pairs(dict(measured.case.sizes))] if sized else []
-        for result in measured.results:
-            row = (*_csv_row(measured, result), *own)
-            writer.writerow([_safe(value) for value in row])
+        writer.writerow([_safe(value) for value in (*_csv_row(measured, result), *own)])
     return buffer.getvalue()
 
 

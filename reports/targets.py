@@ -90,13 +90,13 @@ def _absent(target: Target, records: Records) -> str:
         stops = limit(target.shape, target.dtype) if limit else None
         if stops:
             return f"{name}: {stops}"
-    if target.device not in {measured.case.device for measured in records.cases}:
-        for measured in records.cases:
-            if (measured.case.loss, measured.case.variant) != (target.loss, target.variant):
-                continue
-            for result in measured.results:
-                if result.contender in _names(target) and result.reason.startswith("needs "):
-                    return result.reason
+    if target.device not in records.cases.each("device"):
+        lacking = records.results.first(
+            lambda row: row.reason.startswith("needs "),
+            loss=target.loss, variant=target.variant, contender=tuple(_names(target)),
+        )  # fmt: skip
+        if lacking:
+            return lacking.reason
         if target.device == "cuda":
             return "needs CUDA: this run was measured on the CPU alone"
         return f"this run has no case on {target.device}"
@@ -130,8 +130,8 @@ def _figure(target: Target, measured: Measured, records: Records) -> Interval:
 
 
 def _unmeasured(measured: Measured, name: str, metric: str) -> str:
-    reasons = [r.reason for r in measured.of_metric(metric, *PASSES, contender=name) if r.reason]
-    return f"{name}: {reasons[0]}" if reasons else f"{name} has no figure in this case"
+    said = measured.results.first("reason", metric=(metric, *PASSES), contender=name)
+    return f"{name}: {said.reason}" if said else f"{name} has no figure in this case"
 
 
 def gradient_elements(names: Sequence[str], shape: Shape) -> int:

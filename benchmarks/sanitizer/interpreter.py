@@ -16,7 +16,7 @@ by a kernel, which took a quarter of the time.
 
 Use it in every process that runs kernels with ``TRITON_INTERPRET=1``::
 
-    from benchmarks import interpreter
+    from benchmarks.sanitizer import interpreter
     if interpreter.active():
         interpreter.correct_bfloat16()
 """

@@ -40,8 +40,8 @@ def _verdict(
     figures = [case.figure(contender, metric) for contender in (base, candidate)]
     for contender, figure in zip((base, candidate), figures, strict=True):
         if figure is None:
-            results = case.of_metric(metric, contender=contender)
-            reason = results[0].reason if results else "it has no such case"
+            missed = case.results.first(metric=metric, contender=contender)
+            reason = missed.reason if missed else "it has no such case"
             missing: State = "NEW" if contender == base else "VANISHED"
             return Verdict(name, missing, f"{contender} was not timed: {reason}")
     assert figures[0] is not None and figures[1] is not None

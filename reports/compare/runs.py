@@ -105,7 +105,7 @@ def load(path: Path) -> Run:
     timings: dict[str, Timing] = {}
     exact: dict[Key, Exact] = {}
     not_run: dict[str, str] = {}
-    for case, result in records.results():
+    for case, result in records.results:
         key = Key(result.case.id, result.contender, result.metric, _of(result))
         metric = METRICS.get(result.metric)
         if metric is None or result.metric in ONCE or not reading.is_interleaved(result):

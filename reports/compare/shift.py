@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import units
+from ..rows import Rows
 from .loading import Measured, Timing
 
 # A normal distribution's standard deviation over its median absolute deviation.
@@ -106,13 +107,11 @@ def _logs(names: Sequence[str], files: Sequence[Measured]) -> np.ndarray:
 
 
 def _beside(timings: Mapping[str, Timing], moved: np.ndarray) -> dict[str, float]:
-    cases: dict[str, list[tuple[str, float]]] = {}
-    for timing, value in zip(timings.values(), moved, strict=True):
-        if timing.case:
-            cases.setdefault(timing.case, []).append((timing.contender, float(value)))
+    cases = Rows(zip(timings.values(), moved, strict=True)).by(lambda row: row[0].case)
     found = {}
     for name, timing in timings.items():
-        others = [v for who, v in cases.get(timing.case, ()) if who != timing.contender]
+        others = [float(value) for other, value in cases[timing.case]
+                  if timing.case and other.contender != timing.contender]  # fmt: skip
         if others:
             found[name] = float(np.median(others))
     return found

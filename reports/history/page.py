@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 from benchmarks.records import kinds
 
 from .. import document, output, units
 from ..document import Cell, Document, Fact, Section, Text
+from ..rows import Rows
 from ..sections.context import slug
 from ..style import Styles
 from . import commits, plots
@@ -123,12 +123,13 @@ def _sections(
         table = document.table(COLUMNS, cells, "Changes, largest first", numeric=numeric)
         yield Section("changes", "Changes", [Text(_ABOUT), table])
     names: set[str] = set()
-    for metric, of_metric in groupby(sorted(series, key=_place), lambda one: one.key.metric):
+    groups = Rows(sorted(series, key=_place)).pivot(
+        lambda one: one.key.metric, lambda one: (one.key.machine, one.key.family)
+    )
+    for metric, of_metric in groups.items():
         blocks = []
-        for _, group in groupby(of_metric, lambda one: (one.key.machine, one.key.family)):
-            together = list(group)
-            key = together[0].key
-            name = slug(metric, key.family)
+        for (_, family), together in of_metric.items():
+            name = slug(metric, family)
             while name in names:
                 name += "-x"
             names.add(name)

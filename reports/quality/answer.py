@@ -8,14 +8,16 @@ from suites.interval import Interval
 
 from .. import units
 from ..document import Block, Cell, Section, Text, table
+from ..sections.place import Place
 from . import divisions, numbers
-from .judging import TONES, Judged, counted, scope
+from .judging import TONES, Context, Judged, counted, scope
 from .reading import Group, Quality, groups
 
 TITLE = "The answer"
 
 
-def section(quality: Quality, judged: list[Judged]) -> Section:
+def section(context: Context) -> Section:
+    quality, judged = context.quality, context.judged
     blocks: list[Block] = []
     rows = [row for key in quality.tables() if (row := _row(quality, *key))]
     if rows:
@@ -190,3 +192,6 @@ def _sentence(one: Best) -> str:
     if gained is not None and gained.low is not None and gained.low <= 0:
         text += f"; not significantly above the untrained network's {before}"
     return text
+
+
+PLACES = (Place(10, section),)

@@ -8,28 +8,28 @@ from suites.claims.claim import Outcome
 
 from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, table
-from ..grouping import grouped
+from ..rows import Rows
 from ..sections.context import slug
+from ..sections.place import Place
 from ..style import Styles
 from . import numbers, plots
 from .answer import SCOPE
 from .divisions import outcome
-from .judging import TONES, Judged, scope
+from .judging import TONES, Context, Judged, scope
 from .reading import CLAIMS, Quality, groups
 
 TITLE = "Claims of the papers"
 _SYMBOLS: dict[Outcome, str] = {"reproduced": "✓", "not reproduced": "✗", "inconclusive": "?"}
 
 
-def section(
-    quality: Quality, judged: Sequence[Judged], unknown: Sequence[str], styles: Styles
-) -> Section:  # fmt: skip
+def section(context: Context) -> Section:
+    quality = context.quality
     blocks: list[Block] = [Text(_READ)]
-    if not judged:
+    if not context.judged:
         blocks.append(Text("The catalogue has no claims."))
-    for one in judged:
-        blocks += _claim(quality, one, styles)
-    for name in unknown:
+    for one in context.judged:
+        blocks += _claim(quality, one, context.styles)
+    for name in context.unknown:
         blocks += [
             Text(f"Unknown claim: {name}", "heading"),
             Text(f"Trainings of this run name a claim {name} that the catalogue does not have, so "
@@ -103,9 +103,12 @@ def _value(number: float, unit: str) -> str:
 def _trainings(quality: Quality, trainings: Sequence) -> Details:
     """Every arm with its seeds; each seed links to its run."""
     rows = []
-    for dataset, found in grouped(trainings, lambda one: one.dataset).items():
+    for dataset, found in Rows(trainings).by("dataset").items():
         for group in groups(found):
             rows += [(group.label, dataset, Cell(str(t.seed), href=quality.link(t)), outcome([t]))
                      for t in group.trainings]  # fmt: skip
     made = table(("arm", "dataset", "seed", "outcome"), rows, numeric=("seed",))
     return Details(f"Trainings behind it ({len(rows)})", [made])
+
+
+PLACES = (Place(40, section),)

@@ -7,13 +7,14 @@ have, never the best of them; what did not run or diverged has none.
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from suites.interval import Interval
 from suites.quality.intervals import CONFIDENCE, Paired, holm, paired
 from suites.schema import TrainingResult
+
+from ..rows import Rows
 
 # Of the figures on test, the one that is compared: it looks at all images of an identity, not only
 # the nearest, and changes less from seed to seed (Musgrave, Belongie, Lim 2020).
@@ -58,26 +59,13 @@ class Comparison:
         return self.a if self.difference.estimate > 0 else self.b
 
 
-def _grouped(
-    results: Iterable[TrainingResult], studies: Collection[str]
-) -> dict[Group, dict[str, list[TrainingResult]]]:
-    """By division, dataset, contender and device, then by arm; of one name the last counts."""
-    last = {result.name: result for result in results if result.study in studies}
-    groups: dict[Group, dict[str, list[TrainingResult]]] = defaultdict(lambda: defaultdict(list))
-    for result in last.values():
-        device = result.job.get("device", "cpu")
-        group = (result.study, result.dataset, result.contender, device)
-        groups[group][result.arm].append(result)
-    return groups
+def _device(result: TrainingResult) -> str:
+    return result.job.get("device", "cpu")
 
 
-def _values(results: Iterable[TrainingResult], metric: str) -> dict[int, float]:
-    found: dict[int, float] = {}
-    for result in results:
-        value = result.metrics.get(metric)
-        if result.status == "ok" and value is not None:
-            found[result.seed] = value
-    return found
+def _values(results: Rows[TrainingResult], metric: str) -> dict[int, float]:
+    return {one.seed: value for one in results.where(status="ok")
+            if (value := one.metrics.get(metric)) is not None}  # fmt: skip
 
 
 def comparisons(
@@ -86,8 +74,10 @@ def comparisons(
     """Every two losses of a division, dataset, contender and device, paired by seed and tested by
     Student's paired test, Holm-adjusted over that family."""
     found: list[Comparison] = []
-    for group, arms in _grouped(results, studies).items():
-        values = {arm: _values(of, metric) for arm, of in arms.items()}
+    chosen = Rows(results).where(study=tuple(studies))
+    last = Rows({result.name: result for result in chosen}.values())  # of one name
+    for group, own in last.by("study", "dataset", "contender", _device).items():
+        values = {arm: _values(of, metric) for arm, of in own.by("arm").items()}
         pairs = {
             (a, b): paired(values[a], values[b])
             for a, b in itertools.combinations(sorted(values), 2)

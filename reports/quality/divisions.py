@@ -11,10 +11,13 @@ from suites.quality.intervals import CONFIDENCE
 
 from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, Tone, table
+from ..rows import Rows
 from ..sections.context import slug
 from ..sections.flat import flat, holders
+from ..sections.place import Place
 from ..style import UNTRAINED, Styles
 from . import notes, numbers, pictures, table_figures
+from .judging import Context
 from .reading import Group, Quality, groups
 
 MEANING = {
@@ -33,7 +36,8 @@ def anchor(division: str, dataset: str) -> str:
     return slug(division, dataset)
 
 
-def sections(quality: Quality, styles: Styles) -> list[Section]:
+def sections(context: Context) -> list[Section]:
+    quality, styles = context.quality, context.styles
     return [_section(quality, division, dataset, styles) for division, dataset in quality.tables()]
 
 
@@ -171,10 +175,10 @@ def _others(found: list[Group], metrics: Sequence[str]) -> list[Block]:
     return [Details(f"Other metrics ({len(rest)})", [made])]
 
 
-def _protocol(trainings: list[Training]) -> list[Block]:
+def _protocol(trainings: Rows[Training]) -> list[Block]:
     """Each setting once, with the arms it holds for; the protocol's in sight, the rest folded."""
     entries = [(one.arm, entry) for one in trainings for entry in flat(one.settings)]
-    held = holders(entries, {one.arm for one in trainings})
+    held = holders(entries, trainings.each("arm"))
     rows = [(key, value, names) for (key, value), names in held.items()]
     if not rows:
         return []
@@ -254,3 +258,6 @@ def _figures(name: str, found: list[Group], styles: Styles) -> list[Block]:
     ]
     shown: list[Block] = [figure for figure in made if figure is not None]
     return [Text("Figures", "heading"), *shown] if shown else []
+
+
+PLACES = (Place(20, sections),)

@@ -11,7 +11,9 @@ from suites.claims.claim import Claim, Outcome, Part, Plot, Verdict
 from suites.datasets.catalogue import find
 
 from ..document import Tone
+from ..rows import Rows
 from ..sections.context import slug, unique
+from ..style import Styles
 from .reading import CLAIMS, Quality
 
 TONES: dict[Outcome, Tone] = {
@@ -38,6 +40,21 @@ class Judged:
         return self.verdict.parts if len(self.verdict.parts) > 1 else ()
 
 
+@dataclass(frozen=True)
+class Context:
+    """What every section of the page is given."""
+
+    quality: Quality
+    judged: Sequence[Judged]
+    styles: Styles
+
+    @property
+    def unknown(self) -> list[str]:
+        """Claims that trainings name and the catalogue does not."""
+        names = [one.claim.study for one in self.judged]
+        return [name for name in self.quality.claimed() if f"{CLAIMS}{name}" not in names]
+
+
 def counted(outcomes: Sequence[Outcome]) -> str:
     """'1 reproduced, 2 not reproduced, 0 inconclusive'."""
     return ", ".join(f"{outcomes.count(word)} {word}" for word in TONES)
@@ -53,14 +70,16 @@ def _title(dataset: str) -> str:
 
 def scope(trainings: Iterable[Training]) -> str:
     """The data and networks that a verdict holds for: 'digits (MLP)'; empty without trainings."""
-    found: dict[str, dict[str, None]] = {}
-    for one in trainings:
-        networks = found.setdefault(_title(one.dataset), {})
-        backbone = str(one.job.get("settings", {}).get("backbone", ""))
-        if backbone:
-            networks[_NETWORKS.get(backbone, backbone)] = None
-    return "; ".join(f"{data} ({', '.join(nets)})" if nets else data
-                     for data, nets in found.items())  # fmt: skip
+    said = []
+    for data, found in Rows(trainings).by(lambda one: _title(one.dataset)).items():
+        networks = ", ".join(filter(None, found.each(_network)))
+        said.append(f"{data} ({networks})" if networks else data)
+    return "; ".join(said)
+
+
+def _network(training: Training) -> str:
+    backbone = str(training.job.get("settings", {}).get("backbone", ""))
+    return _NETWORKS.get(backbone, backbone)
 
 
 def known() -> list[Claim]:
@@ -77,7 +96,7 @@ def judge(quality: Quality, claims: list[Claim] | None = None) -> list[Judged]:
 
 
 def _judged(quality: Quality, claim: Claim, anchor: str) -> Judged:
-    trainings = tuple(quality.of_study(claim.study))
+    trainings = quality.of_study(claim.study)
     if not trainings:
         reason = "no network of it was trained in this run"
         return Judged(claim, anchor, (), Verdict("inconclusive", reason), ())
@@ -92,9 +111,3 @@ def _judged(quality: Quality, claim: Claim, anchor: str) -> Judged:
     except Exception as error:
         reason = f"its figures could not be made: {type(error).__name__}: {error}"
         return Judged(claim, anchor, trainings, verdict, (), reason)
-
-
-def unknown(quality: Quality, claims: list[Claim]) -> list[str]:
-    """Claims that trainings name and the catalogue does not."""
-    names = {claim.study for claim in claims}
-    return [name for name in quality.claimed() if f"{CLAIMS}{name}" not in names]

@@ -17,6 +17,7 @@ from suites.interval import Interval
 from suites.quality.intervals import interval, paired
 
 from .. import units
+from ..rows import Rows
 from .reading import Group, device_of
 
 MAIN = "map_at_r"
@@ -131,7 +132,7 @@ def untrained(found: Sequence[Group]) -> Group | None:
         before = [replace(one, metrics=one.epochs[0]) for one in group.ran
                   if one.epochs and one.epochs[0].get("epoch", 0) == 0]  # fmt: skip
         if before:
-            return Group(group.label, tuple(before))
+            return Group(group.label, Rows(before))
     return None
 
 
@@ -139,14 +140,13 @@ def compare(found: Sequence[Group], metric: str) -> list[Comparison]:
     """Every two arms that share a seed, as `reports.quality.comparisons` has them, by the labels of
     the table; arms of two devices or contenders are not held against each other."""
     compared: list[Comparison] = []
-    for device in dict.fromkeys(device_of(one) for group in found for one in group.trainings):
-        own = {(one.contender, one.arm): group.label for group in found
-               for one in group.trainings if device_of(one) == device}  # fmt: skip
-        trainings = [one for group in found for one in group.trainings if device_of(one) == device]
-        studies = {one.study for one in trainings}
+    trainings = Rows(one for group in found for one in group.trainings)
+    for device, own in trainings.by(device_of).items():
+        label = {(one.contender, one.arm): group.label for group in found
+                 for one in group.trainings if device_of(one) == device}  # fmt: skip
         compared += [
-            replace(one, a=own[one.contender, one.a], b=own[one.contender, one.b])
-            for one in comparisons(trainings, metric, studies)
+            replace(one, a=label[one.contender, one.a], b=label[one.contender, one.b])
+            for one in comparisons(own, metric, own.each("study"))
         ]
     return compared
 

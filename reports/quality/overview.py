@@ -1,4 +1,4 @@
-"""The top of the page of a quality run, and the order of its sections."""
+"""The top of the page of a quality run; its sections are found in this folder by their places."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from .. import units
 from ..document import Document, Fact, Text
 from ..style import Styles
-from . import answer, claims, divisions, judging, numbers, published, runs, searching
-from .judging import Judged
-from .reading import Quality
+from . import answer, numbers, places
+from .judging import Context, Judged
+from .reading import DIVISIONS, Quality
 
 NOTES = (
     "Intervals are 95% (Student's, over seeds). Angles are in degrees, bytes in binary units (1 "
@@ -21,40 +21,31 @@ _FOOTER = f"{NOTES} The same tables are in report.md, the figures in summary.jso
 
 def document(quality: Quality, judged: Sequence[Judged], styles: Styles) -> Document:
     """The whole page as data."""
-    unknown = judging.unknown(quality, [one.claim for one in judged])
+    context = Context(quality, judged, styles)
     return Document(
         title="MarginBench: training quality",
         subtitle=_subtitle(quality),
         lead=answer.lead(quality, list(judged)),
         facts=_facts(quality, judged),
-        notices=_notices(quality, judged, unknown),
-        sections=(
-            answer.section(quality, list(judged)),
-            *divisions.sections(quality, styles),
-            searching.section(quality, styles),
-            claims.section(quality, judged, unknown, styles),
-            published.section(published.known()),
-            runs.missing(quality),
-            runs.provenance(quality),
-            runs.section(quality),
-        ),
+        notices=_notices(context),
+        sections=[section for place in places() for section in place.made(context)],
         footer=_FOOTER,
     )
 
 
 def _subtitle(quality: Quality) -> str:
-    datasets = list(dict.fromkeys(one.dataset for one in quality.trainings))
+    datasets = quality.trainings.each("dataset")
     text = f"Quality of the networks that each loss trains, on {', '.join(datasets)}"
     return text if datasets else "Nothing trained yet"
 
 
 def _facts(quality: Quality, judged: Sequence[Judged]) -> list[Fact]:
     ran, diverged, missing = numbers.state(quality.trainings)
-    machines = dict.fromkeys(one.provenance.machine for one in quality.trainings)
+    machines = quality.trainings.each(lambda one: one.provenance.machine)
     session = quality.records.sessions[-1]
     tried = sum(bool(one.trainings) for one in judged)
     decided = sum(one.verdict.outcome == "reproduced" for one in judged)
-    seeds = {one.seed for one in quality.trainings if one.study in ("closed", "open")}
+    seeds = quality.trainings.where(study=DIVISIONS).each("seed")
     return [
         Fact("Networks trained", f"{ran:,}", f"{diverged:,} diverged, {missing:,} not run"),
         *([Fact("Seeds of a table's row", f"{len(seeds):,}")] if seeds else []),
@@ -69,10 +60,8 @@ def _facts(quality: Quality, judged: Sequence[Judged]) -> list[Fact]:
     ]
 
 
-def _notices(
-    quality: Quality, judged: Sequence[Judged], unknown: Sequence[str]
-) -> list[Text]:  # fmt: skip
-    records, found = quality.records, []
+def _notices(context: Context) -> list[Text]:
+    quality, records, found = context.quality, context.quality.records, []
     if not records.finished:
         left = len(records.missing)
         found.append(f"Incomplete run: {left:,} of {len(records.planned):,} planned trainings are "
@@ -87,10 +76,10 @@ def _notices(
     commits = dict.fromkeys(session.commit for session in records.sessions)
     if len(commits) > 1:
         found.append(f"Trained at {len(commits)} commits: {', '.join(commits)}.")
-    diverged = sum(one.status == "worse" for one in quality.trainings)
+    diverged = len(quality.trainings.where(status="worse"))
     if diverged:
         found.append(f"{units.plural(diverged, 'training')} diverged and are in no mean: see Not "
                      "run, and diverged.")  # fmt: skip
-    found += [f"Claim {one.claim.number}: {one.failed}" for one in judged if one.failed]
-    found += [f"The catalogue has no claim named {name}." for name in unknown]
+    found += [f"Claim {one.claim.number}: {one.failed}" for one in context.judged if one.failed]
+    found += [f"The catalogue has no claim named {name}." for name in context.unknown]
     return [Text(text, "warning") for text in found]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from suites.published import Table, tables
+from suites.published import tables
 
 from ..document import Block, Cell, Section, Text, table
+from ..sections.place import Place
+from .judging import Context
 
 TITLE = "Published, other data"
 MARK = "published, other data"
@@ -16,12 +16,8 @@ MARK = "published, other data"
 _SECOND_HAND = {"V2": "; second-hand", "FIG": "; read off a plot"}
 
 
-def known() -> list[Table]:
-    """The tables of `suites.published`."""
-    return tables()
-
-
-def section(found: Sequence[Table]) -> Section:
+def section(context: Context) -> Section:
+    found = tables()
     blocks: list[Block] = [Text(
         "The papers' own tables, on their own data (CASIA-WebFace, LFW and others). Networks here "
         "were trained on other data, so none of these figures can be compared with ours.", "note",
@@ -34,3 +30,6 @@ def section(found: Sequence[Table]) -> Section:
     if not found:
         blocks.append(Text("There are none."))
     return Section("published", TITLE, blocks)
+
+
+PLACES = (Place(50, section),)

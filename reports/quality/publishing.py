@@ -1,8 +1,8 @@
 """A finished run in the form in which it is committed: small, and drawn from itself alone.
 
 ``records.jsonl.xz`` holds the record's very bytes, so that `marginbench quality again` compares
-with what was measured. Beside it lies the MLflow side without networks and without figures, which
-`marginbench quality sync` draws again from the records. The site shows the page (`reports.site`).
+with what was measured. Beside it lies the MLflow side without networks. The site shows the page
+(`reports.site`).
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 
 from benchmarks.records import record_files
@@ -15,6 +16,7 @@ from benchmarks.records.loading import RecordError, Training
 
 from ..paths import IN_CLONE, ROOT
 from ..reading import Records, load
+from ..rows import Rows
 from ..sections.context import slug, unique
 
 ROOM = "quality"
@@ -29,12 +31,12 @@ class Group:
     the contender or the device where the group beside it has another."""
 
     label: str
-    trainings: tuple[Training, ...]
+    trainings: Rows[Training]
 
     @property
-    def ran(self) -> list[Training]:
+    def ran(self) -> Rows[Training]:
         """Those whose figures count: trained to the end, without diverging."""
-        return [one for one in self.trainings if one.status == "ok"]
+        return self.trainings.where(status="ok")
 
     @property
     def first(self) -> Training | None:
@@ -50,7 +52,7 @@ class Quality:
     where: str
 
     @property
-    def trainings(self) -> tuple[Training, ...]:
+    def trainings(self) -> Rows[Training]:
         return self.records.trainings
 
     @cached_property
@@ -65,38 +67,38 @@ class Quality:
     def link(self, training: Training) -> str:
         return f"#{self.anchor(training)}"
 
-    def of_study(self, study: str, dataset: str | None = None) -> list[Training]:
-        return [t for t in self.trainings if t.study == study and dataset in (None, t.dataset)]
+    def of_study(self, study: str, *dataset: str) -> Rows[Training]:
+        found = self.trainings.where(study=study)
+        return found.where(dataset=dataset) if dataset else found
 
     def tables(self) -> list[tuple[str, str]]:
         """(division, dataset) of each table, in the order trained."""
-        found = dict.fromkeys((t.study, t.dataset) for t in self.trainings)
-        return [key for division in DIVISIONS for key in found if key[0] == division]
+        return [(division, dataset) for division in DIVISIONS
+                for dataset in self.of_study(division).each("dataset")]  # fmt: skip
 
     def claimed(self) -> list[str]:
         """Names of claims that any training says it belongs to."""
-        studies = dict.fromkeys(t.study for t in self.trainings if t.study.startswith(CLAIMS))
-        return [study.removeprefix(CLAIMS) for study in studies]
+        studies = self.trainings.each("study")
+        return [study.removeprefix(CLAIMS) for study in studies if study.startswith(CLAIMS)]
 
     def labels(self) -> list[str]:
         """Of all rows of the divisions' tables: what has a style of its own."""
-        found = (group.label for key in self.tables() for group in groups(self.of_study(*key)))
-        return list(dict.fromkeys(found))
+        tables = (self.of_study(*key) for key in self.tables())
+        return Rows(group for found in tables for group in groups(found)).each("label")
 
 
 def groups(trainings: Iterable[Training]) -> list[Group]:
     """In the order trained; call it with one dataset's trainings of one study."""
-    rows = list(trainings)
-    contenders = {one.contender for one in rows}
-    devices = {device_of(one) for one in rows}
-    found: dict[str, list[Training]] = {}
-    for one in rows:
-        parts = [one.arm or f"{one.loss}/{one.variant}".rstrip("/")]
-        parts += [one.contender] * (len(contenders) > 1)
-        parts += [device_of(one)] * (len(devices) > 1)
-        found.setdefault(", ".join(parts), []).append(one)
-    return [Group(label, tuple(sorted(seeds, key=lambda t: t.seed)))
-            for label, seeds in found.items()]  # fmt: skip
+    rows = Rows(trainings)
+    told = (attrgetter("contender"), device_of)
+    several = [column for column in told if len(rows.each(column)) > 1]
+
+    def label(one: Training) -> str:
+        name = one.arm or f"{one.loss}/{one.variant}".rstrip("/")
+        return ", ".join((name, *(column(one) for column in several)))
+
+    return [Group(name, Rows(sorted(seeds, key=lambda t: t.seed)))
+            for name, seeds in rows.by(label).items()]  # fmt: skip
 
 
 def device_of(training: Training) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 
 from benchmarks.records.loading import Training
@@ -12,9 +13,12 @@ from suites.schema import TRAINING_WORDS
 
 from .. import units
 from ..document import Block, Cell, Details, Section, Text, table
+from ..rows import Rows
 from ..sections import machine_words
 from ..sections.flat import flat
+from ..sections.place import Place
 from .divisions import outcome
+from .judging import Context
 from .reading import Quality
 
 FEW = 12
@@ -22,8 +26,9 @@ FEW = 12
 _FACTS = ("dataset", "manifest", "data", "images", "preprocess", "split")
 
 
-def section(quality: Quality) -> Section:
+def section(context: Context) -> Section:
     """The row of each training, which every table links to."""
+    quality = context.quality
     if not quality.trainings:
         return Section("runs", "Runs", [Text("No network was trained in this run.")])
     rows, anchors = [], []
@@ -59,9 +64,10 @@ def command(quality: Quality, training: Training) -> str:
     return shlex.join(["marginbench", "quality", "again", quality.where, training.name])
 
 
-def missing(quality: Quality) -> Section:
+def missing(context: Context) -> Section:
     """What was not run, what diverged, what was planned and never reached: each with its why."""
-    failed = [one for one in quality.trainings if one.status != "ok"]
+    quality = context.quality
+    failed = quality.trainings.but(status="ok")
     left = quality.records.missing
     if not failed and not left:
         text = "Every planned training completed."
@@ -79,8 +85,9 @@ def missing(quality: Quality) -> Section:
     return Section("missing", "Not run, and diverged", blocks)
 
 
-def provenance(quality: Quality) -> Section:
+def provenance(context: Context) -> Section:
     """Machine, versions, commit; what the data were."""
+    quality = context.quality
     blocks: list[Block] = [machine_words.began(quality.records.sessions)]
     blocks.append(machine_words.protection(quality.records.protected))
     for number, identity in enumerate(quality.records.machines, start=1):
@@ -92,14 +99,12 @@ def provenance(quality: Quality) -> Section:
 
 def _circumstances(quality: Quality) -> list[Block]:
     blocks: list[Block] = [*machine_words.circumstances(quality.records.sessions)]
-    made_by: dict[tuple, int] = {}
-    for one in quality.trainings:
-        p = one.provenance
-        key = (p.machine, p.commit, "dirty" if p.dirty else "clean",
-               ", ".join(f"{n} {v}" for n, v in sorted(p.versions.items())))  # fmt: skip
-        made_by[key] = made_by.get(key, 0) + 1
-    rows = [(*key[:1], Cell(key[1] or "unknown", code=True), *key[2:], f"{count:,}")
-            for key, count in made_by.items()]  # fmt: skip
+    made_by = Rows(one.provenance for one in quality.trainings).by(
+        "machine", "commit", lambda made: "dirty" if made.dirty else "clean",
+        lambda made: ", ".join(f"{n} {v}" for n, v in sorted(made.versions.items())),
+    )  # fmt: skip
+    rows = [(machine, Cell(commit or "unknown", code=True), *rest, f"{len(own):,}")
+            for (machine, commit, *rest), own in made_by.items()]  # fmt: skip
     columns = ("machine", "commit", "tree", "versions", "trainings")
     if rows:
         caption = "Machine, commit and versions of the trainings"
@@ -107,18 +112,12 @@ def _circumstances(quality: Quality) -> list[Block]:
     return blocks
 
 
-def _data(trainings: Sequence[Training]) -> list[Block]:
+def _data(trainings: Rows[Training]) -> list[Block]:
     """Facts of each dataset, once where its trainings agree."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for one in trainings:
-        about = found.setdefault(one.dataset, {})
-        for key, value in flat(_facts(one.settings)):
-            values = about.setdefault(key, [])
-            if value not in values:
-                values.append(value)
     blocks: list[Block] = []
-    for dataset, about in found.items():
-        rows = [(key, value) for key, values in about.items() for value in values]
+    for dataset, found in trainings.by("dataset").items():
+        about = Rows(fact for one in found for fact in flat(_facts(one.settings)))
+        rows = [row for own in about.by(itemgetter(0)).values() for row in dict.fromkeys(own)]
         if rows:
             count = units.plural(len(rows), "fact")
             made = table(("", "as it was read"), rows)
@@ -128,3 +127,6 @@ def _data(trainings: Sequence[Training]) -> list[Block]:
 
 def _facts(settings: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in settings.items() if name.startswith(_FACTS)}
+
+
+PLACES = (Place(60, missing), Place(70, provenance), Place(80, section))

@@ -6,6 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from benchmarks.records.loading import Training
@@ -13,27 +14,30 @@ from benchmarks.records.loading import Training
 from .. import document, drawing
 from ..document import Block, Cell, Details, Section, Text, table
 from ..plot import Axis, Panel, Plot, Series
+from ..rows import Rows
 from ..sections.context import slug, unique
 from ..sections.flat import flat
+from ..sections.place import Place
 from ..style import Styles, short, style_at
 from . import numbers
+from .judging import Context
 from .reading import SEARCH, Quality
 
 TITLE = "Search"
 _TRIAL = re.compile(r"t(rial-?)?\d+")
-MOST_ROWS = 30
 
 
-def section(quality: Quality, styles: Styles) -> Section:
+def section(context: Context) -> Section:
+    quality, styles = context.quality, context.styles
     trials = quality.of_study(SEARCH)
     if not trials:
         text = "No search was part of this run, so no loss was tuned: see the closed division."
         return Section("search", TITLE, [Text(text)])
     blocks: list[Block] = [Text(_READ)]
-    datasets = list(dict.fromkeys(one.dataset for one in trials))
+    datasets = trials.by("dataset")
     names = unique([slug("search", dataset) for dataset in datasets])
     for dataset, name in zip(datasets, names, strict=True):
-        found = by_loss([one for one in trials if one.dataset == dataset])
+        found = datasets[dataset].by(arm)
         blocks += [Text(f"On {dataset}", "heading"), _best(quality, found)]
         drawn = history(name, found, styles)
         blocks += [drawn] if drawn else []
@@ -49,14 +53,10 @@ _READ = (
 )
 
 
-def by_loss(trials: Sequence[Training]) -> dict[str, list[Training]]:
-    """Trials of each arm; a trial's own part, as in ``softmax/linear/t03``, is left away."""
-    found: dict[str, list[Training]] = {}
-    for one in trials:
-        head, _, tail = one.arm.rpartition("/")
-        arm = head if head and _TRIAL.fullmatch(tail) else one.arm
-        found.setdefault(arm or one.loss, []).append(one)
-    return found
+def arm(trial: Training) -> str:
+    """What was searched for; a trial's own part, as in ``softmax/linear/t03``, is left away."""
+    head, _, tail = trial.arm.rpartition("/")
+    return (head if head and _TRIAL.fullmatch(tail) else trial.arm) or trial.loss
 
 
 def score(trial: Training) -> float | None:
@@ -81,17 +81,15 @@ def _choices(trials: Sequence[Training]) -> dict[str, dict[str, str]]:
 
 def _tried(choices: Mapping[str, Mapping[str, str]]) -> list[str]:
     """'learning rate 0.0002 to 0.008' of numbers, the words themselves of anything else."""
-    values: dict[str, list[str]] = {}
-    for row in choices.values():
-        for key, value in row.items():
-            values.setdefault(key, []).append(value)
+    pairs = Rows(pair for row in choices.values() for pair in row.items())
     said = []
-    for key, found in values.items():
+    for key, own in pairs.by(itemgetter(0)).items():
+        found = own.each(itemgetter(1))
         try:
-            ends = sorted(dict.fromkeys(found), key=lambda text: float(text.replace(",", "")))
+            ends = sorted(found, key=lambda text: float(text.replace(",", "")))
             said.append(f"{key} {ends[0]} to {ends[-1]}")
         except ValueError:
-            said.append(f"{key} {', '.join(dict.fromkeys(found))}")
+            said.append(f"{key} {', '.join(found)}")
     return said
 
 
@@ -160,3 +158,6 @@ def history(
         f"Best score by trial. {'; '.join(parts)}.", table(columns, body, numeric=columns[1:]),
         [panel], 7.6, 3.6, legend="right",
     ))  # fmt: skip
+
+
+PLACES = (Place(30, section),)

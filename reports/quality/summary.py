@@ -8,7 +8,7 @@ from typing import Any
 from . import answer, numbers
 from .judging import Judged
 from .reading import Quality, groups
-from .searching import best_of, by_loss
+from .searching import arm, best_of
 
 # 2: told_apart_from is significantly_different_from, undecided is inconclusive.
 VERSION = 2
@@ -64,10 +64,9 @@ def _row(group: Any, metrics: Sequence[str]) -> dict[str, Any]:
 
 
 def _search(quality: Quality) -> list[dict[str, Any]]:
-    trials = quality.of_study("search")
     found = []
-    for dataset in dict.fromkeys(one.dataset for one in trials):
-        for loss, some in by_loss([one for one in trials if one.dataset == dataset]).items():
+    for dataset, trials in quality.of_study("search").by("dataset").items():
+        for loss, some in trials.by(arm).items():
             best = best_of(some)
             found.append({
                 "dataset": dataset, "loss": loss, "trials": len(some),

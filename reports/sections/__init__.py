@@ -8,22 +8,17 @@ on the page of the machine or of the loss.
 from __future__ import annotations
 
 import functools
-import importlib
-import pkgutil
 from collections.abc import Callable
 
 from ..document import Section
 from .context import Context
-from .place import Of, Place
+from .place import Of, Place, places_in
 
 
 @functools.cache
 def places() -> tuple[Place, ...]:
     """In the order in which they stand on the page."""
-    modules = [importlib.import_module(f"{__name__}.{one.name}")
-               for one in pkgutil.iter_modules(__path__)]  # fmt: skip
-    found = [place for module in modules for place in getattr(module, "PLACES", ())]
-    return tuple(sorted(found, key=lambda place: place.order))
+    return places_in(__name__, __path__)
 
 
 def all_sections(
@@ -36,11 +31,11 @@ def all_sections(
     for place in places():
         what = place.section.__module__.rpartition(".")[2]
         report(done / total, 1, f"drawing {what}")
-        found.append(place.section(context))
+        found += place.made(context)
         done += place.weight
     return found
 
 
 def sections_of(page: Of, context: Context) -> list[Section]:
     """Those that stand on this page of the site."""
-    return [place.section(context) for place in places() if place.of == page]
+    return [one for place in places() if place.of == page for one in place.made(context)]

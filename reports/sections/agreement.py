@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 from benchmarks.records.loading import Result
@@ -11,6 +12,7 @@ from ..agreement import ERRORS, ORDINARY, Verdict, by_data, failures, flipped, q
 from ..document import Block, Cell, Figure, Section, Table, Text, Tone, table
 from ..matrices import Square, matrix
 from ..reading import BASE
+from ..rows import Rows
 from .context import Context, mark
 from .place import Place
 
@@ -48,8 +50,8 @@ _CAPTION = (
 
 def section(context: Context) -> Section:
     by_kind = {
-        "Values": list(verdicts(context.records, gradients=False)),
-        "Gradients": list(verdicts(context.records, gradients=True)),
+        "Values": Rows(verdicts(context.records, gradients=False)),
+        "Gradients": Rows(verdicts(context.records, gradients=True)),
     }
     if not any(by_kind.values()):
         return Section("agreement", TITLE, [Text("Agreement was not measured in this run.")])
@@ -58,9 +60,9 @@ def section(context: Context) -> Section:
     for title, found in by_kind.items():
         if found:
             blocks.append(_figure(context, title, found))
-    stressed = list(by_data(context.records))
-    able = {verdict.contender for verdict in stressed if verdict.state != "not_run"}
-    stressed = [verdict for verdict in stressed if verdict.contender in able]
+    stressed = Rows(by_data(context.records))
+    able = stressed.but(state="not_run").each("contender")
+    stressed = stressed.where(contender=tuple(able))
     if stressed:
         blocks += [Text(_STRESSED), _figure(context, "Data where losses go wrong", stressed)]
     blocks += _flipped(context)
@@ -70,7 +72,7 @@ def section(context: Context) -> Section:
 def _failed(context: Context) -> list[Block]:
     found = failures(context.records)
     if not found:
-        ran = sum(r.status == "ok" for _, r in context.records.results())
+        ran = len(context.records.results.where(status="ok"))
         return [Text(f"Nothing failed: all {ran:,} results that ran are within their bounds.")]
     rows = [
         (Cell(f"✗ {context.label(measured)}", tone="bad", record=measured.case.id),
@@ -103,16 +105,11 @@ def _value(result: Result) -> str:
     return f"{text}×" if result.metric == "error_over_eager" and result.value is not None else text
 
 
-def _figure(context: Context, title: str, found: list[Verdict]) -> Figure:
-    rows = list(dict.fromkeys(_row(v) for v in found))
-    contenders = [name for name in context.styles.order if any(v.contender == name for v in found)]
-    dtypes = list(dict.fromkeys(v.dtype for v in found))
-    columns = [
-        (name, dtype)
-        for name in contenders
-        for dtype in dtypes
-        if any((v.contender, v.dtype) == (name, dtype) for v in found)
-    ]
+def _figure(context: Context, title: str, found: Rows[Verdict]) -> Figure:
+    rows = found.each(_row)
+    there = found.by("contender", "dtype")
+    dtypes = found.each("dtype")
+    columns = [pair for pair in itertools.product(context.styles.order, dtypes) if pair in there]
     squares = {
         (rows.index(_row(v)), columns.index((v.contender, v.dtype))): _square(v) for v in found
     }
@@ -120,11 +117,10 @@ def _figure(context: Context, title: str, found: list[Verdict]) -> Figure:
     made = matrix(
         name, f"{title} against the reference", _CAPTION, rows, columns, squares, _data(found)
     )
-    known = {_row(v) for v in found}
-    cases = (m.case for m in context.records.cases if m.of_metric(*ERRORS))
+    cases = context.records.results.where(metric=ERRORS).each("case")
     ids = tuple(
         case.id for case in cases
-        if (f"{case.loss}/{case.variant}" if case.data in ORDINARY else case.data) in known
+        if (f"{case.loss}/{case.variant}" if case.data in ORDINARY else case.data) in rows
     )  # fmt: skip
     return replace(made, cases=ids, metrics=ERRORS)
 
@@ -161,7 +157,7 @@ def _multiple(multiple: float) -> str:
     return f"{multiple:.0f}×" if multiple >= 100 else f"{multiple:.2g}×"
 
 
-def _data(found: list[Verdict]) -> Table:
+def _data(found: Rows[Verdict]) -> Table:
     rows = []
     for v in found:
         tone: Tone = "bad" if v.state == "failed" else "good" if v.state == "passed" else "quiet"

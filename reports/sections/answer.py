@@ -9,6 +9,7 @@ from ..comparison import Answer, answer, compare, main_pass
 from ..document import Block, Cell, Details, Figure, Section, Table, Text, Tone, table
 from ..figures import ratios
 from ..reading import BASE, PASSES, REFERENCE, Measured
+from ..rows import Rows
 from .context import Context, machine_name, mark, slug
 from .place import Place
 
@@ -16,13 +17,10 @@ ROWS_PER_FIGURE = 30
 PASS_NAMES = {"both_time_s": "both", "forward_time_s": "forward", "backward_time_s": "backward"}
 
 
-def timed_cases(context: Context) -> list[Measured]:
+def timed_cases(context: Context) -> Rows[Measured]:
     """Cases in which at least one contender other than the reference was timed."""
-    return [
-        measured
-        for measured in context.records.cases
-        if answer(measured).state != "nothing" or answer(measured).excluded
-    ]
+    cases = context.records.cases
+    return cases.where(lambda one: answer(one).state != "nothing" or answer(one).excluded)
 
 
 def section(context: Context) -> Section:
@@ -31,17 +29,15 @@ def section(context: Context) -> Section:
         text = "Nothing was timed in this run, so there is no winner."
         return Section("answer", "Which is fastest", [Text(text)])
     blocks: list[Block] = [Text(_how_to_read(cases)), _tally(cases)]
-    for loss in context.losses():
-        of_loss = [measured for measured in cases if measured.case.loss == loss]
-        if of_loss:
-            blocks.append(Text(loss, kind="heading", anchor=f"answer-{slug(loss)}"))
-            blocks.append(_winners(context, of_loss))
-            blocks += _dots(context, loss, of_loss)
-            blocks.append(_every_ratio(context, of_loss))
+    for loss, of_loss in sorted(cases.by("loss").items()):
+        blocks.append(Text(loss, kind="heading", anchor=f"answer-{slug(loss)}"))
+        blocks.append(_winners(context, of_loss))
+        blocks += _dots(context, loss, of_loss)
+        blocks.append(_every_ratio(context, of_loss))
     return Section("answer", "Which is fastest", blocks)
 
 
-def _how_to_read(cases: list[Measured]) -> str:
+def _how_to_read(cases: Rows[Measured]) -> str:
     answers = [answer(measured) for measured in cases]
     rivals = sum(one.state in ("winner", "unclear") for one in answers)
     short = sum(one.is_short_of_rounds for one in answers)
@@ -65,16 +61,12 @@ def _how_to_read(cases: list[Measured]) -> str:
     )
 
 
-def _tally(cases: list[Measured]) -> Table:
+def _tally(cases: Rows[Measured]) -> Table:
     """Wins by loss."""
-    answers = [(measured.case.loss, answer(measured)) for measured in cases]
-    winners = sorted({a.leaders[0] for _, a in answers if a.state == "winner"})
-    counts: dict[str, Counter[str]] = {}
-    for loss, one in answers:
-        outcome = one.leaders[0] if one.state == "winner" else one.state
-        counts.setdefault(loss, Counter())[outcome] += 1
-    counts = dict(sorted(counts.items()))
-    counts["all"] = sum(counts.values(), Counter())
+    answers = map(answer, cases)
+    winners = sorted({one.leaders[0] for one in answers if one.state == "winner"})
+    by_loss = sorted(cases.by("loss").items())
+    counts = {loss: Counter(map(_outcome, found)) for loss, found in (*by_loss, ("all", cases))}
     rows = []
     for loss, found in counts.items():
         total = sum(found.values())
@@ -86,9 +78,14 @@ def _tally(cases: list[Measured]) -> Table:
     return table(columns, rows, "Cases won, by loss", numeric=columns[1:])
 
 
-def _winners(context: Context, cases: list[Measured]) -> Table:
+def _outcome(measured: Measured) -> str:
+    one = answer(measured)
+    return one.leaders[0] if one.state == "winner" else one.state
+
+
+def _winners(context: Context, cases: Rows[Measured]) -> Table:
     """A row a case; columns that would say the same in every row are left out."""
-    several = len({measured.case.dtype for measured in cases}) > 1
+    several = len(cases.each("dtype")) > 1
     rows = []
     for measured in cases:
         one, case = answer(measured), measured.case
@@ -148,9 +145,9 @@ def _short(measured: Measured, main: Answer, metric: str) -> Cell:
     return Cell(text, mark=one.leaders[0])
 
 
-def _dots(context: Context, loss: str, cases: list[Measured]) -> list[Figure]:
+def _dots(context: Context, loss: str, cases: Rows[Measured]) -> list[Figure]:
     rows = []
-    passes = tuple(dict.fromkeys(main_pass(measured) for measured in cases))
+    passes = tuple(cases.each(main_pass))
     for measured in cases:
         found = [c for c in compare(measured, main_pass(measured)) if c.contender != REFERENCE]
         if any(c.ratio for c in found):
@@ -167,7 +164,7 @@ def _dots(context: Context, loss: str, cases: list[Measured]) -> list[Figure]:
     return figures
 
 
-def _every_ratio(context: Context, cases: list[Measured]) -> Details:
+def _every_ratio(context: Context, cases: Rows[Measured]) -> Details:
     rows = []
     for measured in cases:
         for metric in PASSES:

@@ -27,14 +27,14 @@ class Context:
     @cached_property
     def anchors(self) -> dict[str, str]:
         """By case id, the row of the table of commands that measures the case again."""
-        ids = dict.fromkeys(measured.case.id for measured in self.records.cases)
+        ids = self.records.cases.each("id")
         return {name: f"case-{number}" for number, name in enumerate(ids, start=1)}
 
     @cached_property
     def _one_dtype(self) -> str:
         """The dtype of every timed case, which labels leave out; empty where they differ."""
-        timed = {m.case.dtype for m in self.records.cases if m.of_metric(*PASSES)}
-        return timed.pop() if len(timed) == 1 else ""
+        timed = self.records.results.where(metric=PASSES).each("dtype")
+        return timed[0] if len(timed) == 1 else ""
 
     def label(self, measured: Measured, loss: bool = True) -> str:
         """A case in a line: what differs within one run, and not its suite or seed."""
@@ -53,12 +53,12 @@ class Context:
         return Cell(self.label(measured, loss), record=measured.case.id)
 
     def losses(self) -> list[str]:
-        return sorted({measured.case.loss for measured in self.records.cases})
+        return sorted(self.records.cases.each("loss"))
 
     def of_loss(self, loss: str) -> Context:
         """Of the run this loss alone; what it planned of others is none of its."""
-        cases = tuple(m for m in self.records.cases if m.case.loss == loss)
-        trainings = tuple(t for t in self.records.trainings if t.loss == loss)
+        cases = self.records.cases.where(loss=loss)
+        trainings = self.records.trainings.where(loss=loss)
         planned = tuple(name for name in self.records.planned if cases and _loss(name) == loss)
         part = replace(self.records, cases=cases, trainings=trainings, planned=planned)
         return replace(self, records=part)

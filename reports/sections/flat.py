@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from operator import itemgetter
 
 from .. import units
-from ..grouping import grouped
+from ..rows import Rows
 
 
 def shown(value: object) -> str:
@@ -38,6 +39,6 @@ def holders(
     """Each setting once, and for whom it holds. ``entries``: who, and a setting with its value."""
     return {
         setting: "all" if len(found) == len(everyone) else ", ".join(found)
-        for setting, pairs in grouped(entries, lambda entry: entry[1]).items()
-        if (found := dict.fromkeys(who for who, _ in pairs))
+        for setting, pairs in Rows(entries).by(itemgetter(1)).items()
+        if (found := pairs.each(itemgetter(0)))
     }

@@ -49,7 +49,7 @@ def _loss(context: Context, loss: Loss, measured: bool) -> list[Block]:
     ]
     if not measured:
         blocks.append(Text("Declared, and not part of this run.", kind="note"))
-    run = {m.case.variant for m in context.records.cases if m.case.loss == loss.name}
+    run = context.records.cases.where(loss=loss.name).each("variant")
     for variant in loss.variants:
         blocks += definition(loss, variant, not measured or variant.name in run)
     return blocks

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks.records.loading import Result
-
 from .. import units
 from ..document import Block, Cell, Section, Table, Text, Tone, table
-from ..reading import Measured, is_interpreted
+from ..reading import Row, is_interpreted
+from ..rows import Rows
 from .context import Context
 from .place import Place
 from .speeds import speeds, timed
@@ -21,13 +20,13 @@ _INTRO = (
 
 
 def section(context: Context) -> Section:
-    cases = [measured for measured in context.records.cases if measured.of_metric(*METRICS)]
-    if not cases:
+    results = context.records.results.where(metric=METRICS)
+    if not results:
         return Section(
             "mining", TITLE, [Text("No mining rule was measured in this run.")], empty=True
         )
-    blocks: list[Block] = [Text(_INTRO), _indices(context, cases)]
-    selected = [measured for measured in cases if timed(measured)]
+    blocks: list[Block] = [Text(_INTRO), _indices(context, results)]
+    selected = context.records.cases.where(timed, lambda one: one.results.first(metric=METRICS))
     if selected:
         blocks.append(speeds(context, selected, "Time of the selection"))
     else:
@@ -35,49 +34,38 @@ def section(context: Context) -> Section:
     return Section("mining", TITLE, blocks)
 
 
-def _indices(context: Context, cases: list[Measured]) -> Table:
+def _indices(context: Context, results: Rows[Row]) -> Table:
     """A row a rule and dtype, a column a contender."""
-    found: dict[tuple[str, str], dict[str, list[list[Result]]]] = {}
-    for measured in cases:
-        case = measured.case
-        by_name = found.setdefault((f"{case.loss}/{case.variant}", case.dtype), {})
-        for name in measured.contenders():
-            results = measured.of_metric(*METRICS, contender=name)
-            if results:
-                by_name.setdefault(name, []).append(results)
-    names = [n for n in context.styles.order if any(n in by_name for by_name in found.values())]
+    contenders = results.each("contender")
+    names = [name for name in context.styles.order if name in contenders]
     rows = [
-        (*key, *(_verdict(by_name.get(name, [])) for name in names))
-        for key, by_name in found.items()
+        (f"{loss}/{variant}", dtype, *(_verdict(found.where(contender=name)) for name in names))
+        for (loss, variant, dtype), found in results.by("loss", "variant", "dtype").items()
     ]
     caption = "Indices that are the reference's, by case"
     return table(("rule", "dtype", *names), rows, caption)
 
 
-def _verdict(by_case: list[list[Result]]) -> Cell:
+def _verdict(found: Rows[Row]) -> Cell:
     """Over the cases of a rule: how many were measured, and the worst of them."""
-    ran = [[r for r in results if r.status != "not_run"] for results in by_case]
-    ran = [results for results in ran if results]
+    ran = found.but(status="not_run")
     if not ran:
-        reason = f"not run: {by_case[0][0].reason}" if by_case else units.NOTHING
+        reason = f"not run: {found[0].reason}" if found else units.NOTHING
         return Cell(reason, tone="quiet")
-    failed = sum(any(r.status == "worse" for r in results) for results in ran)
-    differing = [
-        results
-        for results in ran
-        if any(r.metric == METRICS[0] and (r.value or 0) > 0 for r in results)
-    ]
+    cases = len(ran.each("id"))
+    failed = len(ran.where(status="worse").each("id"))
+    differing = ran.where(lambda row: (row.value or 0) > 0, metric=METRICS[0]).each("id")
     tone: Tone = "bad" if failed else "good"
     if failed:
-        text = f"✗ wrong in {failed} of {len(ran)}"
+        text = f"✗ wrong in {failed} of {cases}"
     elif differing:
-        regret = max((r.value or 0 for rs in differing for r in rs if r.metric == METRICS[1]),
-                     default=None)  # fmt: skip
-        text = f"✓ right, ties differ in {len(differing)} of {len(ran)}"
+        regrets = ran.where(id=tuple(differing), metric=METRICS[1])
+        regret = max((row.value or 0 for row in regrets), default=None)
+        text = f"✓ right, ties differ in {len(differing)} of {cases}"
         text += f" (regret at most {units.digits3(regret)})" if regret is not None else ""
     else:
-        text = f"✓ equal in all {len(ran)}"
-    if any(is_interpreted(r) for results in ran for r in results):
+        text = f"✓ equal in all {cases}"
+    if any(is_interpreted(row.result) for row in ran):
         text += " (interpreter)"
     return Cell(text, tone=tone)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..document import Block, Cell, Details, Section, Text, table
-from ..grouping import grouped
+from ..rows import Rows
 from .context import Context, mark
 from .place import Place
 
@@ -21,20 +21,19 @@ class Missing:
 
 
 def gather(context: Context) -> Iterator[Missing]:
-    for measured, result in context.records.results("not_run"):
+    for measured, result in context.records.results.where(status="not_run"):
         narrowed = " ".join((result.metric, *result.of.values()))
         what = context.label(measured)
         yield Missing(what, result.contender, narrowed, result.reason or "no reason given")
-    for training in context.records.trainings:
-        if training.status == "not_run":
-            what = f"training {training.loss}/{training.variant} on {training.dataset}"
-            reason = training.reason or "no reason given"
-            yield Missing(what, training.contender, "training", reason)
+    for training in context.records.trainings.where(status="not_run"):
+        what = f"training {training.loss}/{training.variant} on {training.dataset}"
+        reason = training.reason or "no reason given"
+        yield Missing(what, training.contender, "training", reason)
 
 
 def section(context: Context) -> Section:
     # Reasons that differ in their figures alone belong together.
-    groups = grouped(gather(context), lambda one: re.sub(r"\d[\d.,]*", "#", one.reason))
+    groups = Rows(gather(context)).by(lambda one: re.sub(r"\d[\d.,]*", "#", one.reason))
     blocks: list[Block] = []
     if not groups:
         blocks.append(Text("Everything that was planned for the measured cases was run."))
@@ -50,28 +49,27 @@ def section(context: Context) -> Section:
     return Section("missing", "What was not run, and why", blocks)
 
 
-def _summary(groups: list[list[Missing]]) -> Block:
+def _summary(groups: list[Rows[Missing]]) -> Block:
     rows = []
     for group in groups:
-        contenders = ", ".join(sorted({one.contender for one in group}))
-        cases = len({one.what for one in group})
+        contenders = ", ".join(sorted(group.each("contender")))
+        cases = len(group.each("what"))
         rows.append((_reason(group), contenders, f"{cases:,}", f"{len(group):,}"))
     columns = ("reason", "contenders", "cases", "results")
     return table(columns, rows, numeric=("cases", "results"))
 
 
-def _reason(group: list[Missing]) -> str:
-    reasons = list(dict.fromkeys(one.reason for one in group))
+def _reason(group: Rows[Missing]) -> str:
+    reasons = group.each("reason")
     more = f" (and {len(reasons) - 1} similar)" if len(reasons) > 1 else ""
     return reasons[0] + more
 
 
-def _list(group: list[Missing]) -> Details:
+def _list(group: Rows[Missing]) -> Details:
     """One row a case and contender, its metrics together."""
-    merged = grouped(group, lambda one: (one.what, one.contender, one.reason))
     rows = [
         (what, mark(contender), _metrics([one.metric for one in found]), reason)
-        for (what, contender, reason), found in merged.items()
+        for (what, contender, reason), found in group.by("what", "contender", "reason").items()
     ]
     made = table(("case", "contender", "metrics", "reason"), rows)
     return Details(f"{_reason(group)}: {len(group):,} results", [made])

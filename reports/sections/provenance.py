@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from benchmarks.instruments.metrics import METRICS
 from benchmarks.records.loading import Result
 
 from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, table
-from ..grouping import grouped
-from ..reading import PASSES, is_interleaved
+from ..reading import PASSES, Row, is_interleaved
+from ..rows import Rows
 from . import machine_words
 from .context import Context, machine_name, mark
 from .flat import shown
@@ -21,10 +21,10 @@ TITLE = "Provenance"
 FEW = 30
 _CONTENDER = " --contender "
 # Metrics that have a place of their own on the page.
-SHOWN = {
+SHOWN = (
     *PASSES, "first_call_s", "peak_bytes", "peak_reserved_bytes", "relative_error",
     "error_over_eager", "index_mismatches", "index_regret",
-}  # fmt: skip
+)  # fmt: skip
 
 
 def section(context: Context) -> Section:
@@ -47,8 +47,9 @@ def _machine(index: int, identity: Mapping[str, object]) -> Table:
 
 def _information(context: Context) -> list[Block]:
     found = machine_words.circumstances(context.records.sessions)
-    versions = {json.dumps(r.provenance.versions, sort_keys=True)
-                for _, r in context.records.results()}  # fmt: skip
+    versions = context.records.results.each(
+        lambda row: json.dumps(row.provenance.versions, sort_keys=True)
+    )
     for text in sorted(versions):
         rows = [(name, version) for name, version in json.loads(text).items()]
         found.append(Details("Versions the results were made with",
@@ -58,9 +59,10 @@ def _information(context: Context) -> list[Block]:
 
 def _protocols(context: Context) -> Table:
     """How each metric was taken; a setting that differs from result to result as a range."""
-    groups = grouped(
-        (result for _, result in context.records.results() if result.status != "not_run"),
-        lambda one: (one.metric, one.of.get("mode", ""), shown(one.protocol.get("instrument", ""))),
+    groups = context.records.results.but(status="not_run").by(
+        "metric",
+        lambda one: one.of.get("mode", ""),
+        lambda one: shown(one.protocol.get("instrument", "")),
     )
     rows = [
         (f"{metric} {mode}".strip(), METRICS[metric].summary if metric in METRICS else "",
@@ -71,18 +73,18 @@ def _protocols(context: Context) -> Table:
     return table(columns, rows, "Protocol of each metric", numeric=("results",))
 
 
-def _protocol(found: list[Result]) -> str:
+def _protocol(found: Rows[Row]) -> str:
     settings: dict[str, list[object]] = {}
-    for result in found:
+    for _, result in found:
         for name, value in result.protocol.items():
             if name == "tiles":  # which ones is in the records
                 value = " and ".join(sorted({str(tile["source"]) for tile in value}))
             settings.setdefault(name, []).append(value)
-    rounds = [len(result.rounds) for result in found if result.rounds]
+    rounds = found.where("rounds")
     if rounds:
-        settings["rounds"] = list(rounds)
+        settings["rounds"] = [len(result.rounds) for _, result in rounds]
     parts = [f"{name.replace('_', ' ')}: {_merged(values)}" for name, values in settings.items()]
-    if not is_interleaved(found[0]):
+    if not is_interleaved(found[0].result):
         parts.append("not interleaved: in the records, and never compared")
     return "; ".join(parts) or "not recorded"
 
@@ -98,15 +100,11 @@ def _merged(values: list[object]) -> str:
 
 
 def _first_calls(context: Context) -> list[Block]:
-    rows = []
-    for measured in context.records.cases:
-        for result in measured.of_metric("first_call_s"):
-            if result.status == "ok":
-                steady = measured.figure(result.contender, "both_time_s")
-                rows.append(
-                    (context.case_cell(measured, loss=True), mark(result.contender),
-                     units.time(result.value), units.time(steady.value if steady else None))
-                )  # fmt: skip
+    rows = [
+        (context.case_cell(measured, loss=True), mark(result.contender), units.time(result.value),
+         units.time(measured.value(result.contender, "both_time_s")))
+        for measured, result in context.records.results.where(metric="first_call_s", status="ok")
+    ]  # fmt: skip
     if not rows:
         return []
     columns = ("case", "contender", "first call", "later, forward and backward")
@@ -128,8 +126,7 @@ def _others(context: Context) -> list[Block]:
         (context.case_cell(measured, loss=True), mark(result.contender),
          " ".join((result.metric, *result.of.values())),
          units.figure(result.metric, result.value))
-        for measured, result in context.records.results()
-        if result.metric not in SHOWN and result.status != "not_run"
+        for measured, result in context.records.results.but(metric=SHOWN).but(status="not_run")
     ]  # fmt: skip
     if not rows:
         return []
@@ -152,12 +149,11 @@ def _commands(context: Context) -> Details:
     return Details(f"Commands: each row can be measured again ({cases})", [made])
 
 
-def commands(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
+def commands(results: Rows[Result]) -> list[tuple[str, list[str]]]:
     """What measures a case again, and whom: commands that differ in the contenders alone are one,
     of all that ran. It names the case."""
     found: dict[str, tuple[list[str], list[str]]] = {}
-    ran = [result for result in results if result.status != "not_run"] or results
-    for result in ran:
+    for result in results.but(status="not_run") or results:
         command, _, named = result.provenance.command.partition(_CONTENDER)
         measured, asked = found.setdefault(command, ([], []))
         measured += [result.contender] * (result.contender not in measured)

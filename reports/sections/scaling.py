@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from .. import figures, units
 from ..document import Block, Cell, Details, Figure, Section, Table, Text, table
 from ..reading import BASE
+from ..rows import Rows
 from ..scaling import AXES, SYMBOL, WORDS, Panel, panels
 from ..statistics import Growth
 from .context import Context, machine_name, mark, slug, unique
@@ -60,7 +61,7 @@ def _blocks(context: Context, memory: bool) -> list[Block]:
     """For each axis: the fits, then the figures."""
     blocks: list[Block] = []
     for axis in AXES:
-        found = list(panels(context.records, axis, memory))
+        found = Rows(panels(context.records, axis, memory))
         if not found:
             continue
         blocks.append(Text(f"Against {WORDS[axis]} ({SYMBOL[axis]})", kind="heading"))
@@ -70,32 +71,31 @@ def _blocks(context: Context, memory: bool) -> list[Block]:
     return blocks
 
 
-def _figures(context: Context, found: list[Panel], memory: bool) -> list[Figure]:
+def _figures(context: Context, found: Rows[Panel], memory: bool) -> list[Figure]:
     """One for each family of losses, whose sizes are the same, so that losses can be compared."""
     kind, what = ("memory", "Peak memory") if memory else ("speed", "Time")
-    groups: dict[tuple[str, ...], list[Panel]] = {}
-    for panel in found:
+
+    def title(panel: Panel) -> str:
         parts = [FAMILIES.get(panel.family, panel.family), panel.dtype, panel.device]
-        if panel.data != "drawn":
-            parts.append(panel.data)
-        if context.several_machines:
-            parts.append(machine_name(panel.machine))
-        groups.setdefault((slug(kind, panel.axis, panel.family), *parts), []).append(panel)
+        parts += [panel.data] * (panel.data != "drawn")
+        parts += [machine_name(panel.machine)] * context.several_machines
+        return ", ".join(parts)
+
     pages = [
-        (name, ", ".join(parts), group[start : start + PANELS_PER_FIGURE])
-        for (name, *parts), group in groups.items()
+        (slug(kind, axis, family), titled, group[start : start + PANELS_PER_FIGURE])
+        for (axis, family, titled), group in found.by("axis", "family", title).items()
         for start in range(0, len(group), PANELS_PER_FIGURE)
     ]
     names = unique([name for name, _, _ in pages])
     return [
         figures.scaling(
-            name, f"{what} against {WORDS[part[0].axis]}: {title}", part, context.styles
+            name, f"{what} against {WORDS[part[0].axis]}: {titled}", part, context.styles
         )
-        for name, (_, title, part) in zip(names, pages, strict=True)
+        for name, (_, titled, part) in zip(names, pages, strict=True)
     ]
 
 
-def _fits(context: Context, found: list[Panel], memory: bool) -> Table:
+def _fits(context: Context, found: Rows[Panel], memory: bool) -> Table:
     """The exponents: a row a variant, a column a contender."""
     axis = found[0].axis
     contenders = [
@@ -103,7 +103,7 @@ def _fits(context: Context, found: list[Panel], memory: bool) -> Table:
         for name in context.styles.order
         if any(line.contender == name and line.growth for panel in found for line in panel.lines)
     ]
-    several = len({panel.dtype for panel in found}) > 1
+    several = len(found.each("dtype")) > 1
     rows = []
     for panel in found:
         by_name = {line.contender: line.growth for line in panel.lines}
@@ -141,7 +141,7 @@ def _sizes(sizes: Sequence[float]) -> str:
     return f"{units.count(sizes[0])} to {units.count(sizes[-1])} ({len(sizes)})"
 
 
-def _steps(found: list[Panel], memory: bool) -> Table:
+def _steps(found: Rows[Panel], memory: bool) -> Table:
     rows = [
         (panel.name, panel.dtype, panel.fixed, mark(line.contender),
          _sizes(line.growth.sizes), f"{line.growth.exponent.estimate:.2f}",
@@ -159,21 +159,22 @@ def _steps(found: list[Panel], memory: bool) -> Table:
 def _exhausted(context: Context) -> Table:
     """Out of memory is a result; beside it, the largest size of the same kind that did fit."""
     rows = []
-    for measured, result in context.records.results("not_run"):
-        if "out of memory" in result.reason.lower():
-            fits = [
-                other
-                for other in context.records.cases
-                if (other.case.loss, other.case.variant, other.case.dtype, other.machine)
-                == (measured.case.loss, measured.case.variant, measured.case.dtype,
-                    measured.machine)
-                and other.figure(result.contender, "peak_bytes")
-            ]  # fmt: skip
-            largest = max(fits, key=lambda m: m.case.batch * m.case.classes, default=None)
-            rows.append(
-                (context.case_cell(measured, loss=True), mark(result.contender), result.metric,
-                 largest.size if largest else "none")
-            )  # fmt: skip
+    exhausted = context.records.results.where(lambda row: "out of memory" in row.reason.lower(),
+                                              status="not_run")  # fmt: skip
+    for measured, result in exhausted:
+        case, contender = measured.case, result.contender
+        fits = [
+            other
+            for other in context.records.cases.where(
+                loss=case.loss, variant=case.variant, dtype=case.dtype, machine=measured.machine
+            )
+            if other.figure(contender, "peak_bytes")
+        ]
+        largest = max(fits, key=lambda m: m.case.batch * m.case.classes, default=None)
+        rows.append(
+            (context.case_cell(measured, loss=True), mark(contender), result.metric,
+             largest.size if largest else "none")
+        )  # fmt: skip
     columns = ("out of memory", "contender", "metric", "largest case that fits")
     return table(columns, list(dict.fromkeys(rows)), "Did not fit")
 

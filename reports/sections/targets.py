@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from benchmarks.instruments.gpus import Card, cards
@@ -11,7 +12,8 @@ from suites.targets import TARGETS, Target
 from .. import units
 from ..document import Block, Cell, Details, Section, Text, Tone, table
 from ..predicted import ITEMSIZE, bound
-from ..targets import Outcome, declared, matrix_bytes, outcome
+from ..rows import Rows
+from ..targets import Outcome, State, declared, matrix_bytes, outcome
 from .context import Context, mark, slug
 from .place import Place
 
@@ -25,11 +27,9 @@ _SIGNS = {
 
 
 def section(context: Context) -> Section:
-    found = [(target, outcome(target, context.records)) for target in TARGETS]
-    measured = [pair for pair in found if pair[1].state != "not measured"]
+    found = Rows((target, outcome(target, context.records)) for target in TARGETS)
     blocks: list[Block] = [Text(_summary([one for _, one in found])), Text(_predicted(), "note")]
-    for group in dict.fromkeys(target.group for target, _ in measured):
-        pairs = [pair for pair in measured if pair[0].group == group]
+    for group, pairs in found.where(_is_measured).by(lambda pair: pair[0].group).items():
         blocks.append(Text(group, kind="heading", anchor=f"targets-{slug(group)}"))
         # Bounds are predicted of GPUs alone.
         gpus = cards() if any(target.device == "cuda" for target, _ in pairs) else ()
@@ -37,24 +37,26 @@ def section(context: Context) -> Section:
         rows = [(*_aim(t), _measured(t, one), _verdict(one), *_predictions(t, gpus))
                 for t, one in pairs]  # fmt: skip
         blocks.append(table(columns, rows))
-    absent = [pair for pair in found if pair[1].state == "not measured"]
+    absent = found.where(lambda pair: not _is_measured(pair))
     return Section("targets", TITLE, blocks + ([_absent(absent)] if absent else []))
 
 
-def _absent(pairs: Sequence[tuple[Target, Outcome]]) -> Details:
+def _is_measured(pair: tuple[Target, Outcome]) -> bool:
+    return pair[1].state != "not measured"
+
+
+def _absent(pairs: Rows[tuple[Target, Outcome]]) -> Details:
     """What was not measured, by its reason, with what is predicted of it."""
-    kinds: dict[str, list[tuple[Target, str]]] = {}
-    for target, one in pairs:
-        kinds.setdefault(one.reason.partition(": ")[0], []).append((target, one.reason))
+    kinds = pairs.by(lambda pair: pair[1].reason.partition(": ")[0])
     blocks: list[Block] = []
     said = []
     for kind, found in sorted(kinds.items(), key=lambda item: -len(item[1])):
-        reasons = {reason for _, reason in found}
         # Reasons of a kind that differ, such as the command of each case, stand in the rows.
+        reasons = found.each(lambda pair: pair[1].reason)
         differ = len(reasons) > 1
-        said.append(kind if differ else found[0][1])
-        rows = [(target.group, *_aim(target), *([reason.partition(": ")[2]] if differ else ()),
-                 *_predictions(target, cards())) for target, reason in found]  # fmt: skip
+        said.append(kind if differ else reasons[0])
+        rows = [(target.group, *_aim(target), *([one.reason.partition(": ")[2]] if differ else ()),
+                 *_predictions(target, cards())) for target, one in found]  # fmt: skip
         columns = ("group", "case", "contender", "target", *(["why"] if differ else ()))
         blocks.append(Text(f"{said[-1]} ({len(rows)})", "label"))
         blocks.append(table((*columns, *_headings(cards())), rows))
@@ -63,10 +65,9 @@ def _absent(pairs: Sequence[tuple[Target, Outcome]]) -> Details:
 
 
 def _summary(found: list[Outcome]) -> str:
-    counts = dict.fromkeys(("met", "missed", "unclear", "not measured"), 0)
-    for one in found:
-        counts[one.state] += 1
-    listed = ", ".join(f"{number} {state}" for state, number in counts.items())
+    counts = Counter(one.state for one in found)
+    states: tuple[State, ...] = ("met", "missed", "unclear", "not measured")
+    listed = ", ".join(f"{counts[state]} {state}" for state in states)
     return (
         f"Of {units.plural(len(found), 'target')}: {listed}. A time target is met if the whole "
         "95% interval lies beyond its bound, and missed if all of it falls short."

@@ -11,8 +11,8 @@ from benchmarks.records.loading import Training
 
 from .. import units
 from ..document import Block, Cell, Details, Figure, Section, Table, Text, table
-from ..grouping import grouped
 from ..matrices import Curve, curves, finals
+from ..rows import Rows
 from .context import Context, mark
 from .flat import holders
 from .place import Place
@@ -26,7 +26,7 @@ QUALITY = ("recall_at_1", "map_at_r", "verification_accuracy")
 
 
 def section(context: Context) -> Section:
-    trainings = list(context.records.trainings)
+    trainings = context.records.trainings
     if not trainings:
         return Section("training", TITLE, [Text("No network was trained in this run.")], empty=True)
     logged = list(dict.fromkeys(name for one in trainings for name in one.metrics))
@@ -35,7 +35,7 @@ def section(context: Context) -> Section:
     blocks: list[Block] = [_table(trainings, main or logged)]
     if main and rest:
         blocks.append(Details(f"Other final metrics ({len(rest)})", [_table(trainings, rest)]))
-    blocks += _figures(context, [t for t in trainings if t.status != "not_run"])
+    blocks += _figures(context, trainings.but(status="not_run"))
     blocks += [_where(trainings), _settings(trainings)]
     return Section("training", TITLE, blocks)
 
@@ -44,15 +44,14 @@ def group(training: Training) -> str:
     return f"{training.loss}/{training.variant}"
 
 
-def _by_network(trainings: list[Training]) -> dict[tuple[str, str, str], list[Training]]:
-    """The seeds of one network together."""
-    return grouped(trainings, lambda one: (group(one), one.contender, one.dataset))
+# What the seeds of one network share.
+NETWORK = (group, "contender", "dataset")
 
 
-def _table(trainings: list[Training], metrics: list[str]) -> Table:
+def _table(trainings: Rows[Training], metrics: list[str]) -> Table:
     rows: list[tuple[Cell | str, ...]] = []
-    for (name, contender, dataset), seeds in _by_network(trainings).items():
-        ran = [one for one in seeds if one.status != "not_run"]
+    for (name, contender, dataset), seeds in trainings.by(*NETWORK).items():
+        ran = seeds.but(status="not_run")
         cells = [_over_seeds(metric, ran) for metric in metrics]
         rows.append((name, mark(contender), dataset, str(len(ran)), *cells, _state(seeds)))
     columns = ("loss", "contender", "dataset", "seeds", *(_named(m) for m in metrics), "outcome")
@@ -65,7 +64,7 @@ def _named(metric: str) -> str:
     return metric.removesuffix("_s").replace("_", " ") + (known.arrow if known else "")
 
 
-def _over_seeds(metric: str, seeds: list[Training]) -> str:
+def _over_seeds(metric: str, seeds: Rows[Training]) -> str:
     """The mean, and the range where there are several seeds."""
     values = [v for one in seeds if (v := one.metrics.get(metric)) is not None]
     if not values:
@@ -76,23 +75,19 @@ def _over_seeds(metric: str, seeds: list[Training]) -> str:
     return text
 
 
-def _state(seeds: list[Training]) -> Cell:
-    for one in seeds:
-        if one.status == "worse":
-            return Cell(f"✗ {one.reason}", tone="bad")
-        if one.status == "not_run":
-            return Cell(f"not run: {one.reason}", tone="quiet")
-    return Cell("✓ ran", tone="good")
+def _state(seeds: Rows[Training]) -> Cell:
+    one = seeds.first(status=("worse", "not_run"))
+    if one is None:
+        return Cell("✓ ran", tone="good")
+    if one.status == "worse":
+        return Cell(f"✗ {one.reason}", tone="bad")
+    return Cell(f"not run: {one.reason}", tone="quiet")
 
 
-def _figures(context: Context, ran: list[Training]) -> list[Figure]:
+def _figures(context: Context, ran: Rows[Training]) -> list[Figure]:
     chosen = [_first_logged(names, ran) for names in (LOSS_CURVES, QUALITY)]
-    by_metric = {
-        metric: [curve for one in ran if (curve := _curve(one, metric))]
-        for metric in chosen
-        if metric
-    }
-    by_metric = {metric: found for metric, found in by_metric.items() if found}
+    by_metric = {m: found for m in filter(None, chosen)
+                 if (found := [curve for one in ran if (curve := _curve(one, m))])}  # fmt: skip
     made = []
     if by_metric:
         data = _epochs(ran, list(by_metric))
@@ -100,10 +95,10 @@ def _figures(context: Context, ran: list[Training]) -> list[Figure]:
     return [*made, *_finals(context, ran)]
 
 
-def _finals(context: Context, ran: list[Training]) -> list[Figure]:
+def _finals(context: Context, ran: Rows[Training]) -> list[Figure]:
     metrics = [m for m in QUALITY if any(one.metrics.get(m) is not None for one in ran)]
     rows = []
-    for (name, contender, _), seeds in _by_network(ran).items():
+    for (name, contender, _), seeds in ran.by(*NETWORK).items():
         values = [
             [v for one in seeds if (v := one.metrics.get(metric)) is not None] for metric in metrics
         ]
@@ -122,7 +117,7 @@ def _finals(context: Context, ran: list[Training]) -> list[Figure]:
     return [finals("training-final", title, metrics, rows, context.styles, data)]
 
 
-def _first_logged(names: tuple[str, ...], ran: list[Training]) -> str | None:
+def _first_logged(names: tuple[str, ...], ran: Rows[Training]) -> str | None:
     logged = {name for one in ran for epoch in one.epochs for name in epoch}
     return next((name for name in names if name in logged), None)
 
@@ -145,7 +140,7 @@ def _number(epoch: Mapping[str, float | None], place: int) -> float:
     return float(place if number is None else number)
 
 
-def _epochs(ran: list[Training], names: list[str]) -> Table:
+def _epochs(ran: Rows[Training], names: list[str]) -> Table:
     rows = []
     for one in ran:
         for number, epoch in enumerate(one.epochs):
@@ -156,7 +151,7 @@ def _epochs(ran: list[Training], names: list[str]) -> Table:
     return table(columns, rows, numeric=columns[2:])
 
 
-def _where(trainings: list[Training]) -> Table:
+def _where(trainings: Rows[Training]) -> Table:
     """Where to read on: the store's own keys, as they were recorded."""
     rows = []
     for one in trainings:
@@ -169,10 +164,10 @@ def _where(trainings: list[Training]) -> Table:
     return table(columns, rows, "Each network's log, and the command to train it again")
 
 
-def _settings(trainings: list[Training]) -> Details:
+def _settings(trainings: Rows[Training]) -> Details:
     entries = [(group(one), (key, str(value))) for one in trainings
                for key, value in one.settings.items()]  # fmt: skip
-    held = holders(entries, {group(one) for one in trainings})
+    held = holders(entries, trainings.each(group))
     rows = [(key.replace("_", " "), value, names) for (key, value), names in sorted(held.items())]
     return Details("Settings", [table(("setting", "value", "networks"), rows)])
 

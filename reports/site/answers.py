@@ -9,6 +9,7 @@ from suites.schema import CaseKey
 
 from .. import units
 from ..document import Block, Cell, Link, Links, Section, Text, table
+from ..rows import Rows
 from ..sections.context import mark
 from . import static_facts
 from .frame import REPRODUCE, loss_page
@@ -39,8 +40,7 @@ def bests(made: Sequence[Made], loss: str, device: str) -> list[Found]:
     return [
         Found(one, best)
         for one in made
-        for best in one.summary.bests
-        if (best.case.loss, best.case.device, best.case.data) == (loss, device, "drawn")
+        for best in one.summary.bests.where(loss=loss, device=device, data="drawn")
     ]
 
 
@@ -80,18 +80,9 @@ def _triplet(made: Sequence[Made]) -> Section:
 
 def _newest(found: list[Found]) -> list[Found]:
     """Of each variant and its sizes the one that was measured last; others are in the table."""
-    last: dict[tuple, Found] = {}
-    for one in found:
-        key = (one.case.variant, one.case.dim, one.case.dtype)
-        held = last.get(key)
-        if held is None or one.made.summary.measured > held.made.summary.measured:
-            last[key] = one
-    most: dict[str, Found] = {}
-    for one in last.values():
-        held = most.get(one.case.variant)
-        if held is None or one.case.classes > held.best.case.classes:
-            most[one.case.variant] = one
-    return list(most.values())
+    alike = Rows(found).by("variant", "dim", "dtype").values()
+    last = Rows(max(own, key=lambda one: one.made.summary.measured) for own in alike)
+    return [max(own, key=lambda one: one.case.classes) for own in last.by("variant").values()]
 
 
 def _size(case: CaseKey) -> str:
@@ -190,7 +181,7 @@ def _counted() -> Iterator[str]:
 
 def _right(made: Sequence[Made]) -> Section:
     title = "Is the Triton kernel right?"
-    found = [(one, r) for one in made for r in one.summary.rightness if r.contender == "triton"]
+    found = [(one, r) for one in made for r in one.summary.rightness.where(contender="triton")]
     ran = [(one, r) for one, r in found if r.comparisons]
     if not ran:
         command = "marginbench run --suite agreement"

@@ -65,12 +65,11 @@ def _metric(name: str) -> dict[str, str]:
 
 
 def _case(measured: Measured, metrics: Sequence[str], record: str) -> dict[str, Any]:
-    kept = [one for one in measured.results if one.metric in metrics]
-    commands = dict.fromkeys(one.provenance.command for one in kept)
+    kept = measured.results.where(metric=tuple(metrics))
     return {
         "case": measured.case.id,
         "record": record,
-        "commands": list(commands),
+        "commands": kept.each(lambda one: one.provenance.command),
         "results": [
             {
                 "contender": one.contender,

@@ -8,6 +8,7 @@ from marginbench import catalogue
 
 from .. import units
 from ..document import Block, Cell, Document, Fact, Link, Links, Section, Text, table
+from ..rows import Rows
 from . import answers
 from .frame import FOOTER, GATE_PAGE, REPRODUCE, loss_page, machine_page, quality_page
 from .machines import Made
@@ -67,15 +68,11 @@ def _fastest(made: Sequence[Made]) -> str:
         if not there:
             continue
         last = max(there, key=lambda one: (one.summary.measured, len(one.summary.ranks)))
-        first: dict[str, str] = {}
-        for rank in last.summary.ranks:
-            if rank.device == device:
-                # First by its mean, but ahead in no case: that names nobody.
-                first.setdefault(rank.loss, rank.contender if rank.won else "no clear winner")
-        by_name: dict[str, list[str]] = {}
-        for loss, name in first.items():
-            by_name.setdefault(name, []).append(loss)
-        said = "; ".join(f"{name} for {', '.join(losses)}" for name, losses in by_name.items())
+        by_loss = last.summary.ranks.where(device=device).by("loss")
+        first = Rows(ranks[0] for ranks in by_loss.values())
+        # First by its mean, but ahead in no case: that names nobody.
+        names = first.by(lambda rank: rank.contender if rank.won else "no clear winner")
+        said = "; ".join(f"{name} for {', '.join(won.each('loss'))}" for name, won in names.items())
         if said:
             where = f"{last.summary.title}, {last.summary.measured}"
             parts.append(f"Fastest on {device} by the mean over cases ({where}): {said}. ")
@@ -112,7 +109,7 @@ def _implementations(made: Sequence[Made], losses: Sequence[str]) -> list[Block]
     for loss in losses:
         for device in devices:
             for one in made:
-                ranks = [r for r in one.summary.ranks if (r.loss, r.device) == (loss, device)]
+                ranks = one.summary.ranks.where(loss=loss, device=device)
                 if ranks:
                     rows.append((Cell(loss, href=loss_page(loss)), device, *_first(ranks),
                                  _memory(one, loss, device), _machine(one)))  # fmt: skip
@@ -123,7 +120,7 @@ def _implementations(made: Sequence[Made], losses: Sequence[str]) -> list[Block]
     return [table(columns, rows, "First place by loss and machine"), Text(CRITERION, "note")]
 
 
-def _first(ranks: list[Rank]) -> tuple[Cell | str, ...]:
+def _first(ranks: Rows[Rank]) -> tuple[Cell | str, ...]:
     first, rest = ranks[0], ranks[1:4]
     then = ", ".join(
         f"{rank.contender} {rank.speed:.3g}×"
@@ -137,17 +134,12 @@ def _first(ranks: list[Rank]) -> tuple[Cell | str, ...]:
 
 def _memory(one: Made, loss: str, device: str) -> Cell:
     """Who takes the least in the most cases."""
-    least: dict[str, int] = {}
-    cases = 0
-    for best in one.summary.bests:
-        if (best.case.loss, best.case.device) == (loss, device) and len(best.peaks) > 1:
-            cases += 1
-            name = best.peaks[0][0]
-            least[name] = least.get(name, 0) + 1
-    if not least:
+    cases = one.summary.bests.where(lambda best: len(best.peaks) > 1, loss=loss, device=device)
+    if not cases:
         return Cell(units.NOTHING)
-    name = max(sorted(least), key=lambda contender: least[contender])
-    return Cell(f"{name} in {least[name]} of {cases}", mark=name)
+    least = cases.by(lambda best: best.peaks[0][0])
+    name = max(sorted(least), key=lambda contender: len(least[contender]))
+    return Cell(f"{name} in {len(least[name])} of {len(cases)}", mark=name)
 
 
 def _machine(one: Made) -> Cell:

@@ -108,7 +108,7 @@ def _lead(loss: str, made: Sequence[Made]) -> str:
     parts = []
     for one in made:
         for device in one.summary.devices:
-            ranks = [r for r in one.summary.ranks if (r.loss, r.device) == (loss, device)]
+            ranks = one.summary.ranks.where(loss=loss, device=device)
             if not ranks:
                 continue
             first = ranks[0]
@@ -126,7 +126,7 @@ def _lead(loss: str, made: Sequence[Made]) -> str:
 
 def _facts(loss: str, declared: Loss | None, made: Sequence[Made]) -> list[Fact]:
     variants = len(declared.variants) if declared else 0
-    bests = [best for one in made for best in one.summary.bests if best.case.loss == loss]
+    bests = [best for one in made for best in one.summary.bests.where(loss=loss)]
     timed = sum(best.answer.state != "nothing" for best in bests)
     facts = [Fact("Variants", str(variants)), Fact("Timed cases", f"{timed:,}")]
     facts += [Fact("Measured on", m.summary.title, m.summary.measured) for m in made]
@@ -148,7 +148,7 @@ def _notices(declared: Loss | None, made: Sequence[Made]) -> list[Text]:
 def _computes(loss: str, declared: Loss | None, made: Sequence[Made]) -> list[Block]:
     if declared is None:
         return [Text(f"{loss} is in the records and not in kernels/.")]
-    run = {b.case.variant for m in made for b in m.summary.bests if b.case.loss == loss}
+    run = {b.case.variant for m in made for b in m.summary.bests.where(loss=loss)}
     blocks: list[Block] = [Text(f"Source: {declared.source}.")]
     first, *others = declared.variants
     blocks += definition(declared, first, not run or first.name in run)
@@ -161,7 +161,7 @@ def _computes(loss: str, declared: Loss | None, made: Sequence[Made]) -> list[Bl
 def _ranks(loss: str, made: Sequence[Made]) -> list[Block]:
     blocks: list[Block] = []
     for one in made:
-        ranks = tuple(r for r in one.summary.ranks if r.loss == loss)
+        ranks = one.summary.ranks.where(loss=loss)
         if ranks:
             blocks.append(Text(f"Over all cases: {one.summary.title}", "heading"))
             blocks += ranking(ranks)

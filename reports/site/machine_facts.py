@@ -18,7 +18,7 @@ _PRODUCTS = "flops_per_s_"
 
 def of_this(facts: MachineFile, records: Records) -> MachineFile:
     """Without the rates where they are another machine's: its roof is not this one's."""
-    names = {result.provenance.machine for _, result in records.results()}
+    names = records.results.each(lambda row: row.provenance.machine)
     other = facts.measured.get("machine")
     if other is None or not names or str(other) in names:
         return facts

@@ -83,8 +83,7 @@ def build(folder: Folder, frame: Frame, out: Path) -> Made:
     output = Output(out)
     found = summary(folder.name, title_of(folder, said), machine(records), records)
     places: dict[str, str] = {}
-    cases = [(context.anchors[m.case.id], m) for m in records.cases]
-    for one in record_pages.build(folder, cases):
+    for one in record_pages.build(folder, context):
         places |= one.anchors
         made = Document(one.title, f"records of {found.title}")
         output.write(one.path, pages.render(made, frame.page(one.path), one.body))
@@ -107,14 +106,11 @@ def build(folder: Folder, frame: Frame, out: Path) -> Made:
 
 def _rates(records: Records, facts: MachineFile) -> dict[int, Mapping[str, float]]:
     """By machine: what its session measured, or what is said of it beside the records."""
-    found: dict[int, Mapping[str, float]] = {}
     of_session = {s.session: s.information.get("rates") for s in records.sessions}
-    for measured in records.cases:
-        rates = of_session.get(measured.session)
-        found.setdefault(
-            measured.machine, rates if isinstance(rates, dict) and rates else facts.rates
-        )
-    return found
+    found = {machine: of_session.get(cases[0].session)
+             for machine, cases in records.cases.by("machine").items()}  # fmt: skip
+    return {machine: rates if isinstance(rates, dict) and rates else facts.rates
+            for machine, rates in found.items()}  # fmt: skip
 
 
 def _document(
@@ -162,10 +158,7 @@ def _agreement(found: Summary) -> list[Block]:
         "contender", "computed by", "comparisons", "failed", "worst multiple of eager's error",
         "not run", "why",
     )  # fmt: skip
-    links = tuple(
-        Link(loss, f"{loss_page(loss)}#agreement")
-        for loss in dict.fromkeys(best.case.loss for best in found.bests)
-    )
+    links = tuple(Link(loss, f"{loss_page(loss)}#agreement") for loss in found.bests.each("loss"))
     return [
         Text(
             f"Values and gradients against the float64 reference of the same definition. {ALLOWED}"

@@ -70,7 +70,7 @@ def quality(folder: Folder, frame: Frame, output: Output) -> Trained:
     figures_at = f"figures/quality/{folder.name}"
     output.page(document, frame.page(path, styles=styles, figures=figures_at), _data)
     session = found.records.sessions[-1]
-    machines = dict.fromkeys(t.provenance.machine for t in found.trainings)
+    machines = found.trainings.each(lambda one: one.provenance.machine)
     answer = Part(made.sections[0].blocks, page=path)
     return Trained(
         folder.name, folder.shown, made.lead, [answer], " and ".join(machines) or "unknown machine",
@@ -108,9 +108,9 @@ def trial(folder: Folder, frame: Frame, root: Path) -> Trial:
                  output.written)  # fmt: skip
 
 
-def gate_document(trials: Sequence[Trial]) -> Document:
+def gate_document(made: Sequence[Trial]) -> Document:
     sections = []
-    for one in trials:
+    for one in made:
         rows = [
             (t.name, t.asked, t.measured, Cell(t.state, tone=_TONES.get(t.state, "quiet")),
              t.open or NOTHING)
@@ -122,14 +122,14 @@ def gate_document(trials: Sequence[Trial]) -> Document:
             table(columns, rows), Links((Link("the trial's page", one.page),), text)
         ]  # fmt: skip
         sections.append(Section(f"gate-{one.name}", f"On {one.title}", blocks))
-    met = sum(t.state == "met" for one in trials for t in one.targets)
-    whole = sum(len(one.targets) for one in trials)
+    met = sum(t.state == "met" for one in made for t in one.targets)
+    whole = sum(len(one.targets) for one in made)
     lead = (
         f"Of the {whole} targets set for the gate, {met} are met. The gate says whether a change "
         "made a loss slower, larger or wrong; its own false alarms and misses were measured by "
         "running unchanged code against itself and by planting slow-downs."
     )
-    if not trials:
+    if not made:
         lead = "The gate's own trial was not published yet: marginbench gate-trust"
     return Document(
         title="Can the gate be trusted?", subtitle="the regression gate, measured itself",

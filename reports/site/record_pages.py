@@ -18,7 +18,7 @@ from .. import units
 from ..agreement import ERRORS
 from ..pages import plain_text, relative
 from ..reading import Measured
-from ..sections.context import slug
+from ..sections.context import Context, slug
 from ..sections.flat import flat
 from ..sections.provenance import commands
 from .sources import Folder
@@ -36,13 +36,10 @@ class RecordPage:
     anchors: dict[str, str]
 
 
-def build(folder: Folder, cases: list[tuple[str, Measured]]) -> Iterator[RecordPage]:
-    """``cases``: anchor and case."""
-    losses = dict.fromkeys(measured.case.loss for _, measured in cases)
-    names = {loss: slug(loss) for loss in losses}
-    for loss in losses:
-        of_loss = [(anchor, m) for anchor, m in cases if m.case.loss == loss]
-        yield from _pages(f"records/{folder.name}/{names[loss]}", loss, of_loss, folder)
+def build(folder: Folder, context: Context) -> Iterator[RecordPage]:
+    for loss, cases in context.records.cases.by("loss").items():
+        named = [(context.anchors[measured.case.id], measured) for measured in cases]
+        yield from _pages(f"records/{folder.name}/{slug(loss)}", loss, named, folder)
 
 
 def _pages(
@@ -116,15 +113,9 @@ def _case(anchor: str, measured: Measured) -> str:
 
 def _rows(measured: Measured) -> Iterator[str]:
     """Errors of one contender together, for there are many and they have no rounds."""
-    errors: dict[tuple[str, str, str], list[Result]] = {}
-    for result in measured.results:
-        if result.metric in ERRORS and result.status == "ok":
-            errors.setdefault((result.contender, result.metric, _protocol(result)), []).append(
-                result
-            )
-        else:
-            yield _row(result)
-    for (contender, metric, protocol), found in errors.items():
+    yield from map(_row, measured.results.but(metric=ERRORS, status="ok"))
+    errors = measured.results.where(metric=ERRORS, status="ok")
+    for (contender, metric, protocol), found in errors.by("contender", "metric", _protocol).items():
         listed = "; ".join(f"{_of(one) or 'value'} {one.value!r}" for one in found)
         worst = max(one.value or 0.0 for one in found)
         yield (

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from marginbench import catalogue
 from marginbench.loss import Cost
 from suites.interval import Interval
+from suites.schema import CaseKey
 
 from .. import document, drawing, units
 from ..comparison import main_pass
@@ -21,6 +22,7 @@ from ..document import Cell
 from ..plot import Axis, Panel, Plot, Series, ends
 from ..predicted import ITEMSIZE
 from ..reading import REFERENCE, Measured
+from ..rows import Rows
 from ..sections.context import mark, slug
 from ..style import LIMIT, Styles, short
 
@@ -43,8 +45,12 @@ class Point:
     share: float | None
     time: Interval
 
+    @property
+    def case(self) -> CaseKey:
+        return self.measured.case
 
-def points(cases: Sequence[Measured], rates_of: Mapping[int, Mapping[str, float]]) -> list[Point]:
+
+def points(cases: Sequence[Measured], rates_of: Mapping[int, Mapping[str, float]]) -> Rows[Point]:
     """``rates_of``: measured rates by machine. The float64 reference is left out."""
     found = []
     for measured in cases:
@@ -65,7 +71,7 @@ def points(cases: Sequence[Measured], rates_of: Mapping[int, Mapping[str, float]
             rate = time.inverse.times(flops)
             share = rate.estimate / roof if roof else None
             found.append(Point(measured, contender, flops / read, rate, share, time))
-    return found
+    return Rows(found)
 
 
 def _cost(measured: Measured) -> Cost | None:
@@ -89,7 +95,7 @@ def _roof(measured: Measured, rates: Mapping[str, float], intensity: float) -> f
 
 
 def figure(
-    loss: str, found: Sequence[Point], rates: Mapping[str, float], styles: Styles
+    loss: str, found: Rows[Point], rates: Mapping[str, float], styles: Styles
 ) -> document.Figure:
     caption = (
         "The least operations of a case over its measured median time, with the 95% interval; "
@@ -105,14 +111,14 @@ def figure(
     return drawing.draw(Plot(
         slug("roofline", loss), f"{loss}: roofline", caption, _alt(loss, found), _table(found),
         [panel], WIDTH, HEIGHT, legend="right",
-        cases=tuple(dict.fromkeys(p.measured.case.id for p in found)),
-        metrics=tuple(dict.fromkeys(main_pass(p.measured) for p in found)),
+        cases=tuple(found.each("id")),
+        metrics=tuple(found.each(lambda point: main_pass(point.measured))),
     ))  # fmt: skip
 
 
-def _dots(found: Sequence[Point], styles: Styles) -> Iterator[Series]:
+def _dots(found: Rows[Point], styles: Styles) -> Iterator[Series]:
     for contender in styles.order:
-        own = [p for p in found if p.contender == contender]
+        own = found.where(contender=contender)
         if own:
             yield Series(
                 [p.intensity for p in own], [p.rate.estimate for p in own], styles[contender],
@@ -120,13 +126,13 @@ def _dots(found: Sequence[Point], styles: Styles) -> Iterator[Series]:
             )  # fmt: skip
 
 
-def _roofs(found: Sequence[Point], rates: Mapping[str, float]) -> Iterator[Series]:
+def _roofs(found: Rows[Point], rates: Mapping[str, float]) -> Iterator[Series]:
     bandwidth = rates.get("bytes_per_s")
     if not bandwidth:
         return
     low = min(p.intensity for p in found) / 1.5
     high = max(p.intensity for p in found) * 1.5
-    for dtype in dict.fromkeys(p.measured.case.dtype for p in found):
+    for dtype in found.each("dtype"):
         products = rates.get(f"flops_per_s_{dtype}")
         if products:
             x = [low, min(max(products / bandwidth, low), high), high]
@@ -141,24 +147,20 @@ def _rate(value: float) -> str:
     return f"{value:g} op/s"
 
 
-def _alt(loss: str, found: Sequence[Point]) -> str:
-    best: dict[str, Point] = {}
-    for one in found:
-        held = best.get(one.contender)
-        if held is None or one.rate.estimate > held.rate.estimate:
-            best[one.contender] = one
+def _alt(loss: str, found: Rows[Point]) -> str:
     parts = [
         f"{name} reaches at most {units.digits3(p.rate.estimate / 1e9)} billion operations a "
-        f"second ({p.measured.case.variant}, {p.measured.size})"
-        for name, p in best.items()
+        f"second ({p.case.variant}, {p.measured.size})"
+        for name, own in found.by("contender").items()
+        for p in (max(own, key=lambda point: point.rate.estimate),)
     ]
     return f"Scatter of the rate reached against arithmetic intensity, {loss}. {'; '.join(parts)}."
 
 
 def _table(found: Sequence[Point]) -> document.Table:
     rows = [
-        (p.measured.case.variant, p.measured.size, p.measured.case.dtype, mark(p.contender),
-         f"{p.intensity:.3g}", Cell(units.time(p.time.estimate), record=p.measured.case.id),
+        (p.case.variant, p.measured.size, p.case.dtype, mark(p.contender),
+         f"{p.intensity:.3g}", Cell(units.time(p.time.estimate), record=p.case.id),
          f"{units.digits3(p.rate.estimate / 1e9)}",
          units.NOTHING if p.share is None else f"{p.share:.1%}")
         for p in found

@@ -10,6 +10,7 @@ import ast
 import functools
 import re
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 
 from benchmarks.instruments import gpus
@@ -21,6 +22,7 @@ from marginbench.loss import Loss
 from .. import units
 from ..document import Block, Cell, Details, Table, Text, table
 from ..paths import ROOT
+from ..rows import Rows
 
 KERNELS = ROOT / "kernels" / "marginbench"
 _COUNT = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
@@ -65,7 +67,7 @@ def compiled(loss: Loss, pinned: Sequence[Pin]) -> list[pins.Row]:
 @functools.cache
 def _newest(kind: str) -> tuple[Pin, ...]:
     """The pins of a kind, of the newest version."""
-    found = [one for one in pin_files.read() if one.kind == kind]
+    found = Rows(pin_files.read()).where(kind=kind)
     newest = max((_version(one.version) for one in found), default=())
     return tuple(one for one in found if _version(one.version) == newest)
 
@@ -117,9 +119,7 @@ def _imports(module: str, path: Path) -> tuple[str, ...]:
 
 
 def _summary(rows: Sequence[pins.Row], version: str) -> Table:
-    groups: dict[tuple[str, str], list[pins.Row]] = {}
-    for row in rows:
-        groups.setdefault((row["kernel"], row["target"]), []).append(row)
+    groups = Rows(rows).by(itemgetter("kernel", "target"))
     made = []
     for (kernel, target), found in sorted(groups.items()):
         compiled = [row for row in found if "error" not in row]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from suites.schema import CaseKey
 
 from .. import statistics
 from ..agreement import ERRORS, errors
 from ..comparison import Answer, Comparison, answer, compare, main_pass
-from ..grouping import grouped
 from ..reading import BASE, REFERENCE, Measured, Records, is_interpreted
+from ..rows import Rows
 
 
 @dataclass(frozen=True)
@@ -76,27 +77,25 @@ class Summary:
     finished: bool
     devices: tuple[str, ...]
     cases: int
-    results: tuple[int, int, int]
-    bests: tuple[Best, ...]
-    ranks: tuple[Rank, ...]
-    rightness: tuple[Rightness, ...]
+    results: tuple[int, ...]
+    bests: Rows[Best]
+    ranks: Rows[Rank]
+    rightness: Rows[Rightness]
 
 
 def summary(name: str, title: str, about: str, records: Records) -> Summary:
     last = records.sessions[-1]
-    bests = tuple(_best(m) for m in records.cases if m.case.suite != "agreement")
-    timed = tuple(best for best in bests if best.answer.state != "nothing" or best.peaks)
-    states = [result.status for _, result in records.results()]
+    bests = Rows(map(_best, records.cases.but(suite="agreement")))
+    timed = bests.where(lambda best: best.answer.state != "nothing" or best.peaks)
+    results = records.results.by("status")
     return Summary(
         name=name, title=title, about=about, measured=last.started_at[:10], commit=last.commit,
         dirty=any(session.dirty for session in records.sessions), preset=last.preset,
         finished=records.finished,
-        devices=tuple(dict.fromkeys(
-            best.case.device for best in timed if best.answer.state != "nothing"
-        )),
+        devices=tuple(timed.where(lambda best: best.answer.state != "nothing").each("device")),
         cases=len(records.cases),
-        results=(states.count("ok"), states.count("worse"), states.count("not_run")),
-        bests=timed, ranks=tuple(_ranks(records)), rightness=tuple(_rightness(records)),
+        results=tuple(len(results.get(status, ())) for status in ("ok", "worse", "not_run")),
+        bests=timed, ranks=Rows(_ranks(records)), rightness=Rows(_rightness(records)),
     )  # fmt: skip
 
 
@@ -111,28 +110,36 @@ def _best(measured: Measured) -> Best:
     return Best(measured.case, one, time_s, tuple(sorted(peaks, key=lambda peak: peak[1])))
 
 
+class _Ranked(NamedTuple):
+    case: CaseKey
+    answer: Answer
+    one: Comparison
+
+
 def _ranks(records: Records) -> list[Rank]:
-    rows = [
-        (measured.case, first, one)
+    rows = Rows(
+        _Ranked(measured.case, first, one)
         for measured in records.cases
         if measured.figure(BASE, main_pass(measured)) is not None
         for first in (answer(measured),)
         for one in compare(measured, first.metric)
         if one.contender != REFERENCE
-    ]
-    groups = grouped(rows, lambda row: (row[0].loss, row[0].device, row[2].contender))
+    )
+    groups = rows.by("loss", "device", lambda row: row.one.contender)
     ranks = []
-    for key, found in groups.items():
-        right = [(first, one) for _, first, one in found if not one.wrong]
-        timed = [(first, speed) for first, one in right if (speed := _speed(one)) is not None]
+    for (loss, device, contender), found in groups.items():
+        right = found.where(lambda row: not row.one.wrong)
+        timed = [(row.answer, speed) for row in right if (speed := _speed(row.one)) is not None]
         if not timed:
             continue
         speeds, wrong = [speed for _, speed in timed], len(found) - len(right)
-        won = sum(first.state == "winner" and first.leaders[0] == key[2] for first, _ in right)
+        firsts = (row.answer.leaders[0] for row in right if row.answer.state == "winner")
         rivals = sum(first.state in ("winner", "unclear") for first, _ in timed)
-        ranked = 2 * (len(timed) + wrong) >= len(groups.get((*key[:2], BASE), ()))
-        ranks.append(Rank(*key, _mean(speeds), min(speeds), max(speeds), len(speeds), won, wrong,
-                          ranked, rivals))  # fmt: skip
+        ranked = 2 * (len(timed) + wrong) >= len(groups.get((loss, device, BASE), ()))
+        ranks.append(Rank(
+            loss, device, contender, _mean(speeds), min(speeds), max(speeds), len(speeds),
+            sum(name == contender for name in firsts), wrong, ranked, rivals,
+        ))  # fmt: skip
     return sorted(ranks, key=_place)
 
 
@@ -153,19 +160,16 @@ def _mean(speeds: list[float]) -> float:
 
 def _rightness(records: Records) -> Iterator[Rightness]:
     """By contender, and whether it was Triton's interpreter that computed it."""
-    groups = grouped(
-        errors(records),
-        lambda row: (row[1].contender, row[0].case.device, is_interpreted(row[1])),
-    )
-    for key, rows in groups.items():
-        ran = [(m, r) for m, r in rows if r.status != "not_run"]
-        compared = [(m, r) for m, r in ran if r.metric == ERRORS[0]]
-        multiples = [(m, r) for m, r in ran if r.metric != ERRORS[0] and r.value is not None]
-        worst = max(multiples, key=lambda row: row[1].value or 0.0, default=None)
-        where = worst or next(iter(compared), None)
+    groups = errors(records).by("contender", "device", lambda row: is_interpreted(row.result))
+    for (contender, device, interpreted), rows in groups.items():
+        ran = rows.but(status="not_run")
+        compared = ran.where(metric=ERRORS[0])
+        multiples = ran.where(metric=ERRORS[1]).but(value=None)
+        worst = max(multiples, key=lambda row: row.value or 0.0, default=None)
+        where = worst or compared.first()
+        reason = rows.first("reason", status="not_run")
         yield Rightness(
-            *key, len(compared), sum(r.status == "worse" for _, r in compared),
-            len(rows) - len(ran), worst[1].value if worst else None,
-            where[0].case.id if where else "",
-            next((r.reason for _, r in rows if r.status == "not_run" and r.reason), ""),
+            contender, device, interpreted, len(compared), len(compared.where(status="worse")),
+            len(rows) - len(ran), worst.value if worst else None, where.case.id if where else "",
+            reason.reason if reason else "",
         )  # fmt: skip

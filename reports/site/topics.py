@@ -38,9 +38,9 @@ def _roofline(part: Context, loss: str, rates: Rates) -> Sequence[Block]:
     found = roofline.points(part.records.cases, rates)
     if not found:
         return [Text("The cost model counts no operations in any timed case of this loss.")]
-    machines = {point.measured.machine for point in found}
+    machines = found.each(lambda point: point.measured.machine)
     # Roofs of two machines in one figure would say nothing of either.
-    known = rates.get(machines.pop(), {}) if len(machines) == 1 else {}
+    known = rates.get(machines[0], {}) if len(machines) == 1 else {}
     return [roofline.figure(loss, found, known, part.styles)]
 
 

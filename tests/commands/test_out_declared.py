@@ -51,7 +51,6 @@ WRITE_BY_THEMSELVES = {
     "benchmarks/training/datasets/cache.py": "entries of the cache, by hashes of our own",
     "benchmarks/training/datasets/glyphs.py": "an entry of the cache while it is made, its stamp",
     "benchmarks/training/tracking/content.py": "files on their way to MLflow, temporary",
-    "benchmarks/training/tracking/figures.py": "figures on their way to MLflow",
     "benchmarks/training/tracking/mirror.py": "a note in a run's folder that the store is down",
     "benchmarks/training/tracking/moving.py": "an export, in a folder that is new or empty",
     "benchmarks/training/tracking/store.py": "MLflow's store",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import guide_losses
 import pytest
+from page_reader import Page
 
 from benchmarks import library
 from marginbench import catalogue
@@ -79,11 +81,18 @@ def test_the_contract_tests_run_over_it(copy: Path):
     assert re.search(r"[1-9]\d* passed", result.stdout)
 
 
-def test_the_suite_measures_it_and_the_report_shows_it(copy: Path):
+@pytest.fixture(scope="module")
+def measured(copy: Path) -> Path:
+    """The folder of a fast run of both."""
     out = copy / "run"
     result = _run(copy, "-m", "commands", "run", "--fast", "--device", "cpu",
                   "--loss", "ring", "--loss", "tour", "--out", str(out))  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
+    return out
+
+
+def test_the_suite_measures_it_and_the_report_shows_it(measured: Path):
+    out = measured
     page = (out / "index.html").read_text()
     assert "Ring loss" in page and "Tour loss" in page
     assert "this folder is broken" in page
@@ -101,6 +110,35 @@ def test_the_suite_measures_it_and_the_report_shows_it(copy: Path):
     assert not any("sizes" in r["case"] for r in results if r["case"]["loss"] == "ring")
     assert "speed/tour/pull/B32-D16-C50-K3-M64/float32/cpu/drawn/s0" in lines[0]["plan"]
     assert (out / "results.csv").read_text().partition("\n")[0].endswith(",sizes")
+
+
+def test_the_site_shows_it(copy: Path, measured: Path):
+    """Its page, its row on the losses' page, and what leads to it from the other pages."""
+    folder = copy / "published" / "a-box"
+    folder.mkdir(parents=True)
+    packed = lzma.compress((measured / "records.jsonl").read_bytes(), preset=0)
+    (folder / "records.jsonl.xz").write_bytes(packed)
+    done = _run(copy, "-m", "commands", "publish", "--records", str(folder.parent))
+    assert done.returncode == 0, done.stdout + done.stderr
+    site = folder.parent / "site"
+    for name, title in (("ring", "Ring loss"), ("tour", "Tour loss")):
+        page = Page((site / "losses" / f"{name}.html").read_text())
+        assert page.named("h1") and title in page.seen
+        assert f"marginbench run --loss {name}" not in page.seen, "said to be unmeasured"
+        assert {"answer", "agreement", "compiled", "code"} <= {
+            at.get("id") for at in page.named("section")
+        }
+        assert f"records/a-box/{name}-1.html" in str(page.named("a"))
+        hrefs = {"../losses.html", "../machines/a-box.html"}
+        assert hrefs <= {at.get("href") for at in page.named("a")}, "the site's navigation"
+        for above, address in (
+            ("losses.html", f"losses/{name}.html"),
+            ("index.html", f"losses/{name}.html"),
+            ("machines/a-box.html", f"../losses/{name}.html#agreement"),
+        ):
+            links = Page((site / above).read_text()).named("a")
+            assert address in {at.get("href") for at in links}, above
+        assert title in Page((site / "losses.html").read_text()).seen
 
 
 def test_it_has_its_page_by_itself(copy: Path):

@@ -30,6 +30,7 @@ from reports.matrices import Square
 from reports.quality import pictures
 from reports.quality.reading import Group
 from reports.reading import Measured
+from reports.rows import Rows
 from reports.scaling import Line, Panel
 from reports.site import roofline
 from reports.statistics import Growth, Interval
@@ -128,7 +129,7 @@ def groups() -> list[Group]:
             "embedding_2": [place * (i % 4 % 2) + (i % 7) / 8 for i in image],
             "embedding_identity": [float(i % 4) for i in image],
         }
-        found.append(Group(label, (replace(made, series=series),)))
+        found.append(Group(label, Rows([replace(made, series=series)])))
     return found
 
 

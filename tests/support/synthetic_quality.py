@@ -195,7 +195,7 @@ def one_claim() -> Iterator[None]:
     """The claim and the table of the synthetic run, in place of the catalogue's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judging, "known", lambda: [CLAIM])
-        patch.setattr(published, "known", lambda: [PUBLISHED])
+        patch.setattr(published, "tables", lambda: [PUBLISHED])
         yield
 
 

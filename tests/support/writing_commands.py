@@ -199,9 +199,9 @@ def _gpu(self: Session) -> int:
 
 def _exported(out_dir: Path, target: Path, *_: Any, **__: Any) -> int:
     WORK.append("exported")
-    files = {"tags": {KEY: "k1"}, "files": ["roc.png"]}
+    files = {"tags": {KEY: "k1"}, "files": ["job.json"]}
     (target / "artifacts" / "k1").mkdir(parents=True)
-    (target / "artifacts" / "k1" / "roc.png").write_bytes(b"drawn")
+    (target / "artifacts" / "k1" / "job.json").write_text("{}")
     lines = [{"format": "marginbench-mlflow-1", "runs": 1}, files]
     (target / "runs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return 1

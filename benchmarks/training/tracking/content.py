@@ -15,7 +15,6 @@ from typing import Any
 
 from suites.schema import Metrics
 
-from . import figures
 from .store import Point
 
 MODEL = "model"
@@ -153,11 +152,10 @@ def as_input(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def write_files(folder: Path, result: Any, manifest: Mapping[str, Any]) -> None:
-    """Writes ``manifest.json`` (the dataset), ``job.json`` (what it takes to train it again) and
-    the figures that the result's series allow."""
+    """Writes ``manifest.json`` (the dataset) and ``job.json`` (what it takes to train it again).
+    Nothing is drawn: MLflow draws the metrics, and the run's own page what the series hold."""
     _write_json(folder / "manifest.json", dict(manifest))
     _write_json(folder / "job.json", {"job": result.job, "settings": result.settings})
-    figures.draw(folder, result.series, result.name)
 
 
 def write_model(folder: Path, run_id: str, path: Path) -> None:

@@ -40,8 +40,7 @@ def export(
     ``target`` then holds ``runs.jsonl`` (``runs.jsonl.xz`` where large): a line of the format,
     then one a run by name, with params, tags, datasets and each metric's history; and
     ``artifacts``, a folder a run. Networks are left out unless ``models``. With ``small`` there is
-    no ``artifacts``: files of JSON stand in the run's line, and figures, which our own record's
-    series draw again, are left out.
+    no ``artifacts``: files of JSON stand in the run's line.
     Raises ValueError where ``target`` is neither new nor empty, what the store raises, and
     FileNotFoundError where ``out_dir`` was to have a store.
     """

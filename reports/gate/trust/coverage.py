@@ -26,6 +26,7 @@ import numpy as np
 
 from benchmarks.gate.interval import middle, ratio
 
+from ...rows import Rows
 from . import replay
 from .power import log_ratios
 from .replay import legs_of
@@ -80,7 +81,7 @@ def overall(found: tuple[Coverage, ...]) -> Share:
     return sum((one.covered for one in found), Share(0, 0))
 
 
-def _centre(trials: list[Trial], case: str) -> float:
+def _centre(trials: Rows[Trial], case: str) -> float:
     """The log-ratio that all groups of all these trials together give."""
     return middle(np.concatenate([log_ratios(trial, case) for trial in trials]))
 

@@ -32,12 +32,12 @@ def power(found: Findings) -> document.Figure:
     for load in found.trust.loads:
         if not found.trust.fractions(load):
             continue
-        of = [p for p in found.powers if p.load == load]
-        whole = [p for p in of if p.case == ALL]
+        of = found.powers.where(load=load).by("case")
+        whole = of[ALL]
         lines = [
             Series([p.fraction for p in rows], [p.found.value for p in rows], _CASE, width=0.8)
             for case in found.trust.cases
-            if (rows := [p for p in of if p.case == case])
+            if (rows := of.get(case))
         ]
         fractions = [p.fraction for p in whole]
         lines += _shares(fractions, [p.found for p in whole], STYLES[load], "")
@@ -46,7 +46,7 @@ def power(found: Findings) -> document.Figure:
         panels.append(Panel(x, _share_axis("found within 30 s"), lines, f"{load} machine",
                             [target]))  # fmt: skip
     parts = [f"{p.load}, {p.fraction:.0%} put in: {percent(p.found.value)}"
-             for p in found.powers if p.case == ALL]  # fmt: skip
+             for p in found.powers.where(case=ALL)]  # fmt: skip
     caption = (
         "Share of case verdicts that were SLOWER: all cases with their exact 95% interval, and "
         f"each case in grey. The dashed line is the target's {FOUND:.0%}."
@@ -113,15 +113,14 @@ def _tail_row(values: np.ndarray) -> tuple[str, ...]:
 
 def alarms(found: Findings) -> document.Figure:
     """False alarms of each rule, a panel a load."""
-    rows = [one for one in found.judged if not one.fraction and one.slower.of]
+    rows = found.judged.where(lambda one: one.slower.of, fraction=0)
     names = [others.OURS, *others.RULES]
     panels = []
     for load in found.trust.loads:
         dots = []
-        for series in dict.fromkeys(one.series for one in rows if one.load == load):
+        for series, own in rows.where(load=load).by("series").items():
             late = series == others.IN_TURN
             aside = 0.16 if late else -0.16
-            own = [one for one in rows if one.load == load and one.series == series]
             dots.append(_dots(
                 [names.index(one.rule) + aside * (one.rule != others.OURS) for one in own],
                 [one.slower for one in own], _LATER if late else _TOGETHER, series, late,
@@ -143,14 +142,14 @@ def alarms(found: Findings) -> document.Figure:
 
 def finds(found: Findings) -> document.Figure:
     """What each rule calls slower at each slow-down, on interleaved legs."""
-    rows = [one for one in found.judged if one.series == others.INTERLEAVED]
+    rows = found.judged.where(series=others.INTERLEAVED)
     panels = []
     for load in found.trust.loads:
-        of = [one for one in rows if one.load == load]
-        fractions = sorted({one.fraction for one in of})
+        of = rows.where(load=load)
+        fractions = sorted(of.each("fraction"))
         lines: list[Series] = []
         for place, rule in enumerate((others.OURS, *others.RULES)):
-            mine = [one for one in of if one.rule == rule]
+            mine = of.where(rule=rule)
             lines += _shares([fractions.index(one.fraction) for one in mine],
                              [one.slower for one in mine], style_at(place), rule)  # fmt: skip
         x = Axis("slow-down put in", ticks=range(len(fractions)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ... import units
+from ...rows import Rows
 from . import cheats as cheating
 from . import coverage, false_alarms, others
 from .cheats import Cheat
@@ -32,16 +33,16 @@ WANTED = (("quiet", 0.02), ("loaded", 0.03))
 class Findings:
     trust: Trust
     alarms: FalseAlarms
-    powers: list[Power]
+    powers: Rows[Power]
     detectable: list[Detectable]
     coverages: Coverages
-    judged: list[Judged]
+    judged: Rows[Judged]
     halves: list[Halves]
     cheats: list[Cheat]
 
-    def power_of(self, load: str, fraction: float) -> list[Power]:
+    def power_of(self, load: str, fraction: float) -> Rows[Power]:
         """All cases together first; empty where there was no such trial."""
-        return [p for p in self.powers if p.load == load and math.isclose(p.fraction, fraction)]
+        return self.powers.where(lambda one: math.isclose(one.fraction, fraction), load=load)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from ...rows import Rows
 from .shares import Share
 from .trials import Trial, Trust
 
@@ -99,7 +100,7 @@ RULES: dict[str, Says] = {
 }
 
 
-def side_by_side(trust: Trust) -> list[Judged]:
+def side_by_side(trust: Trust) -> Rows[Judged]:
     """By load and fraction (0 first), each rule on both kinds of series, and the gate itself."""
     found = []
     for load in trust.loads:
@@ -117,7 +118,7 @@ def side_by_side(trust: Trust) -> list[Judged]:
                            Share(sum(rule(*pair) for pair in pairs), len(pairs)))
                     for name, rule in RULES.items()
                 ]  # fmt: skip
-    return found
+    return Rows(found)
 
 
 def _series(trial: Trial, case: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -125,12 +126,12 @@ def _series(trial: Trial, case: str) -> tuple[np.ndarray, np.ndarray] | None:
     return legs.per_call() if legs is not None and legs.groups else None
 
 
-def _interleaved(trials: list[Trial], trust: Trust) -> list[tuple[np.ndarray, np.ndarray]]:
+def _interleaved(trials: Rows[Trial], trust: Trust) -> list[tuple[np.ndarray, np.ndarray]]:
     found = [_series(trial, case) for trial in trials for case in trust.cases]
     return [pair for pair in found if pair is not None]
 
 
-def _in_turn(trials: list[Trial], trust: Trust, load: str) -> list[tuple[np.ndarray, np.ndarray]]:
+def _in_turn(trials: Rows[Trial], trust: Trust, load: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """Each trial's candidate with the base of the unchanged trial that ended last before it."""
     wanted = {trial.id for trial in trials}
     found, before = [], None

@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.gate.interval import middle
 
+from ...rows import Rows
 from .replay import legs_of
 from .shares import Share
 from .trials import Trial, Trust
@@ -48,7 +49,7 @@ class Detectable:
     high: float
 
 
-def power(trust: Trust) -> list[Power]:
+def power(trust: Trust) -> Rows[Power]:
     """Each load and fraction: all cases first, then one by one."""
     found = []
     for load in trust.loads:
@@ -56,11 +57,11 @@ def power(trust: Trust) -> list[Power]:
             trials = trust.of(load, fraction)
             rows = [_row(trials, (case,), case, load, fraction) for case in trust.cases]
             found += [_row(trials, trust.cases, ALL, load, fraction), *rows]
-    return found
+    return Rows(found)
 
 
 def _row(
-    trials: list[Trial], cases: tuple[str, ...], name: str, load: str, fraction: float
+    trials: Rows[Trial], cases: tuple[str, ...], name: str, load: str, fraction: float
 ) -> Power:
     verdicts = [trial.verdicts[case] for trial in trials for case in cases]
     hits = sum(v["verdict"] == "SLOWER" and v["seconds"] <= WITHIN_S for v in verdicts)

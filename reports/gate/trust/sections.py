@@ -170,11 +170,10 @@ def side_by_side(found: Findings) -> Section:
     for load in found.trust.loads:
         fractions = (0.0, *found.trust.fractions(load))
         rows = []
-        for rule, series in dict.fromkeys((o.rule, o.series) for o in found.judged):
+        for (rule, series), own in found.judged.by("rule", "series").items():
             cells = []
             for fraction in fractions:
-                one = next((o for o in found.judged if (o.rule, o.series, o.load, o.fraction)
-                            == (rule, series, load, fraction)), None)  # fmt: skip
+                one = own.first(load=load, fraction=fraction)
                 cells.append("–" if one is None or not one.slower.of else percent(
                     1 - one.slower.value if fraction else one.slower.value))  # fmt: skip
             rows.append((Cell(rule, tone="strong" if rule == others.OURS else ""), series, *cells))

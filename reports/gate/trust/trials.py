@@ -19,6 +19,7 @@ from benchmarks.gate.records import current_name
 from benchmarks.records import digests, record_files
 from benchmarks.records.loading import RecordError
 
+from ...rows import Rows
 from . import FILES
 
 LOADS = ("quiet", "loaded")
@@ -73,21 +74,21 @@ class Trust:
     """``sessions``: the lines as they are, one for each start of the trial."""
 
     sessions: tuple[Mapping[str, Any], ...]
-    trials: tuple[Trial, ...]
+    trials: Rows[Trial]
     rule: Rule
     cases: tuple[str, ...]
     orphans: int = 0
 
-    def of(self, load: str, fraction: float) -> list[Trial]:
-        return [t for t in self.trials if t.load == load and t.fraction == fraction]
+    def of(self, load: str, fraction: float) -> Rows[Trial]:
+        return self.trials.where(load=load, fraction=fraction)
 
     @property
     def loads(self) -> list[str]:
-        return [load for load in LOADS if any(t.load == load for t in self.trials)]
+        return [load for load in LOADS if load in self.trials.each("load")]
 
     def fractions(self, load: str) -> list[float]:
         """Of the slowed trials."""
-        return sorted({t.fraction for t in self.trials if t.load == load and t.fraction})
+        return sorted(self.trials.where("fraction", load=load).each("fraction"))
 
 
 def find(folder: Path) -> Path:
@@ -180,7 +181,7 @@ class _Reader:
             raise RecordError(f"{self.name}: holds no trial that ended; run the trial first")
         first = self.sessions[0]
         return Trust(
-            tuple(self.sessions), tuple(self.trials.values()), Rule(**first["rule"]),
+            tuple(self.sessions), Rows(self.trials.values()), Rule(**first["rule"]),
             tuple(first["cases"]), sum(map(len, self.waiting.values())),
         )  # fmt: skip
 

@@ -17,6 +17,7 @@ from reports.gate.trust.power import ALL, power
 from reports.gate.trust.shares import Share, percent
 from reports.gate.trust.spreads import spread
 from reports.gate.trust.trials import Legs, Trial, Trust
+from reports.rows import Rows
 
 
 def trust_of(folder: Path, counts: dict, noise: Noise | None = None) -> Trust:
@@ -70,7 +71,7 @@ def test_what_lasts_is_what_scatter_does_not_explain():
     explains 1; the last process's long-run mean is three quarters of the way from 3 to 5."""
     parts = ((0.0, 2.0), (2.0, 4.0), (4.0, 6.0))
     trials = tuple(_trial(str(k), 0.0, 1.0, part) for k, part in enumerate(parts))
-    found = spread(Trust((), trials, Rule(), ("c",)), "c", "quiet", 0.0)
+    found = spread(Trust((), Rows(trials), Rule(), ("c",)), "c", "quiet", 0.0)
     assert (found.mean, found.between, found.within) == pytest.approx((3, 3**0.5, 2**0.5))
     assert found.lasting(np.array(parts[-1])) == pytest.approx(4.5)
     # Two groups about their own mean are always opposite: correction leaves nothing.
@@ -80,7 +81,7 @@ def test_what_lasts_is_what_scatter_does_not_explain():
 def test_one_run_after_the_other_pairs_the_unchanged_trial_before():
     trials = (_trial("a", 0.0, 1.0), _trial("b", 0.02, 10.0), _trial("c", 0.0, 100.0),
               _trial("d", 0.02, 1000.0))  # fmt: skip
-    trust = Trust((), trials, Rule(), ("c",))
+    trust = Trust((), Rows(trials), Rule(), ("c",))
     pairs = others._in_turn(trust.of("quiet", 0.02), trust, "quiet")
     assert [(base[0], candidate[0]) for base, candidate in pairs] == [(1, 20), (100, 2000)]
     pairs = others._in_turn(trust.of("quiet", 0.0), trust, "quiet")

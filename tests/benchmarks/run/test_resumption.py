@@ -80,7 +80,7 @@ import os, random, signal, sys, time
 import torch
 from dataclasses import replace
 from pathlib import Path
-from benchmarks import session
+from benchmarks.run import session
 from suites.presets import FAST
 from suites.selection import parse
 

@@ -233,8 +233,8 @@ def test_the_same_records_give_the_same_bytes_without_torch(built: Path, tmp_pat
         "import sys; sys.path.insert(0, 'tests/support')\n"
         "from pathlib import Path; from synthetic_quality import CLAIM, PUBLISHED\n"
         "from reports.quality import judging, published; from reports.quality.build import build\n"
-        "assert len(judging.known()) == 7 and published.known()\n"
-        "judging.known = lambda: [CLAIM]; published.known = lambda: [PUBLISHED]\n"
+        "assert len(judging.known()) == 7 and published.tables()\n"
+        "judging.known = lambda: [CLAIM]; published.tables = lambda: [PUBLISHED]\n"
         f"build(Path({str(tmp_path)!r}))\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )

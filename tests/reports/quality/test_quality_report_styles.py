@@ -137,7 +137,7 @@ def test_second_hand_tables_say_so_in_their_caption(tmp_path: Path, monkeypatch)
     from reports.quality import published
     from suites.published import tables
 
-    monkeypatch.setattr(published, "known", tables)
+    monkeypatch.setattr(published, "tables", tables)
     maker = Maker(seeds=(0, 1))
     page = report(tmp_path, maker.lines())
     assert page.seen.count("(published, other data; second-hand)") == 1

@@ -17,6 +17,7 @@ from marginbench import catalogue
 from reports import units
 from reports.pages import Page
 from reports.reading import Measured, arrange, load
+from reports.rows import Rows
 from reports.site import (
     machine_facts,
     record_pages,
@@ -102,7 +103,7 @@ def test_a_record_page_has_the_words_that_people_read_for_each_status():
             ("forward_time_s", "not_run", "needs CUDA"),
         )
     ]
-    rows = record_pages._rows(Measured(key, "s1", 0, tuple(results)))
+    rows = record_pages._rows(Measured(key, "s1", 0, Rows(results)))
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", "".join(rows))
     assert {"passed", "failed: NaN", "not run: needs CUDA"} <= set(cells)
     assert not {"ok", "worse", "not_run"} & {cell.partition(":")[0] for cell in cells}
@@ -111,7 +112,7 @@ def test_a_record_page_has_the_words_that_people_read_for_each_status():
 def test_rates_of_another_machine_are_left_out():
     maker = Maker(losses=(("triplet", "batch-hard", "batch", BATCH[:1]),))
     records = arrange(benchmarks.records.loading.arrange(maker.lines()), Path("records.jsonl"))
-    (name,) = {result.provenance.machine for _, result in records.results()}
+    (name,) = records.results.each(lambda row: row.provenance.machine)
     for measured, kept in (({}, True), ({"machine": name}, True), ({"machine": "another"}, False)):
         facts = MachineFile(rates={"bytes_per_s": 1e10}, measured=measured)
         found = machine_facts.of_this(facts, records)
