@@ -21,9 +21,9 @@ EPS = torch.finfo(torch.float32).eps
 def test_a_state_dict_is_loaded_strictly_and_gives_the_same_bits(case: Case, seed: int):
     module, other = case.make(), case.make()
     generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():  # not as a new one starts: biases and centers too
+    with torch.no_grad():  # not as a new one starts: biases and centers too; no scale below 0
         for one in (*module.parameters(), *module.buffers()):
-            one.normal_(generator=generator)
+            one.normal_(generator=generator).abs_()
     kept = io.BytesIO()
     torch.save(module.state_dict(), kept)
     kept.seek(0)
@@ -203,7 +203,7 @@ def test_tensors_without_data_are_refused_by_name(case: Case, seed: int):
 def test_what_is_wrong_is_named(case: Case):
     with pytest.raises(InputError, match=r"reduction: expected one of none, sum, mean; got 'avg'"):
         case.make(reduction="avg")
-    with pytest.raises(InputError, match=r"implementation: expected one of auto, triton.*'cuda'"):
+    with pytest.raises(InputError, match=r"implementation: expected one of auto, .*'cuda'"):
         case.make(implementation="cuda")
 
 
