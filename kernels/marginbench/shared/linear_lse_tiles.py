@@ -156,14 +156,15 @@ def _fitted(tiles: Tiles, batch: int, dim: int) -> Tiles:
     )
 
 
-def range_of_classes(batch: int, classes: int, itemsize: int, unit: int) -> int:
-    """How many classes the backward pass takes at a time: whole units, as the scratch allows.
+def range_of_classes(batch: int, classes: int, itemsize: int, unit: int, slots: int) -> int:
+    """How many classes a range of the backward pass has: whole units, as the scratch allows, in
+    which as many ranges as there are ``slots`` lie side by side.
 
-    The scratch is a 256th of what B x C logits in this dtype take, but 8 to 32 MiB: enough that a
-    launch is worth its cost, little enough to stay in a GPU's second-level cache; at least a unit
-    wide.
+    The scratch is a 256th of what B x C logits in this dtype take, but 8 to 32 MiB: enough work for
+    every processor between two ranges that wait for one another, little enough to stay in a GPU's
+    second-level cache; a range is at least a unit wide.
     """
     low, high = SCRATCH_BYTES
     budget = min(max(batch * classes * itemsize // 256, low), high)
-    affordable = budget // (batch * itemsize) // unit
+    affordable = budget // (slots * batch * itemsize) // unit
     return unit * min(max(affordable, 1), blocks(classes, unit))
