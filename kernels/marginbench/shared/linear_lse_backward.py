@@ -89,7 +89,7 @@ def _is_done(count_ptr):
 
 @triton.jit
 def _coefficients(
-    item, x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, scales_ptr, rows_ptr, upstream_ptr, peak_ptr,
+    item, zero, x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, scales_ptr, rows_ptr, upstream_ptr, peak_ptr,
     steepest_ptr, coefficients_ptr, sums_ptr, B, C, D, first, width, span, x_stride, w_stride,
     SCALE: tl.constexpr, PRECISION: tl.constexpr,
     BLOCK_B: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_D: tl.constexpr,
@@ -102,15 +102,15 @@ def _coefficients(
     """
     row_blocks = tl.cdiv(B, BLOCK_B)
     row_block = item % row_blocks
-    rows = row_block * BLOCK_B + tl.arange(0, BLOCK_B)
-    columns = (item // row_blocks) * BLOCK_C + tl.arange(0, BLOCK_C)
+    rows = row_block * BLOCK_B + (zero + tl.arange(0, BLOCK_B))
+    columns = (item // row_blocks) * BLOCK_C + (zero + tl.arange(0, BLOCK_C))
     classes = first + columns
     row_there = rows < B
     class_there = columns < width
     y = labels_of(y_ptr, rows, row_there, C)
     plain = products_of(
-        x_ptr, w_ptr, rows, row_there, classes, class_there, D, x_stride, w_stride,
-        PRECISION, BLOCK_B, BLOCK_C, BLOCK_D,
+        x_ptr, w_ptr, rows, row_there, classes, class_there, zero + tl.arange(0, BLOCK_D), D,
+        x_stride, w_stride, PRECISION, BLOCK_B, BLOCK_C, BLOCK_D,
     )  # fmt: skip
     top = tl.load(rows_ptr + rows, mask=row_there, other=0.0)
     share = tl.load(rows_ptr + B + rows, mask=row_there, other=0.0)
@@ -146,7 +146,7 @@ def _coefficients(
 
 @triton.jit
 def _share_of_embedding_gradient(
-    item, coefficients_ptr, w_ptr, partial_ptr, B, D, first, width, span, each, w_stride,
+    item, zero, coefficients_ptr, w_ptr, partial_ptr, B, D, first, width, span, each, w_stride,
     PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """Adds coefficients @ w to partial; each split owns ``each`` blocks of columns.
@@ -157,11 +157,11 @@ def _share_of_embedding_gradient(
     row_blocks = tl.cdiv(B, BLOCK_B)
     tile = item // d_blocks
     split = tile // row_blocks
-    rows = (tile % row_blocks) * BLOCK_B + tl.arange(0, BLOCK_B)
-    d = (item % d_blocks) * BLOCK_D + tl.arange(0, BLOCK_D)
+    rows = (tile % row_blocks) * BLOCK_B + (zero + tl.arange(0, BLOCK_B))
+    d = (item % d_blocks) * BLOCK_D + (zero + tl.arange(0, BLOCK_D))
     row_there = rows < B
     d_there = d < D
-    column = tl.arange(0, BLOCK_C)
+    column = (zero + tl.arange(0, BLOCK_C))
     coefficient_ptrs = coefficients_ptr + rows.to(tl.int64)[:, None] * span + column[None, :]
     sums = tl.zeros((BLOCK_B, BLOCK_D), dtype=tl.float32)
     last = tl.minimum((split + 1) * each, tl.cdiv(width, BLOCK_C))
@@ -182,7 +182,7 @@ def _share_of_embedding_gradient(
 
 @triton.jit
 def _weight_gradient(
-    item, coefficients_ptr, x_ptr, w_ptr, inverse_ptr, sums_ptr, peak_ptr, steepest_ptr, dw_ptr,
+    item, zero, coefficients_ptr, x_ptr, w_ptr, inverse_ptr, sums_ptr, peak_ptr, steepest_ptr, dw_ptr,
     db_ptr, B, D, first, width, span, sum_rows, x_stride, w_stride,
     SCALE: tl.constexpr, PRECISION: tl.constexpr,
     BLOCK_C: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_B: tl.constexpr,
@@ -194,8 +194,8 @@ def _weight_gradient(
     """
     d_blocks = tl.cdiv(D, BLOCK_D)
     d_block = item % d_blocks
-    columns = (item // d_blocks) * BLOCK_C + tl.arange(0, BLOCK_C)
-    d = d_block * BLOCK_D + tl.arange(0, BLOCK_D)
+    columns = (item // d_blocks) * BLOCK_C + (zero + tl.arange(0, BLOCK_C))
+    d = d_block * BLOCK_D + (zero + tl.arange(0, BLOCK_D))
     class_there = columns < width
     d_there = d < D
     classes = (first + columns).to(tl.int64)
@@ -209,7 +209,7 @@ def _weight_gradient(
     if db_ptr is not None:
         tl.store(db_ptr + classes, column_sums * peak, mask=class_there & (d_block == 0))
     if dw_ptr is not None:
-        row = tl.arange(0, BLOCK_B)
+        row = (zero + tl.arange(0, BLOCK_B))
         sums = tl.zeros((BLOCK_C, BLOCK_D), dtype=tl.float32)
         for start in range(0, B, BLOCK_B):
             rows = (start + row).to(tl.int64)
@@ -260,6 +260,7 @@ def gradients(
     while ticket < items:
         step = ticket // step_items
         item = ticket % step_items
+        zero = tl.multiple_of(tl.minimum(ticket, 0), 128)
         if item < coefficient_items:
             if step < ranges:
                 if step >= SLOTS:
@@ -270,7 +271,7 @@ def gradients(
                 if sums_ptr is not None:
                     slot_sums_ptr = sums_ptr + slot * sum_rows * span
                 _coefficients(
-                    item, x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, scales_ptr, rows_ptr,
+                    item, zero, x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, scales_ptr, rows_ptr,
                     upstream_ptr, peak_ptr, steepest_ptr, coefficients_ptr + slot * B * span,
                     slot_sums_ptr, B, C, D, first, tl.minimum(span, C - first), span, x_stride,
                     w_stride, SCALE, PRECISION, LOGITS_B, LOGITS_C, LOGITS_D,
@@ -287,7 +288,7 @@ def gradients(
             slot_ptr = coefficients_ptr + slot * B * span
             if item < coefficient_items + dx_items and partial_ptr is not None:
                 _share_of_embedding_gradient(
-                    item - coefficient_items, slot_ptr, w_ptr, partial_ptr, B, D, first, width,
+                    item - coefficient_items, zero, slot_ptr, w_ptr, partial_ptr, B, D, first, width,
                     span, each, w_stride, PRECISION, DX_B, DX_D, DX_C,
                 )  # fmt: skip
             else:
@@ -295,7 +296,7 @@ def gradients(
                 if sums_ptr is not None:
                     slot_sums_ptr = sums_ptr + slot * sum_rows * span
                 _weight_gradient(
-                    item - coefficient_items - dx_items, slot_ptr, x_ptr, w_ptr, inverse_ptr,
+                    item - coefficient_items - dx_items, zero, slot_ptr, x_ptr, w_ptr, inverse_ptr,
                     slot_sums_ptr, peak_ptr, steepest_ptr, dw_ptr, db_ptr, B, D, first, width, span,
                     sum_rows, x_stride, w_stride, SCALE, PRECISION, DW_C, DW_D, DW_B,
                 )  # fmt: skip

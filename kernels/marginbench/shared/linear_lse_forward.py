@@ -25,11 +25,11 @@ _LOG2_E: tl.constexpr = tl.constexpr(1.4426950408889634)
 
 @triton.jit
 def products_of(
-    x_ptr, w_ptr, rows, row_there, classes, class_there, D, x_stride, w_stride,
+    x_ptr, w_ptr, rows, row_there, classes, class_there, d, D, x_stride, w_stride,
     PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """x_i . w_j for a block of rows and a block of classes; 0 where either is not there."""
-    d = tl.arange(0, BLOCK_D)
+    """x_i . w_j for a block of rows and a block of classes, 0 where either is not there; ``d`` are
+    the numbers from 0 to BLOCK_D."""
     x_ptrs = x_ptr + rows.to(tl.int64)[:, None] * x_stride + d[None, :]
     w_ptrs = w_ptr + classes.to(tl.int64)[:, None] * w_stride + d[None, :]
     products = tl.zeros((BLOCK_B, BLOCK_C), dtype=tl.float32)
@@ -101,8 +101,8 @@ def stream(
         classes = block * BLOCK_C + tl.arange(0, BLOCK_C)
         class_there = classes < C
         logits = products_of(
-            x_ptr, w_ptr, rows, row_there, classes, class_there, D, x_stride, w_stride,
-            PRECISION, BLOCK_B, BLOCK_C, BLOCK_D,
+            x_ptr, w_ptr, rows, row_there, classes, class_there, tl.arange(0, BLOCK_D), D,
+            x_stride, w_stride, PRECISION, BLOCK_B, BLOCK_C, BLOCK_D,
         )  # fmt: skip
         if inverse_ptr is not None:
             logits *= tl.load(inverse_ptr + classes, mask=class_there, other=0.0)[None, :]
@@ -134,7 +134,7 @@ def plain_targets(
     are large, it would differ from them, and all probabilities of the row be off by a factor.
     """
     products = products_of(
-        x_ptr, w_ptr, rows, row_there, y, valid, D, x_stride, w_stride,
+        x_ptr, w_ptr, rows, row_there, y, valid, tl.arange(0, BLOCK_D), D, x_stride, w_stride,
         PRECISION, BLOCK_B, BLOCK_B, BLOCK_D,
     )  # fmt: skip
     place = tl.arange(0, BLOCK_B)
