@@ -110,7 +110,7 @@ test: $(VENV)/.test  ## install what the tests need and run them
 test-oldest: $(OLDEST)/.ready  ## the library's own tests, and its kernels compiled, with the oldest torch and Triton
 	cd kernels/tests && MARGINBENCH_TEST_SEED=$${MARGINBENCH_TEST_SEED:-$$(python3 ../../tests/support/seeding.py)} \
 	  $(CURDIR)/$(OLDEST)/bin/python -m pytest -c ../pyproject.toml --rootdir=. -q -rs -n $(TEST_WORKERS) $(ARGS) .
-	$(OLDEST)/bin/python -m benchmarks.static_check
+	$(OLDEST)/bin/python -m benchmarks.snapshots.static_check
 
 static: $(VENV)/.test  ## are the kernels compiled as pinned; ARGS=--all: for every GPU; ARGS=--pin
 	$(BIN)/marginbench static $(ARGS)

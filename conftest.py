@@ -18,7 +18,8 @@ if not torch.cuda.is_available():
 
 from seeding import seed_of
 
-from benchmarks import interpreter, library  # after the mode is chosen
+from benchmarks import library  # after the mode is chosen
+from benchmarks.sanitizer import interpreter
 
 # Every child of a test imports this tree too, whatever the environment has installed.
 os.environ["PYTHONPATH"] = library.environment()["PYTHONPATH"]

@@ -9,7 +9,7 @@ import pytest
 
 from suites.presets import PRESETS
 
-from . import machine
+from .instruments import machine
 
 INSTRUMENT = "pytest-benchmark: one contender after the other, which drift of the machine confounds"
 

@@ -98,10 +98,10 @@ def main(words: Sequence[str]) -> int:
     from benchmarks.gpu import budget
 
     minutes = budget.new(given.minutes)  # what follows imports torch, which takes seconds
-    from benchmarks import machine
     from benchmarks.gpu.journal import Journal, Refused
     from benchmarks.gpu.session import Session
-    from benchmarks.record_files import RecordError
+    from benchmarks.instruments import machine
+    from benchmarks.records.record_files import RecordError
     from suites import gpu
 
     if not given.dry_run and (reason := machine.missing("cuda")):

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .machine import ROOT
+from .instruments.machine import ROOT
 
 
 def paths(tree: Path = ROOT) -> list[str]:

@@ -27,7 +27,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from typing import Any, Self
 
-from .machine import ROOT
+from .instruments.machine import ROOT
 
 Message = dict[str, Any]
 _TAIL = 4000

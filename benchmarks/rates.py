@@ -20,8 +20,9 @@ from pathlib import Path
 
 import torch
 
-from . import ceilings, files, machine
+from .instruments import ceilings, machine
 from .module_commands import Parser, run
+from .records import files
 
 SCHEMA_VERSION = 1
 FILE = "machine.json"

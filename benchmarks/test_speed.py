@@ -16,15 +16,15 @@ from marginbench import catalogue
 from suites.cases import Case, plan
 from suites.presets import PRESETS
 
-from . import contenders, machine
-from .agreement import TIMED_REDUCTION
-from .clock import no_collection, synchronize
+from .agreement.comparison import TIMED_REDUCTION
+from .agreement.truth import Truth
+from .agreement.verdict import fails
 from .conftest import INSTRUMENT
-from .measurement import draw
-from .rounds import POOL, rewrite, separate
-from .rows import Outputs, Subject
-from .truth import Truth
-from .verdict import fails
+from .instruments import contenders, machine
+from .instruments.clock import no_collection, synchronize
+from .instruments.rows import Outputs, Subject
+from .run.measurement import draw
+from .run.rounds import POOL, rewrite, separate
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

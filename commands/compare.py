@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from benchmarks import folders, kinds
+from benchmarks.records import folders, kinds
 
 from . import progress
 from .endings import NOT_POSSIBLE

@@ -10,7 +10,7 @@ def chosen(asked: str, to_do: str) -> str:
     do it (``to_do``: measure, time, train)."""
     if asked == "cpu":
         return asked
-    from benchmarks.machine import missing
+    from benchmarks.instruments.machine import missing
 
     unmet = missing("cuda")
     if asked == "cuda" and unmet:

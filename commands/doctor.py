@@ -25,7 +25,7 @@ def doctor(as_json: bool) -> None:
 
     Exit codes: 0 whatever it finds, 2 bad usage.
     """
-    from benchmarks.machine import doctor as examine
+    from benchmarks.instruments.machine import doctor as examine
 
     if as_json:
         say(json.dumps(examine(), indent=2, ensure_ascii=False))

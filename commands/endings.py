@@ -17,7 +17,8 @@ import traceback
 from collections.abc import Iterator
 from typing import IO, NoReturn
 
-from benchmarks import files, folders, record_files, signals
+from benchmarks import signals
+from benchmarks.records import files, folders, record_files
 from benchmarks.signals import INTERRUPTED, UNREAD
 
 USAGE, NOT_POSSIBLE = 2, 3
@@ -44,7 +45,7 @@ def visible(text: str) -> str:
 
 def sentence(error: OSError) -> str:
     """What the system refused. What names no file is the output, as files are written by
-    `benchmarks.files`, which names them."""
+    `benchmarks.records.files`, which names them."""
     if error.strerror is None:
         return str(error) or type(error).__name__
     where = "the output" if error.filename is None else os.fsdecode(error.filename)

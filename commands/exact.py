@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from benchmarks.machine import ROOT
+from benchmarks.instruments.machine import ROOT
 
 from . import progress
 from .messages import console, say
 
 if TYPE_CHECKING:
-    from benchmarks.exact.check import ExactOutcome
-    from benchmarks.exact.rows import ExactDifference
+    from benchmarks.snapshots.exact.check import ExactOutcome
+    from benchmarks.snapshots.exact.rows import ExactDifference
 
 # At most this many rows of a table are shown; the total always is.
 _SHOWN = 60
@@ -25,7 +25,7 @@ _WIDTH = 200
 
 def checked(pin: bool, tree: Path = ROOT, losses: Sequence[str] | None = None) -> int:
     """Check (or pin, showing what changes) and say it; returns the exit code of `check`."""
-    from benchmarks.exact.check import check
+    from benchmarks.snapshots.exact.check import check
 
     with progress.shown() as report:
         found = check(pin=pin, tree=tree, losses=losses, report=report)
@@ -35,7 +35,7 @@ def checked(pin: bool, tree: Path = ROOT, losses: Sequence[str] | None = None) -
 
 def show(outcome: ExactOutcome, *, pin: bool) -> None:
     """The tables, then what it comes to in a line, then what to do."""
-    from benchmarks.exact.check import REPIN
+    from benchmarks.snapshots.exact.check import REPIN
 
     _table(outcome.repinned, "Pinned again in this change", "base", "here")
     _table(outcome.differences, "Changed" if pin else "Not as pinned", "pinned", "now")

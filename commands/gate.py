@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from benchmarks import folders, kinds
+from benchmarks.records import folders, kinds
 
 from . import devices, progress
 from .endings import NOT_POSSIBLE, fail
@@ -156,7 +156,7 @@ def _show(folder: Path) -> int:
 
 
 def _exact(report: progress.Report, losses: tuple[str, ...] | None, whole: bool, base: Path) -> Any:
-    from benchmarks.exact.check import check
+    from benchmarks.snapshots.exact.check import check
 
     return check(pin=False, base=base, losses=losses, whole=whole, report=report)
 

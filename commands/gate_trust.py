@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from benchmarks import folders, kinds
+from benchmarks.records import folders, kinds
 
 from . import progress
 from .endings import fail

@@ -9,8 +9,8 @@ from typing import Any
 import click
 from rich.table import Table
 
-from benchmarks import folders as places
-from benchmarks import kinds
+from benchmarks.records import folders as places
+from benchmarks.records import kinds
 
 from . import progress
 from .endings import fail

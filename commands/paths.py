@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from benchmarks.record_files import FILE, head
+from benchmarks.records.record_files import FILE, head
 from reports.paths import PUBLISHED, ROOT
 
 RUNS = ROOT / "reports" / "out"

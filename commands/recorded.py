@@ -10,8 +10,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from benchmarks import files, folders, record_files
-from benchmarks.kinds import Kind
+from benchmarks.records import files, folders, record_files
+from benchmarks.records.kinds import Kind
 
 from .paths import RUNS, new_folder
 

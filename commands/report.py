@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import folders
+from benchmarks.records import folders
 
 from . import progress
 from .endings import fail

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from benchmarks import folders, kinds, record_files
+from benchmarks.records import folders, kinds, record_files
 
 from . import devices, progress
 from .endings import fail
@@ -82,7 +82,7 @@ def _measure(
     training: list[str],
     out_dir: Path,
 ) -> NoReturn:
-    from benchmarks import session
+    from benchmarks.run import session
     from reports.build import build, summary_table
 
     only = options["contenders"].split(",") if options["contenders"] else None
@@ -137,7 +137,7 @@ def _device(options: dict[str, Any]) -> str:
 
 def _began_with(record: Path) -> str:
     """The command line of the run; what is no run of this command is refused."""
-    from benchmarks.records import Session, read_lines
+    from benchmarks.records.loading import Session, read_lines
 
     first = next(iter(read_lines(record)), None)
     if not isinstance(first, Session):

@@ -33,7 +33,7 @@ def sanitize(only: str) -> None:
     Exit codes: 0 all accesses are in bounds, 1 one is not, or some code was not reached, 2 bad
     usage, 3 it could not run: a worker died, or there was nothing to run.
     """
-    from benchmarks import sanitize as checking
+    from benchmarks.sanitizer import sanitize as checking
 
     shown_on = console(_WIDTH)
     with progress.shown("starting") as report:

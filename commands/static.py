@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from benchmarks import gpus
+from benchmarks.instruments import gpus
 
 from . import progress
 from .messages import console, say
 from .parameters import Choice, known_losses
 
 if TYPE_CHECKING:
-    from benchmarks import pins
+    from benchmarks.snapshots import pins
 
 # How wide tables are in a log.
 _WIDTH = 160
@@ -64,9 +64,9 @@ def check(
     """Compile, compare (or pin, showing what changes) and say it; returns the exit code.
 
     ``targets`` and names in ``kernels`` narrow what is compiled, compared and pinned; ``options``
-    are those of `benchmarks.static_check.examine`.
+    are those of `benchmarks.snapshots.static_check.examine`.
     """
-    from benchmarks import pin_files, static_check
+    from benchmarks.snapshots import pin_files, static_check
 
     with progress.shown() as report:
         found = static_check.examine(
@@ -94,7 +94,7 @@ def _count(found: list[pins.Difference]) -> int:
 
 
 def _show(found: list[pins.Difference], title: str) -> None:
-    from benchmarks import pins
+    from benchmarks.snapshots import pins
 
     if not found:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.records import Result
+from benchmarks.records.loading import Result
 from suites.schema import CaseKey
 
 from .grouping import grouped

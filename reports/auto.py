@@ -22,9 +22,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import record_files
 from benchmarks.module_commands import Parser, run
-from benchmarks.records import RecordError
+from benchmarks.records import record_files
+from benchmarks.records.loading import RecordError
 from suites import presets
 from suites.interval import Interval
 

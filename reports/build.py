@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from benchmarks import folders, kinds, record_files
+from benchmarks.records import folders, kinds, record_files
 
 from . import comparison, output, reading, tables, units
 from .overview import document
@@ -26,11 +26,11 @@ def build(
 ) -> Path:  # fmt: skip
     """Writes the report into ``out``, by default ``run_dir``, and returns the page's path.
 
-    Raises `benchmarks.records.RecordError` where the record file is missing, cut off, or not one
-    of ours, and `benchmarks.folders.Refused` where the folder is another command's or holds a file
-    of somebody else's where one is to be written (``also``: what the caller will write); nothing is
-    written then. ``option`` is how the command line names the folder. Each file is replaced as a
-    whole or not at all. ``report(share, 1, what)`` is called at each step.
+    Raises `benchmarks.records.loading.RecordError` where the record file is missing, cut off, or
+    not one of ours, and `benchmarks.records.folders.Refused` where the folder is another command's
+    or holds a file of somebody else's where one is to be written (``also``: what the caller will
+    write); nothing is written then. ``option`` is how the command line names the folder. Each file
+    is replaced as a whole or not at all. ``report(share, 1, what)`` is called at each step.
     """
     path, out = _file(run_dir), out or run_dir
     records = reading.load(path)
@@ -56,7 +56,7 @@ def summary_table(run_dir: Path) -> list[tuple[str, str, str, str]]:
     """Rows for a terminal, one a timed case: case, winner, ratio, interval.
 
     The ratio is the winner's speed over eager (over the next where eager wins). Raises
-    `benchmarks.records.RecordError` as `build` does.
+    `benchmarks.records.loading.RecordError` as `build` does.
     """
     return list(_summary(reading.load(_file(run_dir))))
 

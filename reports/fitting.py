@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.records import RecordError
+from benchmarks.records.loading import RecordError
 
 MOST_BYTES = 2_000_000
 # How many rows a table may have, and whether large figures stand in files of their own: the first

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.module_commands import run
-from benchmarks.records import RecordError
+from benchmarks.records.loading import RecordError
 from marginbench import catalogue
 from marginbench.loss import Loss
 

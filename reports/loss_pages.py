@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 
 import suites  # noqa: F401  finds the library of this tree
 from benchmarks.module_commands import run
-from benchmarks.pin_files import folder_of
+from benchmarks.snapshots.pin_files import folder_of
 from marginbench import catalogue
 from marginbench.fields import FAMILIES, Shape, sized
 from marginbench.loss import Contender, Loss, Range, Variant

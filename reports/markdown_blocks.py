@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import files
 from benchmarks.module_commands import Parser
-from benchmarks.records import RecordError
+from benchmarks.records import files
+from benchmarks.records.loading import RecordError
 from marginbench.catalogue import BrokenLoss
 
 from .paths import ROOT

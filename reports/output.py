@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
-from benchmarks import folders
-from benchmarks.kinds import Kind
+from benchmarks.records import folders
+from benchmarks.records.kinds import Kind
 
 from . import pages, tables
 from .document import Document, Figure

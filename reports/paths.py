@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.machine import ROOT as ROOT
+from benchmarks.instruments.machine import ROOT as ROOT
 
 # From the root of any clone, which is how pages name it.
 IN_CLONE = Path("reports", "published")

@@ -1,6 +1,6 @@
 """From the record file to what a report asks of it: cases with their results, training runs.
 
-`benchmarks.records.load` has left out what does not count (cases that did not end, what was
+`benchmarks.records.loading.load` has left out what does not count (cases that did not end, what was
 measured again); here its results are put together by case, in the order of the plan.
 """
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import benchmarks.records
-from benchmarks import record_files
-from benchmarks.records import RecordError, Result, Run, Session, Training
+import benchmarks.records.loading
+from benchmarks.records import record_files
+from benchmarks.records.loading import RecordError, Result, Run, Session, Training
 from suites.interval import Interval
 from suites.schema import CaseKey
 
@@ -152,7 +152,7 @@ def is_interleaved(result: Result) -> bool:
 
 def load(path: Path) -> Records:
     """Raises RecordError where the file is missing, cut off, empty or not a record."""
-    return arrange(benchmarks.records.load(path), path)
+    return arrange(benchmarks.records.loading.load(path), path)
 
 
 def arrange(run: Run, path: Path) -> Records:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from benchmarks.metrics import METRICS
+from benchmarks.instruments.metrics import METRICS
 from suites.interval import Interval
 
 NOTHING = "–"

@@ -1,7 +1,7 @@
 """What every record is made of, each declared once: a case, a result, a finished training.
 
-Plain dataclasses, by the standard library alone. `benchmarks.lines` adds what a line of a record
-has beside them, and `benchmarks.records` checks the same classes when it reads one.
+Plain dataclasses, by the standard library alone. `benchmarks.records.lines` adds what a line of a
+record has beside them, and `benchmarks.records.loading` checks the same classes when it reads one.
 """
 
 from __future__ import annotations

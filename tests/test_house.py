@@ -110,7 +110,25 @@ def test_where_the_clone_is_is_worked_out_once():
         for path in sources(folder)
         if re.search(r"__file__\)(\.resolve\(\))?\.parent(s\[|\.parent)", path.read_text())
     }
-    assert found == {"benchmarks/machine.py"}
+    assert found == {"benchmarks/instruments/machine.py"}
+
+
+def test_rooms_of_benchmarks_import_one_way():
+    """Two folders that need each other are one folder."""
+    rooms: dict[str, set[str]] = {}
+    for name, found in _graph().items():
+        if name.startswith("benchmarks."):
+            inside = {_room(one) for one in found if one.startswith("benchmarks.")}
+            rooms.setdefault(_room(name), set()).update(inside - {_room(name)})
+    try:
+        graphlib.TopologicalSorter(rooms).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(reversed(error.args[1])))
+
+
+def _room(module: str) -> str:
+    """A folder of benchmarks, or a file that lies beside the folders."""
+    return module.split(".")[1]
 
 
 def _graph() -> dict[str, set[str]]:

@@ -36,8 +36,8 @@ def run(alone: WorkerRequest, parent: Connection) -> None:
     """All that the process does: times every case on one side, and sends nanoseconds a call by
     case, or a reason. Times are the lower quartile of the calls: on a shared machine some calls are
     interrupted."""
-    from ..clock import no_collection
-    from ..rows import explain
+    from ..instruments.clock import no_collection
+    from ..instruments.rows import explain
     from .pair import Wrong
 
     if failed := worker.prepare(alone, (0,)):

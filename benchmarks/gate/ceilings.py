@@ -7,13 +7,11 @@ copy that stays in the cache.
 from __future__ import annotations
 
 import functools
-import time
 
 import torch
 
-from ..ceilings import Work, copying, multiplying
-from ..clock import synchronize
-from ..rows import Subject
+from ..instruments.ceilings import copying, fastest, multiplying
+from ..instruments.rows import Subject
 
 _SIDES = {"cpu": (192, 512), "cuda": (2048, 8192)}
 # Bytes: fits the second-level cache, where the inputs of a small case may lie too.
@@ -26,10 +24,11 @@ _MARGIN = 0.7
 
 def rates(device: str, dtype: str) -> tuple[float, float]:
     """Operations a second of a matrix product, and bytes a second of a copy (read and written)."""
-    copied = 2 * _COPIED[device] / _best(device, copying(device, _COPIED[device], dtype))
+    copied, sides = _COPIED[device], _SIDES[device]
+    copy_s = fastest(device, copying(device, copied, dtype), _REPEATS)
     return max(
-        2 * side**3 / _best(device, multiplying(device, side, dtype)) for side in _SIDES[device]
-    ), copied
+        2 * side**3 / fastest(device, multiplying(device, side, dtype), _REPEATS) for side in sides
+    ), 2 * copied / copy_s
 
 
 _known = functools.cache(rates)
@@ -45,14 +44,3 @@ def least_seconds(subject: Subject, *, anew: bool = False) -> float:
         flops, nbytes = flops + cost.backward_flops, nbytes + cost.backward_bytes
     rate, bandwidth = (rates if anew else _known)(subject.device, subject.dtype)
     return _MARGIN * max(flops / rate, nbytes / bandwidth)
-
-
-def _best(device: str, work: Work) -> float:
-    times = []
-    for _ in range(_REPEATS):
-        synchronize(device)
-        start = time.perf_counter()
-        work()
-        synchronize(device)
-        times.append(time.perf_counter() - start)
-    return min(times)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+import ast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .. import library
 
 # Which cases there are, and how they are timed.
-_MEASURES = ("suites/*.py", "benchmarks/*.py", "benchmarks/gate/*.py")
-_OF_A_SIBLING = re.compile(r"^\s*from \.\.(\w+)", re.MULTILINE)
+_MEASURES = (
+    "suites/*.py",
+    "benchmarks/*.py",
+    *(f"benchmarks/{room}/*.py" for room in ("instruments", "agreement", "run", "gate")),
+)
 
 
 def unchanged(base: Path, candidate: Path, folders: Iterable[str]) -> set[str]:
@@ -44,11 +47,12 @@ def _files(tree: Path) -> Mapping[str, bytes]:
 
 
 def _of_folder(folder: Path) -> Mapping[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*.py")
-        if path.relative_to(folder).parts[0] != "tests"
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in _files_of(folder)}
+
+
+def _files_of(folder: Path) -> list[Path]:
+    found = folder.rglob("*.py")
+    return [path for path in found if path.relative_to(folder).parts[0] != "tests"]
 
 
 def _with_siblings(library_folder: Path, folder: str) -> Iterator[str]:
@@ -61,5 +65,16 @@ def _with_siblings(library_folder: Path, folder: str) -> Iterator[str]:
             continue
         seen.add(one)
         yield one
-        for path in (library_folder / one).glob("*.py"):
-            waiting += _OF_A_SIBLING.findall(path.read_text(encoding="utf-8"))
+        for path in _files_of(library_folder / one):
+            inside = path.relative_to(library_folder).parts[:-1]
+            waiting += _imported(ast.parse(path.read_bytes()), inside)
+
+
+def _imported(tree: ast.AST, inside: Sequence[str]) -> Iterator[str]:
+    """What of the library a file in its folder ``inside`` imports relatively: the first name below
+    the library, which is a loss's folder or what all losses share."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            above = [*inside[: len(inside) + 1 - node.level], *(node.module or "").split(".")]
+            named = [part for part in above if part]
+            yield from named[:1] or (alias.name for alias in node.names)

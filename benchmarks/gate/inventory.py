@@ -11,9 +11,9 @@ from pathlib import Path
 
 from suites.gate import plan
 
-from .. import pin_files
-from ..machine import ROOT
-from ..pin_files import TIMED, Pin
+from ..instruments.machine import ROOT
+from ..snapshots import pin_files
+from ..snapshots.pin_files import TIMED, Pin
 
 DEVICES = ("cpu", "cuda")
 _WIDEST = "thorough"

@@ -20,12 +20,12 @@ import torch
 from marginbench.loss import Inputs
 from suites.gate import TimedCase
 
-from ..agreement import TIMED_REDUCTION
-from ..clock import synchronize
-from ..measurement import draw
-from ..rounds import separate
-from ..rows import Candidate, Outputs, Subject, clear_gradients
-from ..truth import Truth, upstream
+from ..agreement.comparison import TIMED_REDUCTION
+from ..agreement.truth import Truth, upstream
+from ..instruments.clock import synchronize
+from ..instruments.rows import Candidate, Outputs, Subject, clear_gradients
+from ..run.measurement import draw
+from ..run.rounds import separate
 
 # Taken before any tree is loaded: a tree that patches the clock does not change this one.
 _now = time.perf_counter_ns

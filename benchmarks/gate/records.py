@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt
 
-from .. import digests
-from ..kinds import GATE_FILE
-from ..lines import Protected
-from ..records import RecordError, adapter, explain
-from ..writing import Appender
+from ..records import digests
+from ..records.kinds import GATE_FILE
+from ..records.lines import Protected
+from ..records.loading import RecordError, adapter, explain
+from ..records.writing import Appender
 
 FILE = GATE_FILE
 # At most three hundred years.

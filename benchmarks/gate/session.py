@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from suites.gate import TimedCase, plan
 
-from .. import folders, kinds, machine
-from ..journal import now
-from ..pin_files import PinError, folder_of
+from ..instruments import machine
+from ..records import folders, kinds
+from ..records.journal import now
+from ..snapshots.pin_files import PinError, folder_of
 from . import apart, changes, inventory, timing
 from .decision import Rule
 from .packages import BASE, CANDIDATE, CannotLoad, load
@@ -23,8 +24,8 @@ from .verdicts import verdict_line
 from .worker import NO_PLANT, Plant
 
 if TYPE_CHECKING:
-    from ..exact.check import ExactOutcome
-    from ..exact.rows import ExactDifference
+    from ..snapshots.exact.check import ExactOutcome
+    from ..snapshots.exact.rows import ExactDifference
 
 FINE, REGRESSION, NOT_MEASURED = 0, 1, 3  # 2 is bad usage, reported by the command line
 

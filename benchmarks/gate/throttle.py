@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .. import machine
 from ..gpu import telemetry
+from ..instruments import machine
 
 # Slowed by hardware, heat or a power limit.
 _BARRED = (0x08, 0x20, 0x40, 0x80)

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..machine import ROOT
+from ..instruments.machine import ROOT
 
 _PREFIX = "marginbench-gate-"
 _MAIN = ("origin/main", "main", "origin/master", "master")

@@ -21,10 +21,12 @@ from typing import Any
 
 from suites.gate import plan
 
-from .. import digests, folders, kinds, machine, processes, record_files, writing
-from ..journal import now
-from ..kinds import TRIAL_FILE
-from ..record_files import RecordError
+from .. import processes
+from ..instruments import machine
+from ..records import digests, folders, kinds, record_files, writing
+from ..records.journal import now
+from ..records.kinds import TRIAL_FILE
+from ..records.record_files import RecordError
 from . import timing
 from .decision import Rule
 from .packages import CANDIDATE, load

@@ -11,8 +11,8 @@ import time
 
 import torch
 
-from ..agreement import TIMED_REDUCTION
-from ..verdict import fails
+from ..agreement.comparison import TIMED_REDUCTION
+from ..agreement.verdict import fails
 from . import ceilings
 from .pair import Pair, Side, Wrong
 

@@ -21,7 +21,7 @@ from typing import Any
 from suites.gate import TimedCase
 
 from .. import processes
-from ..machine import ROOT
+from ..instruments.machine import ROOT
 from .decision import Rule, Sample, Stage
 from .packages import BASE, CANDIDATE, CannotLoad, load
 from .throttle import throttled
@@ -49,7 +49,7 @@ class WorkerRequest:
 
 def run(request: WorkerRequest, parent: Connection) -> None:
     """All that the process does."""
-    from ..clock import no_collection
+    from ..instruments.clock import no_collection
 
     # What is loaded first lies elsewhere in memory, so the second process swaps the order.
     if failed := prepare(request, (0, 1) if request.stage == "screen" else (1, 0)):
@@ -63,7 +63,7 @@ def run(request: WorkerRequest, parent: Connection) -> None:
 
 
 def _measure(request: WorkerRequest, case: TimedCase, parent: Connection) -> dict[str, Any]:
-    from ..rows import explain
+    from ..instruments.rows import explain
     from .abba import Timing
     from .pair import Pair, Wrong
     from .validity_checks import check_after, check_before

@@ -10,8 +10,8 @@ from suites.cases import Case
 from suites.gpu import CHECKERS, checked
 from suites.presets import Preset
 
-from ..measurement import Measurement
-from ..rows import Row, not_run
+from ..instruments.rows import Row, not_run
+from ..run.measurement import Measurement
 from . import checkers
 from .journal import NO_TIME
 from .timing import GpuMeasurement

@@ -1,7 +1,8 @@
 """Writes the lines of a GPU session with the standard library alone.
 
-A borrowed machine may have only torch and Triton, so nothing here validates as `benchmarks.records`
-does: that happens when the file is read, and a test keeps the two in step.
+A borrowed machine may have only torch and Triton, so nothing here validates as
+`benchmarks.records.loading` does: that happens when the file is read, and a test keeps the two in
+step.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from typing import Any
 from suites.cases import Case
 from suites.schema import CaseKey, Row
 
-from .. import digests, journal, kinds, record_files, writing
-from ..folders import Refused
-from ..metrics import range_of
-from ..record_files import RecordError
+from ..instruments.metrics import range_of
+from ..records import digests, journal, kinds, record_files, writing
+from ..records.folders import Refused
+from ..records.record_files import RecordError
 
 # How the reason begins for a cell that another session may still measure.
 NO_TIME = "time budget"
 
 
 class Journal(journal.Journal):
-    """The record file of a GPU session; see `benchmarks.journal.Journal`. ``ended`` holds the
-    cases that need no second measurement; one that ran out of time is open again. Raises Refused if
-    the folder holds something else."""
+    """The record file of a GPU session; see `benchmarks.records.journal.Journal`. ``ended`` holds
+    the cases that need no second measurement; one that ran out of time is open again. Raises
+    Refused if the folder holds something else."""
 
     KIND = kinds.GPU
 

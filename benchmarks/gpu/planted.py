@@ -10,7 +10,7 @@ import torch
 import triton
 import triton.language as tl
 
-from ..clock import synchronize
+from ..instruments.clock import synchronize
 
 
 @triton.jit

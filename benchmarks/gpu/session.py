@@ -22,7 +22,7 @@ from suites.gpu import CHECKERS, Plan
 from suites.schema import Row
 
 from .. import library
-from ..record_files import RecordError
+from ..records.record_files import RecordError
 from . import cells, checkers, telemetry
 from .budget import CEILINGS_S, Budget
 from .journal import NO_TIME, Journal

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from .. import machine
+from ..instruments import machine
 
 _EVERY_S = 0.1
 # Bits of NVML's clock event reasons.

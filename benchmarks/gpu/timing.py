@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .. import clock
-from ..agreement import TIMED_REDUCTION
-from ..measurement import Measurement, time_metrics
-from ..rounds import Interleaved, Rounds, Timed
-from ..rows import Candidate, Row, clear_gradients, explain, not_run
-from ..truth import Truth
+from ..agreement.comparison import TIMED_REDUCTION
+from ..agreement.truth import Truth
+from ..instruments import clock
+from ..instruments.rows import Candidate, Row, clear_gradients, explain, not_run
+from ..run.measurement import Measurement, time_metrics
+from ..run.rounds import Interleaved, Rounds, Timed
 
 NO_GRAPH = "needs CUDA: there are no CUDA graphs on a CPU"
 _WARM_UP = 3

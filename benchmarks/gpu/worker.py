@@ -29,7 +29,7 @@ _SHARE_OF_MEMORY = 0.2
 def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The answer to one line, in parts. Raises whatever goes wrong."""
     if message["mode"] == "ceilings":
-        from .. import ceilings
+        from ..instruments import ceilings
 
         device = message["device"]
         sizes = ceilings.SIZES["cuda"] if device == "cuda" else ceilings.DRY_RUN
@@ -61,33 +61,33 @@ def case_of(fields: dict[str, Any]) -> Case:
 
 def _interpreted(case: Case) -> Iterator[list[Row]]:
     """Agreement on a CPU, our kernels in Triton's interpreter."""
-    from .. import agreement
-    from ..contenders import candidates
-    from ..interpreted import MODE
-    from ..measurement import draw
-    from ..rows import Subject, not_run
+    from ..agreement import comparison
+    from ..instruments.contenders import candidates
+    from ..instruments.rows import Subject, not_run
+    from ..run.interpreted import MODE
+    from ..run.measurement import draw
 
     subject = Subject.of(case)
     found = candidates(subject, compile=False, interpreted=True)
     able = [candidate for candidate in found if candidate.function is not None]
-    metrics = agreement.metrics(subject)[:1]
+    metrics = comparison.metrics(subject)[:1]
     yield [
         row
         for candidate in found
         if candidate.function is None
         for row in not_run(candidate.name, metrics, candidate.reason, mode=MODE)
     ]
-    yield agreement.measure(subject, able, draw(case, subject, 0), case.seed, mode=MODE)
+    yield comparison.measure(subject, able, draw(case, subject, 0), case.seed, mode=MODE)
 
 
 def _checked(case: Case) -> list[Row]:
     """Runs our Triton kernels once, forward and backward, for the checker that watches the process;
     wrong numbers are left to the agreement suite."""
-    from ..agreement import TIMED_REDUCTION
-    from ..contenders import candidates
-    from ..measurement import draw
-    from ..rows import Subject, clear_gradients, explain, not_run
-    from ..truth import upstream
+    from ..agreement.comparison import TIMED_REDUCTION
+    from ..agreement.truth import upstream
+    from ..instruments.contenders import candidates
+    from ..instruments.rows import Subject, clear_gradients, explain, not_run
+    from ..run.measurement import draw
 
     subject, of = Subject.of(case), {"checker": case.suite}
     names = gpu.checked(subject.variant)
@@ -118,11 +118,11 @@ def _fill(case: Case) -> None:
     """Compiles what the case will time, into the caches that its process will read."""
     import torch
 
-    from ..agreement import TIMED_REDUCTION
-    from ..contenders import candidates
-    from ..measurement import draw
-    from ..rows import Subject
-    from ..truth import upstream
+    from ..agreement.comparison import TIMED_REDUCTION
+    from ..agreement.truth import upstream
+    from ..instruments.contenders import candidates
+    from ..instruments.rows import Subject
+    from ..run.measurement import draw
 
     if torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(_SHARE_OF_MEMORY)
@@ -171,7 +171,7 @@ def _spoilt() -> bool:
 
 @functools.cache
 def _prepare() -> None:
-    from .. import interpreter
+    from ..sanitizer import interpreter
 
     if interpreter.active():
         interpreter.correct_bfloat16()
@@ -192,7 +192,7 @@ def handle(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 part = {"rows": [dataclasses.asdict(row) for row in part["rows"]]}
             yield part
     except Exception as error:
-        from ..rows import explain
+        from ..instruments.rows import explain
 
         reason = explain(error)
     spoilt = spoilt or _spoilt()

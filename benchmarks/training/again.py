@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, record_files
-from benchmarks.metrics import is_timed
-from benchmarks.records import Run, Training, load
+from benchmarks.instruments import machine
+from benchmarks.instruments.metrics import is_timed
+from benchmarks.records import record_files
+from benchmarks.records.loading import Run, Training, load
 from marginbench.spelling import meant
 from suites.jobs import Job, Underway
 from suites.schema import TRAINING_WORDS, TrainingResult

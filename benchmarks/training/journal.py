@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 
-from benchmarks import files, journal, kinds
+from benchmarks.records import files, journal, kinds
 from suites.schema import TrainingResult
 
 
 class Journal(journal.Journal):
-    """The record file of a quality run; see `benchmarks.journal.Journal`."""
+    """The record file of a quality run; see `benchmarks.records.journal.Journal`."""
 
     KIND = kinds.QUALITY
 

@@ -1,9 +1,10 @@
 """What is measured on the embeddings of a split, in float64; every figure is deterministic.
 
-The table (`benchmarks.metrics`) names each metric's instrument. Shapes: N images, D dimension of an
-embedding, C classes, M pairs. Retrieval, verification and angles are by cosine whatever the loss
-trained with, as verification of faces does, so that losses compare; distances and lengths are of
-the embeddings as they are passed: as the loss saw them, of unit length where it trains on such.
+The table (`benchmarks.instruments.metrics`) names each metric's instrument. Shapes: N images, D
+dimension of an embedding, C classes, M pairs. Retrieval, verification and angles are by cosine
+whatever the loss trained with, as verification of faces does, so that losses compare; distances and
+lengths are of the embeddings as they are passed: as the loss saw them, of unit length where it
+trains on such.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from suites.schema import Metrics
 
-from ..metrics import METRICS
+from ..instruments.metrics import METRICS
 from .instruments import Embedded, Figures, Head
 from .verification import Pairs
 

@@ -6,7 +6,7 @@ import re
 from collections import deque
 from collections.abc import Iterable
 
-from benchmarks.files import NO_ROOM
+from benchmarks.records.files import NO_ROOM
 from suites.jobs import Job, at_fault
 from suites.schema import TrainingResult
 

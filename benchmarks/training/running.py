@@ -13,9 +13,9 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks.instruments import machine
 from benchmarks.notices import warn_once
-from benchmarks.records import Training
+from benchmarks.records.loading import Training
 from benchmarks.steps import Progress, Step, plain
 from suites.jobs import Underway
 from suites.schema import TrainingResult

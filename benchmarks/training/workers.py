@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from benchmarks import notices, processes
-from benchmarks.records import RecordError
+from benchmarks.records.loading import RecordError
 from suites.jobs import Job, Underway
 from suites.schema import TrainingResult
 

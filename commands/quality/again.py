@@ -37,7 +37,7 @@ def again(records: Path, name: str) -> None:
       3  not compared: it can't be trained here, nothing was recorded, the record is damaged, or
          figures differ on another machine or with other versions
     """
-    from benchmarks.metrics import is_timed
+    from benchmarks.instruments.metrics import is_timed
     from benchmarks.training import again as comparing
 
     try:

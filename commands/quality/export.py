@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import folders, kinds
+from benchmarks.records import folders, kinds
 
 from .. import progress
 from ..endings import fail

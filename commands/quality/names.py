@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchmarks import files
+from benchmarks.records import files
 
 
 def known_dataset(given: str) -> None:

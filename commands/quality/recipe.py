@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from benchmarks import folders, kinds, record_files
+from benchmarks.records import folders, kinds, record_files
 
 from .. import devices, progress
 from ..endings import INTERRUPTED, fail

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from benchmarks import kinds
-from benchmarks.record_files import FILE, head, resumption
+from benchmarks.records import kinds
+from benchmarks.records.record_files import FILE, head, resumption
 
 from .. import devices, progress
 from ..endings import INTERRUPTED

@@ -27,7 +27,7 @@ def records(folder: Path) -> list[Any]:
 
 def run_of(folder: Path) -> str:
     """The id of our own record there; empty where there is none."""
-    from benchmarks.records import RecordError
+    from benchmarks.records.loading import RecordError
 
     try:
         return str(records(folder)[0].run)

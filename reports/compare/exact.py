@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from benchmarks.metrics import METRICS
+from benchmarks.instruments.metrics import METRICS
 from suites.interval import Interval
 from suites.quality.intervals import Paired, holm, paired
 

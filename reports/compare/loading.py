@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import record_files
+from benchmarks.records import record_files
 
 from ..statistics import FEWEST_ROUNDS
 

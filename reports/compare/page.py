@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import kinds
-from benchmarks.metrics import METRICS
+from benchmarks.instruments.metrics import METRICS
+from benchmarks.records import kinds
 from suites.interval import Interval
 
 from .. import document, output, units

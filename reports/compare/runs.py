@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import record_files
-from benchmarks.metrics import METRICS
-from benchmarks.records import RecordError, Result, Training
+from benchmarks.instruments.metrics import METRICS
+from benchmarks.records import record_files
+from benchmarks.records.loading import RecordError, Result, Training
 from suites.schema import TRAINING_WORDS
 
 from .. import reading, statistics

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.gate.records import FILE
 from benchmarks.module_commands import Parser, run
-from benchmarks.records import RecordError
+from benchmarks.records.loading import RecordError
 
 from . import reading, words
 

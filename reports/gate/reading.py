@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.gate import records
 from benchmarks.gate.records import GateEnd, GateExact, GateGroup, GateStart, GateVerdict, Line
-from benchmarks.records import RecordError
+from benchmarks.records.loading import RecordError
 
 WORSE = ("SLOWER", "WRONG")
 UNKNOWN = ("INCONCLUSIVE", "NOT MEASURED")

@@ -12,7 +12,7 @@ from dataclasses import fields
 from benchmarks.gate.decision import Judgement, Rule, Sample, judge
 from benchmarks.gate.interval import log_ratio
 from benchmarks.gate.records import GateGroup, GateVerdict
-from benchmarks.records import RecordError
+from benchmarks.records.loading import RecordError
 
 from .reading import GateRun
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from benchmarks import folders, kinds
 from benchmarks.gate.records import FILE
+from benchmarks.records import folders, kinds
 
 from . import benchmark_json, junit, markdown, reading, terminal
 

@@ -61,7 +61,7 @@ def noise(values_log: np.ndarray, kind: str) -> float:
 
 
 def changes(values: Sequence[float], kind: str) -> list[Change]:
-    """Change points of one series in commit order; ``kind`` as in `benchmarks.metrics`.
+    """Change points of one series in commit order; ``kind`` as in `benchmarks.instruments.metrics`.
 
     A change of a noisy metric shows once two commits have its new level. Raises ImportError
     without ruptures.

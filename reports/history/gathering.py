@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-import benchmarks.records
-from benchmarks.metrics import METRICS
-from benchmarks.records import RecordError, Run
+import benchmarks.records.loading
+from benchmarks.instruments.metrics import METRICS
+from benchmarks.records.loading import RecordError, Run
 
 from ..reading import is_interleaved, is_interpreted
 
@@ -81,7 +81,7 @@ def gather(
         report(done / total, 1, f"reading {path.parent.name}")
         done += size
         try:
-            run = benchmarks.records.load(path)
+            run = benchmarks.records.loading.load(path)
         except RecordError as error:
             gathered.refused.append(str(error))
             continue

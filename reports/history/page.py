@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from benchmarks import kinds
+from benchmarks.records import kinds
 
 from .. import document, output, units
 from ..document import Cell, Document, Fact, Section, Text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from benchmarks.metrics import METRICS
+from benchmarks.instruments.metrics import METRICS
 
 from .. import document, drawing, plot, units
 from ..document import Cell

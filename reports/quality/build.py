@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import kinds
+from benchmarks.records import kinds
 
 from .. import output
 from ..document import Document
@@ -28,9 +28,10 @@ SUMMARY = "summary.json"
 def build(run_dir: Path, out: Path | None = None, *, option: str = "folder") -> Path:
     """Writes the page into ``out``, by default beside the record, and returns its path.
 
-    Raises `benchmarks.records.RecordError` where the record is missing, cut off or not one of
-    ours, and `benchmarks.folders.Refused` where the folder (``option`` on the command line) is
-    another command's; nothing is written then. Each file is replaced as a whole or not at all.
+    Raises `benchmarks.records.loading.RecordError` where the record is missing, cut off or not one
+    of ours, and `benchmarks.records.folders.Refused` where the folder (``option`` on the command
+    line) is another command's; nothing is written then. Each file is replaced as a whole or not at
+    all.
     """
     made, styles, figures = page(reading.read(run_dir))
     return output.write(out or run_dir, kinds.QUALITY, made, styles, {SUMMARY: figures}, option)

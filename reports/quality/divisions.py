@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from benchmarks.records import Training
+from benchmarks.records.loading import Training
 from reports.quality.comparisons import Comparison
 from suites.quality.intervals import CONFIDENCE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.records import Training
+from benchmarks.records.loading import Training
 from suites.claims import catalogue
 from suites.claims.claim import Claim, Outcome, Part, Plot, Verdict
 from suites.datasets.catalogue import find

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.metrics import METRICS
-from benchmarks.records import Training
+from benchmarks.instruments.metrics import METRICS
+from benchmarks.records.loading import Training
 from reports.quality.comparisons import Comparison, comparisons
 from suites.interval import Interval
 from suites.quality.intervals import interval, paired

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.records import Training
+from benchmarks.records.loading import Training
 from suites.interval import Interval
 from suites.quality.intervals import interval
 

@@ -14,9 +14,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import folders, kinds, record_files
-from benchmarks.record_files import FILE, PACKED
-from benchmarks.records import RecordError, load
+from benchmarks.records import folders, kinds, record_files
+from benchmarks.records.loading import RecordError, load
+from benchmarks.records.record_files import FILE, PACKED
 
 from . import reading
 
@@ -40,8 +40,8 @@ def publish(
 
     The same run published twice gives the same bytes. Raises RecordError for a record that is
     damaged or of a run that is not finished, NotThere for a target that holds a run,
-    `benchmarks.folders.Refused` for one that holds anything else, and Refused where MLflow's store
-    does not take or give; ``target`` is then as it was.
+    `benchmarks.records.folders.Refused` for one that holds anything else, and Refused where
+    MLflow's store does not take or give; ``target`` is then as it was.
     """
     source = reading.find(run_dir)
     run = load(source)

@@ -1,6 +1,6 @@
 """From a quality run's record file to what its page asks of it: trainings by study and arm.
 
-The file is `benchmarks.records`', as it is or compressed by xz.
+The file is `benchmarks.records.loading`', as it is or compressed by xz.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from benchmarks import record_files
-from benchmarks.records import RecordError, Training
+from benchmarks.records import record_files
+from benchmarks.records.loading import RecordError, Training
 
 from ..paths import IN_CLONE, ROOT
 from ..reading import Records, load

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.record_files import PACKED
-from benchmarks.records import Training
+from benchmarks.records.loading import Training
+from benchmarks.records.record_files import PACKED
 from suites.schema import TRAINING_WORDS
 
 from .. import units

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.records import Training
+from benchmarks.records.loading import Training
 
 from .. import document, drawing
 from ..document import Block, Cell, Details, Section, Text, table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.records import Result
+from benchmarks.records.loading import Result
 
 from .. import units
 from ..agreement import ERRORS, ORDINARY, Verdict, by_data, failures, flipped, quantity, verdicts

@@ -1,10 +1,10 @@
-"""What the records say of a machine, `benchmarks.machine`'s keys, in words and with units."""
+"""What the records say of a machine, in words and with units (`benchmarks.instruments.machine`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from benchmarks.records import Session
+from benchmarks.records.loading import Session
 
 from ..document import Cell, Details, Table, Text, table
 from .flat import flat

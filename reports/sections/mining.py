@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.records import Result
+from benchmarks.records.loading import Result
 
 from .. import units
 from ..document import Block, Cell, Section, Table, Text, Tone, table

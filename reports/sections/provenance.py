@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from benchmarks.metrics import METRICS
-from benchmarks.records import Result
+from benchmarks.instruments.metrics import METRICS
+from benchmarks.records.loading import Result
 
 from .. import units
 from ..document import Block, Cell, Details, Section, Table, Text, table

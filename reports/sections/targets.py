@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.gpus import MAIN, Card, cards
+from benchmarks.instruments.gpus import MAIN, Card, cards
 from marginbench.shared import architectures
 from suites.targets import TARGETS, Target
 

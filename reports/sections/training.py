@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from statistics import mean
 
-from benchmarks.metrics import METRICS
-from benchmarks.records import Training
+from benchmarks.instruments.metrics import METRICS
+from benchmarks.records.loading import Training
 
 from .. import units
 from ..document import Block, Cell, Details, Figure, Section, Table, Text, table

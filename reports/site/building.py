@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import files, folders, kinds, processes
+from benchmarks import processes
+from benchmarks.records import files, folders, kinds
 from marginbench import catalogue
 
 from .. import pages
@@ -55,9 +56,9 @@ def build(
     is called before each part. ``at``: where the site finds the records (`sources.BESIDE` or
     `sources.COPIES`), by default as ``out`` lies: a site that is not beside its records has copies.
 
-    Raises `benchmarks.records.RecordError` where a record file or what lies beside it is missing
-    or refused, and `benchmarks.folders.Refused` where ``out`` holds a file that is no site's;
-    ``out`` is left as it was then.
+    Raises `benchmarks.records.loading.RecordError` where a record file or what lies beside it is
+    missing or refused, and `benchmarks.records.folders.Refused` where ``out`` holds a file that is
+    no site's; ``out`` is left as it was then.
     """
     real = out.resolve()  # a link stays one
     beside = real.parent == root.resolve()

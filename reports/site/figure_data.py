@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.metrics import METRICS
+from benchmarks.instruments.metrics import METRICS
 
 from ..document import Figure
 from ..reading import Measured

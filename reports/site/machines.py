@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks import record_files
+from benchmarks.records import record_files
 
 from .. import document, pages, reading, units
 from ..comparison import answer

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from benchmarks.records import Result
+from benchmarks.records.loading import Result
 from suites.schema import STATUS_WORDS
 
 from .. import units

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from benchmarks import record_files
-from benchmarks.records import RecordError
+from benchmarks.records import record_files
+from benchmarks.records.loading import RecordError
 
 from ..gate.trust import FILES as TRUST_FILES
 from ..paths import IN_CLONE

@@ -12,9 +12,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import gpus, pin_files, pins
-from benchmarks.exact.rows import ExactRow, row_of
-from benchmarks.pin_files import EXACT, STATIC, Pin
+from benchmarks.instruments import gpus
+from benchmarks.snapshots import pin_files, pins
+from benchmarks.snapshots.exact.rows import ExactRow, row_of
+from benchmarks.snapshots.pin_files import EXACT, STATIC, Pin
 from marginbench.loss import Loss
 
 from .. import units

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks import folders, record_files
-from benchmarks.records import RecordError
+from benchmarks.records import folders, record_files
+from benchmarks.records.loading import RecordError
 
 from .. import auto
 from .. import build as run_pages

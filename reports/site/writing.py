@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import files
-from benchmarks.records import RecordError
+from benchmarks.records import files
+from benchmarks.records.loading import RecordError
 
 from .. import output, pages
 from ..document import Document, Figure

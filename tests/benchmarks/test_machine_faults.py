@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import sanitizing, static
 from benchmarks.gate import trust
-from benchmarks.record_files import RecordError
-from benchmarks.writing import Appender
+from benchmarks.records.record_files import RecordError
+from benchmarks.records.writing import Appender
+from benchmarks.sanitizer import jobs
+from benchmarks.snapshots import static
 from marginbench import catalogue
 from marginbench.loss import Loss, Shape
 
@@ -44,10 +45,10 @@ def test_a_call_that_lacked_memory_says_nothing_of_its_kernel(
 ):
     loss = catalogue.get("softmax")
     variant = loss.variant("linear")
-    job = sanitizing.Job("ragged", "linear", "float32")
+    job = jobs.Job("ragged", "linear", "float32")
 
     def call() -> list[str]:
-        return sanitizing._call(
+        return jobs._call(
             loss, variant, variant.contender("triton"), Shape(2, 2, 2), job, "contiguous", "none"
         )
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import ceilings, machine, rates
+from benchmarks import rates
+from benchmarks.instruments import ceilings, machine
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from click.testing import CliRunner
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks import machine, record_files, sanitize
-from benchmarks.digests import Chain
-from benchmarks.records import Session, read_lines
+from benchmarks.instruments import machine
+from benchmarks.records import record_files
+from benchmarks.records.digests import Chain
+from benchmarks.records.loading import Session, read_lines
+from benchmarks.sanitizer import sanitize
 from commands import endings, messages
 from commands.root import cli
 from suites import listing

@@ -122,7 +122,7 @@ def test_kill_ends_a_run_with_its_interpreter_and_says_how_to_go_on(tmp_path: Pa
     def interpreted() -> bool:
         assert run.poll() is None
         begun[:] = [Path(f"/proc/{pid}") for pid in children.read_text().split()]
-        return any("benchmarks.interpreted" in command(one) for one in begun)
+        return any("benchmarks.run.interpreted" in command(one) for one in begun)
 
     wait_until(interpreted, "an interpreter begins")
     run.terminate()

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from ending_commands import heard_signals, refusing
 
-from benchmarks import ceilings, gpu_session, machine, module_commands
+from benchmarks import gpu_session, module_commands
+from benchmarks.instruments import ceilings, machine
 from marginbench import catalogue
 from reports import auto, headlines, loss_pages, pdf
 
@@ -26,7 +27,7 @@ PROGRAMS = {
     "python -m reports.auto": "reports.auto",
     "python -m reports.gate.inconclusive": "reports.gate.inconclusive",
     "python -m benchmarks.rates": "benchmarks.rates",
-    "python -m benchmarks.static_check": "benchmarks.static_check",
+    "python -m benchmarks.snapshots.static_check": "benchmarks.snapshots.static_check",
     "python -m reports.pdf": "reports.pdf",
     "python -m benchmarks.gpu_session": "benchmarks.gpu_session",
     "python kernels/stubs.py": "stubs",
@@ -195,7 +196,7 @@ REFUSED = (
     Broken("python -m reports.auto", ["{}/records.jsonl"], "open", _record),
     Broken("python -m reports.gate.inconclusive", ["{}"], "open", _record),
     Broken("python -m benchmarks.rates", ["{}"], "write_bytes", _no_rates),
-    Broken("python -m benchmarks.static_check", ["sm_90"], "mkdir"),
+    Broken("python -m benchmarks.snapshots.static_check", ["sm_90"], "mkdir"),
     Broken("python -m reports.pdf", ["{}/page.html", "{}/new.png"], "open", _page),
     Broken("python -m benchmarks.gpu_session", ["--out", "{}/made"], "mkdir",
            _no_gpu_needed),

@@ -23,9 +23,9 @@ from typing import Any
 import pytest
 from ending_commands import Machine, more_stand_ins, refusing
 
-from benchmarks import session
 from benchmarks.gate import trees
-from benchmarks.record_files import FILE
+from benchmarks.records.record_files import FILE
+from benchmarks.run import session
 from benchmarks.training import tracking
 from benchmarks.training.tracking import mirror
 
@@ -112,12 +112,12 @@ def put_in_place(name: str) -> Callable[..., bool]:
     return lambda temporary, path: Path(path).name == name
 
 
-CASE = at("benchmarks.journal:Journal.results")
+CASE = at("benchmarks.records.journal:Journal.results")
 MOMENTS = (
     Moment("imports", "list", [during_imports]),
-    Moment("before the first line", "run", [at("benchmarks.journal:Journal.start")], {}),
+    Moment("before the first line", "run", [at("benchmarks.records.journal:Journal.start")], {}),
     Moment("in a case", "run", [CASE], {"session": 1}),
-    Moment("between cases", "run", [at("benchmarks.journal:Journal.end_case", after=True)],
+    Moment("between cases", "run", [at("benchmarks.records.journal:Journal.end_case", after=True)],
            {"session": 1, "case_end": 1}),
     Moment("in half a line", "run", [in_half_a_line], {"session": 1}),
     Moment("as a page is drawn", "report", [at("reports.output:drawn")]),
@@ -129,7 +129,7 @@ MOMENTS = (
            [at("benchmarks.training.tracking.mirror:Mirror._written")]),
     Moment("as git is asked", "gate", [at("subprocess:Popen.communicate")]),
     Moment("twice, in a case and as its interpreter is ended", "run",
-           [CASE, at("benchmarks.interpreted:Interpreter.close")], {"session": 1}),
+           [CASE, at("benchmarks.run.interpreted:Interpreter.close")], {"session": 1}),
     Moment("twice, in a case and as the page is drawn", "run",
            [CASE, at("reports.output:drawn")], {"session": 1}),
     Moment("twice, in imports and as that is said", "list",

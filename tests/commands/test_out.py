@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from writing_commands import MAKERS, WRITERS, Bench, Said, Writer, stand_ins
 
-from benchmarks import folders, kinds
+from benchmarks.records import folders, kinds
 from benchmarks.training import tracking
 
 # One of every name that a command writes, and a web application's own manifest.

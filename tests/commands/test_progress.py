@@ -166,8 +166,8 @@ def test_a_gates_stages_are_steps():
 
 
 def _sanitize(patch: pytest.MonkeyPatch) -> str:
-    from benchmarks import sanitize
-    from benchmarks.sanitizing import Tally
+    from benchmarks.sanitizer import sanitize
+    from benchmarks.sanitizer.jobs import Tally
 
     def check(report: Any, only: str = "") -> tuple[Tally, list[Any], int]:
         report(1, 2, "half way")
@@ -178,7 +178,7 @@ def _sanitize(patch: pytest.MonkeyPatch) -> str:
 
 
 def _static(patch: pytest.MonkeyPatch) -> str:
-    from benchmarks import static_check
+    from benchmarks.snapshots import static_check
 
     def examine(**given: Any) -> static_check.Examined:
         given["report"](1, 2, "half way")

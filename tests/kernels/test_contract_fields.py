@@ -10,7 +10,7 @@ import guide_losses
 import pytest
 import torch
 
-from benchmarks import tolerance
+from benchmarks.agreement import tolerance
 from benchmarks.training.terms import fields_of, learnt_fields, training_of
 from marginbench import catalogue
 from marginbench.checks import InputError

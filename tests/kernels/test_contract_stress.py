@@ -17,9 +17,9 @@ import zlib
 import pytest
 import torch
 
-from benchmarks import agreement, tolerance
-from benchmarks.contenders import candidates, is_peer, unfit
-from benchmarks.rows import Row, Subject
+from benchmarks.agreement import comparison, tolerance
+from benchmarks.instruments.contenders import candidates, is_peer, unfit
+from benchmarks.instruments.rows import Row, Subject
 from marginbench import catalogue, stress
 from marginbench.fields import STANDARD, sized
 from marginbench.inputs import Batch, inputs_from, random_batch
@@ -101,7 +101,7 @@ def compare(
     # The reductions differ in the last step alone: each is compared on some of the kinds.
     names = variant.reductions
     only = names[zlib.crc32(f"{variant.name} {kind.name}".encode()) % len(names)]
-    rows = agreement.measure(subject, able, inputs, seed, only=only, eager=eager)
+    rows = comparison.measure(subject, able, inputs, seed, only=only, eager=eager)
     assert rows and {row.contender for row in rows} == {one.name for one in able}
     return faults(rows, inputs, terms_held(loss, variant, inputs))
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import marginbench
-from benchmarks.exact.counting import allocations
+from benchmarks.snapshots.exact.counting import allocations
 from marginbench import catalogue, functional, miners
 
 ROOT = Path(__file__).resolve().parents[2]

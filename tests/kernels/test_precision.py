@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.sanitizing import sanitized
+from benchmarks.sanitizer.jobs import sanitized
 from marginbench.inputs import random_inputs
 from marginbench.loss import Shape
 from marginbench.shared import launching

@@ -9,7 +9,8 @@ import pytest
 import torch
 from fused_heads import RAGGED, VARIANTS, assert_agrees, changed, draw, outcome, right
 
-from benchmarks import memory, tolerance
+from benchmarks.agreement import tolerance
+from benchmarks.instruments import memory
 from marginbench.inputs import random_inputs
 from marginbench.loss import Shape
 from marginbench.shared import linear_lse_tiled, shares

@@ -7,8 +7,9 @@ import json
 import pytest
 import torch
 
-from benchmarks import agreement, contenders
-from benchmarks.rows import Subject
+from benchmarks.agreement import comparison
+from benchmarks.instruments import contenders
+from benchmarks.instruments.rows import Subject
 from marginbench import catalogue
 from marginbench.contrastive import fused_all_pairs
 from marginbench.inputs import random_inputs
@@ -113,7 +114,7 @@ def test_rows_of_a_fused_contender_record_its_tiles(seed: int):
     found = contenders.candidates(subject, compile=False, only=["triton"], interpreted=True)
     inputs = random_inputs(loss.variants[0], subject.shape, "float32", "cpu", seed)
     rows = {"eager": [], "triton": []}
-    for row in agreement.measure(subject, found, inputs, seed, every=False):
+    for row in comparison.measure(subject, found, inputs, seed, every=False):
         rows[row.contender].append(row.protocol.get("tiles"))
     assert set(map(str, rows["eager"])) == {"None"}
     for tiles in rows["triton"]:

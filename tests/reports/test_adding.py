@@ -20,9 +20,9 @@ from synthetic_quality import session, write
 from synthetic_run import RUN, unprotected
 
 from benchmarks import library
-from benchmarks.journal import provenance
-from benchmarks.metrics import METRICS, Metric, with_variants
-from benchmarks.records import Line, RecordError, RunEnd, Training, load
+from benchmarks.instruments.metrics import METRICS, Metric, with_variants
+from benchmarks.records.journal import provenance
+from benchmarks.records.loading import Line, RecordError, RunEnd, Training, load
 from benchmarks.training import training
 from reports.build import build as build_run
 from reports.quality.build import build as build_quality

@@ -11,8 +11,8 @@ from compared_runs import VERSIONS, call, changed, is_timed, lines, slowed, time
 from synthetic_run import IDENTITY, texts, unprotected, write
 
 import marginbench
-from benchmarks import folders, kinds
-from benchmarks.records import Result
+from benchmarks.records import folders, kinds
+from benchmarks.records.loading import Result
 from reports.compare import sides
 from reports.compare.runs import load
 

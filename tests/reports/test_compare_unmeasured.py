@@ -10,7 +10,7 @@ import pytest
 from compared_runs import call, changed, lines
 from synthetic_run import IDENTITY, write
 
-from benchmarks.records import Line, Result, Training
+from benchmarks.records.loading import Line, Result, Training
 from reports.compare.runs import load
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from synthetic_run import IDENTITY, RUN, Maker
 
-from benchmarks.records import CaseEnd, Line, RunEnd, arrange
+from benchmarks.records.loading import CaseEnd, Line, RunEnd, arrange
 from reports import comparison, overview, reading, scaling, statistics
 from reports.reading import Records
 from suites.schema import CaseKey

@@ -18,8 +18,8 @@ from gate_record import END, HOSTILE, lines, small, start, verdict, written
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from benchmarks.folders import MARKER
 from benchmarks.gate.records import FILE, GateExact
+from benchmarks.records.folders import MARKER
 from reports.gate import benchmark_json, junit, markdown, reading, terminal, words, write
 
 

@@ -10,7 +10,7 @@ from gate_record import END, EXACT, lines, small, verdict, written
 from synthetic_run import unprotected
 
 from benchmarks.gate.records import FILE
-from benchmarks.records import RecordError
+from benchmarks.records.loading import RecordError
 from reports.gate import benchmark_json, junit, markdown, reading, terminal, write
 
 

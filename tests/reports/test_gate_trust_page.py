@@ -17,7 +17,7 @@ from synthetic_trust import CASES, NULL, SLOWED, Maker, Noise, write
 
 from benchmarks.gate.decision import Rule
 from benchmarks.gate.interval import ratio
-from benchmarks.records import RecordError
+from benchmarks.records.loading import RecordError
 from reports.gate.trust import page, trials
 from reports.gate.trust.cheats import cheats
 from reports.gate.trust.false_alarms import Alarms, live

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from page_reader import Page
 from synthetic_run import IDENTITY, Maker, write
 
-from benchmarks import folders, kinds
-from benchmarks.records import CaseEnd, Line, RunEnd
+from benchmarks.records import folders, kinds
+from benchmarks.records.loading import CaseEnd, Line, RunEnd
 from commands.root import cli
 from reports import reading
 from reports.history import commits, gathering

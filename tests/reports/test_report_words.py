@@ -41,7 +41,7 @@ def test_an_incomplete_packed_run_is_unpacked_where_it_lies_before_it_goes_on(
 
 
 def test_a_machine_is_reported_in_words_and_units():
-    """Every key that `benchmarks.machine` may write of it: none is shown raw, or without a unit."""
+    """No key that `benchmarks.instruments.machine` may write is shown raw or without a unit."""
     made = machine_words.identity(
         {"gpu": None, "memory_gib": 23.5, "gpu_memory_gib": 79, "versions": {"torch": "2.13.0"}}, ""
     )
@@ -54,7 +54,7 @@ def test_a_machine_is_reported_in_words_and_units():
         ("CPU clock", "2100 MHz"), ("OMP_NUM_THREADS in the environment", "2"),
     ]  # fmt: skip
     assert all(made.columns) and all(rows.columns)
-    source = (ROOT / "benchmarks/machine.py").read_text()
+    source = (ROOT / "benchmarks/instruments/machine.py").read_text()
     keys = set(re.findall(r'facts\["(\w+)"\]|^        "(\w+)": ', source, re.M))
     written = {one for pair in keys for one in pair if "_" in one}
     assert {"memory_gib", "gpu_sm_mhz"} <= written

@@ -10,7 +10,7 @@ import pytest
 from page_reader import Page
 from synthetic_run import IDENTITY, LOSSES, NEEDS_CUDA, RUN, Maker, write
 
-from benchmarks.records import CaseEnd, RecordError, Result, RunEnd
+from benchmarks.records.loading import CaseEnd, RecordError, Result, RunEnd
 from reports.build import build, summary_table
 
 HOSTILE = '<script>alert(1)</script>"><img src=http://evil.example/x>$\\frac{|`\x07'

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from benchmarks import memory
+from benchmarks.instruments import memory
 from marginbench import catalogue, checks
 from marginbench.inputs import Batch
 from marginbench.loss import Shape

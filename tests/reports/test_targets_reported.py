@@ -11,8 +11,8 @@ import pytest
 from page_reader import Page
 from synthetic_run import RUN, Maker, write
 
-from benchmarks import gpus
-from benchmarks.records import CaseEnd, Line, RunEnd
+from benchmarks.instruments import gpus
+from benchmarks.records.loading import CaseEnd, Line, RunEnd
 from marginbench.loss import Cost, Shape
 from reports import reading
 from reports.build import build

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from page_reader import Page
 from synthetic_run import LOSSES, Maker
 
-from benchmarks.records import Line, Result
+from benchmarks.records.loading import Line, Result
 from commands.root import cli
 
 FEW = LOSSES[1:3]

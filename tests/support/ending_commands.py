@@ -18,7 +18,9 @@ import click
 import pytest
 from writing_commands import MAKERS, WRITERS, Bench, stand_ins
 
-from benchmarks import pin_files, pins, sanitize, signals, static_matrix
+from benchmarks import signals
+from benchmarks.sanitizer import sanitize
+from benchmarks.snapshots import pin_files, pins, static_matrix
 from benchmarks.training import again, listing, tracking
 from benchmarks.training.tracking import Outcome
 from commands import entry
@@ -174,7 +176,7 @@ def _pinned(
     cache: Path,
     **_: Any,
 ) -> Any:
-    from benchmarks.static_check import chosen
+    from benchmarks.snapshots.static_check import chosen
 
     rows = (pins.row_of(one) for one in pin_files.read() if one.kind == pin_files.STATIC)
     return [row for row in rows if chosen(row, targets, kernels, dtypes)]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import pin_files
-from benchmarks.exact import rows
-from benchmarks.exact.rows import ExactRow
+from benchmarks.snapshots import pin_files
+from benchmarks.snapshots.exact import rows
+from benchmarks.snapshots.exact.rows import ExactRow
 
 CASE = "exact/softmax/linear/B37-D19-C23/float32/cpu"
 ROWS = [

@@ -22,10 +22,10 @@ from typing import Any
 
 import torch
 
-from benchmarks import session
-from benchmarks.measurement import Measurement
-from benchmarks.records import CaseEnd, Line, Result, Run, Training, load, read_lines
-from benchmarks.rows import Row
+from benchmarks.instruments.rows import Row
+from benchmarks.records.loading import CaseEnd, Line, Result, Run, Training, load, read_lines
+from benchmarks.run import session
+from benchmarks.run.measurement import Measurement
 from benchmarks.steps import Step
 from benchmarks.training import training
 from suites.presets import FAST

@@ -10,12 +10,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from benchmarks import clock, session
-from benchmarks.records import load
-from benchmarks.rounds import Interleaved, Rounds, Timed
-from benchmarks.rows import Candidate, Subject
+from benchmarks.agreement.truth import Truth
+from benchmarks.instruments import clock
+from benchmarks.instruments.rows import Candidate, Subject
+from benchmarks.records.loading import load
+from benchmarks.run import session
+from benchmarks.run.rounds import Interleaved, Rounds, Timed
 from benchmarks.steps import Step
-from benchmarks.truth import Truth
 from marginbench import catalogue
 from marginbench.inputs import random_inputs
 from marginbench.loss import Contender, Shape

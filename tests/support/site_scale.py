@@ -24,7 +24,7 @@ import psutil
 from synthetic_run import BATCH, HEAD, Maker, texts
 
 from benchmarks import library
-from benchmarks.records import Line
+from benchmarks.records.loading import Line
 from marginbench import catalogue
 from reports.fitting import MOST_BYTES
 

@@ -13,7 +13,7 @@ import pytest
 from page_reader import Page
 from synthetic_run import COMMIT, IDENTITY, RUN, texts
 
-from benchmarks.records import Line, Provenance, RunEnd, Session, Training
+from benchmarks.records.loading import Line, Provenance, RunEnd, Session, Training
 from reports.quality import judging, published
 from reports.quality.build import build
 from suites.claims.claim import Claim, Estimate, Panel, Plot, Verdict

@@ -9,16 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.digests import Chain
-from benchmarks.records import (
-    CaseEnd,
-    Line,
-    Provenance,
-    Result,
-    RunEnd,
-    Session,
-    Training,
-)
+from benchmarks.records.digests import Chain
+from benchmarks.records.loading import CaseEnd, Line, Provenance, Result, RunEnd, Session, Training
 from suites.schema import CaseKey
 
 RUN = "20260101-120000"

@@ -12,7 +12,8 @@ import torch
 import triton
 import triton.language as tl
 
-from benchmarks import gpus, specializations, static
+from benchmarks.instruments import gpus
+from benchmarks.snapshots import specializations, static
 from marginbench.shared import launching
 
 

@@ -19,13 +19,16 @@ import synthetic_quality
 import synthetic_run
 from click.testing import CliRunner
 
-from benchmarks import files, gpu_session, kinds, machine, session
+from benchmarks import gpu_session
 from benchmarks.gate import timing, trees, trust
 from benchmarks.gate.decision import Judgement, Sample
 from benchmarks.gate.timing import CaseRun, Timed
 from benchmarks.gpu.session import Session
-from benchmarks.journal import Journal
-from benchmarks.kinds import KEY, Kind
+from benchmarks.instruments import machine
+from benchmarks.records import files, kinds
+from benchmarks.records.journal import Journal
+from benchmarks.records.kinds import KEY, Kind
+from benchmarks.run import session
 from benchmarks.training import datasets, planning, running, tracking
 from benchmarks.training.journal import Journal as QualityJournal
 from benchmarks.training.tracking import Outcome

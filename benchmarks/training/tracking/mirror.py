@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.kinds import KEY
+from benchmarks.records.kinds import KEY
 
 from . import addresses, content, store
 from .store import COMPLETE, PARENT, Outcome, Point, Store

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kinds import KEY
+from benchmarks.records.kinds import KEY
 
 from . import addresses, store
 from .content import MODEL

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kinds import KEY
+from benchmarks.records.kinds import KEY
 
 from . import addresses
 

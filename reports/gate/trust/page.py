@@ -16,7 +16,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import kinds
+from benchmarks.records import kinds
 
 from ... import output, units
 from ...document import Document, Fact, Text
@@ -42,9 +42,9 @@ def build(
 
     ``replays``: whole-suite verdicts to replay; ``intervals``: trials to replay for coverage;
     ``report``: as of `findings`.
-    Raises `benchmarks.records.RecordError` where the record is missing or damaged, and
-    `benchmarks.folders.Refused` where the folder is another command's; nothing is written then.
-    Each file is replaced as a whole or not at all.
+    Raises `benchmarks.records.loading.RecordError` where the record is missing or damaged, and
+    `benchmarks.records.folders.Refused` where the folder is another command's; nothing is written
+    then. Each file is replaced as a whole or not at all.
     """
     trust = trials.read(trials.find(folder))
     found = findings(trust, replays=replays, intervals=intervals, report=report)

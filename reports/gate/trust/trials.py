@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import digests, record_files
 from benchmarks.gate.decision import Rule
 from benchmarks.gate.records import current_name
-from benchmarks.records import RecordError
+from benchmarks.records import digests, record_files
+from benchmarks.records.loading import RecordError
 
 from . import FILES
 

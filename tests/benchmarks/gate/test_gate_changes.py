@@ -54,9 +54,14 @@ def _touch(path: Path) -> None:
         ("kernels/marginbench/inputs.py", set(FOLDERS)),
         ("suites/gate.py", set(FOLDERS)),
         ("benchmarks/gate/pair.py", set(FOLDERS)),
+        ("benchmarks/instruments/clock.py", set(FOLDERS)),
+        ("benchmarks/agreement/verdict.py", set(FOLDERS)),
+        ("benchmarks/run/measurement.py", set(FOLDERS)),
+        ("benchmarks/processes.py", set(FOLDERS)),
         ("kernels/marginbench/triplet/tests/test_triplet_eager.py", set()),
         ("kernels/marginbench/triplet/tests/pins.jsonl", set()),
         ("benchmarks/training/loop.py", set()),
+        ("benchmarks/snapshots/pins.py", set()),
         ("suites/claims/last_relu.py", set()),
     ],
 )
@@ -65,6 +70,24 @@ def test_what_changed_is_told_from_what_did_not(
 ):
     _touch(candidate / file)
     assert changes.unchanged(plain, candidate, FOLDERS) == set(FOLDERS) - touched
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from .. import catalogue, softmax",
+        "from ..softmax import eager",
+        "from ..softmax.eager import loss",
+        "def f():\n    from .. import (\n        softmax,\n    )",
+    ],
+)
+def test_a_loss_that_another_imports_is_a_part_of_it(line: str, tmp_path: Path):
+    library_folder = tmp_path / "kernels" / "marginbench"
+    for name in ("softmax", "ring"):
+        (library_folder / name).mkdir(parents=True)
+        (library_folder / name / "eager.py").write_text("")
+    (library_folder / "ring" / "fused.py").write_text(f"{line}\n")
+    assert set(changes._with_siblings(library_folder, "ring")) == {"ring", "softmax"}
 
 
 def test_a_file_on_one_side_only_is_a_change(plain: Path, candidate: Path):
@@ -162,7 +185,7 @@ def test_a_lost_case_of_a_loss_that_is_unchanged_is_no_pass(
 
 
 def test_kernels_that_were_not_compiled_are_said(plain: Path, timed: set[str], tmp_path: Path):
-    from benchmarks.exact.check import ExactOutcome
+    from benchmarks.snapshots.exact.check import ExactOutcome
 
     exact = ExactOutcome(FINE, left_out="4 of 6 pinned kernels were not compiled")
     outcome = _gate(plain, plain, tmp_path / "out", exact=lambda base: exact, timed=False)

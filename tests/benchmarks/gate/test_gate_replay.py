@@ -16,7 +16,7 @@ from benchmarks.gate.decision import Rule, Sample
 from benchmarks.gate.session import Asked
 from benchmarks.gate.timing import CaseRun
 from benchmarks.gate.trees import Trees
-from benchmarks.records import RecordError
+from benchmarks.records.loading import RecordError
 from commands.root import cli
 from reports.gate import inconclusive, reading, replay
 

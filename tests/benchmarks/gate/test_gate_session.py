@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from benchmarks.exact.check import ExactOutcome
 from benchmarks.gate import (
     packages,
     session,
@@ -25,7 +24,8 @@ from benchmarks.gate.records import GateEnd, GateStart, GateVerdict, read
 from benchmarks.gate.session import FINE, NOT_MEASURED, REGRESSION, Asked, run
 from benchmarks.gate.timing import CaseRun, Timed
 from benchmarks.gate.trees import Trees
-from benchmarks.records import RecordError
+from benchmarks.records.loading import RecordError
+from benchmarks.snapshots.exact.check import ExactOutcome
 from reports.gate import inconclusive, reading
 from suites.interval import Interval
 

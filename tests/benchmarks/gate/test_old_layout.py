@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import library
-from benchmarks.exact import measuring
 from benchmarks.gate import packages, pair
+from benchmarks.snapshots.exact import measuring
 from marginbench import catalogue
 from marginbench.loss import Shape
 from suites import gate

@@ -8,8 +8,9 @@ import guide_losses
 import pytest
 import torch
 
-from benchmarks import far, launches
-from benchmarks.exact import check
+from benchmarks.sanitizer import far
+from benchmarks.snapshots import launches
+from benchmarks.snapshots.exact import check
 from benchmarks.training.datasets import digits
 from benchmarks.training.loop import Run, cpu_threads
 from benchmarks.training.objective import Embedded, Objective

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.metrics import METRICS
+from benchmarks.instruments.metrics import METRICS
 from benchmarks.training import geometry, metrics, series, verification
 
 

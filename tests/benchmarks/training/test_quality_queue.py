@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import quality_fakes as fakes
 
-from benchmarks.journal import provenance
-from benchmarks.records import Training
+from benchmarks.records.journal import provenance
+from benchmarks.records.loading import Training
 from benchmarks.training.planning import Plan
 from benchmarks.training.queueing import Queue, failed
 from benchmarks.training.workers import not_run

@@ -16,8 +16,8 @@ import pytest
 import quality_fakes as fakes
 
 from benchmarks import library
-from benchmarks.kinds import KEY
-from benchmarks.records import Training, load, read_lines
+from benchmarks.records.kinds import KEY
+from benchmarks.records.loading import Training, load, read_lines
 from benchmarks.steps import Step
 from benchmarks.training import running
 from benchmarks.training.planning import Asked, Plan

@@ -12,7 +12,7 @@ import pytest
 import torch
 from quality_cases import FAST, instead, planted_losses, trained, without_times
 
-from benchmarks.kinds import KEY
+from benchmarks.records.kinds import KEY
 from benchmarks.training import training
 from benchmarks.training.datasets import digits
 from benchmarks.training.tracking import store, without_secrets

@@ -49,7 +49,7 @@ def test_a_result_is_plain_data_that_a_record_takes(seed: int):
     result = trained("softmax", seed)
     fields = dataclasses.asdict(result)
     assert json.loads(json.dumps(fields, allow_nan=False)) == fields
-    from benchmarks.metrics import METRICS
+    from benchmarks.instruments.metrics import METRICS
 
     assert set(result.metrics) <= set(METRICS)
 

@@ -29,7 +29,7 @@ from synthetic_quality import (
     write,
 )
 
-from benchmarks.folders import MARKER
+from benchmarks.records.folders import MARKER
 from reports.quality import judging
 from reports.quality.build import build
 from suites.quality.intervals import holm, interval, paired

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from synthetic_quality import ARMS, Maker, one_claim, report, session
 
-from benchmarks.records import RecordError
+from benchmarks.records.loading import RecordError
 from reports.quality import numbers, plots, reading
 from reports.quality.build import build
 from suites.claims.claim import Line, Panel, Plot

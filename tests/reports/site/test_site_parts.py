@@ -11,8 +11,8 @@ import guide_losses
 import pytest
 from synthetic_run import BATCH, Maker, write
 
-import benchmarks.records
-from benchmarks.pin_files import STATIC
+import benchmarks.records.loading
+from benchmarks.snapshots.pin_files import STATIC
 from marginbench import catalogue
 from reports import units
 from reports.pages import Page
@@ -110,7 +110,7 @@ def test_a_record_page_has_the_words_that_people_read_for_each_status():
 
 def test_rates_of_another_machine_are_left_out():
     maker = Maker(losses=(("triplet", "batch-hard", "batch", BATCH[:1]),))
-    records = arrange(benchmarks.records.arrange(maker.lines()), Path("records.jsonl"))
+    records = arrange(benchmarks.records.loading.arrange(maker.lines()), Path("records.jsonl"))
     (name,) = {result.provenance.machine for _, result in records.results()}
     for measured, kept in (({}, True), ({"machine": name}, True), ({"machine": "another"}, False)):
         facts = MachineFile(rates={"bytes_per_s": 1e10}, measured=measured)

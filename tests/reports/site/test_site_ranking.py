@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from synthetic_run import BATCH, Maker, write
 
-from benchmarks.records import Line
+from benchmarks.records.loading import Line
 from reports import reading
 from reports.site import ranking, summaries
 

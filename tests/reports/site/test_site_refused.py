@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from synthetic_store import LOSSES, publish, run, small
 
-from benchmarks.records import RecordError
+from benchmarks.records.loading import RecordError
 from reports.site import building, sources
 
 

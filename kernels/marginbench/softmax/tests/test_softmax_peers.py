@@ -22,9 +22,10 @@ import triton.language as tl
 from head_cases import HALF, draw
 from torch import Tensor
 
-from benchmarks import interpreter, machine
-from benchmarks.contenders import unavailable
-from benchmarks.tolerance import bound
+from benchmarks.agreement.tolerance import bound
+from benchmarks.instruments import machine
+from benchmarks.instruments.contenders import unavailable
+from benchmarks.sanitizer import interpreter
 from marginbench import catalogue
 from marginbench.loss import REDUCTIONS, Shape
 
@@ -153,7 +154,7 @@ def test_a_peer_says_what_it_needs_and_where_it_stops(variant, contender):
 
 
 def _agree(function, variant, shape: Shape, dtype: torch.dtype, reduction: str, seed: int) -> None:
-    """Value and gradients against float64, within `benchmarks.tolerance.bound`."""
+    """Value and gradients against float64, within `benchmarks.agreement.tolerance.bound`."""
     inputs = draw(variant, shape, str(dtype).removeprefix("torch."), seed)
     tensors = inputs.tensors
     leaves = [tensors[name] for name in inputs.differentiable]

@@ -1,0 +1,1 @@
+"""Triton's interpreter, made right for bfloat16 and made to check every lane."""
