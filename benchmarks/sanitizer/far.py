@@ -10,6 +10,7 @@ are then run by the sanitizer (`run_program`).
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import mmap
 import sys
 from collections.abc import Callable, Iterator
@@ -39,6 +40,8 @@ FEW, APART = 10_000, 1 << 22
 # For how many processors work is split: for few, as on the CPU, so that a kernel over the parts has
 # few of them; for so many that a part is about a block, and a grid still has under 2^31 programs.
 PROCESSORS = (2, 500_000_000)
+# How many work items a kernel has whose programs take them by tickets.
+ITEMS = "items"
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 # What is provided page by page is zeros, so these are exact.
 _EMPTY = {
@@ -73,8 +76,7 @@ def sparse(shape: Shape) -> bool:
 
 
 def patience(shape: Shape) -> int:
-    """How many accesses the programs of a launch may make; a launch that makes more is left to
-    another shape. 500 shares of 4,300,000 rows, in four tensors, pass 2^31; where B x B does, a
+    """How many accesses a program may make; one that makes more is left to another shape. 500 shares of 4,300,000 rows, in four tensors, pass 2^31; where B x B does, a
     program that meets every column is let run."""
     return 7000 if FAR < shape.batch**2 < 2 * FAR else 2100
 
@@ -215,11 +217,23 @@ def leave_no_doubt(found: list[Any]) -> None:
 
 
 def programs_of(launch: Any) -> list[int]:
-    """The last program, about the one where the largest tensor passes 2^31, and the first."""
+    """The last program, about the one where the largest tensor passes 2^31, and the first; of
+    programs that take tickets these work items, of each kind."""
     largest = max(t.numel() for t in launch.arguments.values() if isinstance(t, Tensor))
-    last = launch.programs - 1
-    beyond = min(last, -(-launch.programs * FAR // max(largest, FAR)))
-    return list(dict.fromkeys((last, beyond, 0)))
+
+    def chosen(count: int) -> tuple[int, int, int]:
+        last = count - 1
+        return last, min(last, -(-count * FAR // max(largest, FAR))), 0
+
+    if ITEMS not in launch.arguments:
+        return list(dict.fromkeys(chosen(launch.programs)))
+    kinds = [n for name, n in launch.arguments.items() if name.endswith("_items")]
+    end, found = launch.arguments[ITEMS], []
+    # The last two steps: the last one has no items of the kind that the others wait for.
+    for start in (end - sum(kinds), end - 2 * sum(kinds)):
+        for kind, before in zip(kinds, itertools.accumulate(kinds, initial=0), strict=False):
+            found += [start + before + one for one in chosen(kind) if kind]
+    return list(dict.fromkeys(found))
 
 
 def reach(tensor: Tensor) -> int:
@@ -231,8 +245,13 @@ def run_program(launch: Any, program: int) -> None:
     """Run one program of a recorded launch in the interpreter, as if it were in the whole grid.
 
     The tensors lie on the CPU: the interpreter would copy each of them back onto itself, which
-    touches every page of tensors that take no memory otherwise.
+    touches every page of tensors that take no memory otherwise. Of programs that take tickets one
+    runs, for the work item of that number, as if all before it were done.
     """
+    if ITEMS in launch.arguments:
+        launch.arguments["tickets_ptr"].fill_(2**30)[0] = program
+        one = {**launch.arguments, ITEMS: program + 1}
+        launch, program = dataclasses.replace(launch, arguments=one), 0
     builder = interpreter.interpreter_builder
     dimensions, index = builder.set_grid_dim, builder.set_grid_idx
     programs: Callable[..., None] = lambda *_: dimensions(launch.programs, 1, 1)  # noqa: E731

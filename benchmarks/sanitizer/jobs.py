@@ -235,8 +235,7 @@ def _key(launch: Any) -> tuple[Any, ...]:
         if hasattr(value, "shape"):
             parts.append((name, tuple(value.shape), value.stride(), value.dtype))
         elif value is None or isinstance(value, int | float):
-            # Of the ranges of a loop over launches, the last and the first.
-            parts.append((name, min(value or 0, 1) if name in ("first", "width") else value))
+            parts.append((name, value))
     return tuple(parts)
 
 
@@ -256,6 +255,7 @@ def _far_launch(launch: Any, tally: Tally, patience: int) -> None:
     with checked.checked() as watch:
         watch.patience = patience
         for program in far.programs_of(launch):
+            watch.accesses = 0
             try:
                 far.run_program(launch, program)
             except checked.OutOfBounds:
@@ -264,7 +264,7 @@ def _far_launch(launch: Any, tally: Tally, patience: int) -> None:
                 raise
             except Exception as error:
                 if checked.TooLong.__name__ in repr(error):
-                    break
+                    continue  # the others may be shorter
                 tally.problems.append(f"{code.co_name}, program {program}: {error!r}")
                 continue
             tally.far[kernel] += 1

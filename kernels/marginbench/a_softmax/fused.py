@@ -41,8 +41,9 @@ def psi_of(cosine, M: tl.constexpr):
 
 
 @triton.jit
-def angular_margin(plain, length, annealing, MARGIN: tl.constexpr):
-    """target, slope and radial of (annealing plain + length psi) / (1 + annealing).
+def angular_margin(plain, length, annealing, first, second, MARGIN: tl.constexpr):
+    """target, slope and radial of (annealing plain + length psi) / (1 + annealing); no row has a
+    margin of its own.
 
     plain is ||x|| cos theta and length ||x||. Where length is 0, psi's part counts as constant.
     """
@@ -54,7 +55,7 @@ def angular_margin(plain, length, annealing, MARGIN: tl.constexpr):
     target = (annealing * plain + length * psi) / total
     slope = (annealing + tl.where(nowhere, 0.0, by_cosine)) / total
     radial = tl.where(nowhere, 0.0, (psi - cosine * by_cosine) / (divisor * total))
-    return target, slope, radial
+    return target, slope, radial, first, second
 
 
 modified_softmax = Head("modified_softmax", None, unit_weights=True)

@@ -2,10 +2,11 @@
 
 For embeddings x_i, labels y_i, class weights w_j (or their directions) and a bias b_j,
 
-    term_i = log(exp f_i + sum_{j != y_i} exp(x_i . w_j + b_j)) - f_i,
-    f_i = margin_function(x_i . w_{y_i}, ||x_i||) + b_{y_i}.
+    term_i = log(exp f_i + sum_{j != y_i} exp(s_i x_i . w_j + b_j)) - f_i,
+    f_i = margin_function(s_i x_i . w_{y_i}, s_i ||x_i||, m_i) + b_{y_i},
 
-A loss supplies the margin function, one device function; everything else is shared.
+where s_i, a scale, and m_i, up to two margins, are a row's own, with a gradient each; a head need
+not have them. A loss supplies the margin function, one device function; everything else is shared.
 
 **Forward.** Class tiles stream through tensor-core products; a row keeps the largest logit and the
 sum of exponentials beside the target's. Ranges of classes go to different programs, so that a small
@@ -15,8 +16,9 @@ recomputed, in float64) and keeps four numbers a row for backward.
 **Backward.** For a range of classes at a time, a tile's logits are recomputed and turned into the
 derivatives by x_i . w_j, kept in a scratch of B x span (`linear_lse_tiles`), which both
 products then read: dX adds up over the ranges, dW is complete for each. So the logits are
-recomputed once, whatever D is: three products backward, the least there can be. Sums are made in a
-fixed order, without atomics: the same input gives the same bits on the same machine.
+recomputed once, whatever D is: three products backward, the least there can be. All ranges are one
+launch (`linear_lse_backward`): a range is too little work to pay for a launch of its own. Sums are
+made in a fixed order, without atomics: the same input gives the same bits on the same machine.
 
 Memory beyond the gradients: O(B + C) numbers, the scratch, and splits x B x D sums of float32, at
 most one tile a processor (or B x D).
@@ -45,12 +47,12 @@ from .tuning import tuned
 class Head:
     """The terms of a loss over class weights, as the operator ``{name}_terms``.
 
-    ``margin_function`` is a @triton.jit function ``(plain, length, parameter, MARGIN) -> (target,
-    slope, radial)`` on float64 blocks of rows: from the target's plain logit x . w (x . w / ||w||
-    for ``unit_weights``) and ||x||, the logit with the margin, its derivative by the plain one, and
-    its derivative by ||x|| over ||x||. ``parameter`` is a number at run time, ``MARGIN`` an int
-    that the kernel is compiled for. The slope's magnitude may reach 63. None leaves the plain logit
-    as it is.
+    ``margin_function`` is a @triton.jit function ``(plain, length, parameter, first, second,
+    MARGIN) -> (target, slope, radial, by_first, by_second)`` on float64 blocks of rows: from the
+    target's plain logit s x . w (s x . w / ||w|| for ``unit_weights``), the length s ||x|| and the
+    row's margins, the logit with the margin, its derivative by the plain one, its derivative by the
+    length over the length, and those by the margins. ``parameter`` is a number at run time,
+    ``MARGIN`` an int that the kernel is compiled for. None leaves the plain logit as it is.
     """
 
     def __init__(self, name: str, margin_function: Any | None, *, unit_weights: bool) -> None:
@@ -59,27 +61,29 @@ class Head:
             labels: Tensor,
             class_weights: Tensor,
             bias: Tensor | None,
+            scales: Tensor | None,
+            margins: Tensor | None,
             margin: int,
             parameter: float,
         ) -> tuple[Tensor, Tensor, Tensor]:
             inverse_C = _inverse_lengths(class_weights) if unit_weights else None
-            tensors = embeddings, labels, class_weights, bias, inverse_C
+            tensors = embeddings, labels, class_weights, bias, inverse_C, scales, margins
             (B, D), C = embeddings.shape, class_weights.shape[0]
-            terms_B, rows_4B = tuned(
+            terms_B, rows_RB = tuned(
                 f"heads {name} forward", embeddings, {"B": B, "C": C, "D": D},
                 streams(embeddings.device, embeddings.dtype, B, D),
                 lambda tile: _terms(*tensors, margin_function, margin, parameter, tile),
             )  # fmt: skip
             if inverse_C is None:
                 inverse_C = terms_B.new_empty(0)
-            return terms_B, rows_4B, inverse_C
+            return terms_B, rows_RB, inverse_C
 
-        def shapes(embeddings, labels, class_weights, bias, margin, parameter):
+        def shapes(embeddings, labels, class_weights, bias, scales, margins, margin, parameter):
             batch = embeddings.shape[0]
             norms = class_weights.shape[0] if unit_weights else 0
             return tuple(
                 embeddings.new_empty(size, dtype=torch.float32)
-                for size in ((batch,), (4, batch), (norms,))
+                for size in ((batch,), (4 + _number_of(margins), batch), (norms,))
             )
 
         self.operator = operator(f"{name}_terms", fake=shapes)(terms)
@@ -92,28 +96,38 @@ class Head:
         class_weights: Tensor,
         bias: Tensor | None = None,
         *,
+        scales: Tensor | None = None,
+        margins: Tensor | None = None,
         margin: int = 1,
         parameter: float = 0.0,
     ) -> Tensor:
         """The terms (B, float32); embeddings (B x D), labels (B, int64), class_weights (C x D)
         and bias (C) share one of float32, bfloat16 and float16. A bias of unit weights is not
-        provided for."""
-        return self.operator(embeddings, labels, class_weights, bias, margin, float(parameter))[0]
+        provided for. scales (B) and margins (1 x B or 2 x B) are float32."""
+        return self.operator(
+            embeddings, labels, class_weights, bias, scales, margins, margin, float(parameter)
+        )[0]
+
+
+def _number_of(margins_PB: Tensor | None) -> int:
+    return 0 if margins_PB is None else margins_PB.shape[0]
 
 
 def _save(ctx, inputs, output) -> None:
-    embeddings, labels, class_weights, bias = inputs[:4]
-    _, rows_4B, inverse_C = output
-    ctx.save_for_backward(embeddings, labels, class_weights, bias, rows_4B, inverse_C)
+    embeddings, labels, class_weights, bias, scales = inputs[:5]
+    _, rows_RB, inverse_C = output
+    ctx.save_for_backward(embeddings, labels, class_weights, bias, scales, rows_RB, inverse_C)
     # Only the terms have a gradient: zeros for the other outputs would take 4 bytes a class.
     ctx.set_materialize_grads(False)
 
 
 def _backward(ctx, upstream_B, *_):
-    wanted = [ctx.needs_input_grad[i] for i in (0, 2, 3)]
+    wanted = [ctx.needs_input_grad[i] for i in (0, 2, 3, 4)]
     found = gradients(upstream_B, *ctx.saved_tensors, wanted)
-    dx_BD, dw_CD, db_C = (g if want else None for g, want in zip(found, wanted, strict=True))
-    return dx_BD, None, dw_CD, db_C, None, None
+    dx_BD, dw_CD, db_C, ds_B = (g if want else None for g, want in zip(found, wanted, strict=True))
+    rows_RB = ctx.saved_tensors[5]
+    dm_PB = upstream_B * rows_RB[4:] if ctx.needs_input_grad[5] else None
+    return dx_BD, None, dw_CD, db_C, ds_B, dm_PB, None, None
 
 
 def _inverse_lengths(w_CD: Tensor) -> Tensor:
@@ -130,9 +144,10 @@ def _inverse_lengths(w_CD: Tensor) -> Tensor:
 
 def _terms(
     x_BD: Tensor, y_B: Tensor, w_CD: Tensor, bias_C: Tensor | None, inverse_C: Tensor | None,
-    margin_function: Any | None, margin: int, parameter: float, tile: Tile,
+    scales_B: Tensor | None, margins_PB: Tensor | None, margin_function: Any | None, margin: int,
+    parameter: float, tile: Tile,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Terms (B) and, for backward, rows (4 x B: `linear_lse_forward`)."""
+    """Terms (B) and, for backward, rows (4 and more x B: `linear_lse_forward`)."""
     x_BD, w_CD = row_major(x_BD), row_major(w_CD)
     (B, D), C = x_BD.shape, w_CD.shape[0]
     precision = product_precision(x_BD.dtype)
@@ -140,13 +155,15 @@ def _terms(
     # Four programs a processor, so that the last ones to finish don't leave many idle.
     each = blocks(class_blocks, blocks(4 * processors(x_BD.device), row_blocks))
     splits = blocks(class_blocks, each)
-    terms_B, rows_4B, top_SB, total_SB = (
+    margins = _number_of(margins_PB)
+    terms_B, rows_RB, top_SB, total_SB = (
         x_BD.new_empty(size, dtype=torch.float32)
-        for size in ((B,), (4, B), (splits, B), (splits, B))
+        for size in ((B,), (4 + margins, B), (splits, B), (splits, B))
     )
     inputs = {
         "x_ptr": x_BD, "w_ptr": w_CD, "y_ptr": y_B.contiguous(),
         "bias_ptr": None if bias_C is None else bias_C.contiguous(), "inverse_ptr": inverse_C,
+        "scales_ptr": None if scales_B is None else scales_B.contiguous(),
         "top_ptr": top_SB, "total_ptr": total_SB, "B": B, "C": C, "D": D,
         "x_stride": x_BD.stride(0), "w_stride": w_CD.stride(0),
     }  # fmt: skip
@@ -160,7 +177,9 @@ def _terms(
         sizes = {k: v for k, v in tile.named("B", "C", "D").items() if k != "BLOCK_C"}
     launch(
         kernels.rows_of_terms, blocks(B, sizes["BLOCK_B"]),
-        **inputs, terms_ptr=terms_B, rows_ptr=rows_4B, splits=splits, parameter=parameter,
-        MARGIN_FUNCTION=margin_function, MARGIN=margin, PRECISION=precision, **sizes,
+        **inputs, margins_ptr=None if margins_PB is None else margins_PB.contiguous(),
+        terms_ptr=terms_B, rows_ptr=rows_RB, splits=splits, parameter=parameter,
+        MARGIN_FUNCTION=margin_function, MARGIN=margin, MARGINS=margins, PRECISION=precision,
+        **sizes,
     )  # fmt: skip
-    return terms_B, rows_4B
+    return terms_B, rows_RB

@@ -4,12 +4,15 @@ Pointers, by role and shape (contiguous unless a row stride is passed):
 
 x (B x D) embeddings, w (C x D) class weights, y (B, int64) labels, bias (C) or None;
 inverse (C, float32) 1 / ||w_j||, 0 for a norm of 0, or None where weights keep their lengths;
+scales (B, float32), by which a row's products are multiplied, or None;
+margins (MARGINS x B, float32), up to two numbers a row that the margin hangs on, or None;
 top and total (splits x B, float32): the largest logit beside the target's in a range of classes,
 and the sum of exp(logit - top) there;
 terms (B, float32), the loss of each row;
-rows (4 x B, float32), for each row: top, the largest logit beside the target's; share, by which
+rows (4 + MARGINS x B, float32), for each row: top, the largest logit beside the target's; share, by which
 exp(logit - top) is multiplied to be a probability; pull, the derivative of the term by the target's
-plain logit; radial, what the margin adds to the derivative by x along x: it is the factor of x.
+plain logit; radial, what the margin adds to the derivative by x along x: it is the factor of x,
+but for the square of its scale; and the term's derivative by each of its margins.
 """
 
 from __future__ import annotations
@@ -17,14 +20,16 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+_LOG2_E: tl.constexpr = tl.constexpr(1.4426950408889634)
+
 
 @triton.jit
 def products_of(
-    x_ptr, w_ptr, rows, row_there, classes, class_there, D, x_stride, w_stride,
+    x_ptr, w_ptr, rows, row_there, classes, class_there, d, D, x_stride, w_stride,
     PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """x_i . w_j for a block of rows and a block of classes; 0 where either is not there."""
-    d = tl.arange(0, BLOCK_D)
+    """x_i . w_j for a block of rows and a block of classes, 0 where either is not there; ``d`` are
+    the numbers from 0 to BLOCK_D."""
     x_ptrs = x_ptr + rows.to(tl.int64)[:, None] * x_stride + d[None, :]
     w_ptrs = w_ptr + classes.to(tl.int64)[:, None] * w_stride + d[None, :]
     products = tl.zeros((BLOCK_B, BLOCK_C), dtype=tl.float32)
@@ -34,6 +39,13 @@ def products_of(
         w = tl.load(w_ptrs + start, mask=class_there[:, None] & d_there[None, :], other=0.0)
         products = tl.dot(x, tl.trans(w), products, input_precision=PRECISION)
     return products
+
+
+@triton.jit
+def exponential(number):
+    """e^number in float32, by the one instruction that a GPU has for it: what `tl.exp` does beside
+    it, for results below 1e-38, takes three more."""
+    return tl.exp2(number * _LOG2_E)
 
 
 @triton.jit
@@ -66,7 +78,7 @@ def inverse_lengths(
 
 @triton.jit(do_not_specialize=["blocks_each"])
 def stream(
-    x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, top_ptr, total_ptr,
+    x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, scales_ptr, top_ptr, total_ptr,
     B, C, D, x_stride, w_stride, blocks_each,
     PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
@@ -80,6 +92,8 @@ def stream(
     rows = (tl.program_id(0) % row_blocks) * BLOCK_B + tl.arange(0, BLOCK_B)
     row_there = rows < B
     y = labels_of(y_ptr, rows, row_there, C)
+    if scales_ptr is not None:
+        scales = tl.load(scales_ptr + rows, mask=row_there, other=0.0)
     top = tl.full((BLOCK_B,), float("-inf"), dtype=tl.float32)
     total = tl.zeros((BLOCK_B,), dtype=tl.float32)
     last = tl.minimum((split + 1) * blocks_each, tl.cdiv(C, BLOCK_C))
@@ -87,11 +101,13 @@ def stream(
         classes = block * BLOCK_C + tl.arange(0, BLOCK_C)
         class_there = classes < C
         logits = products_of(
-            x_ptr, w_ptr, rows, row_there, classes, class_there, D, x_stride, w_stride,
-            PRECISION, BLOCK_B, BLOCK_C, BLOCK_D,
+            x_ptr, w_ptr, rows, row_there, classes, class_there, tl.arange(0, BLOCK_D), D,
+            x_stride, w_stride, PRECISION, BLOCK_B, BLOCK_C, BLOCK_D,
         )  # fmt: skip
         if inverse_ptr is not None:
             logits *= tl.load(inverse_ptr + classes, mask=class_there, other=0.0)[None, :]
+        if scales_ptr is not None:
+            logits *= scales[:, None]
         if bias_ptr is not None:
             bias = tl.load(bias_ptr + classes, mask=class_there, other=0.0).to(tl.float32)
             logits += bias[None, :]
@@ -100,7 +116,8 @@ def stream(
         higher = tl.maximum(top, tl.max(logits, axis=1))
         # Where nothing finite has come yet, exp(-inf - 0) = 0 is meant, not exp(-inf + inf).
         base = tl.where(higher == float("-inf"), 0.0, higher)
-        total = total * tl.exp(top - base) + tl.sum(tl.exp(logits - base[:, None]), axis=1)
+        total = total * exponential(top - base)
+        total += tl.sum(exponential(logits - base[:, None]), axis=1)
         top = higher
     tl.store(top_ptr + split.to(tl.int64) * B + rows, top, mask=row_there)
     tl.store(total_ptr + split.to(tl.int64) * B + rows, total, mask=row_there)
@@ -108,8 +125,8 @@ def stream(
 
 @triton.jit
 def plain_targets(
-    x_ptr, w_ptr, bias_ptr, inverse_ptr, rows, row_there, y, valid, D, x_stride, w_stride,
-    PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
+    x_ptr, w_ptr, bias_ptr, inverse_ptr, scales_ptr, rows, row_there, y, valid, D, x_stride,
+    w_stride, PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """The target's logit for a block of rows: the diagonal of a product with the rows' own classes.
 
@@ -117,13 +134,15 @@ def plain_targets(
     are large, it would differ from them, and all probabilities of the row be off by a factor.
     """
     products = products_of(
-        x_ptr, w_ptr, rows, row_there, y, valid, D, x_stride, w_stride,
+        x_ptr, w_ptr, rows, row_there, y, valid, tl.arange(0, BLOCK_D), D, x_stride, w_stride,
         PRECISION, BLOCK_B, BLOCK_B, BLOCK_D,
     )  # fmt: skip
     place = tl.arange(0, BLOCK_B)
     target = tl.sum(tl.where(place[:, None] == place[None, :], products, 0.0), axis=1)
     if inverse_ptr is not None:
         target *= tl.load(inverse_ptr + y, mask=valid, other=0.0)
+    if scales_ptr is not None:
+        target *= tl.load(scales_ptr + rows, mask=row_there, other=0.0)
     if bias_ptr is not None:
         target += tl.load(bias_ptr + y, mask=valid, other=0.0).to(tl.float32)
     return target
@@ -131,12 +150,13 @@ def plain_targets(
 
 @triton.jit
 def targets_with_margin(
-    x_ptr, w_ptr, inverse_ptr, rows, row_there, y, valid, D, x_stride, w_stride, parameter,
-    MARGIN_FUNCTION: tl.constexpr, MARGIN: tl.constexpr,
-    BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
+    x_ptr, w_ptr, inverse_ptr, scales_ptr, margins_ptr, rows, row_there, y, valid, B, D, x_stride,
+    w_stride, parameter, MARGIN_FUNCTION: tl.constexpr, MARGIN: tl.constexpr,
+    MARGINS: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """The target's logit with the margin (float64), and the margin's slope and radial part, for a
-    block of rows. A head with a margin has no bias."""
+    """The target's logit with the margin (float64), the margin's slope and radial part, and the
+    derivatives by two margins of a row (0 for those that it has none of), for a block of rows. A
+    head with a margin has no bias."""
     d = tl.arange(0, BLOCK_D)
     x_ptrs = x_ptr + rows.to(tl.int64)[:, None] * x_stride + d[None, :]
     w_ptrs = w_ptr + y.to(tl.int64)[:, None] * w_stride + d[None, :]
@@ -158,8 +178,21 @@ def targets_with_margin(
     if inverse_ptr is not None:
         w_length = tl.sqrt(tl.sum(w_square, axis=1))
         plain /= tl.where(w_length == 0, 1.0, w_length)
-    target, slope, radial = MARGIN_FUNCTION(plain, length, parameter, MARGIN)
-    return target, slope.to(tl.float32), radial.to(tl.float32)
+    if scales_ptr is not None:
+        scales = tl.load(scales_ptr + rows, mask=row_there, other=0.0).to(tl.float64)
+        plain *= scales
+        length *= scales
+    first = tl.zeros((BLOCK_B,), dtype=tl.float64)
+    second = first
+    if MARGINS > 0:
+        first = tl.load(margins_ptr + rows, mask=row_there, other=0.0).to(tl.float64)
+    if MARGINS > 1:
+        second = tl.load(margins_ptr + B + rows, mask=row_there, other=0.0).to(tl.float64)
+    target, slope, radial, by_first, by_second = MARGIN_FUNCTION(
+        plain, length, parameter, first, second, MARGIN
+    )
+    radial = radial.to(tl.float32)
+    return target, slope.to(tl.float32), radial, by_first.to(tl.float32), by_second.to(tl.float32)
 
 
 @triton.jit
@@ -174,10 +207,10 @@ def log_of_one_more(rest):
 
 @triton.jit(do_not_specialize=["splits"])
 def rows_of_terms(
-    x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, top_ptr, total_ptr, terms_ptr, rows_ptr,
-    B, C, D, x_stride, w_stride, splits, parameter,
-    MARGIN_FUNCTION: tl.constexpr, MARGIN: tl.constexpr, PRECISION: tl.constexpr,
-    BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
+    x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, scales_ptr, margins_ptr, top_ptr, total_ptr,
+    terms_ptr, rows_ptr, B, C, D, x_stride, w_stride, splits, parameter,
+    MARGIN_FUNCTION: tl.constexpr, MARGIN: tl.constexpr, MARGINS: tl.constexpr,
+    PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """terms (B, float32) and rows from top and total, with the target's logit put in."""
     rows = tl.program_id(0) * BLOCK_B + tl.arange(0, BLOCK_B)
@@ -186,15 +219,15 @@ def rows_of_terms(
     valid = y >= 0
     if MARGIN_FUNCTION is None:
         target = plain_targets(
-            x_ptr, w_ptr, bias_ptr, inverse_ptr, rows, row_there, y, valid, D, x_stride, w_stride,
-            PRECISION, BLOCK_B, BLOCK_D,
+            x_ptr, w_ptr, bias_ptr, inverse_ptr, scales_ptr, rows, row_there, y, valid, D, x_stride,
+            w_stride, PRECISION, BLOCK_B, BLOCK_D,
         )  # fmt: skip
         slope = tl.full((BLOCK_B,), 1.0, dtype=tl.float32)
         radial = tl.zeros((BLOCK_B,), dtype=tl.float32)
     else:
-        target, slope, radial = targets_with_margin(
-            x_ptr, w_ptr, inverse_ptr, rows, row_there, y, valid, D, x_stride, w_stride, parameter,
-            MARGIN_FUNCTION, MARGIN, BLOCK_B, BLOCK_D,
+        target, slope, radial, by_first, by_second = targets_with_margin(
+            x_ptr, w_ptr, inverse_ptr, scales_ptr, margins_ptr, rows, row_there, y, valid, B, D,
+            x_stride, w_stride, parameter, MARGIN_FUNCTION, MARGIN, MARGINS, BLOCK_B, BLOCK_D,
         )  # fmt: skip
     target = tl.where(valid, target, float("nan"))
 
@@ -206,7 +239,7 @@ def rows_of_terms(
         part = tl.load(total_ptr + at, mask=row_there, other=0.0)
         higher = tl.maximum(top, part_top)
         base = tl.where(higher == float("-inf"), 0.0, higher)
-        rest = rest * tl.exp(top - base) + part * tl.exp(part_top - base)
+        rest = rest * exponential(top - base) + part * exponential(part_top - base)
         top = higher
         at += B
     # In float64: rounded to float32, a lead of 40 would cost its exponential five digits.
@@ -224,3 +257,7 @@ def rows_of_terms(
     tl.store(rows_ptr + B + rows, tl.where(ahead, behind, 1.0) / total, mask=row_there)
     tl.store(rows_ptr + 2 * B + rows, miss * slope, mask=row_there)
     tl.store(rows_ptr + 3 * B + rows, miss * radial, mask=row_there)
+    if MARGINS > 0:
+        tl.store(rows_ptr + 4 * B + rows, miss * by_first, mask=row_there)
+    if MARGINS > 1:
+        tl.store(rows_ptr + 5 * B + rows, miss * by_second, mask=row_there)

@@ -27,11 +27,17 @@ HALF_SCALE = 256.0
 @dataclass(frozen=True)
 class Backward:
     """The tile of each product of the backward pass: coefficients (B x C in depths of D),
-    embedding gradient (B x D in depths of C), weight gradient (C x D in depths of B)."""
+    embedding gradient (B x D in depths of C), weight gradient (C x D in depths of B). All three are
+    one launch, so they have the same warps and stages; its registers are those of the largest."""
 
     coefficients: Tile
     embeddings: Tile
     weights: Tile
+
+    def __post_init__(self) -> None:
+        launched = {(tile.warps, tile.stages) for tile in vars(self).values()}
+        if len(launched) > 1:
+            raise ValueError(f"Backward: expected the same warps and stages; got {self}")
 
 
 @dataclass(frozen=True)
@@ -51,20 +57,23 @@ _WIDE, _WIDE_TF32 = Tile(128, 128, 64, 8, 3), Tile(128, 128, 32, 8, 3)
 _FLAT, _FLAT_TF32 = Tile(64, 128, 64, 4, 3), Tile(64, 128, 32, 4, 3)
 _SMALL, _SMALL_TF32 = Tile(64, 64, 64, 4, 3), Tile(64, 64, 32, 4, 3)
 _IEEE, _IEEE_SHALLOW = Tile(64, 64, 32, 4, 2), Tile(64, 64, 16, 4, 2)
+# The same for backward passes, whose three products share the registers of eight warps.
+_FLAT_8, _FLAT_8_TF32 = replace(_FLAT, warps=8), replace(_FLAT_TF32, warps=8)
+_SMALL_8, _SMALL_8_TF32 = replace(_SMALL, warps=8), replace(_SMALL_TF32, warps=8)
 # By kind of number and shape class. 16-bit operands and tf32 take tiles that a warp group's
 # tensor-core product wants; other float32 runs on the ordinary units, whose accumulators fill the
 # registers of a smaller tile. Rows of a length that isn't a multiple of 16, which Triton compiles
 # for, can't be loaded wide: their addresses need registers too, so the tiles are smaller.
 SHARED = {
     ("16-bit", "many rows"): _tiles(_WIDE, _WIDE, _WIDE, _WIDE),
-    ("16-bit", "few rows"): _tiles(_FLAT, _FLAT, _FLAT, _WIDE),
-    ("16-bit", "unaligned"): _tiles(_SMALL, _SMALL, _FLAT, Tile(64, 128, 64, 8, 3)),
+    ("16-bit", "few rows"): _tiles(_FLAT, _FLAT_8, _FLAT_8, _WIDE),
+    ("16-bit", "unaligned"): _tiles(_SMALL, _SMALL_8, _SMALL_8, _SMALL_8),
     ("tf32", "many rows"): _tiles(_WIDE_TF32, _WIDE_TF32, _WIDE_TF32, _WIDE_TF32),
-    ("tf32", "few rows"): _tiles(_FLAT_TF32, _FLAT_TF32, _FLAT_TF32, _WIDE_TF32),
-    ("tf32", "unaligned"): _tiles(_SMALL_TF32, _SMALL_TF32, _FLAT_TF32, Tile(64, 128, 32, 8, 3)),
+    ("tf32", "few rows"): _tiles(_FLAT_TF32, _FLAT_8_TF32, _FLAT_8_TF32, _WIDE_TF32),
+    ("tf32", "unaligned"): _tiles(_SMALL_TF32, _SMALL_8_TF32, _SMALL_8_TF32, _SMALL_8_TF32),
     ("ieee", "many rows"): _tiles(_IEEE, _IEEE, _IEEE, _IEEE),
     ("ieee", "few rows"): _tiles(_IEEE, _IEEE, _IEEE, _IEEE),
-    ("ieee", "unaligned"): _tiles(_IEEE_SHALLOW, _IEEE_SHALLOW, _IEEE, _IEEE),
+    ("ieee", "unaligned"): _tiles(_IEEE_SHALLOW, *(3 * [replace(_IEEE_SHALLOW, warps=8)])),
 }
 # Where those spill. sm_100 keeps its sums outside the registers and loads them all at once, gfx942
 # holds one mask a row of the tile in its scalar registers.
@@ -72,12 +81,12 @@ _SM_100, _SM_100_TF32 = Tile(128, 64, 64, 8, 3), Tile(128, 64, 32, 8, 3)
 _GFX942, _GFX942_TF32 = Tile(64, 128, 64, 8, 2), Tile(64, 128, 32, 8, 2)
 OWN = {
     "sm_100": {
-        ("16-bit", "many rows"): _tiles(_WIDE, _SM_100, _WIDE, _WIDE),
-        ("tf32", "many rows"): _tiles(_WIDE_TF32, _SM_100_TF32, _WIDE_TF32, _WIDE_TF32),
+        ("16-bit", "many rows"): _tiles(_WIDE, _SM_100, _SM_100, _WIDE),
+        ("tf32", "many rows"): _tiles(_WIDE_TF32, _SM_100_TF32, _SM_100_TF32, _WIDE_TF32),
     },
     "gfx942": {
-        ("16-bit", "many rows"): _tiles(_GFX942, _GFX942, _WIDE, _WIDE),
-        ("tf32", "many rows"): _tiles(_GFX942_TF32, _GFX942_TF32, _WIDE_TF32, _WIDE_TF32),
+        ("16-bit", "many rows"): _tiles(_GFX942, _GFX942, _GFX942, _GFX942),
+        ("tf32", "many rows"): _tiles(_GFX942_TF32, *(3 * [_GFX942_TF32])),
     },
 }
 # What autotuning tries beside the table's, in every product of a pass at once.
@@ -156,14 +165,15 @@ def _fitted(tiles: Tiles, batch: int, dim: int) -> Tiles:
     )
 
 
-def range_of_classes(batch: int, classes: int, itemsize: int, unit: int) -> int:
-    """How many classes the backward pass takes at a time: whole units, as the scratch allows.
+def range_of_classes(batch: int, classes: int, itemsize: int, unit: int, slots: int) -> int:
+    """How many classes a range of the backward pass has: whole units, as the scratch allows, in
+    which as many ranges as there are ``slots`` lie side by side.
 
-    The scratch is a 256th of what B x C logits in this dtype take, but 8 to 32 MiB: enough that a
-    launch is worth its cost, little enough to stay in a GPU's second-level cache; at least a unit
-    wide.
+    The scratch is a 256th of what B x C logits in this dtype take, but 8 to 32 MiB: enough work for
+    every processor between two ranges that wait for one another, little enough to stay in a GPU's
+    second-level cache; a range is at least a unit wide.
     """
     low, high = SCRATCH_BYTES
     budget = min(max(batch * classes * itemsize // 256, low), high)
-    affordable = budget // (batch * itemsize) // unit
+    affordable = budget // (slots * batch * itemsize) // unit
     return unit * min(max(affordable, 1), blocks(classes, unit))
