@@ -41,9 +41,8 @@ def psi_of(cosine, M: tl.constexpr):
 
 
 @triton.jit
-def angular_margin(plain, length, annealing, first, second, MARGIN: tl.constexpr):
-    """target, slope and radial of (annealing plain + length psi) / (1 + annealing); no row has a
-    margin of its own.
+def angular_margin(plain, length, annealing, second, third, MARGIN: tl.constexpr):
+    """target, slope and radial of (annealing plain + length psi) / (1 + annealing).
 
     plain is ||x|| cos theta and length ||x||. Where length is 0, psi's part counts as constant.
     """
@@ -55,7 +54,7 @@ def angular_margin(plain, length, annealing, first, second, MARGIN: tl.constexpr
     target = (annealing * plain + length * psi) / total
     slope = (annealing + tl.where(nowhere, 0.0, by_cosine)) / total
     radial = tl.where(nowhere, 0.0, (psi - cosine * by_cosine) / (divisor * total))
-    return target, slope, radial, first, second
+    return target, slope, radial
 
 
 modified_softmax = Head("modified_softmax", None, unit_weights=True)
@@ -68,4 +67,4 @@ def a_softmax(embeddings, labels, class_weights, m, annealing):
     label out of range, a NaN) makes the loss NaN."""
     if m == 1:
         return modified_softmax(embeddings, labels, class_weights)
-    return head(embeddings, labels, class_weights, margin=m, parameter=annealing)
+    return head(embeddings, labels, class_weights, margin=m, parameters=(annealing,))

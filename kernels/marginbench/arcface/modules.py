@@ -35,7 +35,7 @@ class ArcFaceLoss(CosineHead):
         reduction: ``mean``, ``sum`` or ``none``.
         ignore_index: rows of this label count for nothing.
         label_smoothing: in [0, 1].
-        implementation: ``auto``, ``tiled``, ``eager`` or ``reference``.
+        implementation: ``auto``, ``triton``, ``tiled``, ``eager`` or ``reference``.
         device, dtype: of the class weights.
 
     Returns:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 from torch import Tensor
 
 from ..implementations import Files, from_logits
 from ..shared import cosine_heads
 from . import eager, reference, tiled
 
+
+def _fused() -> ModuleType:
+    from . import fused
+
+    return fused
+
+
 TILED_FROM = from_logits(float32=30_000_000, bfloat16=60_000_000, float64=60_000_000)
-FILES = Files(eager, reference, None, tiled, tiled_from=TILED_FROM)
+FILES = Files(eager, reference, _fused, tiled, tiled_from=TILED_FROM)
 
 
 def cosface(
@@ -45,7 +54,7 @@ def cosface(
         ignore_index: rows of this label count for nothing.
         label_smoothing: in [0, 1]; the share of the target's probability that all classes get. The
             target's logit has its margin.
-        implementation: ``auto``, ``tiled``, ``eager`` or ``reference``.
+        implementation: ``auto``, ``triton``, ``tiled``, ``eager`` or ``reference``.
 
     Returns:
         A scalar, or (B) for ``none``; float32, or float64 for float64 embeddings and from the

@@ -53,7 +53,7 @@ def variant(
         differentiable=("embeddings", "class_weights", *learnt),
         fields=() if learnt_scale is None else (learnt_scale,),
         options=options,
-        contenders=standard_contenders(function, tiled=True, fused=False) + peers,
+        contenders=standard_contenders(function, tiled=True) + peers,
         cost=lambda shape, itemsize: unit_weights_cost(shape, itemsize, cosines=True),
         reference_elements=lambda shape: shape.batch * shape.classes,
         invariants=_INVARIANTS,

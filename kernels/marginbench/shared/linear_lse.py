@@ -3,10 +3,10 @@
 For embeddings x_i, labels y_i, class weights w_j (or their directions) and a bias b_j,
 
     term_i = log(exp f_i + sum_{j != y_i} exp(s_i x_i . w_j + b_j)) - f_i,
-    f_i = margin_function(s_i x_i . w_{y_i}, s_i ||x_i||, m_i) + b_{y_i},
+    f_i = margin_function(s_i x_i . w_{y_i}, s_i ||x_i||) + b_{y_i},
 
-where s_i, a scale, and m_i, up to two margins, are a row's own, with a gradient each; a head need
-not have them. A loss supplies the margin function, one device function; everything else is shared.
+where s_i, if there is one, is the row's own scale, which has a gradient too. A loss supplies the
+margin function, one device function; everything else is shared.
 
 **Forward.** Class tiles stream through tensor-core products; a row keeps the largest logit and the
 sum of exponentials beside the target's. Ranges of classes go to different programs, so that a small
@@ -31,6 +31,7 @@ range reads nothing, and makes its row's loss and the gradients NaN; NaN inputs 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -47,43 +48,44 @@ from .tuning import tuned
 class Head:
     """The terms of a loss over class weights, as the operator ``{name}_terms``.
 
-    ``margin_function`` is a @triton.jit function ``(plain, length, parameter, first, second,
-    MARGIN) -> (target, slope, radial, by_first, by_second)`` on float64 blocks of rows: from the
-    target's plain logit s x . w (s x . w / ||w|| for ``unit_weights``), the length s ||x|| and the
-    row's margins, the logit with the margin, its derivative by the plain one, its derivative by the
-    length over the length, and those by the margins. ``parameter`` is a number at run time,
-    ``MARGIN`` an int that the kernel is compiled for. None leaves the plain logit as it is.
+    ``margin_function`` is a @triton.jit function ``(plain, length, first, second, third,
+    MARGIN) -> (target, slope, radial)`` on float64 blocks of rows: from the target's plain logit s x . w (s x . w /
+    ||w|| for ``unit_weights``) and the length s ||x|| the logit with the margin, its derivative by
+    the plain one, and its derivative by the length over the length. The three ``parameters``
+    are numbers at run time, ``MARGIN`` an int that the kernel is compiled for. ``steep``: the slope has no bound;
+    else float16 must hold it. None leaves the plain logit as it is.
     """
 
-    def __init__(self, name: str, margin_function: Any | None, *, unit_weights: bool) -> None:
+    def __init__(
+        self, name: str, margin_function: Any | None, *, unit_weights: bool, steep: bool = False
+    ) -> None:
         def terms(
             embeddings: Tensor,
             labels: Tensor,
             class_weights: Tensor,
             bias: Tensor | None,
             scales: Tensor | None,
-            margins: Tensor | None,
             margin: int,
-            parameter: float,
+            parameters: list[float],
         ) -> tuple[Tensor, Tensor, Tensor]:
             inverse_C = _inverse_lengths(class_weights) if unit_weights else None
-            tensors = embeddings, labels, class_weights, bias, inverse_C, scales, margins
+            tensors = embeddings, labels, class_weights, bias, inverse_C, scales
             (B, D), C = embeddings.shape, class_weights.shape[0]
             terms_B, rows_RB = tuned(
                 f"heads {name} forward", embeddings, {"B": B, "C": C, "D": D},
                 streams(embeddings.device, embeddings.dtype, B, D),
-                lambda tile: _terms(*tensors, margin_function, margin, parameter, tile),
+                lambda tile: _terms(*tensors, margin_function, margin, parameters, steep, tile),
             )  # fmt: skip
             if inverse_C is None:
                 inverse_C = terms_B.new_empty(0)
             return terms_B, rows_RB, inverse_C
 
-        def shapes(embeddings, labels, class_weights, bias, scales, margins, margin, parameter):
+        def shapes(embeddings, labels, class_weights, bias, scales, margin, parameters):
             batch = embeddings.shape[0]
             norms = class_weights.shape[0] if unit_weights else 0
             return tuple(
                 embeddings.new_empty(size, dtype=torch.float32)
-                for size in ((batch,), (4 + _number_of(margins), batch), (norms,))
+                for size in ((batch,), (6 if steep else 4, batch), (norms,))
             )
 
         self.operator = operator(f"{name}_terms", fake=shapes)(terms)
@@ -97,20 +99,15 @@ class Head:
         bias: Tensor | None = None,
         *,
         scales: Tensor | None = None,
-        margins: Tensor | None = None,
         margin: int = 1,
-        parameter: float = 0.0,
+        parameters: Sequence[float] = (),
     ) -> Tensor:
         """The terms (B, float32); embeddings (B x D), labels (B, int64), class_weights (C x D)
         and bias (C) share one of float32, bfloat16 and float16. A bias of unit weights is not
-        provided for. scales (B) and margins (1 x B or 2 x B) are float32."""
+        provided for. scales (B) are float32."""
         return self.operator(
-            embeddings, labels, class_weights, bias, scales, margins, margin, float(parameter)
+            embeddings, labels, class_weights, bias, scales, margin, [*map(float, parameters)]
         )[0]
-
-
-def _number_of(margins_PB: Tensor | None) -> int:
-    return 0 if margins_PB is None else margins_PB.shape[0]
 
 
 def _save(ctx, inputs, output) -> None:
@@ -125,9 +122,7 @@ def _backward(ctx, upstream_B, *_):
     wanted = [ctx.needs_input_grad[i] for i in (0, 2, 3, 4)]
     found = gradients(upstream_B, *ctx.saved_tensors, wanted)
     dx_BD, dw_CD, db_C, ds_B = (g if want else None for g, want in zip(found, wanted, strict=True))
-    rows_RB = ctx.saved_tensors[5]
-    dm_PB = upstream_B * rows_RB[4:] if ctx.needs_input_grad[5] else None
-    return dx_BD, None, dw_CD, db_C, ds_B, dm_PB, None, None
+    return dx_BD, None, dw_CD, db_C, ds_B, None, None
 
 
 def _inverse_lengths(w_CD: Tensor) -> Tensor:
@@ -144,10 +139,10 @@ def _inverse_lengths(w_CD: Tensor) -> Tensor:
 
 def _terms(
     x_BD: Tensor, y_B: Tensor, w_CD: Tensor, bias_C: Tensor | None, inverse_C: Tensor | None,
-    scales_B: Tensor | None, margins_PB: Tensor | None, margin_function: Any | None, margin: int,
-    parameter: float, tile: Tile,
+    scales_B: Tensor | None, margin_function: Any | None, margin: int, parameters: list[float],
+    steep: bool, tile: Tile,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Terms (B) and, for backward, rows (4 and more x B: `linear_lse_forward`)."""
+    """Terms (B) and, for backward, rows (4 x B, 6 x B if steep: `linear_lse_forward`)."""
     x_BD, w_CD = row_major(x_BD), row_major(w_CD)
     (B, D), C = x_BD.shape, w_CD.shape[0]
     precision = product_precision(x_BD.dtype)
@@ -155,10 +150,9 @@ def _terms(
     # Four programs a processor, so that the last ones to finish don't leave many idle.
     each = blocks(class_blocks, blocks(4 * processors(x_BD.device), row_blocks))
     splits = blocks(class_blocks, each)
-    margins = _number_of(margins_PB)
     terms_B, rows_RB, top_SB, total_SB = (
         x_BD.new_empty(size, dtype=torch.float32)
-        for size in ((B,), (4 + margins, B), (splits, B), (splits, B))
+        for size in ((B,), (6 if steep else 4, B), (splits, B), (splits, B))
     )
     inputs = {
         "x_ptr": x_BD, "w_ptr": w_CD, "y_ptr": y_B.contiguous(),
@@ -175,11 +169,10 @@ def _terms(
     sizes = {"BLOCK_B": ROWS, "BLOCK_D": power_of_two(D, 16, 128)}
     if margin_function is None:
         sizes = {k: v for k, v in tile.named("B", "C", "D").items() if k != "BLOCK_C"}
+    first, second, third = [*parameters, 0.0, 0.0, 0.0][:3]
     launch(
         kernels.rows_of_terms, blocks(B, sizes["BLOCK_B"]),
-        **inputs, margins_ptr=None if margins_PB is None else margins_PB.contiguous(),
-        terms_ptr=terms_B, rows_ptr=rows_RB, splits=splits, parameter=parameter,
-        MARGIN_FUNCTION=margin_function, MARGIN=margin, MARGINS=margins, PRECISION=precision,
-        **sizes,
+        **inputs, terms_ptr=terms_B, rows_ptr=rows_RB, splits=splits, first=first, second=second,
+        third=third,        MARGIN_FUNCTION=margin_function, MARGIN=margin, STEEP=steep, PRECISION=precision, **sizes,
     )  # fmt: skip
     return terms_B, rows_RB

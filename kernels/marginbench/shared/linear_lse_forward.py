@@ -5,14 +5,14 @@ Pointers, by role and shape (contiguous unless a row stride is passed):
 x (B x D) embeddings, w (C x D) class weights, y (B, int64) labels, bias (C) or None;
 inverse (C, float32) 1 / ||w_j||, 0 for a norm of 0, or None where weights keep their lengths;
 scales (B, float32), by which a row's products are multiplied, or None;
-margins (MARGINS x B, float32), up to two numbers a row that the margin hangs on, or None;
 top and total (splits x B, float32): the largest logit beside the target's in a range of classes,
 and the sum of exp(logit - top) there;
 terms (B, float32), the loss of each row;
-rows (4 + MARGINS x B, float32), for each row: top, the largest logit beside the target's; share, by which
+rows (4 x B, 6 x B if steep, float32), for each row: top, the largest logit beside the target's; share, by which
 exp(logit - top) is multiplied to be a probability; pull, the derivative of the term by the target's
 plain logit; radial, what the margin adds to the derivative by x along x: it is the factor of x,
-but for the square of its scale; and the term's derivative by each of its margins.
+but for the square of its scale. Of a steep margin both are 0, and two more follow: the pull, and the
+derivative of the term by the length of the scaled embedding at a fixed angle.
 """
 
 from __future__ import annotations
@@ -149,18 +149,15 @@ def plain_targets(
 
 
 @triton.jit
-def targets_with_margin(
-    x_ptr, w_ptr, inverse_ptr, scales_ptr, margins_ptr, rows, row_there, y, valid, B, D, x_stride,
-    w_stride, parameter, MARGIN_FUNCTION: tl.constexpr, MARGIN: tl.constexpr,
-    MARGINS: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
+def own_products(
+    x_ptr, w_ptr, rows, row_there, y, valid, D, x_stride, w_stride,
+    BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """The target's logit with the margin (float64), the margin's slope and radial part, and the
-    derivatives by two margins of a row (0 for those that it has none of), for a block of rows. A
-    head with a margin has no bias."""
+    """x . w, x . x and w . w of a block of rows and their own class weights, in float64: where a
+    margin is flat, or steep, its slope hangs on the last digits of the cosine."""
     d = tl.arange(0, BLOCK_D)
     x_ptrs = x_ptr + rows.to(tl.int64)[:, None] * x_stride + d[None, :]
     w_ptrs = w_ptr + y.to(tl.int64)[:, None] * w_stride + d[None, :]
-    # In float64: where a margin is flat, its slope hangs on the last digits of the cosine.
     inner = tl.zeros((BLOCK_B, BLOCK_D), dtype=tl.float64)
     x_square = tl.zeros((BLOCK_B, BLOCK_D), dtype=tl.float64)
     w_square = tl.zeros((BLOCK_B, BLOCK_D), dtype=tl.float64)
@@ -171,28 +168,30 @@ def targets_with_margin(
         x, w = x.to(tl.float32).to(tl.float64), w.to(tl.float32).to(tl.float64)
         inner += x * w
         x_square += x * x
-        if inverse_ptr is not None:
-            w_square += w * w
-    plain = tl.sum(inner, axis=1)
-    length = tl.sqrt(tl.sum(x_square, axis=1))
+        w_square += w * w
+    return tl.sum(inner, axis=1), tl.sum(x_square, axis=1), tl.sum(w_square, axis=1)
+
+
+@triton.jit
+def targets_with_margin(
+    x_ptr, w_ptr, inverse_ptr, scales_ptr, rows, row_there, y, valid, D, x_stride, w_stride,
+    first, second, third, MARGIN_FUNCTION: tl.constexpr, MARGIN: tl.constexpr,
+    BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """The length of the scaled embedding, the target's logit with the margin, and the margin's
+    slope and radial part, for a block of rows, in float64. A head with a margin has no bias."""
+    plain, length, w_length = own_products(
+        x_ptr, w_ptr, rows, row_there, y, valid, D, x_stride, w_stride, BLOCK_B, BLOCK_D
+    )
+    length, w_length = tl.sqrt(length), tl.sqrt(w_length)
     if inverse_ptr is not None:
-        w_length = tl.sqrt(tl.sum(w_square, axis=1))
         plain /= tl.where(w_length == 0, 1.0, w_length)
     if scales_ptr is not None:
         scales = tl.load(scales_ptr + rows, mask=row_there, other=0.0).to(tl.float64)
         plain *= scales
         length *= scales
-    first = tl.zeros((BLOCK_B,), dtype=tl.float64)
-    second = first
-    if MARGINS > 0:
-        first = tl.load(margins_ptr + rows, mask=row_there, other=0.0).to(tl.float64)
-    if MARGINS > 1:
-        second = tl.load(margins_ptr + B + rows, mask=row_there, other=0.0).to(tl.float64)
-    target, slope, radial, by_first, by_second = MARGIN_FUNCTION(
-        plain, length, parameter, first, second, MARGIN
-    )
-    radial = radial.to(tl.float32)
-    return target, slope.to(tl.float32), radial, by_first.to(tl.float32), by_second.to(tl.float32)
+    target, slope, radial = MARGIN_FUNCTION(plain, length, first, second, third, MARGIN)
+    return length, target, slope, radial
 
 
 @triton.jit
@@ -207,9 +206,9 @@ def log_of_one_more(rest):
 
 @triton.jit(do_not_specialize=["splits"])
 def rows_of_terms(
-    x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, scales_ptr, margins_ptr, top_ptr, total_ptr,
-    terms_ptr, rows_ptr, B, C, D, x_stride, w_stride, splits, parameter,
-    MARGIN_FUNCTION: tl.constexpr, MARGIN: tl.constexpr, MARGINS: tl.constexpr,
+    x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, scales_ptr, top_ptr, total_ptr, terms_ptr, rows_ptr,
+    B, C, D, x_stride, w_stride, splits, first, second, third,
+    MARGIN_FUNCTION: tl.constexpr, MARGIN: tl.constexpr, STEEP: tl.constexpr,
     PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """terms (B, float32) and rows from top and total, with the target's logit put in."""
@@ -225,9 +224,9 @@ def rows_of_terms(
         slope = tl.full((BLOCK_B,), 1.0, dtype=tl.float32)
         radial = tl.zeros((BLOCK_B,), dtype=tl.float32)
     else:
-        target, slope, radial, by_first, by_second = targets_with_margin(
-            x_ptr, w_ptr, inverse_ptr, scales_ptr, margins_ptr, rows, row_there, y, valid, B, D,
-            x_stride, w_stride, parameter, MARGIN_FUNCTION, MARGIN, MARGINS, BLOCK_B, BLOCK_D,
+        length, target, slope, radial = targets_with_margin(
+            x_ptr, w_ptr, inverse_ptr, scales_ptr, rows, row_there, y, valid, D, x_stride, w_stride,
+            first, second, third, MARGIN_FUNCTION, MARGIN, BLOCK_B, BLOCK_D,
         )  # fmt: skip
     target = tl.where(valid, target, float("nan"))
 
@@ -255,9 +254,13 @@ def rows_of_terms(
     tl.store(terms_ptr + rows, term + 0.0 * target.to(tl.float32), mask=row_there)
     tl.store(rows_ptr + rows, top, mask=row_there)
     tl.store(rows_ptr + B + rows, tl.where(ahead, behind, 1.0) / total, mask=row_there)
-    tl.store(rows_ptr + 2 * B + rows, miss * slope, mask=row_there)
-    tl.store(rows_ptr + 3 * B + rows, miss * radial, mask=row_there)
-    if MARGINS > 0:
-        tl.store(rows_ptr + 4 * B + rows, miss * by_first, mask=row_there)
-    if MARGINS > 1:
-        tl.store(rows_ptr + 5 * B + rows, miss * by_second, mask=row_there)
+    if STEEP:
+        # Not in the products, where a steep slope would multiply the rounding of a direction.
+        tl.store(rows_ptr + 2 * B + rows, tl.zeros((BLOCK_B,), tl.float32), mask=row_there)
+        tl.store(rows_ptr + 3 * B + rows, tl.zeros((BLOCK_B,), tl.float32), mask=row_there)
+        along = target / tl.where(length == 0.0, 1.0, length)
+        tl.store(rows_ptr + 4 * B + rows, miss * slope, mask=row_there)
+        tl.store(rows_ptr + 5 * B + rows, miss * along, mask=row_there)
+    else:
+        tl.store(rows_ptr + 2 * B + rows, miss * slope, mask=row_there)
+        tl.store(rows_ptr + 3 * B + rows, miss * radial, mask=row_there)

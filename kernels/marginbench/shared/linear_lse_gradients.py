@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import triton
 from torch import Tensor
 
 from . import linear_lse_backward as kernels
@@ -31,7 +32,7 @@ def gradients(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """The gradients of embeddings, class weights, bias and scales, where ``wanted``; else empty.
 
-    upstream (B, float32): the gradient of the terms. rows (4 and more x B) and inverse (C, or
+    upstream (B, float32): the gradient of the terms. rows (4 x B, 6 x B of a steep margin) and inverse (C, or
     empty where weights keep their lengths) come from the forward pass.
     """
     like = embeddings, class_weights, bias, scales
@@ -61,7 +62,7 @@ def gradients(
 
 
 def _run(given: dict[str, Any], tiles: Backward) -> None:
-    """One backward pass: its sizes, its scratch, and three launches."""
+    """One backward pass: its sizes, its scratch, and its launches."""
     x_BD, w_CD = given["x_ptr"], given["w_ptr"]
     (B, D), C = x_BD.shape, w_CD.shape[0]
     logits, by_x, by_w = tiles.coefficients, tiles.embeddings, tiles.weights
@@ -110,10 +111,17 @@ def _run(given: dict[str, Any], tiles: Backward) -> None:
         DX_B=by_x.rows, DX_D=by_x.columns, DX_C=by_x.depth,
         DW_C=by_w.rows, DW_D=by_w.columns, DW_B=by_w.depth,
     )  # fmt: skip
+    steep = given["rows_ptr"].shape[0] > 4
     if wanted_x:
         start(
             kernels.embedding_gradient, blocks(B, ROWS),
-            BLOCK_B=ROWS, BLOCK_D=power_of_two(D, 16, 128),
+            STEEP=steep, BLOCK_B=ROWS, BLOCK_D=power_of_two(D, 16, 128),
+        )  # fmt: skip
+    if steep and given["dw_ptr"] is not None:
+        order_B = given["y_ptr"].argsort(stable=True)
+        start(
+            kernels.own_weight_gradient, B,
+            order_ptr=order_B, BLOCK_D=triton.next_power_of_2(D),
         )  # fmt: skip
 
 
