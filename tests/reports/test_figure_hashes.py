@@ -103,12 +103,12 @@ def roof() -> Figure:
     case = CaseKey(suite="speed", loss="triplet", variant="batch-all", variant_version=1,
                    family="batch", batch=512, dim=128, classes=128, dtype="float32", device="cpu",
                    data="drawn", seed=0)  # fmt: skip
-    measured = Measured(case, "s1", 0, ())
-    points = [
+    measured = Measured(case, "s1", 0, Rows())
+    points = Rows(
         roofline.Point(measured, name, intensity, interval(2.0**30 * speed), None, interval(0.5))
         for name, speed in SPEED.items()
         for intensity in (0.5, 64.0)
-    ]
+    )
     rates = {"bytes_per_s": 2.0**33, "flops_per_s_float32": 2.0**36}
     return roofline.figure("triplet", points, rates, STYLES)
 
