@@ -76,8 +76,9 @@ def sparse(shape: Shape) -> bool:
 
 
 def patience(shape: Shape) -> int:
-    """How many accesses a program may make; one that makes more is left to another shape. 500 shares of 4,300,000 rows, in four tensors, pass 2^31; where B x B does, a
-    program that meets every column is let run."""
+    """How many accesses a program may make; one that makes more is left to another shape. 500
+    shares of 4,300,000 rows, in four tensors, pass 2^31; where B x B does, a program that meets
+    every column is let run."""
     return 7000 if FAR < shape.batch**2 < 2 * FAR else 2100
 
 
@@ -148,9 +149,10 @@ def _splitting(package: str, many: int, whole: bool) -> Iterator[None]:
 
 
 def batch_of(shape: Shape, dtype: torch.dtype) -> Batch:
-    """Zeros (or, if few, doubles); labels that rise from class to class, or are all the last."""
+    """Zeros (or, if few, doubles); labels that rise from class to class, the last row alone
+    in its class, or are all the last."""
     B, D, C = shape.batch, shape.dim, shape.classes
-    labels = torch.arange(B) * C // B if B >= C else torch.full((B,), C - 1)
+    labels = torch.arange(B) * (C - 1) // max(B - 1, 1) if B >= C else torch.full((B,), C - 1)
     stride = (APART, 1) if sparse(shape) else None
     rows = [lazily((B, D), dtype, stride) for _ in range(3)]
     if stride is not None:

@@ -20,7 +20,7 @@ import torch
 from triton.runtime import interpreter
 
 from marginbench.loss import Shape
-from marginbench.shared import launching, linear_lse_backward, linear_lse_gradients
+from marginbench.shared import launching, linear_lse_backward
 
 pytestmark = pytest.mark.skipif(
     not launching.INTERPRETED, reason="turns are given in Triton's interpreter"
@@ -97,7 +97,8 @@ def _side_by_side(held: int) -> Iterator[None]:
 
     def run(self, *arguments, **named):
         if self.fn is not linear_lse_backward.gradients.fn:
-            return started(self, *arguments, **named)
+            started(self, *arguments, **named)
+            return
         turns.tickets = named["tickets_ptr"].data_ptr()
         scope = interpreter._patch_lang(self.fn)
         given = {

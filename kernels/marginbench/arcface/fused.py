@@ -1,4 +1,4 @@
-"""ArcFace in Triton: the shared linear + log-sum-exp over unit weights, and a margin on the angle."""
+"""ArcFace in Triton: the shared linear + log-sum-exp of unit weights, a margin on the angle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CosFace in Triton: the shared linear + log-sum-exp over unit weights, and a margin off the cosine."""
+"""CosFace in Triton: the shared linear + log-sum-exp of unit weights, a margin off the cosine."""
 
 from __future__ import annotations
 

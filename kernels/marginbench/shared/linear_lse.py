@@ -48,12 +48,13 @@ from .tuning import tuned
 class Head:
     """The terms of a loss over class weights, as the operator ``{name}_terms``.
 
-    ``margin_function`` is a @triton.jit function ``(plain, length, first, second, third,
-    MARGIN) -> (target, slope, radial)`` on float64 blocks of rows: from the target's plain logit s x . w (s x . w /
-    ||w|| for ``unit_weights``) and the length s ||x|| the logit with the margin, its derivative by
-    the plain one, and its derivative by the length over the length. The three ``parameters``
-    are numbers at run time, ``MARGIN`` an int that the kernel is compiled for. ``steep``: the slope has no bound;
-    else float16 must hold it. None leaves the plain logit as it is.
+    ``margin_function`` is a @triton.jit function ``(plain, length, first, second, third, MARGIN) ->
+    (target, slope, radial)`` on float64 blocks of rows: from the target's plain logit s x . w (s x
+    . w / ||w|| for ``unit_weights``) and the length s ||x|| the logit with the margin, its
+    derivative by the plain one, and its derivative by the length over the length. The three
+    ``parameters`` are numbers at run time, ``MARGIN`` an int that the kernel is compiled for.
+    ``steep``: the slope has no bound, as ArcFace's at theta = 0; else 16 bits must hold it. None
+    leaves the plain logit as it is.
     """
 
     def __init__(
@@ -173,6 +174,7 @@ def _terms(
     launch(
         kernels.rows_of_terms, blocks(B, sizes["BLOCK_B"]),
         **inputs, terms_ptr=terms_B, rows_ptr=rows_RB, splits=splits, first=first, second=second,
-        third=third,        MARGIN_FUNCTION=margin_function, MARGIN=margin, STEEP=steep, PRECISION=precision, **sizes,
+        third=third, MARGIN_FUNCTION=margin_function, MARGIN=margin, STEEP=steep,
+        PRECISION=precision, **sizes,
     )  # fmt: skip
     return terms_B, rows_RB

@@ -8,11 +8,12 @@ scales (B, float32), by which a row's products are multiplied, or None;
 top and total (splits x B, float32): the largest logit beside the target's in a range of classes,
 and the sum of exp(logit - top) there;
 terms (B, float32), the loss of each row;
-rows (4 x B, 6 x B if steep, float32), for each row: top, the largest logit beside the target's; share, by which
-exp(logit - top) is multiplied to be a probability; pull, the derivative of the term by the target's
-plain logit; radial, what the margin adds to the derivative by x along x: it is the factor of x,
-but for the square of its scale. Of a steep margin both are 0, and two more follow: the pull, and the
-derivative of the term by the length of the scaled embedding at a fixed angle.
+rows (4 x B, 6 x B of a steep margin, float32), for each row: top, the largest logit beside the
+target's; share, by which exp(logit - top) is multiplied to be a probability; pull, the derivative
+of the term by the target's plain logit; radial, what the margin adds to the derivative by x along
+x: it is the factor of x, but for the square of its scale. Of a steep margin both are 0, and two
+more follow: the pull, and the derivative of the term by the length of the scaled embedding at a
+fixed angle.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import triton
 from torch import Tensor
 
 from . import linear_lse_backward as kernels
+from . import linear_lse_targets as targets
 from .launching import blocks, launch, power_of_two, processors, product_precision, row_major
 from .linear_lse_tiles import HALF_SCALE, ROWS, Backward, backwards, range_of_classes
 from .operators import operator
@@ -32,8 +33,8 @@ def gradients(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """The gradients of embeddings, class weights, bias and scales, where ``wanted``; else empty.
 
-    upstream (B, float32): the gradient of the terms. rows (4 x B, 6 x B of a steep margin) and inverse (C, or
-    empty where weights keep their lengths) come from the forward pass.
+    upstream (B, float32): the gradient of the terms. rows (4 x B, 6 x B of a steep margin) and
+    inverse (C, or empty where weights keep their lengths) come from the forward pass.
     """
     like = embeddings, class_weights, bias, scales
     out = [
@@ -114,13 +115,13 @@ def _run(given: dict[str, Any], tiles: Backward) -> None:
     steep = given["rows_ptr"].shape[0] > 4
     if wanted_x:
         start(
-            kernels.embedding_gradient, blocks(B, ROWS),
+            targets.embedding_gradient, blocks(B, ROWS),
             STEEP=steep, BLOCK_B=ROWS, BLOCK_D=power_of_two(D, 16, 128),
         )  # fmt: skip
     if steep and given["dw_ptr"] is not None:
         order_B = given["y_ptr"].argsort(stable=True)
         start(
-            kernels.own_weight_gradient, B,
+            targets.own_weight_gradient, B,
             order_ptr=order_B, BLOCK_D=triton.next_power_of_2(D),
         )  # fmt: skip
 
