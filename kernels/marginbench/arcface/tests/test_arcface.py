@@ -10,7 +10,7 @@ import torch
 from head_cases import RAGGED, assert_close, bound_of, draw, function_of, outcome_of, truth_of
 
 from marginbench import catalogue
-from marginbench.arcface import eager, reference, tiled
+from marginbench.arcface import eager, fused, reference, tiled
 from marginbench.arcface.arguments import RULES
 from marginbench.checks import InputError
 from marginbench.loss import REDUCTIONS
@@ -78,7 +78,7 @@ def test_value_and_gradient_by_the_angle(module, rule: str):
     torch.testing.assert_close(got, falls, rtol=2e-4, atol=1e-9)
 
 
-@pytest.mark.parametrize("module", (eager, tiled))
+@pytest.mark.parametrize("module", (eager, tiled, fused))
 @pytest.mark.parametrize("dtype", (torch.float32, torch.bfloat16, torch.float16))
 @pytest.mark.parametrize("away", (1e-1, 1e-2, 2e-3, 0.0))
 def test_a_steep_slope_is_right_in_few_bits(module, dtype, away: float, seed: int):
