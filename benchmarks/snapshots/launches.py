@@ -125,7 +125,12 @@ def zero(dtype: str) -> Callable[[Field, Shape], torch.Tensor]:
 
     def made(field: Field, shape: Shape) -> torch.Tensor:
         kind = getattr(torch, field.dtype_in(dtype))
-        return _zeros(*shape.of(field.sizes), dtype=kind)
+        # A single number, such as a scale, may have to be above 0; the host checks it.
+        return (
+            _zeros(*shape.of(field.sizes), dtype=kind)
+            if field.sizes
+            else torch.ones((), dtype=kind)
+        )
 
     return made
 
