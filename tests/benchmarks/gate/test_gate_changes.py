@@ -15,11 +15,13 @@ from benchmarks.gate.records import GateStart, read
 from benchmarks.gate.session import FINE, NOT_MEASURED, Asked, Outcome, run
 from benchmarks.gate.timing import CaseRun, Timed
 from benchmarks.gate.trees import Trees
+from marginbench import catalogue
 from reports.gate import junit, markdown, reading, replay, terminal
 from suites.interval import Interval
 
 ROOT = library.ROOT
-FOLDERS = ("a_softmax", "center", "contrastive", "softmax", "triplet")
+LOSSES = sorted(loss.name for loss in catalogue.losses())
+FOLDERS = tuple(name.replace("-", "_") for name in LOSSES)
 BASE = "0123456789abcdef"
 
 
@@ -125,7 +127,7 @@ def test_untouched_losses_are_not_timed_and_not_passed(
     outcome = _gate(plain, candidate, tmp_path / "out")
     assert (outcome.code, timed) == (FINE, {"triplet"})
     found = reading.load(outcome.records)
-    others = ["a-softmax", "center", "contrastive", "softmax"]
+    others = [name for name in LOSSES if name != "triplet"]
     assert found.start.unchanged == others
     assert {row.case.split("/")[0] for row in found.rows()} == {"triplet"}
     said = f"not timed: unchanged since {BASE[:12]}"
@@ -140,7 +142,7 @@ def test_where_nothing_changed_the_gate_says_so_and_times_nothing(
 ):
     outcome = _gate(plain, plain, tmp_path / "out")
     assert outcome.code == FINE and not timed
-    assert "not timed: a-softmax, center, contrastive, softmax, triplet" in outcome.sentence
+    assert f"not timed: {', '.join(LOSSES)}" in outcome.sentence
     found = reading.load(outcome.records)
     replay.check(found)
     assert found.exit_code == FINE
