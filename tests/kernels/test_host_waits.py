@@ -6,7 +6,6 @@ in full, and whatever looked at a value would raise. A copy from the host is wat
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -54,14 +53,12 @@ class _FromTheHost(TorchFunctionMode):
 
 
 @pytest.fixture(autouse=True)
-def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch):
-    """Autocast knows no device without data; a whole wait needs no tensor to be seen."""
+def _no_whole_wait(monkeypatch: pytest.MonkeyPatch):
+    """That which needs no tensor to be seen."""
 
     def waits(*_, **__):
         raise Waits("torch.cuda.synchronize")
 
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
-    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
     monkeypatch.setattr(torch.cuda, "synchronize", waits)
 
 

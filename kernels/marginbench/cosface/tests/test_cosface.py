@@ -50,15 +50,16 @@ def test_value_and_gradients_are_those_of_torchs_own_operations(module, seed: in
     inputs = random_inputs(VARIANT, RAGGED, dtype, on, seed)
     labels, names = inputs.tensors["labels"], inputs.differentiable
     x, w = (inputs.tensors[name].detach().clone().requires_grad_() for name in names)
+    scale, mine = (torch.tensor(6.1).to(x).requires_grad_() for _ in range(2))
     cosine_BC = F.normalize(x) @ F.normalize(w).T
     margin_BC = 0.35 * F.one_hot(labels, len(w)).to(x)
-    plain = F.cross_entropy(6.1 * (cosine_BC - margin_BC), labels)
-    value = module.cosface(**inputs.tensors, scale=6.1, margin=0.35)
-    want = torch.autograd.grad(plain, [x, w])
-    got = torch.autograd.grad(value, [inputs.tensors[name] for name in names])
+    plain = F.cross_entropy(scale * (cosine_BC - margin_BC), labels)
+    value = module.cosface(**inputs.tensors, scale=mine, margin=0.35)
+    want = torch.autograd.grad(plain, [x, w, scale])
+    got = torch.autograd.grad(value, [*(inputs.tensors[name] for name in names), mine])
     torch.testing.assert_close(value, plain, rtol=close / 100, atol=0)
-    for mine, right in zip(got, want, strict=True):
-        torch.testing.assert_close(mine, right, rtol=close, atol=close / 100)
+    for one, right in zip(got, want, strict=True):
+        torch.testing.assert_close(one, right, rtol=close, atol=close / 100)
 
 
 def test_pytorch_metric_learning_computes_the_same(seed: int):
