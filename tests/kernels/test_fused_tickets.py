@@ -26,7 +26,9 @@ pytestmark = pytest.mark.skipif(
     not launching.INTERPRETED, reason="turns are given in Triton's interpreter"
 )
 
-PROGRAMS = 3
+# Enough for one to be held up, one to wait at each gradient of the next range (four), and one more
+# to go on to the range whose place in the scratch the held one still reads.
+PROGRAMS = 7
 # Two blocks of rows, five ranges of classes: more than the scratch has places for.
 SHAPE = Shape(19, 5, 150)
 
