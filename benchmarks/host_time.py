@@ -81,7 +81,7 @@ def _row(loss: Loss, variant: Variant, batch: Batch, rounds: int) -> Row:
     for leaf in leaves:
         leaf.requires_grad_()
 
-    column = tensors["embeddings"][:, :1].detach().requires_grad_()
+    column = batch.embeddings[:, :1].detach().requires_grad_()
 
     def lengths(_: Tensor, scale: Tensor | float) -> Tensor:
         return over_lengths(column, scale)

@@ -37,10 +37,10 @@ def operator(name: str, *, fake: Callable[..., Any]) -> Callable[[Callable[..., 
 
     ``fake`` takes the same arguments and returns empty outputs of the right shape, dtype and
     device without looking at values. While launches are recorded, tensors without data go to the
-    launcher itself: it allocates and computes nothing. The first argument is a tensor: the launcher runs with its
-    device as the current one. Annotate with Tensor, Tensor | None, int, float, bool, str
-    and lists of them; return Tensor or tuple[Tensor, ...] spelt out. Raises ValueError from torch
-    where the schema can't be read, RuntimeError where the name is taken.
+    launcher itself: it allocates and computes nothing. The first argument is a tensor: the launcher
+    runs with its device as the current one. Annotate with Tensor, Tensor | None, int, float, bool,
+    str and lists of them; return Tensor or tuple[Tensor, ...] spelt out. Raises ValueError from
+    torch where the schema can't be read, RuntimeError where the name is taken.
     """
 
     def register(launcher: Callable[..., Any]) -> CustomOpDef:
