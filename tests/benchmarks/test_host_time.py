@@ -1,4 +1,4 @@
-"""What a head's call costs the host: few launches whatever the classes, and a record that says so."""
+"""What a head costs the host: few launches whatever the classes, and a record that says so."""
 
 from __future__ import annotations
 
