@@ -48,12 +48,26 @@ def test_the_record_is_of_a_commit_and_of_every_head():
 def test_the_command_writes_what_it_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    row = host_time.Row("a", "b", 1_000, 12.0, 34.0, 2, 3)
+    row = host_time.Row("a", "b", 1_000, 12.0, 34.0, 10.0, 30.0, 2, 3)
     monkeypatch.setattr(host_time, "measure", lambda: iter([row]))
     monkeypatch.setattr(machine, "ROOT", tmp_path)
     assert host_time.main([str(tmp_path / "one.json")]) == 0
     (line,) = capsys.readouterr().out.splitlines()[1:]
-    assert line.split() == ["a/b", "1,000", "12", "us", "34", "us", "2", "+", "3"]
+    assert line.split() == [
+        "a/b",
+        "1,000",
+        "12",
+        "us",
+        "34",
+        "us",
+        "10",
+        "+",
+        "30",
+        "us",
+        "2",
+        "+",
+        "3",
+    ]
     record = json.loads((tmp_path / "one.json").read_text())
     assert host_time.Row(**record["rows"][0]) == row
     assert record["measured"]["command"] == "python -m benchmarks.host_time one.json"
