@@ -42,7 +42,7 @@ def write(folder: Path, device: str) -> Path:
         "rates": found["rates"],
         "measured": {
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": f"python -m benchmarks.rates {shlex.quote(_from_root(folder))}",
+            "command": f"python -m benchmarks.rates {shlex.quote(from_root(folder))}",
             "machine": machine.name(),
             "versions": machine.versions(),
             "threads": torch.get_num_threads(),
@@ -54,7 +54,7 @@ def write(folder: Path, device: str) -> Path:
     return path
 
 
-def _from_root(folder: Path) -> str:
+def from_root(folder: Path) -> str:
     """The folder as seen from the root of the clone; one outside the clone as it was given."""
     absolute = folder.resolve()
     inside = absolute.is_relative_to(machine.ROOT)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from ending_commands import heard_signals, refusing
 
-from benchmarks import gpu_session, module_commands
+from benchmarks import gpu_session, host_time, module_commands
 from benchmarks.instruments import ceilings, machine
 from marginbench import catalogue
 from reports import auto, headlines, loss_pages, pdf
@@ -27,6 +27,7 @@ PROGRAMS = {
     "python -m reports.auto": "reports.auto",
     "python -m reports.gate.inconclusive": "reports.gate.inconclusive",
     "python -m benchmarks.rates": "benchmarks.rates",
+    "python -m benchmarks.host_time": "benchmarks.host_time",
     "python -m benchmarks.snapshots.static_check": "benchmarks.snapshots.static_check",
     "python -m reports.pdf": "reports.pdf",
     "python -m benchmarks.gpu_session": "benchmarks.gpu_session",
@@ -173,6 +174,10 @@ def _no_rates(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setattr(ceilings, "measure", lambda *_: {"rates": {}, "rounds": {}, "failed": {}})
 
 
+def _no_calls(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    patch.setattr(host_time, "measure", lambda: iter(()))
+
+
 def _page(patch: pytest.MonkeyPatch, folder: Path) -> None:
     (folder / "page.html").write_text("a page")
     patch.setattr(pdf, "_made", lambda *_: b"drawn")
@@ -196,6 +201,7 @@ REFUSED = (
     Broken("python -m reports.auto", ["{}/records.jsonl"], "open", _record),
     Broken("python -m reports.gate.inconclusive", ["{}"], "open", _record),
     Broken("python -m benchmarks.rates", ["{}"], "write_bytes", _no_rates),
+    Broken("python -m benchmarks.host_time", ["{}/record.json"], "write_bytes", _no_calls),
     Broken("python -m benchmarks.snapshots.static_check", ["sm_90"], "mkdir"),
     Broken("python -m reports.pdf", ["{}/page.html", "{}/new.png"], "open", _page),
     Broken("python -m benchmarks.gpu_session", ["--out", "{}/made"], "mkdir",

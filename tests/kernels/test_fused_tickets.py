@@ -26,7 +26,9 @@ pytestmark = pytest.mark.skipif(
     not launching.INTERPRETED, reason="turns are given in Triton's interpreter"
 )
 
-PROGRAMS = 3
+# Enough for one to be held up, one to wait at each gradient of the next range (four), and one more
+# to go on to the range whose place in the scratch the held one still reads.
+PROGRAMS = 7
 # Two blocks of rows, five ranges of classes: more than the scratch has places for.
 SHAPE = Shape(19, 5, 150)
 
@@ -38,6 +40,7 @@ class _Turns:
     def __init__(self, held: int) -> None:
         self.held, self.holder, self.turn = held, -1, 0
         self.waited = 0
+        self.met = False
         self.done: set[int] = set()
         self.changed = threading.Condition()
         self.local = threading.local()
@@ -59,7 +62,7 @@ class _Turns:
         which = self.local.which
         with self.changed:
             if ticket == self.held:
-                self.holder, self.waited = which, 0
+                self.holder, self.waited, self.met = which, 0, True
             self.waited = self.waited + 1 if waiting else 0
             self._next(which)
             self.changed.wait_for(lambda: self.turn == which)
@@ -79,7 +82,7 @@ class _Turns:
 
 @contextmanager
 def _side_by_side(held: int) -> Iterator[None]:
-    """Inside, the programs of `gradients` take turns."""
+    """Inside, the programs of `gradients` take turns; at the end the ticket must have been met."""
     turns, module = _Turns(held), interpreter._interpreter
     started = interpreter.GridExecutor.__call__
 
@@ -96,7 +99,7 @@ def _side_by_side(held: int) -> Iterator[None]:
             return found
 
     def run(self, *arguments, **named):
-        if self.fn is not linear_lse_backward.gradients.fn:
+        if self.fn is not linear_lse_backward.gradients.rewrite():
             started(self, *arguments, **named)
             return
         turns.tickets = named["tickets_ptr"].data_ptr()
@@ -135,6 +138,7 @@ def _side_by_side(held: int) -> Iterator[None]:
         mock.patch.object(interpreter.GridExecutor, "__call__", run),
     ):
         yield
+    assert turns.met and turns.done == set(range(PROGRAMS)), "no programs took turns"
 
 
 @pytest.mark.parametrize("name", ["softmax/linear", "a-softmax/m4"])

@@ -111,19 +111,15 @@ def tiles(device: torch.device, dtype: torch.dtype, batch: int, dim: int) -> Til
 def streams(device: torch.device, dtype: torch.dtype, batch: int, dim: int) -> list[Tile]:
     """The tiles that the forward pass may have, the table's first."""
     table = tiles(device, dtype, batch, dim)
-    return list(dict.fromkeys([table.stream, *(
-        _fitted(_tiles(tile, tile, tile, tile), batch, dim).stream
-        for tile in TRIED[_numbers(dtype)]
-    )]))  # fmt: skip
+    tried = (one.stream for one in _tried(_numbers(dtype), batch, dim))
+    return list(dict.fromkeys([table.stream, *tried]))
 
 
 def backwards(device: torch.device, dtype: torch.dtype, batch: int, dim: int) -> list[Backward]:
     """The tiles that the backward pass may have, the table's first."""
     table = tiles(device, dtype, batch, dim)
-    return list(dict.fromkeys([table.backward, *(
-        _fitted(_tiles(tile, tile, tile, tile), batch, dim).backward
-        for tile in TRIED[_numbers(dtype)]
-    )]))  # fmt: skip
+    tried = (one.backward for one in _tried(_numbers(dtype), batch, dim))
+    return list(dict.fromkeys([table.backward, *tried]))
 
 
 def _numbers(dtype: torch.dtype) -> str:
@@ -142,6 +138,11 @@ def _shape_class(batch: int, dim: int) -> str:
 def _tiles_of(known: str, numbers: str, shape: str, batch: int, dim: int) -> Tiles:
     found = OWN.get(known, {}).get((numbers, shape)) or SHARED[numbers, shape]
     return _fitted(found, batch, dim)
+
+
+@functools.lru_cache(1024)
+def _tried(numbers: str, batch: int, dim: int) -> tuple[Tiles, ...]:
+    return tuple(_fitted(_tiles(tile, tile, tile, tile), batch, dim) for tile in TRIED[numbers])
 
 
 def _fitted(tiles: Tiles, batch: int, dim: int) -> Tiles:

@@ -22,7 +22,7 @@ def as_linear(*tensors: Any) -> tuple[Any, ...]:
     if len({t.dtype for t in floats}) < 2:
         return tensors
     device = floats[0].device.type
-    if not torch.is_autocast_enabled(device):
+    if not _casts(device):
         return tensors
     dtype = torch.get_autocast_dtype(device)
     cast = {id(t) for t in floats}
@@ -33,6 +33,11 @@ def as_centers(embeddings: Any, centers: Any) -> Any:
     """The embeddings in the dtype of the centers, under autocast: a small step would be lost on
     centers of 16 bits."""
     floats = _floats((embeddings, centers))
-    if len(floats) < 2 or not torch.is_autocast_enabled(floats[0].device.type):
+    if len(floats) < 2 or not _casts(floats[0].device.type):
         return embeddings
     return embeddings.to(centers.dtype)
+
+
+def _casts(device: str) -> bool:
+    """Whether autocast is on; it knows no tensors without data, which a recording may be given."""
+    return device != "meta" and torch.is_autocast_enabled(device)

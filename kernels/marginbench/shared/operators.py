@@ -27,6 +27,8 @@ from typing import Any
 import torch
 from torch.library import CustomOpDef
 
+from . import launching
+
 NAMESPACE = (__package__ or "marginbench").removesuffix(".shared").replace(".", "_")
 
 
@@ -34,10 +36,11 @@ def operator(name: str, *, fake: Callable[..., Any]) -> Callable[[Callable[..., 
     """Make a launcher the operator ``NAMESPACE::name``; the schema is read off its annotations.
 
     ``fake`` takes the same arguments and returns empty outputs of the right shape, dtype and
-    device without looking at values. The first argument is a tensor: the launcher runs with its
-    device as the current one. Annotate with Tensor, Tensor | None, int, float, bool, str
-    and lists of them; return Tensor or tuple[Tensor, ...] spelt out. Raises ValueError from torch
-    where the schema can't be read, RuntimeError where the name is taken.
+    device without looking at values. While launches are recorded, tensors without data go to the
+    launcher itself: it allocates and computes nothing. The first argument is a tensor: the launcher
+    runs with its device as the current one. Annotate with Tensor, Tensor | None, int, float, bool,
+    str and lists of them; return Tensor or tuple[Tensor, ...] spelt out. Raises ValueError from
+    torch where the schema can't be read, RuntimeError where the name is taken.
     """
 
     def register(launcher: Callable[..., Any]) -> CustomOpDef:
@@ -47,11 +50,15 @@ def operator(name: str, *, fake: Callable[..., Any]) -> Callable[[Callable[..., 
             with torch.cuda.device_of(arguments[0]):
                 return launcher(*arguments)
 
+        @functools.wraps(fake)
+        def without_data(*arguments: Any) -> Any:
+            return (launcher if launching.recording() else fake)(*arguments)
+
         schema = torch.library.infer_schema(launcher, mutates_args=())
         definition = torch.library.custom_op(
             f"{NAMESPACE}::{name}", on_its_device, mutates_args=(), schema=schema
         )
-        definition.register_fake(fake)
+        definition.register_fake(without_data)
         return definition
 
     return register

@@ -43,39 +43,45 @@ def _fall(theta: float, rule: str) -> float:
     return math.sin(theta + MARGIN)
 
 
-def _rows(angles: list[float]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _rows(
+    angles: list[float], dtype: torch.dtype = torch.float64, device: str = "cpu"
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Embeddings of length 2 at these angles from class weight 0, and another class across the
     plane, that no gradient of the first is lost in."""
     theta = torch.tensor(angles, dtype=torch.float64)
     x_BD = 2 * torch.stack((theta.cos(), theta.sin(), torch.zeros_like(theta)), dim=1)
     w_CD = torch.tensor([[3.0, 0.0, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
-    return x_BD, torch.zeros(len(angles), dtype=torch.int64), w_CD
+    labels = torch.zeros(len(angles), dtype=torch.int64, device=device)
+    return x_BD.to(device, dtype), labels, w_CD.to(device, dtype)
 
 
 ANGLES = [1e-6, 1e-4, 0.01, 0.0142, 0.3, 1.2, 1.5, 1.6, 2.5, 2.6415, 2.6417, 2.8, 3.1, 3.1415]
 
 
 @every_rule
-@pytest.mark.parametrize("module", (reference, eager, tiled))
-def test_value_and_gradient_by_the_angle(module, rule: str):
+@pytest.mark.parametrize("module", (reference, eager, tiled, fused))
+def test_value_and_gradient_by_the_angle(module, rule: str, device: str):
     """With two classes, of which the other's logit is 0, a term is log(1 + e^-f): it gives f, and
     the gradient across x, over that of f, the slope by theta."""
     x_BD, labels, w_CD = _rows(ANGLES)
+    if module is fused:
+        x_BD, labels, w_CD = _rows(ANGLES, torch.float32, device)
     x_BD.requires_grad_()
     options = {"scale": 2.0, "margin": MARGIN, "rule": rule, "reduction": "none"}
     terms = module.arcface(x_BD, labels, w_CD, **options)
     want = [2 * _value(theta, rule) for theta in ANGLES]
-    target = -torch.log(terms.detach().expm1())
+    target = -torch.log(terms.detach().cpu().double().expm1())
     # Where theta is small its cosine in float64 holds it to 1e-16 / theta.
-    torch.testing.assert_close(target, torch.tensor(want, dtype=torch.float64), rtol=0, atol=1e-9)
+    close = 2e-6 if module is fused else 1e-9
+    torch.testing.assert_close(target, torch.tensor(want, dtype=torch.float64), rtol=0, atol=close)
     (gradient,) = torch.autograd.grad(terms.sum(), x_BD)
     theta = torch.tensor(ANGLES, dtype=torch.float64)
     away = torch.stack((-theta.sin(), theta.cos(), torch.zeros_like(theta)), dim=1)
     by_target = -torch.sigmoid(-torch.tensor(want, dtype=torch.float64))
     # d f / d theta over ||x||: the embedding moves on its sphere.
-    got = (gradient * away).sum(dim=1) / by_target * 2 / 2
+    got = (gradient.cpu().double() * away).sum(dim=1) / by_target * 2 / 2
     falls = torch.tensor([-_fall(theta, rule) for theta in ANGLES], dtype=torch.float64)
-    torch.testing.assert_close(got, falls, rtol=2e-4, atol=1e-9)
+    torch.testing.assert_close(got, falls, rtol=2e-4, atol=close)
 
 
 @pytest.mark.parametrize("module", (eager, tiled, fused))

@@ -6,11 +6,13 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from head_cases import RAGGED, assert_close, bound_of, draw, function_of, outcome_of, truth_of
 
 from marginbench import catalogue
 from marginbench.checks import InputError
-from marginbench.cosface import eager, reference, tiled
+from marginbench.cosface import eager, fused, reference, tiled
+from marginbench.inputs import random_inputs
 from marginbench.loss import REDUCTIONS, Shape
 
 LOSS = catalogue.get("cosface")
@@ -39,6 +41,25 @@ def test_it_is_the_papers_formula(module, margin: float, seed: int):
     want = torch.tensor(_by_loops(*plain.values(), 6.1, margin), dtype=torch.float64)
     got = module.cosface(**plain, scale=6.1, margin=margin, reduction="none")
     torch.testing.assert_close(got, want, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("module", (reference, eager, tiled, fused))
+def test_value_and_gradients_are_those_of_torchs_own_operations(module, seed: int, device: str):
+    dtype, close = ("float32", 1e-4) if module is fused else ("float64", 1e-11)
+    on = device if module is fused else "cpu"
+    inputs = random_inputs(VARIANT, RAGGED, dtype, on, seed)
+    labels, names = inputs.tensors["labels"], inputs.differentiable
+    x, w = (inputs.tensors[name].detach().clone().requires_grad_() for name in names)
+    scale, mine = (torch.tensor(6.1).to(x).requires_grad_() for _ in range(2))
+    cosine_BC = F.normalize(x) @ F.normalize(w).T
+    margin_BC = 0.35 * F.one_hot(labels, len(w)).to(x)
+    plain = F.cross_entropy(scale * (cosine_BC - margin_BC), labels)
+    value = module.cosface(**inputs.tensors, scale=mine, margin=0.35)
+    want = torch.autograd.grad(plain, [x, w, scale])
+    got = torch.autograd.grad(value, [*(inputs.tensors[name] for name in names), mine])
+    torch.testing.assert_close(value, plain, rtol=close / 100, atol=0)
+    for one, right in zip(got, want, strict=True):
+        torch.testing.assert_close(one, right, rtol=close, atol=close / 100)
 
 
 def test_pytorch_metric_learning_computes_the_same(seed: int):
