@@ -3,7 +3,8 @@
 What a call does at least follows from its sizes, from the tiles that its kernels were compiled for
 and from the least work of the loss; how many instructions a tile takes, from the pins. Each count,
 over the rate that `instruments.data_sheets` has of a card, is a time that the kernel cannot be
-faster than. Nothing here was measured, and none of it predicts a time::
+faster than; but issue slots are near it only, since the pins do not say which instructions stand
+outside the loop over tiles. Nothing here was measured, and none of it predicts a time::
 
     case = Case(Shape(1024, 512, 100_000), "bfloat16", cost, bias=True)
     [(one.kernel, one.largest) for one in bounds(rows, "sm_90", case)]
@@ -48,11 +49,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Work:
-    """What a kernel does in one launch. ``operations`` of matrix products; ``l2_bytes`` read by all
-    programs; ``dram_bytes``: inputs that the L2 cache need not hold, read once, and outputs written
-    once; ``tiles``: how often, over all programs, the whole of its code is run at least;
-    ``programs`` that work; ``uneven``: how much more than a fair share the busiest processor has to
-    do."""
+    """What a kernel does in one launch. ``operations``: of matrix products. ``l2_bytes``: read by
+    all programs, nothing of it from an L1 cache. ``dram_bytes``: inputs read once, no cache being
+    warm, and outputs written once. ``tiles``: how often the whole of its code is run, over all
+    programs. ``uneven``: how much more than a fair share the busiest processor does."""
 
     operations: float
     l2_bytes: float
@@ -77,8 +77,18 @@ class Bounds:
 
     @property
     def largest(self) -> str:
+        """The name of the longest of those that are known."""
         known = {name: time for name, time in self.seconds.items() if time is not None}
         return max(known, key=lambda name: known[name])
+
+    @property
+    def least_s(self) -> float:
+        return self.seconds[self.largest] or 0.0
+
+    @property
+    def l2_bytes_per_s(self) -> float:
+        """What the L2 cache has to give, not to be the largest bound itself."""
+        return self.work.l2_bytes / self.least_s
 
 
 def bounds(rows: Sequence[pins.Row], target: str, case: Case) -> list[Bounds]:
@@ -102,22 +112,19 @@ def bounds(rows: Sequence[pins.Row], target: str, case: Case) -> list[Bounds]:
 def _bounds(row: pins.Row, work: Work, target: str, case: Case) -> Bounds:
     sheet, processors = data_sheets.SHEETS[target], gpus.TARGETS[target].processors
     clock = sheet.clock_hz(processors)
-    warps = int(_words(row)["num_warps"]) if "num_warps" in _words(row) else 4
+    warps = int(_words(row).get("num_warps", 4))  # Triton's own default
+
+    def clocks(amount: float, each: int | None) -> float | None:
+        return amount / (each * clock) if each else None
+
     # What only a processor with a program can do takes longer where they have unequal shares.
-    issued = row["instructions"] * warps * work.tiles * work.uneven
-
-    def over(amount: float, rate: float | None) -> float | None:
-        return None if rate is None else amount / rate
-
-    def each(rate: int | None, count: int = 1) -> float | None:
-        return None if rate is None else rate * clock * count
-
+    busiest = work.uneven / processors
     seconds = {
         PRODUCTS: work.operations * work.uneven / sheet.card.flops_per_s[case.dtype],
-        L2: over(work.l2_bytes, each(sheet.l2_bytes)),
+        L2: clocks(work.l2_bytes, sheet.l2_bytes),
         DRAM: work.dram_bytes / sheet.card.bytes_per_s,
-        EXPONENTIALS: over(work.exponentials * work.uneven, each(sheet.exponentials, processors)),
-        ISSUE: over(issued, each(sheet.issued, processors)),
+        EXPONENTIALS: clocks(work.exponentials * busiest, sheet.exponentials),
+        ISSUE: clocks(row["instructions"] * warps * work.tiles * busiest, sheet.issued),
     }
     return Bounds(row["kernel"], target, work, seconds, row["warps"],
                   min(work.programs, processors))  # fmt: skip
@@ -176,6 +183,10 @@ def _stream(words: Words, case: Case, processors: int) -> Work:
     )
 
 
+def _tile(words: Words) -> dict[str, int]:
+    return {name: int(words[name]) for name in words if name.startswith(("LOGITS_", "DX_", "DW_"))}
+
+
 @dataclass(frozen=True)
 class Sharing:
     """How `gradients` cuts up the backward pass."""
@@ -191,7 +202,7 @@ class Sharing:
 def sharing(words: Words, case: Case, processors: int) -> Sharing:
     """Of its pinned tiles, for a call that wants every gradient."""
     B, D, C = case.shape.batch, case.shape.dim, case.shape.classes
-    tile = {name: int(words[name]) for name in words if name.startswith(("LOGITS_", "DX_", "DW_"))}
+    tile = _tile(words)
     unit = max(tile["LOGITS_C"], tile["DX_C"], tile["DW_C"])
     low, high = _SCRATCH_BYTES
     budget = min(max(B * C * case.itemsize // 256, low), high)
@@ -211,7 +222,7 @@ def _gradients(words: Words, case: Case, processors: int) -> Work:
     """Three kinds of items in one code: the rarest kind is how often all of it is run at least."""
     B, D, C = case.shape.batch, case.shape.dim, case.shape.classes
     share = sharing(words, case, processors)
-    tile = {name: int(words[name]) for name in words if name.startswith(("LOGITS_", "DX_", "DW_"))}
+    tile = _tile(words)
     x, w, coefficients = (size * case.itemsize for size in (B * D, C * D, B * C))
     partial = share.splits * B * D * 4 * (share.ranges - 1)
     read = (
@@ -225,12 +236,14 @@ def _gradients(words: Words, case: Case, processors: int) -> Work:
         # The logits are made again.
         operations=case.cost.forward_flops + case.cost.backward_flops,
         l2_bytes=read,
-        dram_bytes=case.cost.backward_bytes,
+        # All but dX, which another kernel writes.
+        dram_bytes=case.cost.backward_bytes - x,
         exponentials=B * C,
         # Of the last range only a part may be there.
         tiles=max(share.ranges - 1, 1) * rarest,
         programs=min(items, _PROGRAMS * processors),
-        uneven=_uneven(_blocks(items, processors), items, processors) if items < processors else 1,
+        # By a ticket: nobody has much more than others.
+        uneven=max(1.0, processors / items),
     )
 
 
@@ -286,24 +299,3 @@ _COUNTS: Mapping[str, Callable[[Words, Case, int], Work]] = {
     "shared.linear_lse_targets.embedding_gradient": _embedding_gradient,
     "shared.linear_lse_targets.own_weight_gradient": _own_weight_gradient,
 }
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """Of one pass of a stream: ``bytes`` read and written, and the time that they should take."""
-
-    bytes: int
-    seconds: float
-
-
-# Beside the data sheet's bandwidth: the share of it that streams reach, and what each takes more.
-STREAM_SHARE, STREAM_START_S, STREAM_LEAST_BYTES = 0.88, 4e-6, 64_000_000
-PREDICTED_ON = "sm_90"
-
-
-def predicted_stream(moved: int) -> Predicted | None:
-    """On an H100, of a kernel that only moves bytes; None below what the rule was validated for."""
-    if moved < STREAM_LEAST_BYTES:
-        return None
-    card = data_sheets.SHEETS[PREDICTED_ON].card
-    return Predicted(moved, moved / (STREAM_SHARE * card.bytes_per_s) + STREAM_START_S)

@@ -23,6 +23,7 @@ from .. import units
 from ..document import Block, Cell, Details, Table, Text, table
 from ..paths import ROOT
 from ..rows import Rows
+from . import what_bounds
 
 KERNELS = ROOT / "kernels" / "marginbench"
 _COUNT = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
@@ -62,6 +63,11 @@ def compiled(loss: Loss, pinned: Sequence[Pin]) -> list[pins.Row]:
     modules = _modules(pin_files.folder_of(loss.name))
     rows = pins.once(map(pins.row_of, pinned))
     return [row for row in rows if row["kernel"].rpartition(".")[0] in modules]
+
+
+def bounds(loss: Loss) -> list[Block]:
+    """What bounds these kernels: see `what_bounds`."""
+    return what_bounds.section(loss, compiled(loss, _newest(STATIC)))
 
 
 @functools.cache
