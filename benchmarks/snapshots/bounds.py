@@ -92,10 +92,8 @@ class Bounds:
 
 
 def bounds(rows: Sequence[pins.Row], target: str, case: Case) -> list[Bounds]:
-    """Of each kernel that is pinned of this loss's ``rows`` for the target, in the order of a call.
-
-    Of several tiles that are pinned, the one that reads least from the L2 cache.
-    """
+    """Of each kernel in a loss's pinned ``rows`` for the target, in the order of a call; of several
+    tiles, the one that reads least from the L2 cache."""
     found = []
     for kernel, count in _COUNTS.items():
         fitting = [row for row in rows if row["kernel"] == kernel and _fits(row, target, case)]

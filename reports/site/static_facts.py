@@ -66,8 +66,9 @@ def compiled(loss: Loss, pinned: Sequence[Pin]) -> list[pins.Row]:
 
 
 def bounds(loss: Loss) -> list[Block]:
-    """What bounds these kernels: see `what_bounds`."""
-    return what_bounds.section(loss, compiled(loss, _newest(STATIC)))
+    """What bounds the kernels that it launches itself: see `what_bounds`."""
+    own = Rows(_newest(STATIC)).where(folder=pin_files.folder_of(loss.name))
+    return what_bounds.section(loss, [pins.row_of(pin) for pin in own])
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.snapshots import bounds
+from benchmarks.snapshots import bounds, pins
 from marginbench import catalogue
 from reports import document
 from reports.document import Block, Details, Figure, Table, Text
@@ -82,6 +82,17 @@ def test_the_figure_has_a_bar_for_each_bound(blocks: list[Block]):
     (drawn,) = document.figures(blocks)
     assert all(name in drawn.svg for name in bounds.NAMES)
     assert "L2 bytes, not published" in drawn.svg
+
+
+def test_only_what_the_loss_launches_itself_is_bounded(monkeypatch: pytest.MonkeyPatch):
+    mine, others = (
+        pins.pin_of({**row("sm_90"), "folder": folder}, "triton 9.9")
+        for folder in ("softmax", "a_softmax")
+    )
+    monkeypatch.setattr(static_facts, "_newest", lambda kind: (others,))
+    assert not static_facts.bounds(catalogue.get("softmax"))
+    monkeypatch.setattr(static_facts, "_newest", lambda kind: (others, mine))
+    assert static_facts.bounds(catalogue.get("softmax"))
 
 
 def test_a_loss_without_such_kernels_has_no_section(monkeypatch: pytest.MonkeyPatch):
