@@ -64,7 +64,7 @@ def _document(
         sections.append(Section("compiled", "What the Triton kernels compile to", compiled))
         bounds = static_facts.bounds(declared)
         if bounds:
-            sections.append(Section("bounds", what_bounds.TITLE, bounds))
+            sections.append(Section(what_bounds.NAME, what_bounds.TITLE, bounds))
         sections.append(Section("code", "Code to use it", _code(declared)))
     if apart:
         links = tuple(Link(one.summary.title, own_page_of(loss, one.summary.name)) for one in apart)

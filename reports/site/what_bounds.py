@@ -14,13 +14,13 @@ from benchmarks.snapshots.bounds import Bounds, Case
 from marginbench.fields import sized
 from marginbench.loss import Loss, Shape, Variant
 
-from .. import drawing, units
-from ..document import Block, Cell, Details, Figure, Table, Text, table
+from .. import document, drawing, units
+from ..document import Block, Cell, Details, Document, Figure, Table, Text, table
 from ..plot import Axis, Panel, Plot, Series
 from ..sections.context import slug
 from ..style import style_at
 
-TITLE = "What bounds the Triton kernels"
+NAME, TITLE = "bounds", "What bounds the Triton kernels"
 SIZES = (Shape(1024, 512, 100_000), Shape(1024, 512, 1_000_000))
 STREAM = Shape(1_048_576, 128, 1024)
 CONTENDER, DTYPE, STREAM_DTYPE = "triton", "bfloat16", "float32"
@@ -68,6 +68,12 @@ def section(loss: Loss, rows: Sequence[pins.Row]) -> list[Block]:
         caption = f"{card.name}, {STREAM_DTYPE}: predicted, not measured"
         blocks += [Text(rule, "note"), table(columns, predictions, caption, numeric=columns[3:])]
     return blocks
+
+
+def figures(page: Document) -> list[Figure]:
+    """Those of this section, which no machine's records have files of."""
+    return [one for own in page.sections if own.name == NAME
+            for one in document.figures(own.blocks)]  # fmt: skip
 
 
 def bounds(loss: Loss, rows: Sequence[pins.Row]) -> Found:
