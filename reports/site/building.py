@@ -21,7 +21,7 @@ from marginbench import catalogue
 
 from .. import pages
 from ..document import Link
-from . import front, losses, machines, others, reproduce, sources
+from . import front, losses, machines, others, reproduce, sources, what_bounds
 from .frame import GATE_PAGE, HOME, LOSSES, REPRODUCE, Frame, machine_page, quality_page
 from .machines import Made
 from .others import Trial
@@ -125,7 +125,9 @@ def _write(
     documents[REPRODUCE] = reproduce.document(published)
     documents[HOME] = front.document(published, made, trained, trials, names)
     for path, document in documents.items():
-        output.write(path, pages.render(document, frame.page(path)))
+        page = frame.page(path)
+        output.figures(what_bounds.figures(document), page.figures, others.without_records)
+        output.write(path, pages.render(document, page))
     output.write(".nojekyll", "")
     files.write(root / MANIFEST, _manifest(published, output.written))
     return {**output.written, MANIFEST: ""}

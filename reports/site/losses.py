@@ -12,7 +12,7 @@ from .. import document, units
 from ..document import Block, Details, Document, Fact, Link, Links, Section, Text, table
 from ..sections.context import slug
 from ..sections.losses import definition
-from . import snippets, static_facts
+from . import snippets, static_facts, what_bounds
 from .frame import FOOTER, loss_page
 from .machines import Made
 from .ranking import CRITERION, ranking
@@ -62,6 +62,9 @@ def _document(
     if declared:
         compiled = static_facts.section(declared)
         sections.append(Section("compiled", "What the Triton kernels compile to", compiled))
+        bounds = static_facts.bounds(declared)
+        if bounds:
+            sections.append(Section(what_bounds.NAME, what_bounds.TITLE, bounds))
         sections.append(Section("code", "Code to use it", _code(declared)))
     if apart:
         links = tuple(Link(one.summary.title, own_page_of(loss, one.summary.name)) for one in apart)

@@ -21,7 +21,7 @@ from .writing import Output
 
 _TONES: dict[str, Tone] = {"met": "good", "missed": "bad"}
 # There are no cases of the suites behind these figures: their tables are all of it.
-_data = functools.partial(figure_data.data, cases={}, records={})
+without_records = functools.partial(figure_data.data, cases={}, records={})
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def quality(folder: Folder, frame: Frame, output: Output) -> Trained:
         footer=overview.NOTES,
     )  # fmt: skip
     figures_at = f"figures/quality/{folder.name}"
-    output.page(document, frame.page(path, styles=styles, figures=figures_at), _data)
+    output.page(document, frame.page(path, styles=styles, figures=figures_at), without_records)
     session = found.records.sessions[-1]
     machines = found.trainings.each(lambda one: one.provenance.machine)
     answer = Part(made.sections[0].blocks, page=path)
@@ -101,7 +101,7 @@ def trial(folder: Folder, frame: Frame, root: Path) -> Trial:
         footer=trial_pages.NOTES,
     )  # fmt: skip
     page = frame.page(path, styles=Styles(()), figures=f"figures/gate/{folder.name}")
-    output.page(document, page, _data)
+    output.page(document, page, without_records)
     sessions = found.trust.sessions
     return Trial(folder.name, folder.shown, path, targets(found),
                  str(sessions[-1]["started_at"])[:10], len(found.trust.trials),

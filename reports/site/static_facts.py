@@ -23,6 +23,7 @@ from .. import units
 from ..document import Block, Cell, Details, Table, Text, table
 from ..paths import ROOT
 from ..rows import Rows
+from . import what_bounds
 
 KERNELS = ROOT / "kernels" / "marginbench"
 _COUNT = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
@@ -62,6 +63,12 @@ def compiled(loss: Loss, pinned: Sequence[Pin]) -> list[pins.Row]:
     modules = _modules(pin_files.folder_of(loss.name))
     rows = pins.once(map(pins.row_of, pinned))
     return [row for row in rows if row["kernel"].rpartition(".")[0] in modules]
+
+
+def bounds(loss: Loss) -> list[Block]:
+    """What bounds the kernels that it launches itself: see `what_bounds`."""
+    own = Rows(_newest(STATIC)).where(folder=pin_files.folder_of(loss.name))
+    return what_bounds.section(loss, [pins.row_of(pin) for pin in own])
 
 
 @functools.cache
