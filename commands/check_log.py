@@ -116,6 +116,7 @@ def _settings(
                 f"expected a number above 0{bound}; got {value}", param_hint=hint
             )
     target = chosen[variant].target_of_cosine
+    assert target is not None
     return Settings(
         lambda cosine, **own: target(cosine, **own, **options),
         classes, dim, float(scale), usual if margin is None else margin, rate,
@@ -135,8 +136,8 @@ def _explanations(settings: Settings, logged: float) -> Iterator[str]:
             continue
 
         def at(value: float, name: str = name) -> float:
-            made = int(value) if name == "classes" else value
-            return float(dataclasses.replace(settings, **{name: made}).expected().value) - logged
+            made: dict[str, Any] = {name: int(value) if name == "classes" else value}
+            return float(dataclasses.replace(settings, **made).expected().value) - logged
 
         below = at(low)
         if below * at(high) > 0:
