@@ -34,8 +34,10 @@ def turned(plain, length, cos_m, sin_m, fall, RULE: tl.constexpr):
     divisor = tl.where(nowhere, 1.0, length)
     cosine = plain / divisor
     held = cosine
+    # In float64: of a constant next to 1 the kernel takes seven digits.
+    most = 1.0 - (cosine * 0.0 + _WITHIN)
     if RULE == _CLIPPED:
-        held = tl.minimum(tl.maximum(cosine, _WITHIN - 1.0), 1.0 - _WITHIN)
+        held = tl.minimum(tl.maximum(cosine, -most), most)
     square = 1.0 - held * held
     some = square > _NO_ANGLE
     sine = tl.sqrt(tl.where(some, square, 0.0))
@@ -53,7 +55,7 @@ def turned(plain, length, cos_m, sin_m, fall, RULE: tl.constexpr):
     elif RULE == _CLIPPED:
         free = held >= sin_m * _SIN_WITHIN - cos_m * _COS_WITHIN
         value = tl.where(free, value, -_COS_WITHIN)
-        slope = tl.where(free & (tl.abs(cosine) <= 1.0 - _WITHIN), slope, 0.0)
+        slope = tl.where(free & (tl.abs(cosine) <= most), slope, 0.0)
     slope = tl.where(nowhere, 0.0, slope)
     radial = tl.where(nowhere, 0.0, (value - cosine * slope) / divisor)
     return length * value, slope, radial

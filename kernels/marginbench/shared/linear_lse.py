@@ -31,6 +31,7 @@ range reads nothing, and makes its row's loss and the gradients NaN; NaN inputs 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -170,11 +171,12 @@ def _terms(
     sizes = {"BLOCK_B": ROWS, "BLOCK_D": power_of_two(D, 16, 128)}
     if margin_function is None:
         sizes = {k: v for k, v in tile.named("B", "C", "D").items() if k != "BLOCK_C"}
-    first, second, third = [*parameters, 0.0, 0.0, 0.0][:3]
+    numbers = dict(zip(("first", "second", "third"), [*parameters, 0.0, 0.0, 0.0], strict=False))
+    high = {name: struct.unpack("f", struct.pack("f", n))[0] for name, n in numbers.items()}
+    low = {f"{name}_rest": n - high[name] for name, n in numbers.items()}
     launch(
         kernels.rows_of_terms, blocks(B, sizes["BLOCK_B"]),
-        **inputs, terms_ptr=terms_B, rows_ptr=rows_RB, splits=splits, first=first, second=second,
-        third=third, MARGIN_FUNCTION=margin_function, MARGIN=margin, STEEP=steep,
-        PRECISION=precision, **sizes,
+        **inputs, terms_ptr=terms_B, rows_ptr=rows_RB, splits=splits, **high, **low,
+        MARGIN_FUNCTION=margin_function, MARGIN=margin, STEEP=steep, PRECISION=precision, **sizes,
     )  # fmt: skip
     return terms_B, rows_RB

@@ -176,7 +176,8 @@ def own_products(
 @triton.jit
 def targets_with_margin(
     x_ptr, w_ptr, inverse_ptr, scales_ptr, rows, row_there, y, valid, D, x_stride, w_stride,
-    first, second, third, MARGIN_FUNCTION: tl.constexpr, MARGIN: tl.constexpr,
+    first, second, third, first_rest, second_rest, third_rest,
+    MARGIN_FUNCTION: tl.constexpr, MARGIN: tl.constexpr,
     BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """The length of the scaled embedding, the target's logit with the margin, and the margin's
@@ -191,7 +192,12 @@ def targets_with_margin(
         scales = tl.load(scales_ptr + rows, mask=row_there, other=0.0).to(tl.float64)
         plain *= scales
         length *= scales
-    target, slope, radial = MARGIN_FUNCTION(plain, length, first, second, third, MARGIN)
+    # A number comes in two parts of float32: one alone would be rounded, and be taken 64 times.
+    none = tl.zeros((BLOCK_B,), dtype=tl.float64)
+    target, slope, radial = MARGIN_FUNCTION(
+        plain, length, none + first + first_rest, none + second + second_rest,
+        none + third + third_rest, MARGIN,
+    )  # fmt: skip
     return length, target, slope, radial
 
 
@@ -209,6 +215,7 @@ def log_of_one_more(rest):
 def rows_of_terms(
     x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, scales_ptr, top_ptr, total_ptr, terms_ptr, rows_ptr,
     B, C, D, x_stride, w_stride, splits, first, second, third,
+    first_rest, second_rest, third_rest,
     MARGIN_FUNCTION: tl.constexpr, MARGIN: tl.constexpr, STEEP: tl.constexpr,
     PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
@@ -227,7 +234,8 @@ def rows_of_terms(
     else:
         length, target, slope, radial = targets_with_margin(
             x_ptr, w_ptr, inverse_ptr, scales_ptr, rows, row_there, y, valid, D, x_stride, w_stride,
-            first, second, third, MARGIN_FUNCTION, MARGIN, BLOCK_B, BLOCK_D,
+            first, second, third, first_rest, second_rest, third_rest, MARGIN_FUNCTION, MARGIN,
+            BLOCK_B, BLOCK_D,
         )  # fmt: skip
     target = tl.where(valid, target, float("nan"))
 

@@ -36,7 +36,7 @@ def embedding_gradient(
     radial *= upstream
     if scales_ptr is not None:
         scales = tl.load(scales_ptr + rows, mask=row_there, other=0.0)
-        radial *= scales * scales
+        radial *= scales
     if STEEP:
         y = labels_of(y_ptr, rows, row_there, C)
         valid = y >= 0
@@ -64,7 +64,13 @@ def embedding_gradient(
             at += B
         x_at = x_ptr + rows.to(tl.int64)[:, None] * x_stride + (start + d)[None, :]
         x = tl.load(x_at, mask=there, other=0.0).to(tl.float32)
-        dx = sums * unit + radial[:, None] * x
+        dx = sums * unit
+        if not STEEP:
+            # A scale to x and one to its factor: the square of that of a short row is infinite.
+            scaled = x
+            if scales_ptr is not None:
+                scaled = x * scales[:, None]
+            dx += radial[:, None] * scaled
         if STEEP:
             w_at = w_ptr + y.to(tl.int64)[:, None] * w_stride + (start + d)[None, :]
             w = tl.load(w_at, mask=valid[:, None] & d_there, other=0.0)
