@@ -51,15 +51,15 @@ def check_log(
     logged: float, name: str, variant: str | None, classes: int, dim: int, scale: float | None,
     margin: float | None, rate: float, rows: int,
 ) -> None:  # fmt: skip
-    """Say whether the first LOGGED loss agrees with the settings, and what else would explain it.
+    """Say whether a first LOGGED loss agrees with its settings.
 
-    With random class weights the loss follows from classes, rate, scale, margin and dimension. Of
-    a loss that was logged before anything was learnt, that tests all of them.
+    Where it does not, say what else would explain it. With random class weights the loss follows
+    from classes, rate, scale, margin and dimension. Of a loss that was logged before anything was
+    learnt, that tests all of them.
 
     \b
     Example:
-      marginbench check-log --loss cosface --classes 2059906 --scale 64 --margin 0.4 \\
-        --rate 0.2 --dim 512 42.49
+      marginbench check-log --loss cosface --classes 2059906 --dim 512 --rate 0.2 --margin 0.4 42.49
 
     \b
     Exit codes:

@@ -31,7 +31,8 @@ from reports.site import verifying
 # What each is called with; {} is a folder that it makes, or one that `Bench` has.
 _OTHERS: Mapping[str, Sequence[str]] = {
     "check-log": (
-        "check-log", "--loss", "cosface", "--classes", "1000", "--dim", "512", "--scale", "16", "9",
+        "check-log", "--loss", "cosface", "--classes", "1000", "--dim", "512", "--scale", "16",
+        "12.76",
     ),
     "doctor": ("doctor",),
     "list": ("list",),
