@@ -1,17 +1,14 @@
 """What a loss's Triton kernels compile to, for each target, from the pinned files: no GPU needed.
 
-Which kernels are a loss's own is read from the imports of its folder, followed through
-kernels/marginbench/shared; nothing is imported.
+A loss's kernels are those that it launches: they are pinned in its folder.
 """
 
 from __future__ import annotations
 
-import ast
 import functools
 import re
 from collections.abc import Sequence
 from operator import itemgetter
-from pathlib import Path
 
 from benchmarks.instruments import gpus
 from benchmarks.snapshots import pin_files, pins
@@ -21,11 +18,9 @@ from marginbench.loss import Loss
 
 from .. import units
 from ..document import Block, Cell, Details, Table, Text, table
-from ..paths import ROOT
 from ..rows import Rows
 from . import what_bounds
 
-KERNELS = ROOT / "kernels" / "marginbench"
 _COUNT = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 _INTRO = (
     "Every Triton kernel is compiled ahead of time with the very arguments that its launcher "
@@ -60,15 +55,13 @@ def section(loss: Loss) -> list[Block]:
 
 def compiled(loss: Loss, pinned: Sequence[Pin]) -> list[pins.Row]:
     """The pinned kernels that this loss launches."""
-    modules = _modules(pin_files.folder_of(loss.name))
-    rows = pins.once(map(pins.row_of, pinned))
-    return [row for row in rows if row["kernel"].rpartition(".")[0] in modules]
+    own = Rows(pinned).where(folder=pin_files.folder_of(loss.name))
+    return list(pins.once(map(pins.row_of, own)))
 
 
 def bounds(loss: Loss) -> list[Block]:
     """What bounds the kernels that it launches itself: see `what_bounds`."""
-    own = Rows(_newest(STATIC)).where(folder=pin_files.folder_of(loss.name))
-    return what_bounds.section(loss, [pins.row_of(pin) for pin in own])
+    return what_bounds.section(loss, compiled(loss, _newest(STATIC)))
 
 
 @functools.cache
@@ -96,33 +89,6 @@ def _counted(row: ExactRow) -> tuple[Cell | str, ...]:
     return (row.case.removeprefix("exact/"), Cell(row.contender, mark=row.contender),
             row.metric.replace("_", " "),
             Cell(text, sort="" if number is None else str(number)))  # fmt: skip
-
-
-@functools.cache
-def _modules(folder: str) -> frozenset[str]:
-    """The modules under kernels/ that a loss's folder imports, itself or by another, dotted."""
-    found: set[str] = set()
-    waiting = [f"{folder}.{path.stem}" for path in (KERNELS / folder).glob("*.py")]
-    while waiting:
-        module = waiting.pop()
-        path = KERNELS / f"{module.replace('.', '/')}.py"
-        if module in found or not path.is_file():
-            continue
-        found.add(module)
-        waiting += _imports(module, path)
-    return frozenset(found)
-
-
-@functools.cache
-def _imports(module: str, path: Path) -> tuple[str, ...]:
-    """What several folders share is read once."""
-    found: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = module.split(".")[: -node.level] if node.level < 2 + module.count(".") else []
-            start = ".".join((*base, *([node.module] if node.module else [])))
-            found += (start, *(f"{start}.{alias.name}".lstrip(".") for alias in node.names))
-    return tuple(found)
 
 
 def _summary(rows: Sequence[pins.Row], version: str) -> Table:

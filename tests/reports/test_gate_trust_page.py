@@ -24,6 +24,7 @@ from reports.gate.trust.false_alarms import Alarms, live
 from reports.gate.trust.findings import _alarms, findings, targets
 from reports.gate.trust.shares import Share
 from reports.gate.trust.trials import Trial, Trust
+from reports.rows import Rows
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -186,8 +187,8 @@ def test_a_verdict_that_was_not_measured_is_no_absence_of_an_alarm(trust: Trust)
 
     one_slow = {**saying(second, "NOT MEASURED").verdicts}
     one_slow[CASES[0]] = {**one_slow[CASES[0]], "verdict": "SLOWER"}
-    trials = (saying(first, "NOT MEASURED"), dataclasses.replace(second, verdicts=one_slow),
-              *(saying(trial, "EQUIVALENT") for trial in rest))  # fmt: skip
+    trials = Rows((saying(first, "NOT MEASURED"), dataclasses.replace(second, verdicts=one_slow),
+                   *(saying(trial, "EQUIVALENT") for trial in rest)))  # fmt: skip
     found = live(dataclasses.replace(trust, trials=trials), "quiet")
     assert (found.slower.hits, found.slower.of) == (1, len(rest) + 1)
     assert (found.faster.hits, found.faster.of) == (0, len(rest))
