@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from ..checks import InputError
-from ..shared import metric_learning
+from ..shared import peers
 
 
 def arcface(
@@ -23,7 +23,7 @@ def arcface(
     """pytorch-metric-learning's ArcFaceLoss, whose margin is in degrees and which has the guard."""
     if rule != "guarded":
         raise InputError("rule", "guarded: pytorch-metric-learning has no other", repr(rule))
-    return metric_learning.loss(
+    return peers.loss(
         "ArcFaceLoss", embeddings, labels, class_weights,
         scale=scale, margin=math.degrees(margin), reduction=reduction,
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..shared import metric_learning
+from ..shared import peers
 
 
 def cosface(
@@ -17,7 +17,7 @@ def cosface(
     reduction: str = "mean",
 ) -> Tensor:
     """pytorch-metric-learning's CosFaceLoss."""
-    return metric_learning.loss(
+    return peers.loss(
         "CosFaceLoss", embeddings, labels, class_weights,
         scale=scale, margin=margin, reduction=reduction,
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..shared import metric_learning
+from ..shared import peers
 
 
 def normface(
@@ -16,7 +16,7 @@ def normface(
     reduction: str = "mean",
 ) -> Tensor:
     """pytorch-metric-learning's NormalizedSoftmaxLoss, whose temperature is 1 / s."""
-    return metric_learning.loss(
+    return peers.loss(
         "NormalizedSoftmaxLoss", embeddings, labels, class_weights,
         temperature=1 / scale, reduction=reduction,
     )  # fmt: skip

@@ -105,7 +105,12 @@ class _WithMargin(torch.autograd.Function):
 
 
 class CosineHead(Head):
-    """A head whose logits are a scale times cosines; ``scale`` is a number or a parameter."""
+    """A head whose logits are a scale times cosines; ``scale`` is a number or a parameter.
+
+    >>> from marginbench import NormFaceLoss
+    >>> [name for name, _ in NormFaceLoss(16, 10, learn_scale=True).named_parameters()]
+    ['class_weights', 'scale']
+    """
 
     unit_weights = True
     scale: Tensor | float
