@@ -28,17 +28,18 @@ import torch
 from torch import Tensor
 
 from marginbench import catalogue
-from marginbench.inputs import Batch, completed
+from marginbench.inputs import Batch
 from marginbench.loss import Loss, Shape, Variant
 from marginbench.shared import cosine_heads
 from marginbench.shared.launching import recorded
 from marginbench.shared.lengths import over_lengths
 
+from . import library
 from .instruments import machine
 from .module_commands import Parser, run
 from .rates import from_root
 from .records import files
-from .snapshots.launches import CONTENDER, zero, zeros
+from .snapshots.launches import CONTENDER, prepared, zeros
 
 SCHEMA_VERSION = 1
 SHAPES = (Shape(1024, 512, 100_000), Shape(1024, 512, 1_000_000))
@@ -74,15 +75,7 @@ def measure(shapes: Sequence[Shape] = SHAPES, rounds: int = _ROUNDS) -> Iterator
 
 
 def _row(loss: Loss, variant: Variant, batch: Batch, rounds: int) -> Row:
-    function = loss.resolve(variant.contender(CONTENDER).entry)
-    tensors = {
-        name: tensor if tensor is None else tensor.detach()
-        for name, tensor in variant.arguments(completed(variant, batch, zero(DTYPE))).items()
-    }
-    leaves = [tensor for name in variant.differentiable if (tensor := tensors[name]) is not None]
-    for leaf in leaves:
-        leaf.requires_grad_()
-
+    function, tensors, leaves = prepared(loss, variant, batch, DTYPE)
     column = batch.embeddings[:, :1].detach().requires_grad_()
 
     def lengths(_: Tensor, scale: Tensor | float) -> Tensor:
@@ -100,9 +93,8 @@ def _row(loss: Loss, variant: Variant, batch: Batch, rounds: int) -> Row:
     collects = gc.isenabled()
     gc.disable()
     try:
-        # What reads values on a CPU alone does not where torch compiles.
         with (
-            mock.patch.object(torch.compiler, "is_compiling", lambda: True),
+            library.unchecked(),
             mock.patch.object(cosine_heads, "over_lengths", lengths),
         ):
             rows = [once() for _ in range(_WARMUP + rounds)][_WARMUP:]

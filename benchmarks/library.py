@@ -1,4 +1,5 @@
-"""Where a tree keeps the library ``marginbench``: what a child process imports, and older layouts.
+"""Where a tree keeps the library ``marginbench``: what a child process imports, and older layouts;
+and the library as it is where a GPU holds the tensors.
 
 The library lies in ``kernels/marginbench``; before version 0.2 ``kernels`` was the package itself
 and what its losses share lay in ``machines``. The module ``inputs`` was called ``drawing`` then and
@@ -10,10 +11,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 from .instruments.machine import ROOT
 
@@ -49,6 +52,16 @@ def random_inputs(package: str) -> Callable[..., Any]:
     if _has(package, "inputs"):
         return importlib.import_module(f"{package}.inputs").random_inputs
     return importlib.import_module(f"{package}.drawing").draw
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """As on a GPU, where nothing looks at the values of tensors before a launch."""
+    import torch
+
+    # What looks at values on a CPU does not where torch compiles.
+    with mock.patch.object(torch.compiler, "is_compiling", lambda: True):
+        yield
 
 
 def _has(package: str, module: str) -> bool:

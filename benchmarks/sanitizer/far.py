@@ -127,13 +127,6 @@ def _shape_of(tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def unchecked() -> Iterator[None]:
-    """As on a GPU, where nothing looks at the values of labels and embeddings before a launch."""
-    with mock.patch.object(torch.compiler, "is_compiling", lambda: True):
-        yield
-
-
-@contextmanager
 def _splitting(package: str, many: int, whole: bool) -> Iterator[None]:
     """Work is split for that many processors (with many, each program's share is one block); if
     ``whole``, the backward pass takes all classes at a time, whatever scratch that needs."""
@@ -187,7 +180,7 @@ def launches(
     with ExitStack() as stack:
         found = stack.enter_context(launching.recorded())
         stack.enter_context(suppress(TooLarge))
-        stack.enter_context(unchecked())
+        stack.enter_context(library.unchecked())
         stack.enter_context(_splitting(package, processors, sparse(shape)))
         stack.enter_context(_Lazy())
         value = function(**arguments, **options)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from marginbench.shared.architectures import DEFAULT_ARCHITECTURE
 from marginbench.shared.launching import Launch, recorded
 from suites.shapes import shapes_of
 
+from .. import library
 from .specializations import Specialization, specialization
 
 CONTENDER = "triton"
@@ -83,7 +85,11 @@ def recordings(target: str, of: Iterable[Origin]) -> Iterator[tuple[Origin, list
         yield origin, launches
 
 
-def _record(loss: Loss, variant: Variant, batch: Batch, dtype: str, target: str) -> list[Launch]:
+def prepared(
+    loss: Loss, variant: Variant, batch: Batch, dtype: str
+) -> tuple[Callable[..., Any], dict[str, torch.Tensor | None], list[torch.Tensor]]:
+    """The Triton contender of a variant, what it is called with for a batch of `zeros`, and the
+    tensors among that whose gradients are asked for."""
     function = loss.resolve(variant.contender(CONTENDER).entry)
     tensors = {
         name: tensor if tensor is None else tensor.detach()
@@ -92,9 +98,17 @@ def _record(loss: Loss, variant: Variant, batch: Batch, dtype: str, target: str)
     leaves = [tensor for name in variant.differentiable if (tensor := tensors[name]) is not None]
     for leaf in leaves:
         leaf.requires_grad_()
+    return function, tensors, leaves
+
+
+def _record(loss: Loss, variant: Variant, batch: Batch, dtype: str, target: str) -> list[Launch]:
+    function, tensors, leaves = prepared(loss, variant, batch, dtype)
     options = {"reduction": "mean"} if variant.output == "loss" else {}
     processors = gpus.TARGETS[target].processors
-    with recorded(architecture=target, processors=processors) as launches:
+    with (
+        library.unchecked(),
+        recorded(architecture=target, processors=processors) as launches,
+    ):
         value = function(**tensors, **variant.options, **options)
         if leaves:
             torch.autograd.grad(value, leaves)
@@ -125,12 +139,7 @@ def zero(dtype: str) -> Callable[[Field, Shape], torch.Tensor]:
 
     def made(field: Field, shape: Shape) -> torch.Tensor:
         kind = getattr(torch, field.dtype_in(dtype))
-        # A single number, such as a scale, may have to be above 0; the host checks it.
-        return (
-            _zeros(*shape.of(field.sizes), dtype=kind)
-            if field.sizes
-            else torch.ones((), dtype=kind)
-        )
+        return _zeros(*shape.of(field.sizes), dtype=kind)
 
     return made
 

@@ -5,29 +5,17 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..checks import InputError
-from ..shared.reduction import reduce
+from ..shared import peers
 
 
-@functools.lru_cache(maxsize=4)
-def _module(m: int, classes: int, dim: int) -> Any:
-    """pytorch-metric-learning's loss, made once per size and with its own weights left unset:
-    making and drawing them is no part of the loss."""
-    from pytorch_metric_learning import distances, losses, reducers
+@functools.cache
+def _plain_products() -> Any:
+    from pytorch_metric_learning import distances
 
-    common = {
-        "num_classes": classes,
-        "embedding_size": dim,
-        "weight_init_func": lambda weight: weight,
-        "reducer": reducers.DoNothingReducer(),
-    }
-    if m == 1:
-        plain = distances.DotProductSimilarity(normalize_embeddings=False)
-        return losses.NormalizedSoftmaxLoss(temperature=1, distance=plain, **common)
-    return losses.SphereFaceLoss(margin=m, scale=1, **common)
+    return distances.DotProductSimilarity(normalize_embeddings=False)
 
 
 def a_softmax(
@@ -47,7 +35,10 @@ def a_softmax(
     """
     if annealing:
         raise InputError("annealing", "0: pytorch-metric-learning has none", annealing)
-    loss = _module(m, *class_weights.shape)
-    weights = {"W": class_weights.T}
-    value = torch.func.functional_call(loss, weights, (embeddings, labels))
-    return reduce(value["loss"]["losses"], reduction)
+    tensors = embeddings, labels, class_weights
+    if m == 1:
+        return peers.loss(
+            "NormalizedSoftmaxLoss", *tensors,
+            temperature=1, distance=_plain_products(), reduction=reduction,
+        )  # fmt: skip
+    return peers.loss("SphereFaceLoss", *tensors, margin=m, scale=1, reduction=reduction)

@@ -7,6 +7,7 @@ import math
 import triton
 import triton.language as tl
 
+from ..shared import target_margins
 from ..shared.forms import of_terms
 from ..shared.launching import check_fused
 from ..shared.linear_lse import Head
@@ -17,8 +18,7 @@ _GUARDED = tl.constexpr(_RULES.index("guarded"))
 _DETACHED = tl.constexpr(_RULES.index("detached"))
 _EASY = tl.constexpr(_RULES.index("easy"))
 _CLIPPED = tl.constexpr(_RULES.index("clipped"))
-# Below an angle of 4e-8 a cosine in float64 holds no angle any more.
-_NO_ANGLE = tl.constexpr(2.0**-49)
+_NO_ANGLE = tl.constexpr(target_margins.NO_ANGLE)
 _WITHIN = tl.constexpr(1e-4)
 _COS_WITHIN, _SIN_WITHIN = tl.constexpr(math.cos(1e-4)), tl.constexpr(math.sin(1e-4))
 

@@ -87,7 +87,7 @@ class Head:
             norms = class_weights.shape[0] if unit_weights else 0
             return tuple(
                 embeddings.new_empty(size, dtype=torch.float32)
-                for size in ((batch,), (6 if steep else 4, batch), (norms,))
+                for size in ((batch,), (_kept(steep), batch), (norms,))
             )
 
         self.operator = operator(f"{name}_terms", fake=shapes)(terms)
@@ -110,6 +110,11 @@ class Head:
         return self.operator(
             embeddings, labels, class_weights, bias, scales, margin, [*map(float, parameters)]
         )[0]
+
+
+def _kept(steep: bool) -> int:
+    """How many numbers a row keeps for backward."""
+    return 6 if steep else 4
 
 
 def _save(ctx, inputs, output) -> None:
@@ -154,7 +159,7 @@ def _terms(
     splits = blocks(class_blocks, each)
     terms_B, rows_RB, top_SB, total_SB = (
         x_BD.new_empty(size, dtype=torch.float32)
-        for size in ((B,), (6 if steep else 4, B), (splits, B), (splits, B))
+        for size in ((B,), (_kept(steep), B), (splits, B), (splits, B))
     )
     inputs = {
         "x_ptr": x_BD, "w_ptr": w_CD, "y_ptr": y_B.contiguous(),

@@ -65,18 +65,18 @@ def embedding_gradient(
         x_at = x_ptr + rows.to(tl.int64)[:, None] * x_stride + (start + d)[None, :]
         x = tl.load(x_at, mask=there, other=0.0).to(tl.float32)
         dx = sums * unit
-        if not STEEP:
-            # A scale to x and one to its factor: the square of that of a short row is infinite.
-            scaled = x
-            if scales_ptr is not None:
-                scaled = x * scales[:, None]
-            dx += radial[:, None] * scaled
         if STEEP:
             w_at = w_ptr + y.to(tl.int64)[:, None] * w_stride + (start + d)[None, :]
             w = tl.load(w_at, mask=valid[:, None] & d_there, other=0.0)
             own = by_w[:, None] * w.to(tl.float32).to(tl.float64)
             own += by_x[:, None] * x.to(tl.float64)
             dx += own.to(tl.float32)
+        else:
+            # A scale to x and one to its factor: the square of that of a short row is infinite.
+            scaled = x
+            if scales_ptr is not None:
+                scaled = x * scales[:, None]
+            dx += radial[:, None] * scaled
         along += tl.sum(dx * x, axis=1)
         if dx_ptr is not None:
             dx_at = dx_ptr + rows.to(tl.int64)[:, None] * D + (start + d)[None, :]

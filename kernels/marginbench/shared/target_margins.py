@@ -26,7 +26,7 @@ MarginFunction = Callable[[Tensor, Tensor, Tensor | None], Margined]
 OfCosine = Callable[..., tuple[Tensor, Tensor, Sequence[Tensor]]]
 
 # Below an angle of 4e-8 a cosine in float64 holds no angle any more.
-_NO_ANGLE = 8 * torch.finfo(torch.float64).eps
+NO_ANGLE = 8 * torch.finfo(torch.float64).eps
 
 
 def of_cosine(g: OfCosine, *margins: float) -> MarginFunction:
@@ -122,7 +122,7 @@ def combined(
 def sine(cosine_B: Tensor) -> Tensor:
     """sin theta, 0 where the cosine holds no angle."""
     square_B = 1 - cosine_B.square()
-    return square_B.where(square_B > _NO_ANGLE, 0).sqrt()
+    return square_B.where(square_B > NO_ANGLE, 0).sqrt()
 
 
 def _cos(margin: Margin) -> Margin:
