@@ -2,7 +2,7 @@
 
 What a call does at least follows from its sizes, from the tiles that its kernels were compiled for
 and from the least work of the loss; how many instructions a tile takes, from the pins. Each count,
-over the rate that `instruments.data_sheets` has of a card, is a time that the kernel cannot be
+over the rate that `instruments.gpus` has of a card, is a time that the kernel cannot be
 faster than; but issue slots are near it only, since the pins do not say which instructions stand
 outside the loop over tiles. Nothing here was measured, and none of it predicts a time::
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from marginbench.loss import Cost, Shape
 
-from ..instruments import data_sheets, gpus
+from ..instruments import gpus
 from . import pins
 
 ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -108,7 +108,7 @@ def bounds(rows: Sequence[pins.Row], target: str, case: Case) -> list[Bounds]:
 
 
 def _bounds(row: pins.Row, work: Work, target: str, case: Case) -> Bounds:
-    sheet, processors = data_sheets.SHEETS[target], gpus.TARGETS[target].processors
+    sheet, processors = gpus.TARGETS[target].sheet, gpus.TARGETS[target].processors
     clock = sheet.clock_hz(processors)
     warps = int(_words(row).get("num_warps", 4))  # Triton's own default
 

@@ -8,7 +8,7 @@ and reduction kernels that move 64 MB or more, and within 8% of 20 of them. On a
 
 from __future__ import annotations
 
-from ..instruments import data_sheets
+from ..instruments import gpus
 
 TARGET = "sm_90"
 # The share of the bandwidth that streams reach, what each takes more, and the least that the rule
@@ -20,4 +20,4 @@ def predicted_s(moved: int) -> float | None:
     """Seconds for so many bytes, read and written; None where the rule was not validated."""
     if moved < LEAST_BYTES:
         return None
-    return moved / (SHARE * data_sheets.SHEETS[TARGET].card.bytes_per_s) + START_S
+    return moved / (SHARE * gpus.TARGETS[TARGET].sheet.card.bytes_per_s) + START_S

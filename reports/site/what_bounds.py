@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from benchmarks.instruments import data_sheets, gpus
-from benchmarks.instruments.data_sheets import SHEETS
+from benchmarks.instruments import gpus
 from benchmarks.snapshots import bounds as counted
 from benchmarks.snapshots import pins, stream_times
 from benchmarks.snapshots.bounds import Bounds, Case
@@ -61,7 +60,7 @@ def section(loss: Loss, rows: Sequence[pins.Row]) -> list[Block]:
         ]
     predictions = list(_predictions(loss))
     if predictions:
-        card = SHEETS[stream_times.TARGET].card
+        card = gpus.TARGETS[stream_times.TARGET].sheet.card
         rule = _RULE.format(share=stream_times.SHARE, rate=card.bytes_per_s / 1e12,
                             start=units.time(stream_times.START_S))  # fmt: skip
         columns = ("variant", "size", "pass", "bytes at least", "predicted time")
@@ -85,7 +84,7 @@ def bounds(loss: Loss, rows: Sequence[pins.Row]) -> Found:
     for shape in SIZES:
         cost = variant.cost(shape, counted.ITEMSIZE[DTYPE])
         case = Case(shape, DTYPE, cost, "bias" in variant.differentiable)
-        each = {target: counted.bounds(rows, target, case) for target in SHEETS}
+        each = {target: counted.bounds(rows, target, case) for target in gpus.TARGETS}
         if any(each.values()):
             found[shape] = {target: own for target, own in each.items() if own}
     return found
@@ -104,7 +103,7 @@ def _taken(found: Found) -> str:
     own = _longest(each[target])
     said = [f"{_name(one)} takes at least {units.time(one.least_s)}, by its {one.largest}"
             for one in own]  # fmt: skip
-    line = f"On {SHEETS[target].card.name}, at {_size(shape)}: {'; '.join(said)}."
+    line = f"On {gpus.TARGETS[target].sheet.card.name}, at {_size(shape)}: {'; '.join(said)}."
     if own[0].seconds[counted.L2] is None:
         rates = " and ".join(f"{units.decimal(one.l2_bytes_per_s)}B/s" for one in own)
         line += f" Within that, the L2 cache would have to give {rates}: its rate is not published."
@@ -118,10 +117,10 @@ def _longest(found: Sequence[Bounds]) -> list[Bounds]:
 
 
 def _sources() -> str:
-    return "; ".join(_sheet(target, sheet) for target, sheet in SHEETS.items())
+    return "; ".join(_sheet(name, target.sheet) for name, target in gpus.TARGETS.items())
 
 
-def _sheet(target: str, sheet: data_sheets.Sheet) -> str:
+def _sheet(target: str, sheet: gpus.Sheet) -> str:
     card, processors = sheet.card, gpus.TARGETS[target].processors
     clock = sheet.clock_hz(processors)
     l2 = NOT_PUBLISHED
@@ -141,7 +140,7 @@ def _sheet(target: str, sheet: data_sheets.Sheet) -> str:
 def figure(loss: str, found: Found) -> Figure:
     """The bars of each bound on the main target, a panel a size."""
     shown = {shape: _longest(each[gpus.MAIN]) for shape, each in found.items() if gpus.MAIN in each}
-    card = SHEETS[gpus.MAIN].card.name
+    card = gpus.TARGETS[gpus.MAIN].sheet.card.name
     panels = [
         Panel(
             Axis(ticks=range(len(counted.NAMES)), names=_ticks(own), slanted=True),
@@ -204,8 +203,9 @@ def _table(shape: Shape, target: str, found: Sequence[Bounds]) -> Table:
          Cell(one.largest, tone="strong"))
         for one in found
     ]  # fmt: skip
+    card = gpus.TARGETS[target].sheet.card.name
     caption = (
-        f"{SHEETS[target].card.name} ({target}), {_size(shape)}: the least time by each bound, not "
+        f"{card} ({target}), {_size(shape)}: the least time by each bound, not "
         f"measured; {units.plural(len(found), 'kernel')}, each launched once a call"
     )
     columns = ("kernel", *counted.NAMES, "occupancy", "largest bound")
