@@ -119,7 +119,8 @@ NULLS = (zeros, constant, level, left_over, half_left_over)
 
 def _subject(loss, variant, dtype: str, seed: int) -> tuple[Subject, Inputs, Inputs]:
     """The subject, its inputs, and those of an earlier call: of another seed and at least three
-    times as long, for two draws of one kind may well come to the same mean in half precision."""
+    times as long, for two draws of one kind may well come to the same mean in half precision. Where
+    lengths do not count, of embeddings that lie along their class weights."""
     subject = Subject(loss, variant, SHAPES[variant.family], dtype, "cpu")
     inputs = random_inputs(variant, subject.shape, dtype, "cpu", seed)
     for earlier in range(seed + 1, seed + 100):
@@ -129,6 +130,10 @@ def _subject(loss, variant, dtype: str, seed: int) -> tuple[Subject, Inputs, Inp
         batch = dataclasses.replace(
             batch, **{name: longer * getattr(batch, name) for name in fields}
         )
+        if variant.family == "head" and earlier > seed + 50:
+            batch = dataclasses.replace(
+                batch, embeddings=longer * batch.class_weights[batch.labels]
+            )
         stale = inputs_from(variant, batch, dtype, "cpu")
         if variant.output != "loss" or _are_apart(subject, inputs, stale):
             return subject, inputs, stale
