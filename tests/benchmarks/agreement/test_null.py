@@ -15,7 +15,7 @@ import torch
 from planted import candidate
 from torch import Tensor
 
-from benchmarks.agreement import comparison, tolerance
+from benchmarks.agreement import comparison, tolerance, truth
 from benchmarks.agreement.truth import Truth
 from benchmarks.instruments.rows import Candidate, Row, Subject
 from marginbench import catalogue
@@ -88,8 +88,8 @@ def zeros(own: Tensor, stale: Tensor) -> Tensor:
 
 
 def constant(own: Tensor, stale: Tensor) -> Tensor:
-    """No loss is negative, so that none is this by chance."""
-    return -torch.ones_like(own)
+    """No loss is negative, and no number of this output is as large: it is none by chance."""
+    return torch.full_like(own, -1 - 2 * float(own.detach().abs().max()))
 
 
 def level(own: Tensor, stale: Tensor) -> Tensor:
@@ -135,19 +135,28 @@ def _subject(loss, variant, dtype: str, seed: int) -> tuple[Subject, Inputs, Inp
                 batch, embeddings=longer * batch.class_weights[batch.labels]
             )
         stale = inputs_from(variant, batch, dtype, "cpu")
-        if variant.output != "loss" or _are_apart(subject, inputs, stale):
+        if variant.output != "loss" or _are_apart(subject, seed, inputs, stale):
             return subject, inputs, stale
     raise AssertionError("no earlier call differs")
 
 
-def _are_apart(subject: Subject, *calls: Inputs) -> bool:
-    """Whether terms, sum and mean of one call differ from the other's by more than a peer may."""
+def _are_apart(subject: Subject, seed: int, *calls: Inputs) -> bool:
+    """Whether one call's terms, sum, mean and gradients that are single numbers (of a learnt scale)
+    differ from the other's by more than a peer may."""
     function = candidate(subject, "eager").function
-    for reduction in ("none", "sum", "mean"):
-        with torch.no_grad():
-            own, other = (subject.call(function, inputs, reduction) for inputs in calls)
-        if tolerance.relative(other, own) <= 1.2 * tolerance.FARTHEST:
-            return False
+    for reduction in comparison.reductions(subject, every=True):
+        found = []
+        for inputs in calls:
+            with torch.enable_grad():
+                value = subject.call(function, inputs, reduction)
+                leaves = [inputs.tensors[name] for name in inputs.differentiable]
+                numbers = [leaf for leaf in leaves if leaf.numel() == 1]
+                upstream = truth.upstream(subject, reduction, seed).to(value.dtype)
+                of = torch.autograd.grad(value, numbers, upstream) if numbers else ()
+            found.append((value.detach(), *of))
+        for own, other in zip(*found, strict=True):
+            if tolerance.relative(other, own) <= 1.2 * tolerance.FARTHEST:
+                return False
     return True
 
 
@@ -194,8 +203,8 @@ def test_nulls_fail_every_cell_of_a_loss(loss, variant, dtype: str, seed: int):
         planted[f"right value, {null.__name__}"] = fakes.fake(right, null)
         planted[f"right gradient, {null.__name__}"] = fakes.fake(null, right)
     rows, truths = _measured(subject, planted, inputs, seed)
-    for truth in truths.values():
-        assert all(out.any() for out in truth.outputs.named().values()), "its outputs are 0 anyway"
+    for held in truths.values():
+        assert all(out.any() for out in held.outputs.named().values()), "its outputs are 0 anyway"
     assert len(rows) == _expected(subject, len(_judged_both_ways(planted)))
     wrong = []
     for row in rows:
