@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _ALIGNMENT = 16
-_OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion")
+_OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion", "maxnreg")
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def test_it_is_the_scale_over_the_shortest_row(seed: int):
     x, w = inputs.tensors["embeddings"], inputs.tensors["class_weights"]
     long = replaced(inputs, embeddings=x / x.norm(dim=1).min() * 1.01, class_weights=1e3 * w)
     assert scaled_logit(long, OPTIONS) == 64
-    short = x.detach().clone()
+    short = long.tensors["embeddings"].detach().clone()
     short[0] /= 4 * short[0].norm()
     short[1] = 0  # has no direction
     assert scaled_logit(replaced(long, embeddings=short), OPTIONS) == pytest.approx(256, rel=1e-6)

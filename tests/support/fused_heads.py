@@ -12,9 +12,9 @@ from torch import Tensor
 
 from marginbench.inputs import random_inputs
 from marginbench.loss import REDUCTIONS, Inputs, Shape
-from marginbench.shared import launching, linear_lse, linear_lse_gradients
+from marginbench.shared import linear_lse, linear_lse_gradients
 from marginbench.shared.invariants import scaled_logit
-from marginbench.shared.linear_lse_tiles import Backward
+from marginbench.shared.linear_lse_tiles import Backward, StreamTile
 
 VARIANTS = {
     f"{loss.name}/{variant.name}": (loss, variant)
@@ -112,9 +112,9 @@ def assert_agrees(
             assert mine <= allowed, f"{reduction} {of}: {mine:.3g}, eager {theirs:.3g}"
 
 
-def use_small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+def use_small_tiles(monkeypatch: pytest.MonkeyPatch, *, descriptors: bool = False) -> None:
     """Tiles of 16 and ranges of 32 classes: small shapes then have many of each, and splits."""
-    tile = launching.Tile(16, 16, 16, warps=4, stages=2)
+    tile = StreamTile(16, 16, 16, warps=4, stages=2, descriptors=descriptors)
     monkeypatch.setattr(linear_lse, "streams", lambda *_: [tile])
     monkeypatch.setattr(linear_lse_gradients, "backwards", lambda *_: [Backward(tile, tile, tile)])
     monkeypatch.setattr(linear_lse_gradients, "range_of_classes", lambda *_: 32)

@@ -9,6 +9,7 @@ that it can be compiled ahead of time, or run for a few chosen programs, on a ma
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import os
 from collections.abc import Iterator, Mapping
@@ -61,7 +62,23 @@ class Launch:
     arguments: Mapping[str, Any]
 
     def __call__(self) -> None:
+        if self.arguments.get("DESCRIPTORS"):
+            # In a context of its own: the caller's allocator stays what it is.
+            contextvars.copy_context().run(self._with_memory)
+        else:
+            self._run()
+
+    def _with_memory(self) -> None:
+        triton.set_allocator(_memory)
+        self._run()
+
+    def _run(self) -> None:
         self.kernel[(self.programs,)](**self.arguments)
+
+
+def _memory(size: int, alignment: int, stream: int | None) -> Tensor:
+    """Where the programs of a launch keep their tensor descriptors."""
+    return torch.empty(size, dtype=torch.int8, device="cuda")
 
 
 def launch(kernel: Any, programs: int, /, **arguments: Any) -> None:

@@ -39,9 +39,9 @@ import torch
 from torch import Tensor
 
 from . import linear_lse_forward as kernels
-from .launching import Tile, blocks, launch, power_of_two, processors, product_precision, row_major
+from .launching import blocks, launch, power_of_two, processors, product_precision, row_major
 from .linear_lse_gradients import gradients
-from .linear_lse_tiles import ROWS, streams
+from .linear_lse_tiles import ROWS, StreamTile, described, streams
 from .operators import differentiable, operator
 from .tuning import tuned
 
@@ -147,7 +147,7 @@ def _inverse_lengths(w_CD: Tensor) -> Tensor:
 def _terms(
     x_BD: Tensor, y_B: Tensor, w_CD: Tensor, bias_C: Tensor | None, inverse_C: Tensor | None,
     scales_B: Tensor | None, margin_function: Any | None, margin: int, parameters: list[float],
-    steep: bool, tile: Tile,
+    steep: bool, tile: StreamTile,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Terms (B) and, for backward, rows (4 x B, 6 x B if steep: `linear_lse_forward`)."""
     x_BD, w_CD = row_major(x_BD), row_major(w_CD)
@@ -168,9 +168,11 @@ def _terms(
         "top_ptr": top_SB, "total_ptr": total_SB, "B": B, "C": C, "D": D,
         "x_stride": x_BD.stride(0), "w_stride": w_CD.stride(0),
     }  # fmt: skip
+    limit = {} if tile.registers is None else {"maxnreg": tile.registers}
     launch(
         kernels.stream, row_blocks * splits,
-        **inputs, blocks_each=each, PRECISION=precision, **tile.named("B", "C", "D"),
+        **inputs, blocks_each=each, PRECISION=precision, DESCRIPTORS=described(tile, x_BD, w_CD),
+        **tile.named("B", "C", "D"), **limit,
     )  # fmt: skip
     # A plain target is made in the tiles that the other logits are made in.
     sizes = {"BLOCK_B": ROWS, "BLOCK_D": power_of_two(D, 16, 128)}

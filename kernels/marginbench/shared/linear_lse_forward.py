@@ -43,6 +43,19 @@ def products_of(
 
 
 @triton.jit
+def described_products(
+    x_tiles, w_tiles, first_row, first_class, D,
+    PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """`products_of` by tensor descriptors: neither addresses nor masks take registers."""
+    products = tl.zeros((BLOCK_B, BLOCK_C), dtype=tl.float32)
+    for start in range(0, D, BLOCK_D):
+        x, w = x_tiles.load([first_row, start]), w_tiles.load([first_class, start])
+        products = tl.dot(x, tl.trans(w), products, input_precision=PRECISION)
+    return products
+
+
+@triton.jit
 def exponential(number):
     """e^number in float32, by the one instruction that a GPU has for it: what `tl.exp` does beside
     it, for results below 1e-38, takes three more."""
@@ -80,39 +93,53 @@ def inverse_lengths(
 @triton.jit(do_not_specialize=["blocks_each"])
 def stream(
     x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, scales_ptr, top_ptr, total_ptr,
-    B, C, D, x_stride, w_stride, blocks_each,
+    B, C, D, x_stride, w_stride, blocks_each, DESCRIPTORS: tl.constexpr,
     PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """top and total of a block of rows over ``blocks_each`` blocks of classes, the target left out.
 
     Programs of the same classes follow one another, so that the class weights come from memory
-    once and then from the cache.
+    once and then from the cache. With ``DESCRIPTORS`` x and w begin at multiples of 16 bytes, and
+    so do their rows.
     """
     row_blocks = tl.cdiv(B, BLOCK_B)
     split = tl.program_id(0) // row_blocks
-    rows = (tl.program_id(0) % row_blocks) * BLOCK_B + tl.arange(0, BLOCK_B)
+    first_row = (tl.program_id(0) % row_blocks) * BLOCK_B
+    rows = first_row + tl.arange(0, BLOCK_B)
     row_there = rows < B
     y = labels_of(y_ptr, rows, row_there, C)
     if scales_ptr is not None:
         scales = tl.load(scales_ptr + rows, mask=row_there, other=0.0)
+    if DESCRIPTORS:
+        x_tiles = tl.make_tensor_descriptor(x_ptr, [B, D], [x_stride, 1], [BLOCK_B, BLOCK_D])
+        w_tiles = tl.make_tensor_descriptor(w_ptr, [C, D], [w_stride, 1], [BLOCK_C, BLOCK_D])
     top = tl.full((BLOCK_B,), float("-inf"), dtype=tl.float32)
     total = tl.zeros((BLOCK_B,), dtype=tl.float32)
     last = tl.minimum((split + 1) * blocks_each, tl.cdiv(C, BLOCK_C))
     for block in range(split * blocks_each, last):
         classes = block * BLOCK_C + tl.arange(0, BLOCK_C)
         class_there = classes < C
-        logits = products_of(
-            x_ptr, w_ptr, rows, row_there, classes, class_there, tl.arange(0, BLOCK_D), D,
-            x_stride, w_stride, PRECISION, BLOCK_B, BLOCK_C, BLOCK_D,
-        )  # fmt: skip
+        if DESCRIPTORS:
+            logits = described_products(
+                x_tiles, w_tiles, first_row, block * BLOCK_C, D,
+                PRECISION, BLOCK_B, BLOCK_C, BLOCK_D,
+            )  # fmt: skip
+        else:
+            logits = products_of(
+                x_ptr, w_ptr, rows, row_there, classes, class_there, tl.arange(0, BLOCK_D), D,
+                x_stride, w_stride, PRECISION, BLOCK_B, BLOCK_C, BLOCK_D,
+            )  # fmt: skip
         if inverse_ptr is not None:
             logits *= tl.load(inverse_ptr + classes, mask=class_there, other=0.0)[None, :]
         if scales_ptr is not None:
             logits *= scales[:, None]
+        counted = classes[None, :] != y[:, None]
         if bias_ptr is not None:
-            bias = tl.load(bias_ptr + classes, mask=class_there, other=0.0).to(tl.float32)
-            logits += bias[None, :]
-        counted = class_there[None, :] & (classes[None, :] != y[:, None])
+            # That of a class that isn't there leaves it out: no comparison is needed.
+            bias = tl.load(bias_ptr + classes, mask=class_there, other=float("-inf"))
+            logits += bias.to(tl.float32)[None, :]
+        else:
+            counted &= class_there[None, :]
         logits = tl.where(counted, logits, float("-inf"))
         higher = tl.maximum(top, tl.max(logits, axis=1))
         # Where nothing finite has come yet, exp(-inf - 0) = 0 is meant, not exp(-inf + inf).

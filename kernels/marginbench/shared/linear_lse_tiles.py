@@ -12,6 +12,7 @@ import functools
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from .architectures import nearest
 from .launching import Tile, architecture, blocks, power_of_two, product_precision
@@ -22,6 +23,16 @@ SCRATCH_BYTES = (8 << 20, 32 << 20)
 ROWS = 16
 # Keeps probabilities down to 2^-22 normal in float16, and slopes up to 63 finite.
 HALF_SCALE = 256.0
+
+
+@dataclass(frozen=True)
+class StreamTile(Tile):
+    """The tile of the forward product, past which the classes stream (B x C in depths of D).
+    ``descriptors``: tensor descriptors load it, where they can (`described`); ``registers``: the
+    most that a thread has, or None."""
+
+    descriptors: bool = False
+    registers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,14 +53,15 @@ class Backward:
 
 @dataclass(frozen=True)
 class Tiles:
-    """The tile of the forward product, past which the classes stream (B x C in depths of D), and
-    those of the backward pass."""
+    """The tile of the forward product, and those of the backward pass."""
 
-    stream: Tile
+    stream: StreamTile
     backward: Backward
 
 
 def _tiles(stream: Tile, coefficients: Tile, embeddings: Tile, weights: Tile) -> Tiles:
+    if not isinstance(stream, StreamTile):
+        stream = StreamTile(**vars(stream))
     return Tiles(stream, Backward(coefficients, embeddings, weights))
 
 
@@ -79,7 +91,10 @@ SHARED = {
 # holds one mask a row of the tile in its scalar registers.
 _SM_100, _SM_100_TF32 = Tile(128, 64, 64, 8, 3), Tile(128, 64, 32, 8, 3)
 _GFX942, _GFX942_TF32 = Tile(64, 128, 64, 8, 2), Tile(64, 128, 32, 8, 2)
+# With a bias two programs a processor by this limit, where pointers would spill.
+_DESCRIBED = StreamTile(128, 128, 64, 8, 3, descriptors=True, registers=128)
 OWN = {
+    "sm_90": {("16-bit", "many rows"): _tiles(_DESCRIBED, _WIDE, _WIDE, _WIDE)},
     "sm_100": {
         ("16-bit", "many rows"): _tiles(_WIDE, _SM_100, _SM_100, _WIDE),
         ("tf32", "many rows"): _tiles(_WIDE_TF32, _SM_100_TF32, _SM_100_TF32, _WIDE_TF32),
@@ -89,6 +104,15 @@ OWN = {
         ("tf32", "many rows"): _tiles(_GFX942_TF32, *(3 * [_GFX942_TF32])),
     },
 }
+# Architectures with tensor descriptors in hardware, and what autotuning tries there.
+DESCRIBING = ("sm_90", "sm_100")
+TRIED_DESCRIBED = {
+    "16-bit": (
+        _DESCRIBED, StreamTile(128, 128, 64, 8, 4, descriptors=True),
+        StreamTile(128, 256, 64, 8, 3, descriptors=True),
+    ),
+    "tf32": (StreamTile(128, 128, 32, 8, 3, descriptors=True),),
+}  # fmt: skip
 # What autotuning tries beside the table's, in every product of a pass at once.
 TRIED = {
     "16-bit": (
@@ -108,11 +132,24 @@ def tiles(device: torch.device, dtype: torch.dtype, batch: int, dim: int) -> Til
     )
 
 
-def streams(device: torch.device, dtype: torch.dtype, batch: int, dim: int) -> list[Tile]:
+def streams(device: torch.device, dtype: torch.dtype, batch: int, dim: int) -> list[StreamTile]:
     """The tiles that the forward pass may have, the table's first."""
-    table = tiles(device, dtype, batch, dim)
-    tried = (one.stream for one in _tried(_numbers(dtype), batch, dim))
-    return list(dict.fromkeys([table.stream, *tried]))
+    numbers, known = _numbers(dtype), nearest(architecture(device))
+    shape = _shape_class(batch, dim)
+    tried = list(TRIED[numbers])
+    if known in DESCRIBING and shape != "unaligned":
+        tried += TRIED_DESCRIBED.get(numbers, ())
+    table = _tiles_of(known, numbers, shape, batch, dim).stream
+    shared = _fitted(SHARED[numbers, shape], batch, dim).stream
+    others = (_fitted(_tiles(tile, tile, tile, tile), batch, dim).stream for tile in tried)
+    return list(dict.fromkeys([table, shared, *others]))
+
+
+def described(tile: StreamTile, *matrices: Tensor) -> bool:
+    """Whether descriptors load these: they and all their rows begin at multiples of 16 bytes."""
+    return tile.descriptors and all(
+        of.data_ptr() % 16 == 0 and of.stride(0) * of.element_size() % 16 == 0 for of in matrices
+    )
 
 
 def backwards(device: torch.device, dtype: torch.dtype, batch: int, dim: int) -> list[Backward]:
