@@ -34,6 +34,12 @@ OWN_TILES = (Shape(1, 1, 1), Shape(5, 3, 1), Shape(37, 19, 23), Shape(3, 129, 12
 RAGGED = Shape(37, 19, 101)
 
 
+def own_tiles(name: str) -> tuple[Shape, ...]:
+    """All of them for the first variant of a loss; others have its kernels with another margin."""
+    loss, variant = VARIANTS[name]
+    return OWN_TILES if variant is loss.variants[0] else OWN_TILES[:3]
+
+
 def changed(inputs: Inputs, **others: Tensor) -> Inputs:
     """The inputs with some tensors in place of others, differentiable ones as leaves."""
     tensors = {}
