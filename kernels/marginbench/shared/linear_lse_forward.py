@@ -134,13 +134,13 @@ def stream(
         if scales_ptr is not None:
             logits *= scales[:, None]
         counted = classes[None, :] != y[:, None]
+        if bias_ptr is None:
+            counted &= class_there[None, :]
+        logits = tl.where(counted, logits, float("-inf"))
         if bias_ptr is not None:
             # That of a class that isn't there leaves it out: no comparison is needed.
             bias = tl.load(bias_ptr + classes, mask=class_there, other=float("-inf"))
             logits += bias.to(tl.float32)[None, :]
-        else:
-            counted &= class_there[None, :]
-        logits = tl.where(counted, logits, float("-inf"))
         higher = tl.maximum(top, tl.max(logits, axis=1))
         # Where nothing finite has come yet, exp(-inf - 0) = 0 is meant, not exp(-inf + inf).
         base = tl.where(higher == float("-inf"), 0.0, higher)
