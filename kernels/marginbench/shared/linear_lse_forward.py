@@ -48,11 +48,11 @@ def described_products(
     PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """`products_of` by tensor descriptors: neither addresses nor masks take registers."""
-    products = tl.zeros((BLOCK_B, BLOCK_C), dtype=tl.float32)
+    sums = tl.zeros((BLOCK_B, BLOCK_C), dtype=tl.float32)
     for start in range(0, D, BLOCK_D):
         x, w = x_tiles.load([first_row, start]), w_tiles.load([first_class, start])
-        products = tl.dot(x, tl.trans(w), products, input_precision=PRECISION)
-    return products
+        sums = tl.dot(x, tl.trans(w), sums, input_precision=PRECISION)
+    return sums
 
 
 @triton.jit
