@@ -61,7 +61,7 @@ def sine_and_cosine(angle):
 @triton.jit
 def combined(plain, length, m1, m2, m3, RULE: tl.constexpr):
     """target, slope and radial of length (cos(m1 theta + m2) - m3): what `target_margins.combined`
-    is, and of `HELD` and `DETACHED` what `multiplied` and its detached form are."""
+    is, and of `HELD` and `DETACHED` what `multiplied` and `multiplied_detached` are."""
     nowhere = length == 0.0
     divisor = tl.where(nowhere, 1.0, length)
     cosine = plain / divisor
