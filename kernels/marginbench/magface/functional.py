@@ -8,7 +8,6 @@ from ..implementations import Files, from_logits
 from ..shared import cosine_heads
 from . import eager, reference, tiled
 
-
 TILED_FROM = from_logits(float32=30_000_000, bfloat16=60_000_000, float64=60_000_000)
 FILES = Files(eager, reference, tiled=tiled, tiled_from=TILED_FROM)
 
