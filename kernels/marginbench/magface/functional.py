@@ -37,7 +37,7 @@ def magface(
     >>> embeddings = torch.tensor([[30.0, 0.0], [10.0, 20.0]])  # lengths matter
     >>> class_weights = torch.tensor([[5.0, 0.0], [0.0, 0.1]])
     >>> magface(embeddings, torch.tensor([0, 1]), class_weights, scale=4.0)
-    tensor(0.1)
+    tensor(1.6911)
 
     Arguments:
         embeddings: (B x D), float32, bfloat16, float16 or float64.

@@ -42,7 +42,7 @@ def sphereface_r(
     >>> embeddings = torch.tensor([[3.0, 0.0], [1.0, 2.0]])  # lengths do not matter
     >>> class_weights = torch.tensor([[5.0, 0.0], [0.0, 0.1]])
     >>> sphereface_r(embeddings, torch.tensor([0, 1]), class_weights, scale=4.0, m=1.5)
-    tensor(0.1)
+    tensor(0.1315)
 
     Arguments:
         embeddings: (B x D) of any length, float32, bfloat16, float16 or float64.
