@@ -49,8 +49,8 @@ def sine_and_cosine(angle):
     square = rest * rest
     sine, cosine = square * 0.0 + 1.0, square * 0.0 + 1.0
     for i in tl.static_range(8):
-        sine = 1.0 - square * sine / ((16 - 2 * i) * (17 - 2 * i))
-        cosine = 1.0 - square * cosine / ((15 - 2 * i) * (16 - 2 * i))
+        sine = 1.0 - square * sine * (1.0 / ((16 - 2 * i) * (17 - 2 * i)))
+        cosine = 1.0 - square * cosine * (1.0 / ((15 - 2 * i) * (16 - 2 * i)))
     sine *= rest
     odd = (quarters & 1) == 1
     by_sine, by_cosine = tl.where(odd, cosine, sine), tl.where(odd, sine, cosine)
@@ -61,7 +61,8 @@ def sine_and_cosine(angle):
 @triton.jit
 def combined(plain, length, m1, m2, m3, RULE: tl.constexpr):
     """target, slope and radial of length (cos(m1 theta + m2) - m3): what `target_margins.combined`
-    is, and of `HELD` and `DETACHED` what `multiplied` and `multiplied_detached` are."""
+    is, and of `HELD` and `DETACHED` what `multiplied` and `multiplied_detached` are. Where sin
+    theta is 0 the slope has no direction to pull in, and is 0."""
     nowhere = length == 0.0
     divisor = tl.where(nowhere, 1.0, length)
     cosine = plain / divisor
@@ -70,9 +71,7 @@ def combined(plain, length, m1, m2, m3, RULE: tl.constexpr):
     sine = tl.sqrt(tl.where(some, square, 0.0))
     angle = m1 * angle_of(cosine, sine) + m2
     fall, value = sine_and_cosine(angle)
-    _, at_zero = sine_and_cosine(m2)
-    limit = tl.where(cosine > 0.0, m1 * at_zero, 0.0)
-    slope = m1 * tl.where(some, fall / tl.where(some, sine, 1.0), limit)
+    slope = m1 * tl.where(some, fall / tl.where(some, sine, 1.0), 0.0)
     if RULE != _FREE:
         value = tl.where(angle < _PI, value, -1.0)
         slope = tl.where(angle < _PI, slope, 0.0)
