@@ -51,7 +51,6 @@ def _variant(rule: str, summary: str, source: str, numbers: tuple[float, ...], *
     return variant(
         rule,
         "magface",
-        fused=False,
         summary=summary,
         target=r"\cos(\theta_{y_i,i} + m(a_i))",
         added=r" + \lambda_g \sum_i \left(\frac{a_i}{u_a^2} + \frac{1}{a_i}\right)",

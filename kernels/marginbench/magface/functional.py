@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 from torch import Tensor
 
 from ..implementations import Files, from_logits
 from ..shared import cosine_heads
 from . import eager, reference, tiled
 
+
+def _fused() -> ModuleType:
+    from . import fused
+
+    return fused
+
+
 TILED_FROM = from_logits(float32=30_000_000, bfloat16=60_000_000, float64=60_000_000)
-FILES = Files(eager, reference, tiled=tiled, tiled_from=TILED_FROM)
+FILES = Files(eager, reference, _fused, tiled, tiled_from=TILED_FROM)
 
 
 def magface(

@@ -34,8 +34,7 @@ def equation(target: str, added: str = "") -> str:
 
 def variant(
     name: str, function: str, *, target: str, options: Mapping[str, Any],
-    added: str = "", fused: bool = True, peers: tuple[Contender, ...] = (),
-    learnt_scale: Any = None, **declared: Any,
+    added: str = "", peers: tuple[Contender, ...] = (), learnt_scale: Any = None, **declared: Any,
 ) -> Variant:  # fmt: skip
     """A variant over cosines: ``target`` is its logit over s in TeX, ``added`` what it has beside
     the cross-entropy, ``learnt_scale`` the field whose scale is learnt. With a declared
@@ -60,7 +59,7 @@ def variant(
         differentiable=("embeddings", "class_weights", *learnt),
         fields=() if learnt_scale is None else (learnt_scale,),
         options=options,
-        contenders=standard_contenders(function, tiled=True, fused=fused) + peers,
+        contenders=standard_contenders(function, tiled=True) + peers,
         cost=lambda shape, itemsize: unit_weights_cost(shape, itemsize, cosines=True),
         reference_elements=lambda shape: shape.batch * shape.classes,
         invariants=_OF_CLASS_WEIGHTS + (() if by_length else _OF_EMBEDDINGS),
