@@ -16,7 +16,8 @@ from .messages import say
 
 @dataclass(frozen=True)
 class Settings:
-    """What a first loss follows from; ``target`` takes a cosine and the margin."""
+    """What a first loss follows from; ``target`` takes a cosine and the margin, ``added`` is beside
+    the cross-entropy."""
 
     target: Callable[..., float]
     classes: int
@@ -24,15 +25,17 @@ class Settings:
     scale: float
     margin: float | None
     rate: float
+    added: float = 0.0
 
     def expected(self) -> Any:
         from marginbench.first_loss import first_loss
 
         own = {} if self.margin is None else {"margin": self.margin}
-        return first_loss(
+        found = first_loss(
             lambda cosine: self.target(cosine, **own),
             classes=self.classes, dim=self.dim, scale=self.scale, rate=self.rate,
         )  # fmt: skip
+        return dataclasses.replace(found, value=found.value + self.added)
 
 
 @click.command("check-log")
@@ -43,13 +46,14 @@ class Settings:
 @click.option("--dim", type=click.IntRange(2), required=True, help="Of an embedding.")
 @click.option("--scale", type=float, help="s.  [default: the variant's]")
 @click.option("--margin", type=float, help="m.  [default: the variant's]")
+@click.option("--length", type=float, help="Of the embeddings, where the loss goes by it.")
 @click.option("--rate", type=float, default=1.0, show_default=True,
               help="Share of the classes in a row's denominator (Partial FC).")  # fmt: skip
 @click.option("--rows", type=click.IntRange(1), default=8192, show_default=True,
               help="That the logged loss is the mean of: batch times steps.")  # fmt: skip
 def check_log(
     logged: float, name: str, variant: str | None, classes: int, dim: int, scale: float | None,
-    margin: float | None, rate: float, rows: int,
+    margin: float | None, length: float | None, rate: float, rows: int,
 ) -> None:  # fmt: skip
     """Say whether a first LOGGED loss agrees with its settings.
 
@@ -68,7 +72,7 @@ def check_log(
       2  bad usage
       3  the settings leave too much to chance: a few classes would make up the sum
     """
-    settings = _settings(name, variant, classes, dim, scale, margin, rate)
+    settings = _settings(name, variant, classes, dim, scale, margin, length, rate)
     expected = settings.expected()
     if expected.bias > 1:
         fail(f"with {classes} classes in {dim} dimensions and scale {settings.scale:g} a few "
@@ -86,7 +90,7 @@ def check_log(
 
 def _settings(
     name: str, variant: str | None, classes: int, dim: int, scale: float | None,
-    margin: float | None, rate: float,
+    margin: float | None, length: float | None, rate: float,
 ) -> Settings:  # fmt: skip
     from marginbench import catalogue
 
@@ -115,11 +119,24 @@ def _settings(
             raise click.BadParameter(
                 f"expected a number above 0{bound}; got {value}", param_hint=hint
             )
-    target = chosen[variant].target_of_cosine
+    target, at_length = chosen[variant].target_of_cosine, chosen[variant].added_at_length
     assert target is not None
+    added = 0.0
+    if at_length is not None:
+        if length is None or not 0 <= length < math.inf:
+            raise click.BadParameter(
+                f"expected a number from 0 on; got {length}", param_hint="--length"
+            )
+        options["length"] = length
+        added = at_length(**options)
+    elif length is not None:
+        raise click.BadParameter(
+            f"expected none: {name} does not go by lengths", param_hint="--length"
+        )
     return Settings(
         lambda cosine, **own: target(cosine, **own, **options),
         classes, dim, float(scale), usual if margin is None else margin, rate,
+        added,
     )  # fmt: skip
 
 

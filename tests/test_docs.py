@@ -174,7 +174,9 @@ def test_a_command_that_does_not_exist_is_found():
 
 
 def test_the_readme_is_short():
-    assert len(text_of(ROOT / "README.md").splitlines()) <= LINES
+    """Without its rows of losses, of which there is one for each."""
+    rows = re.compile(r"<!-- losses -->.*<!-- /losses -->", re.S)
+    assert len(rows.sub("", text_of(ROOT / "README.md")).splitlines()) <= LINES - 12
 
 
 def test_the_readme_says_what_the_records_say():

@@ -8,13 +8,16 @@ from .arcface.modules import ArcFaceLoss as ArcFaceLoss
 from .center.modules import CenterLoss as CenterLoss
 from .center.modules import CenterTerm as CenterTerm
 from .checks import InputError as InputError
+from .combined.modules import CombinedMarginLoss as CombinedMarginLoss
 from .contrastive.modules import ContrastiveLoss as ContrastiveLoss
 from .contrastive.modules import PairContrastiveLoss as PairContrastiveLoss
 from .cosface.modules import CosFaceLoss as CosFaceLoss
 from .implementations import IMPLEMENTATIONS as IMPLEMENTATIONS
 from .implementations import which as which
+from .magface.modules import MagFaceLoss as MagFaceLoss
 from .normface.modules import NormFaceLoss as NormFaceLoss
 from .softmax.modules import SoftmaxLoss as SoftmaxLoss
+from .sphereface_r.modules import SphereFaceRLoss as SphereFaceRLoss
 from .triplet.modules import ExplicitTripletLoss as ExplicitTripletLoss
 from .triplet.modules import TripletLoss as TripletLoss
 
@@ -26,14 +29,17 @@ __all__ = [
     "ArcFaceLoss",
     "CenterLoss",
     "CenterTerm",
+    "CombinedMarginLoss",
     "ContrastiveLoss",
     "CosFaceLoss",
     "ExplicitTripletLoss",
     "IMPLEMENTATIONS",
     "InputError",
+    "MagFaceLoss",
     "NormFaceLoss",
     "PairContrastiveLoss",
     "SoftmaxLoss",
+    "SphereFaceRLoss",
     "TripletLoss",
     "functional",
     "miners",

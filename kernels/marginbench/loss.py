@@ -108,7 +108,9 @@ class Variant:
     what it is ("the margin counts as a constant"): the reference's, by autograd of what that
     detaches. Tests then ask no finite differences, and refuse it where they would agree.
     ``target_of_cosine``, of a head over cosines, is the target's logit over the scale at a cosine,
-    with the options beside ``scale``: its first loss follows (`marginbench.first_loss`).
+    with the options beside ``scale``: its first loss follows (`marginbench.first_loss`). Where that
+    goes by the embedding's length, it takes ``length`` too, and ``added_at_length`` is what a row
+    of that length has beside the cross-entropy, with the same options.
     ``public`` names what people call for it, a key of the loss's ``public``, and
     ``public_options`` with which options; its own without.
     """
@@ -134,6 +136,7 @@ class Variant:
     selection: str = ""
     surrogate_gradient: str = ""
     target_of_cosine: Callable[..., float] | None = None
+    added_at_length: Callable[..., float] | None = None
     excused: Mapping[str, str] = field(default_factory=dict)
     invariants: tuple[Invariant, ...] = ()
     version: int = 1

@@ -34,6 +34,16 @@ def test_a_log_that_does_not_agree_and_what_explains_it(settings, explained):
     assert "does not agree" in result.output and explained in result.output
 
 
+def test_a_loss_by_lengths_adds_what_it_has_of_them():
+    """MagFace at lengths of 10 is ArcFace with a margin of 0.45, and 35 (10 / 110^2 + 1 / 10)."""
+    size = (*WEBFACE[2:], "1")
+    found = [
+        float(call("--loss", *loss, *size).output.split()[1])
+        for loss in (("magface", "--length", "10"), ("arcface", "--margin", "0.45"))
+    ]
+    assert found[0] - found[1] == pytest.approx(35 * (10 / 110**2 + 1 / 10), abs=0.011)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -43,6 +53,8 @@ def test_a_log_that_does_not_agree_and_what_explains_it(settings, explained):
         ((*WEBFACE, "--scale", "0", "1"), 2, "--scale: expected a number above 0; got 0"),
         (("--loss", "normface", "--margin", "1", "--classes", "9", "--dim", "8", "1"), 2,
          "--margin: expected none: normface has no margin"),
+        ((*WEBFACE, "--length", "20", "1"), 2, "--length: expected none: cosface does not go by"),
+        (("--loss", "magface", *WEBFACE[2:], "1"), 2, "--length: expected a number from 0 on"),
         (("--loss", "cosface", "--classes", "100", "--dim", "8", "4"), 3,
          "a few classes make up the sum"),
     ],

@@ -37,7 +37,7 @@ def _terms(tile: StreamTile, shape: Shape, dtype: torch.dtype, seed: int) -> lis
     bias = torch.randn(shape.classes, generator=torch.Generator().manual_seed(seed)).to(dtype)
     found = []
     for bias_C in (bias, None):
-        found += linear_lse._terms(*given, bias_C, None, None, None, 1, [], False, tile)
+        found += linear_lse._terms(*given, bias_C, None, None, None, None, 1, [], False, tile)
     return found
 
 

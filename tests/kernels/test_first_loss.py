@@ -3,7 +3,10 @@ drawing, and of every variant that declares its target's logit at a cosine."""
 
 from __future__ import annotations
 
+import functools
 import math
+from dataclasses import replace
+from statistics import fmean
 
 import mpmath
 import pytest
@@ -74,10 +77,16 @@ def test_a_head_begins_where_its_declaration_says(loss: Loss, variant: Variant, 
         value = float(function(**tensors, **options))
     learnt = tensors.get("scale", torch.ones(())).detach()
     scale = float(options.pop("scale", learnt))
-    expected = first_loss(
-        lambda cosine: variant.target_of_cosine(cosine, **options),
-        classes=SHAPE.classes, dim=SHAPE.dim, scale=scale,
-    )  # fmt: skip
+    if variant.added_at_length is None:
+        targets, added = [lambda cosine: variant.target_of_cosine(cosine, **options)], 0.0
+    else:
+        lengths = tensors["embeddings"].detach().norm(dim=1).tolist()
+        own = [{"length": length, **options} for length in lengths]
+        targets = [functools.partial(variant.target_of_cosine, **one) for one in own]
+        added = fmean(variant.added_at_length(**one) for one in own)
+    settings = {"classes": SHAPE.classes, "dim": SHAPE.dim, "scale": scale}
+    found = [first_loss(target, **settings) for target in targets]
+    expected = replace(found[0], value=fmean(one.value for one in found) + added)
     tolerance = expected.tolerance(SHAPE.batch)
     assert abs(value - expected.value) <= tolerance
     assert tolerance < 0.1 * scale  # a margin off by 0.1 is seen

@@ -8,32 +8,37 @@ from typing import Any
 from ..loss import Contender, Invariant, Variant, standard_contenders
 from .costs import unit_weights_cost
 
-_INVARIANTS = tuple(
-    Invariant(name, f".shared.invariants:{check}")
-    for name, check in (
-        ("the order of the batch does not matter", "permutation"),
-        ("the lengths of the class weights do not matter", "weight_lengths"),
-        ("the lengths of the embeddings do not matter", "embedding_lengths"),
-        ("the gradient of a class weight is orthogonal to it", "orthogonal_weight_gradient"),
-        ("the gradient of an embedding is orthogonal to it", "orthogonal_embedding_gradient"),
-    )
+
+def _invariants(*named: tuple[str, str]) -> tuple[Invariant, ...]:
+    return tuple(Invariant(name, f".shared.invariants:{check}") for name, check in named)
+
+
+_OF_CLASS_WEIGHTS = _invariants(
+    ("the order of the batch does not matter", "permutation"),
+    ("the lengths of the class weights do not matter", "weight_lengths"),
+    ("the gradient of a class weight is orthogonal to it", "orthogonal_weight_gradient"),
+)
+_OF_EMBEDDINGS = _invariants(
+    ("the lengths of the embeddings do not matter", "embedding_lengths"),
+    ("the gradient of an embedding is orthogonal to it", "orthogonal_embedding_gradient"),
 )
 
 
-def equation(target: str) -> str:
-    """L of the target's logit over s, in TeX, with cos theta_j of x and w_j."""
+def equation(target: str, added: str = "") -> str:
+    """L of the target's logit over s, in TeX, with cos theta_j of x and w_j, and what is added."""
     return (
         rf"L = -\sum_i \log \frac{{e^{{s {target}}}}}{{e^{{s {target}}} +"
-        r" \sum_{j \neq y_i} e^{s \cos\theta_{j,i}}}"
+        r" \sum_{j \neq y_i} e^{s \cos\theta_{j,i}}}" + added
     )
 
 
 def variant(
     name: str, function: str, *, target: str, options: Mapping[str, Any],
-    peers: tuple[Contender, ...] = (), learnt_scale: Any = None, **declared: Any,
+    added: str = "", peers: tuple[Contender, ...] = (), learnt_scale: Any = None, **declared: Any,
 ) -> Variant:  # fmt: skip
-    """A variant over cosines: ``target`` is its logit over s in TeX, ``learnt_scale`` the field
-    whose scale is learnt."""
+    """A variant over cosines: ``target`` is its logit over s in TeX, ``added`` what it has beside
+    the cross-entropy, ``learnt_scale`` the field whose scale is learnt. With a declared
+    ``added_at_length`` the embeddings' lengths matter."""
 
     def arguments(batch: Any) -> dict[str, Any]:
         taken = {
@@ -44,9 +49,10 @@ def variant(
         return taken if learnt_scale is None else {**taken, "scale": batch.scale}
 
     learnt = () if learnt_scale is None else ("scale",)
+    by_length = "added_at_length" in declared
     return Variant(
         name=name,
-        equation=equation(target),
+        equation=equation(target, added),
         family="head",
         public=f"functional.{function}",
         arguments=arguments,
@@ -56,7 +62,7 @@ def variant(
         contenders=standard_contenders(function, tiled=True) + peers,
         cost=lambda shape, itemsize: unit_weights_cost(shape, itemsize, cosines=True),
         reference_elements=lambda shape: shape.batch * shape.classes,
-        invariants=_INVARIANTS,
+        invariants=_OF_CLASS_WEIGHTS + (() if by_length else _OF_EMBEDDINGS),
         **declared,
     )
 

@@ -64,11 +64,13 @@ def loss(
     *,
     scale: Tensor | float,
     margin_function: Callable[..., MarginFunction] | None = None,
+    margins: Callable[..., Tensor] | None = None,
     margin_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Tensor:
     """`head_options.loss` of such a head, of which ``terms`` is the loss in one of its forms. The
-    ``margin_options`` are what it takes beside the scale, and what makes the margin function."""
+    ``margin_options`` are what it takes beside the scale, and what makes the margin function;
+    ``margins(embeddings, **margin_options)`` the margins of each row (P x B), where they differ."""
     own = margin_options or {}
 
     def rows() -> Tensor:
@@ -79,7 +81,8 @@ def loss(
         own_BD = head_options.directions(class_weights.index_select(0, labels).double())
         plain_B, length_B = (x_BD * own_BD).sum(dim=1), torch.linalg.vector_norm(x_BD, dim=1)
         assert margin_function is not None
-        return _WithMargin.apply(plain_B, length_B, margin_function(**own))
+        margins_PB = None if margins is None else margins(embeddings, **own)
+        return _WithMargin.apply(plain_B, length_B, margins_PB, margin_function(**own))
 
     return head_options.loss(
         functools.partial(terms, embeddings, class_weights=class_weights, scale=scale, **own),
@@ -92,16 +95,17 @@ class _WithMargin(torch.autograd.Function):
     """The target's logits (B) with the gradient that the margin function gives."""
 
     @staticmethod
-    def forward(ctx, plain_B, length_B, margin_function):
-        target_B, slope_B, radial_B, _ = margin_function(plain_B, length_B, None)
-        ctx.save_for_backward(slope_B, radial_B * length_B)
+    def forward(ctx, plain_B, length_B, margins_PB, margin_function):
+        target_B, slope_B, radial_B, by_PB = margin_function(plain_B, length_B, margins_PB)
+        ctx.save_for_backward(slope_B, radial_B * length_B, by_PB)
         return target_B
 
     @staticmethod
     @differentiable_once
     def backward(ctx, upstream_B):
-        by_plain_B, by_length_B = ctx.saved_tensors
-        return upstream_B * by_plain_B, upstream_B * by_length_B, None
+        by_plain_B, by_length_B, by_PB = ctx.saved_tensors
+        by_margins_PB = None if by_PB is None else upstream_B * by_PB
+        return upstream_B * by_plain_B, upstream_B * by_length_B, by_margins_PB, None
 
 
 class CosineHead(Head):

@@ -5,8 +5,8 @@ For embeddings x_i, labels y_i, class weights w_j (or their directions) and a bi
     term_i = log(exp f_i + sum_{j != y_i} exp(s_i x_i . w_j + b_j)) - f_i,
     f_i = margin_function(s_i x_i . w_{y_i}, s_i ||x_i||) + b_{y_i},
 
-where s_i, if there is one, is the row's own scale, which has a gradient too. A loss supplies the
-margin function, one device function; everything else is shared.
+where s_i, if there is one, is the row's own scale, which has a gradient too, and so has a margin of
+its own. A loss supplies the margin function, one device function; everything else is shared.
 
 **Forward.** Class tiles stream through tensor-core products; a row keeps the largest logit and the
 sum of exponentials beside the target's. Ranges of classes go to different programs, so that a small
@@ -53,7 +53,8 @@ class Head:
     (target, slope, radial)`` on float64 blocks of rows: from the target's plain logit s x . w (s x
     . w / ||w|| for ``unit_weights``) and the length s ||x|| the logit with the margin, its
     derivative by the plain one, and its derivative by the length over the length. The three
-    ``parameters`` are numbers at run time, ``MARGIN`` an int that the kernel is compiled for.
+    ``parameters`` are numbers at run time, ``MARGIN`` an int that the kernel is compiled for. With
+    a margin a row, ``first`` is that, and the function also returns the derivative by it.
     ``steep``: the slope has no bound, as ArcFace's at theta = 0; else 16 bits must hold it. None
     leaves the plain logit as it is.
     """
@@ -67,11 +68,12 @@ class Head:
             class_weights: Tensor,
             bias: Tensor | None,
             scales: Tensor | None,
+            margins: Tensor | None,
             margin: int,
             parameters: list[float],
         ) -> tuple[Tensor, Tensor, Tensor]:
             inverse_C = _inverse_lengths(class_weights) if unit_weights else None
-            tensors = embeddings, labels, class_weights, bias, inverse_C, scales
+            tensors = embeddings, labels, class_weights, bias, inverse_C, scales, margins
             (B, D), C = embeddings.shape, class_weights.shape[0]
             terms_B, rows_RB = tuned(
                 f"heads {name} forward", embeddings, {"B": B, "C": C, "D": D},
@@ -82,12 +84,12 @@ class Head:
                 inverse_C = terms_B.new_empty(0)
             return terms_B, rows_RB, inverse_C
 
-        def shapes(embeddings, labels, class_weights, bias, scales, margin, parameters):
+        def shapes(embeddings, labels, class_weights, bias, scales, margins, margin, parameters):
             batch = embeddings.shape[0]
             norms = class_weights.shape[0] if unit_weights else 0
             return tuple(
                 embeddings.new_empty(size, dtype=torch.float32)
-                for size in ((batch,), (_kept(steep), batch), (norms,))
+                for size in ((batch,), (_kept(steep, margins), batch), (norms,))
             )
 
         self.operator = operator(f"{name}_terms", fake=shapes)(terms)
@@ -101,25 +103,28 @@ class Head:
         bias: Tensor | None = None,
         *,
         scales: Tensor | None = None,
+        margins: Tensor | None = None,
         margin: int = 1,
         parameters: Sequence[float] = (),
     ) -> Tensor:
         """The terms (B, float32); embeddings (B x D), labels (B, int64), class_weights (C x D)
         and bias (C) share one of float32, bfloat16 and float16. A bias of unit weights is not
-        provided for. scales (B) are float32."""
+        provided for. scales (B) are float32, margins (B, of a steep head) float64."""
         return self.operator(
-            embeddings, labels, class_weights, bias, scales, margin, [*map(float, parameters)]
-        )[0]
+            embeddings, labels, class_weights, bias, scales, margins, margin,
+            [*map(float, parameters)],
+        )[0]  # fmt: skip
 
 
-def _kept(steep: bool) -> int:
+def _kept(steep: bool, margins: Tensor | None) -> int:
     """How many numbers a row keeps for backward."""
-    return 6 if steep else 4
+    return 4 if not steep else 6 if margins is None else 7
 
 
 def _save(ctx, inputs, output) -> None:
-    embeddings, labels, class_weights, bias, scales = inputs[:5]
+    embeddings, labels, class_weights, bias, scales, margins = inputs[:6]
     _, rows_RB, inverse_C = output
+    ctx.own_margins = margins is not None
     ctx.save_for_backward(embeddings, labels, class_weights, bias, scales, rows_RB, inverse_C)
     # Only the terms have a gradient: zeros for the other outputs would take 4 bytes a class.
     ctx.set_materialize_grads(False)
@@ -129,7 +134,10 @@ def _backward(ctx, upstream_B, *_):
     wanted = [ctx.needs_input_grad[i] for i in (0, 2, 3, 4)]
     found = gradients(upstream_B, *ctx.saved_tensors, wanted)
     dx_BD, dw_CD, db_C, ds_B = (g if want else None for g, want in zip(found, wanted, strict=True))
-    return dx_BD, None, dw_CD, db_C, ds_B, None, None
+    dm_B = None
+    if ctx.own_margins and ctx.needs_input_grad[5]:
+        dm_B = (upstream_B * ctx.saved_tensors[5][-1]).double()
+    return dx_BD, None, dw_CD, db_C, ds_B, dm_B, None, None
 
 
 def _inverse_lengths(w_CD: Tensor) -> Tensor:
@@ -146,10 +154,11 @@ def _inverse_lengths(w_CD: Tensor) -> Tensor:
 
 def _terms(
     x_BD: Tensor, y_B: Tensor, w_CD: Tensor, bias_C: Tensor | None, inverse_C: Tensor | None,
-    scales_B: Tensor | None, margin_function: Any | None, margin: int, parameters: list[float],
-    steep: bool, tile: StreamTile,
+    scales_B: Tensor | None, margins_B: Tensor | None, margin_function: Any | None, margin: int,
+    parameters: list[float], steep: bool, tile: StreamTile,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Terms (B) and, for backward, rows (4 x B, 6 x B if steep: `linear_lse_forward`)."""
+    """Terms (B) and, for backward, rows (4 x B, 6 x B if steep, and one more with margins a row:
+    `linear_lse_forward`)."""
     x_BD, w_CD = row_major(x_BD), row_major(w_CD)
     (B, D), C = x_BD.shape, w_CD.shape[0]
     precision = product_precision(x_BD.dtype)
@@ -159,7 +168,7 @@ def _terms(
     splits = blocks(class_blocks, each)
     terms_B, rows_RB, top_SB, total_SB = (
         x_BD.new_empty(size, dtype=torch.float32)
-        for size in ((B,), (_kept(steep), B), (splits, B), (splits, B))
+        for size in ((B,), (_kept(steep, margins_B), B), (splits, B), (splits, B))
     )
     inputs = {
         "x_ptr": x_BD, "w_ptr": w_CD, "y_ptr": y_B.contiguous(),
@@ -183,7 +192,8 @@ def _terms(
     low = {f"{name}_rest": n - high[name] for name, n in numbers.items()}
     launch(
         kernels.rows_of_terms, blocks(B, sizes["BLOCK_B"]),
-        **inputs, terms_ptr=terms_B, rows_ptr=rows_RB, splits=splits, **high, **low,
+        **inputs, margins_ptr=None if margins_B is None else margins_B.contiguous(),
+        terms_ptr=terms_B, rows_ptr=rows_RB, splits=splits, **high, **low,
         MARGIN_FUNCTION=margin_function, MARGIN=margin, STEEP=steep, PRECISION=precision, **sizes,
     )  # fmt: skip
     return terms_B, rows_RB

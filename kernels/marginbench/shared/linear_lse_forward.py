@@ -5,6 +5,7 @@ Pointers, by role and shape (contiguous unless a row stride is passed):
 x (B x D) embeddings, w (C x D) class weights, y (B, int64) labels, bias (C) or None;
 inverse (C, float32) 1 / ||w_j||, 0 for a norm of 0, or None where weights keep their lengths;
 scales (B, float32), by which a row's products are multiplied, or None;
+margins (B, float64), of each row, in the place of the first number, or None;
 top and total (splits x B, float32): the largest logit beside the target's in a range of classes,
 and the sum of exp(logit - top) there;
 terms (B, float32), the loss of each row;
@@ -13,7 +14,7 @@ target's; share, by which exp(logit - top) is multiplied to be a probability; pu
 of the term by the target's plain logit; radial, what the margin adds to the derivative by x along
 x: it is the factor of x, but for the square of its scale. Of a steep margin both are 0, and two
 more follow: the pull, and the derivative of the term by the length of the scaled embedding at a
-fixed angle.
+fixed angle; and with margins a third, the derivative by the row's own.
 """
 
 from __future__ import annotations
@@ -202,13 +203,14 @@ def own_products(
 
 @triton.jit
 def targets_with_margin(
-    x_ptr, w_ptr, inverse_ptr, scales_ptr, rows, row_there, y, valid, D, x_stride, w_stride,
-    first, second, third, first_rest, second_rest, third_rest,
+    x_ptr, w_ptr, inverse_ptr, scales_ptr, margins_ptr, rows, row_there, y, valid, D, x_stride,
+    w_stride, first, second, third, first_rest, second_rest, third_rest,
     MARGIN_FUNCTION: tl.constexpr, MARGIN: tl.constexpr,
     BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """The length of the scaled embedding, the target's logit with the margin, and the margin's
-    slope and radial part, for a block of rows, in float64. A head with a margin has no bias."""
+    """The length of the scaled embedding, the target's logit with the margin, the margin's slope
+    and radial part, and the derivative by the row's own margin (0 without), for a block of rows, in
+    float64. A head with a margin has no bias."""
     plain, length, w_length = own_products(
         x_ptr, w_ptr, rows, row_there, y, valid, D, x_stride, w_stride, BLOCK_B, BLOCK_D
     )
@@ -221,11 +223,18 @@ def targets_with_margin(
         length *= scales
     # A number comes in two parts of float32: one alone would be rounded, and be taken 64 times.
     none = tl.zeros((BLOCK_B,), dtype=tl.float64)
-    target, slope, radial = MARGIN_FUNCTION(
-        plain, length, none + first + first_rest, none + second + second_rest,
-        none + third + third_rest, MARGIN,
-    )  # fmt: skip
-    return length, target, slope, radial
+    second, third = none + second + second_rest, none + third + third_rest
+    if margins_ptr is None:
+        target, slope, radial = MARGIN_FUNCTION(
+            plain, length, none + first + first_rest, second, third, MARGIN
+        )
+        by_margin = none
+    else:
+        own = tl.load(margins_ptr + rows, mask=row_there, other=0.0)
+        target, slope, radial, by_margin = MARGIN_FUNCTION(
+            plain, length, own, second, third, MARGIN
+        )
+    return length, target, slope, radial, by_margin
 
 
 @triton.jit
@@ -240,8 +249,8 @@ def log_of_one_more(rest):
 
 @triton.jit(do_not_specialize=["splits"])
 def rows_of_terms(
-    x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, scales_ptr, top_ptr, total_ptr, terms_ptr, rows_ptr,
-    B, C, D, x_stride, w_stride, splits, first, second, third,
+    x_ptr, w_ptr, y_ptr, bias_ptr, inverse_ptr, scales_ptr, margins_ptr, top_ptr, total_ptr,
+    terms_ptr, rows_ptr, B, C, D, x_stride, w_stride, splits, first, second, third,
     first_rest, second_rest, third_rest,
     MARGIN_FUNCTION: tl.constexpr, MARGIN: tl.constexpr, STEEP: tl.constexpr,
     PRECISION: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
@@ -259,10 +268,10 @@ def rows_of_terms(
         slope = tl.full((BLOCK_B,), 1.0, dtype=tl.float32)
         radial = tl.zeros((BLOCK_B,), dtype=tl.float32)
     else:
-        length, target, slope, radial = targets_with_margin(
-            x_ptr, w_ptr, inverse_ptr, scales_ptr, rows, row_there, y, valid, D, x_stride, w_stride,
-            first, second, third, first_rest, second_rest, third_rest, MARGIN_FUNCTION, MARGIN,
-            BLOCK_B, BLOCK_D,
+        length, target, slope, radial, by_margin = targets_with_margin(
+            x_ptr, w_ptr, inverse_ptr, scales_ptr, margins_ptr, rows, row_there, y, valid, D,
+            x_stride, w_stride, first, second, third, first_rest, second_rest, third_rest,
+            MARGIN_FUNCTION, MARGIN, BLOCK_B, BLOCK_D,
         )  # fmt: skip
     target = tl.where(valid, target, float("nan"))
 
@@ -297,6 +306,8 @@ def rows_of_terms(
         along = target / tl.where(length == 0.0, 1.0, length)
         tl.store(rows_ptr + 4 * B + rows, miss * slope, mask=row_there)
         tl.store(rows_ptr + 5 * B + rows, miss * along, mask=row_there)
+        if margins_ptr is not None:
+            tl.store(rows_ptr + 6 * B + rows, miss * by_margin, mask=row_there)
     else:
         tl.store(rows_ptr + 2 * B + rows, miss * slope, mask=row_there)
         tl.store(rows_ptr + 3 * B + rows, miss * radial, mask=row_there)

@@ -33,8 +33,8 @@ def gradients(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """The gradients of embeddings, class weights, bias and scales, where ``wanted``; else empty.
 
-    upstream (B, float32): the gradient of the terms. rows (4 x B, 6 x B of a steep margin) and
-    inverse (C, or empty where weights keep their lengths) come from the forward pass.
+    upstream (B, float32): the gradient of the terms. rows (4 x B, 6 x B or more of a steep
+    margin) and inverse (C, or empty where weights keep their lengths) come from the forward pass.
     """
     like = embeddings, class_weights, bias, scales
     out = [
@@ -112,7 +112,7 @@ def _run(given: dict[str, Any], tiles: Backward) -> None:
         DX_B=by_x.rows, DX_D=by_x.columns, DX_C=by_x.depth,
         DW_C=by_w.rows, DW_D=by_w.columns, DW_B=by_w.depth,
     )  # fmt: skip
-    steep = given["rows_ptr"].shape[0] > 4
+    steep = given["rows_ptr"].shape[0] >= 6
     if wanted_x:
         start(
             targets.embedding_gradient, blocks(B, ROWS),

@@ -119,6 +119,22 @@ def combined(
     return turned_B.cos() - m3, slope_B, (-angle_B * fall_B, -fall_B, -torch.ones_like(fall_B))
 
 
+def multiplied(cosine_B: Tensor, margin: Margin) -> tuple[Tensor, Tensor, Sequence[Tensor]]:
+    """cos(min(m theta, pi)): from theta = pi / m on -1, and constant. Of m from 1 on the slope is
+    at most m^2."""
+    value_B, slope_B, (by_margin_B, *_) = combined(cosine_B, margin, 0.0, 0.0)
+    inside_B = margin * torch.atan2(sine(cosine_B), cosine_B) < math.pi
+    return value_B.where(inside_B, -1), slope_B * inside_B, (by_margin_B * inside_B,)
+
+
+def multiplied_detached(
+    cosine_B: Tensor, margin: Margin
+) -> tuple[Tensor, Tensor, Sequence[Tensor]]:
+    """`multiplied` with the slope 1: the margin's share of the logit counts as a constant."""
+    value_B, slope_B, _ = multiplied(cosine_B, margin)
+    return value_B, torch.ones_like(slope_B), (torch.zeros_like(value_B),)
+
+
 def sine(cosine_B: Tensor) -> Tensor:
     """sin theta, 0 where the cosine holds no angle."""
     square_B = 1 - cosine_B.square()

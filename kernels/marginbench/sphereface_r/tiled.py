@@ -1,0 +1,17 @@
+"""SphereFace-R in PyTorch without a B x C matrix."""
+
+from __future__ import annotations
+
+from ..shared import linear_lse_tiled
+from ..shared.forms import of_terms
+from . import arguments
+from .eager import margin_function
+
+
+@of_terms(arguments.sphereface_r, on=linear_lse_tiled.check_cpu)
+def sphereface_r(embeddings, labels, class_weights, scale_B, m, rule):
+    """Edges as eager's, on the CPU. Differentiable once."""
+    return linear_lse_tiled.terms(
+        embeddings, labels, class_weights, scale_B=scale_B,
+        margin_function=margin_function(m, rule), unit_weights=True,
+    )  # fmt: skip
