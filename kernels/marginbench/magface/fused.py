@@ -9,12 +9,10 @@ import triton.language as tl
 from ..shared.forms import of_terms
 from ..shared.launching import check_fused
 from ..shared.linear_lse import Head
-from ..shared.target_angles import sine_and_cosine
-from ..shared.target_margins import NO_ANGLE
+from ..shared.target_angles import turned as on_angle
 from . import arguments
 
 _EASY = tl.constexpr(arguments.RULES.index("easy"))
-_NO_ANGLE = tl.constexpr(NO_ANGLE)
 
 
 @triton.jit
@@ -24,13 +22,7 @@ def turned(plain, length, margin, second, third, RULE: tl.constexpr):
     nowhere = length == 0.0
     divisor = tl.where(nowhere, 1.0, length)
     cosine = plain / divisor
-    square = 1.0 - cosine * cosine
-    some = square > _NO_ANGLE
-    sine = tl.sqrt(tl.where(some, square, 0.0))
-    sin_m, cos_m = sine_and_cosine(margin)
-    value = cosine * cos_m - sine * sin_m
-    slope = cos_m + tl.where(some, cosine / tl.where(some, sine, 1.0), 0.0) * sin_m
-    by_margin = -(sine * cos_m + cosine * sin_m)
+    value, slope, by_margin = on_angle(cosine, margin)
     if RULE == _EASY:
         near = cosine > 0.0
         value = tl.where(near, value, cosine)

@@ -34,17 +34,20 @@ def equation(target: str, added: str = "") -> str:
 
 def variant(
     name: str, function: str, *, target: str, options: Mapping[str, Any],
-    added: str = "", peers: tuple[Contender, ...] = (), learnt_scale: Any = None, **declared: Any,
+    added: str = "", peers: tuple[Contender, ...] = (), learnt_scale: Any = None,
+    inputs: tuple[Any, ...] = (), **declared: Any,
 ) -> Variant:  # fmt: skip
     """A variant over cosines: ``target`` is its logit over s in TeX, ``added`` what it has beside
-    the cross-entropy, ``learnt_scale`` the field whose scale is learnt. With a declared
-    ``added_at_length`` the embeddings' lengths matter."""
+    the cross-entropy, ``learnt_scale`` the field whose scale is learnt, ``inputs`` the fields that
+    it takes beside, by their names. With a declared ``added_at_length`` the embeddings' lengths
+    matter."""
 
     def arguments(batch: Any) -> dict[str, Any]:
         taken = {
             "embeddings": batch.embeddings,
             "labels": batch.labels,
             "class_weights": batch.class_weights,
+            **{field.name: getattr(batch, field.name) for field in inputs},
         }
         return taken if learnt_scale is None else {**taken, "scale": batch.scale}
 
@@ -57,7 +60,7 @@ def variant(
         public=f"functional.{function}",
         arguments=arguments,
         differentiable=("embeddings", "class_weights", *learnt),
-        fields=() if learnt_scale is None else (learnt_scale,),
+        fields=inputs if learnt_scale is None else (*inputs, learnt_scale),
         options=options,
         contenders=standard_contenders(function, tiled=True) + peers,
         cost=lambda shape, itemsize: unit_weights_cost(shape, itemsize, cosines=True),

@@ -81,3 +81,15 @@ def combined(plain, length, m1, m2, m3, RULE: tl.constexpr):
     slope = tl.where(nowhere, 0.0, slope)
     radial = tl.where(nowhere, 0.0, (value - cosine * slope) / divisor)
     return length * value, slope, radial
+
+
+@triton.jit
+def turned(cosine, margin):
+    """cos(theta + m), its derivative by cos theta, and its derivative by m, as
+    `target_margins.turned` has them."""
+    square = 1.0 - cosine * cosine
+    some = square > _NO_ANGLE
+    sine = tl.sqrt(tl.where(some, square, 0.0))
+    sin_m, cos_m = sine_and_cosine(margin)
+    slope = cos_m + tl.where(some, cosine / tl.where(some, sine, 1.0), 0.0) * sin_m
+    return cosine * cos_m - sine * sin_m, slope, -(sine * cos_m + cosine * sin_m)
