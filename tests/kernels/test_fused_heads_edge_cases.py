@@ -203,11 +203,11 @@ def test_opcheck(name: str, device: str, seed: int):
             else (a_softmax.head, t["class_weights"], None)
         )
         s = (torch.rand(5, device=device) + 0.5).requires_grad_() if b is None else None
-        saved = [o.detach() for o in head.operator(x, y, w, b, s, 4, [5.0])]
+        saved = [o.detach() for o in head.operator(x, y, w, b, s, None, 4, [5.0])]
         plain = [None if v is None else v.detach() for v in (x, y, w, b, s)]
         wanted = [True, False, b is not None, s is not None]
         calls = [
-            (head.operator, (x, y, w, b, s, 4, [5.0])),
+            (head.operator, (x, y, w, b, s, None, 4, [5.0])),
             (linear_lse_gradients.gradients, (saved[0], *plain, *saved[1:], wanted)),
         ]
     for operator, arguments in calls:
