@@ -12,6 +12,7 @@ from .combined.modules import CombinedMarginLoss as CombinedMarginLoss
 from .contrastive.modules import ContrastiveLoss as ContrastiveLoss
 from .contrastive.modules import PairContrastiveLoss as PairContrastiveLoss
 from .cosface.modules import CosFaceLoss as CosFaceLoss
+from .elasticface.modules import ElasticFaceLoss as ElasticFaceLoss
 from .implementations import IMPLEMENTATIONS as IMPLEMENTATIONS
 from .implementations import which as which
 from .magface.modules import MagFaceLoss as MagFaceLoss
@@ -32,6 +33,7 @@ __all__ = [
     "CombinedMarginLoss",
     "ContrastiveLoss",
     "CosFaceLoss",
+    "ElasticFaceLoss",
     "ExplicitTripletLoss",
     "IMPLEMENTATIONS",
     "InputError",

@@ -9,6 +9,7 @@ from .combined.functional import combined_margin as combined_margin
 from .contrastive.functional import contrastive as contrastive
 from .contrastive.functional import pair_contrastive as pair_contrastive
 from .cosface.functional import cosface as cosface
+from .elasticface.functional import elasticface as elasticface
 from .magface.functional import magface as magface
 from .normface.functional import normface as normface
 from .softmax.functional import softmax as softmax
@@ -25,6 +26,7 @@ __all__ = [
     "combined_margin",
     "contrastive",
     "cosface",
+    "elasticface",
     "explicit_triplet",
     "magface",
     "normface",

@@ -44,7 +44,7 @@ def elasticface(
     >>> class_weights = torch.tensor([[5.0, 0.0], [0.0, 0.1]])
     >>> margins = 0.5 + 0.05 * torch.tensor([-1.0, 1.0])
     >>> elasticface(embeddings, torch.tensor([0, 1]), class_weights, margins, scale=4.0)
-    tensor(0.3022)
+    tensor(0.2851)
 
     Arguments:
         embeddings: (B x D) of any length, float32, bfloat16, float16 or float64.

@@ -1,5 +1,6 @@
-"""MagFace: ArcFace with a margin that grows with the embedding's length, so that the length
-comes to say how good an image is.
+"""MagFace: ArcFace with a margin that grows with the embedding's length.
+
+The length then comes to say how good an image is.
 
 With a = ||x|| clamped to [l_a, u_a], the margin m(a) goes evenly from l_m to u_m, and each row adds
 lambda_g (a / u_a^2 + 1 / a), which falls up to a = u_a. Neither is detached: the loss has a
