@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from marginbench import catalogue
-from marginbench.first_loss import first_loss, log_mean_exp
+from marginbench.first_loss import FirstLoss, first_loss, log_mean_exp
 from marginbench.inputs import random_inputs
 from marginbench.loss import Loss, Shape, Variant
 
@@ -74,10 +74,17 @@ def test_a_head_begins_where_its_declaration_says(loss: Loss, variant: Variant, 
         value = float(function(**tensors, **options))
     learnt = tensors.get("scale", torch.ones(())).detach()
     scale = float(options.pop("scale", learnt))
-    expected = first_loss(
-        lambda cosine: variant.target_of_cosine(cosine, **options),
-        classes=SHAPE.classes, dim=SHAPE.dim, scale=scale,
-    )  # fmt: skip
-    tolerance = expected.tolerance(SHAPE.batch)
+    corrected = options.pop("corrected", False)
+    rate = len(tensors.get("sampled", weights)) / SHAPE.classes
+
+    def begins(rate: float) -> FirstLoss:
+        return first_loss(
+            lambda cosine: variant.target_of_cosine(cosine, **options),
+            classes=SHAPE.classes, dim=SHAPE.dim, scale=scale, rate=rate,
+        )  # fmt: skip
+
+    # Corrected it is the loss of all classes, from as few random ones as are sampled.
+    expected = begins(1.0) if corrected else begins(rate)
+    tolerance = begins(rate).tolerance(SHAPE.batch)
     assert abs(value - expected.value) <= tolerance
     assert tolerance < 0.1 * scale  # a margin off by 0.1 is seen
