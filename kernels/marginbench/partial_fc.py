@@ -53,8 +53,8 @@ class PartialFC(nn.Module):
 
     The gradients of class weights and bias are sparse (torch.sparse_coo), with a row for each
     sampled class. `marginbench.RowSGD` and `torch.optim.SparseAdam` leave all other rows as they
-    are; an optimizer for dense gradients would refuse them, or move every row by its momentum and
-    weight decay, as in insightface's second version.
+    are. `torch.optim.SGD` refuses them with weight decay, and with momentum goes on moving the rows
+    of past steps; the gradient of insightface's second version is dense, and all rows move.
 
     Arguments:
         head: a module of this library over class weights, of which each class has no more than a

@@ -154,6 +154,15 @@ def test_row_sgd_is_torchs_where_every_row_has_a_gradient(sparse: bool, seed: in
     assert ours.step(lambda: 3) == 3 and torch.equal(_bits(mine), before)
 
 
+def test_a_row_keeps_its_momentum_until_it_is_sampled_again():
+    weight = torch.nn.Parameter(torch.zeros(2, 1))
+    optimizer = RowSGD([weight], lr=1.0, momentum=0.5)
+    for row in (0, 1, 1, 0):
+        weight.grad = torch.sparse_coo_tensor([[row]], [[1.0]], (2, 1), check_invariants=True)
+        optimizer.step()
+    assert weight.tolist() == [[-2.5], [-2.5]]
+
+
 def test_gradients_of_two_batches_add_up(seed: int):
     module = _made("CosFaceLoss", seed, reduction="sum")
     wanted = torch.zeros(CLASSES, DIM)
