@@ -19,8 +19,8 @@ __version__ = "0.2.0"
 _OWN = {
     "InputError": "checks",
     "IMPLEMENTATIONS": "implementations",
-    "PartialFC": "partial_fc",
-    "RowSGD": "row_sgd",
+    "PartialFC": "shared.partial_fc",
+    "RowSGD": "shared.row_sgd",
     "which": "implementations",
 }
 _PARTS = ("functional", "miners")

@@ -14,8 +14,8 @@ from .cosface.modules import CosFaceLoss as CosFaceLoss
 from .implementations import IMPLEMENTATIONS as IMPLEMENTATIONS
 from .implementations import which as which
 from .normface.modules import NormFaceLoss as NormFaceLoss
-from .partial_fc import PartialFC as PartialFC
-from .row_sgd import RowSGD as RowSGD
+from .shared.partial_fc import PartialFC as PartialFC
+from .shared.row_sgd import RowSGD as RowSGD
 from .softmax.modules import SoftmaxLoss as SoftmaxLoss
 from .triplet.modules import ExplicitTripletLoss as ExplicitTripletLoss
 from .triplet.modules import TripletLoss as TripletLoss

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checks import (
+from ..checks import (
     InputError,
     as_int64,
     check_label_rows,
@@ -17,9 +17,9 @@ from .checks import (
     check_number,
     check_whole,
 )
-from .shared import head_options, sampling
-from .shared.modules import Head
-from .shared.reduction import reduce
+from . import head_options, sampling
+from .modules import Head
+from .reduction import reduce
 
 _PER_CLASS = ("class_weights", "bias")
 # Not a class: where the labels of ignored rows are, among the sampled classes.
@@ -40,8 +40,8 @@ class PartialFC(nn.Module):
     >>> optimizer = RowSGD(loss.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     >>> embeddings = torch.randn(4, 16, requires_grad=True)
     >>> loss(embeddings, torch.tensor([0, 3, 3, 999])).backward()
-    >>> loss.head.class_weights.grad.is_sparse, len(loss.head.class_weights.grad.indices()[0])
-    (True, 100)
+    >>> loss.head.class_weights.grad.coalesce().values().shape
+    torch.Size([100, 16])
     >>> optimizer.step()  # moves these 100 rows alone
 
     In training it takes max(rate C, min(B, C)) classes, rounded: those of the labels, and random

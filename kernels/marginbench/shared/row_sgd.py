@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from .checks import check_number
+from ..checks import check_number
 
 
 class RowSGD(Optimizer):
