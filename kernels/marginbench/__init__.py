@@ -16,7 +16,13 @@ from typing import Any
 
 __version__ = "0.2.0"
 
-_OWN = {"InputError": "checks", "which": "implementations", "IMPLEMENTATIONS": "implementations"}
+_OWN = {
+    "InputError": "checks",
+    "IMPLEMENTATIONS": "implementations",
+    "PartialFC": "shared.partial_fc",
+    "RowSGD": "shared.row_sgd",
+    "which": "implementations",
+}
 _PARTS = ("functional", "miners")
 
 

@@ -17,6 +17,8 @@ from .implementations import IMPLEMENTATIONS as IMPLEMENTATIONS
 from .implementations import which as which
 from .magface.modules import MagFaceLoss as MagFaceLoss
 from .normface.modules import NormFaceLoss as NormFaceLoss
+from .shared.partial_fc import PartialFC as PartialFC
+from .shared.row_sgd import RowSGD as RowSGD
 from .softmax.modules import SoftmaxLoss as SoftmaxLoss
 from .sphereface_r.modules import SphereFaceRLoss as SphereFaceRLoss
 from .triplet.modules import ExplicitTripletLoss as ExplicitTripletLoss
@@ -40,6 +42,8 @@ __all__ = [
     "MagFaceLoss",
     "NormFaceLoss",
     "PairContrastiveLoss",
+    "PartialFC",
+    "RowSGD",
     "SoftmaxLoss",
     "SphereFaceRLoss",
     "TripletLoss",

@@ -93,6 +93,12 @@ class Maker:
         """Whole numbers from 0 on."""
         return torch.randint(below, self.sizes, generator=self.generator).to(self.device)
 
+    def distinct(self, below: int, holding: Tensor) -> Tensor:
+        """Whole numbers from 0 on, none twice, rising, with all of ``holding`` among them."""
+        order_N = torch.rand(below, generator=self.generator)
+        order_N[holding.cpu()] = 2.0
+        return order_N.topk(self.sizes[0]).indices.sort().values.to(self.device)
+
     def full(self, value: float) -> Tensor:
         return torch.full(self.sizes, float(value), device=self.device)
 

@@ -13,7 +13,7 @@ from marginbench import InputError, catalogue, functional, miners
 
 PARTS = {"": marginbench, "functional": functional, "miners": miners}
 NAMES = [(part, name) for part in PARTS for name in catalogue.public(part)]
-NAMES += [("", name) for name in ("InputError", "IMPLEMENTATIONS", "which")]
+NAMES += [("", name) for name in ("InputError", "IMPLEMENTATIONS", "PartialFC", "RowSGD", "which")]
 
 
 @pytest.mark.parametrize(("part", "name"), NAMES, ids=lambda one: one or "marginbench")

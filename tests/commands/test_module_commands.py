@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from ending_commands import heard_signals, refusing
 
-from benchmarks import gpu_session, host_time, module_commands
+from benchmarks import gpu_session, host_time, module_commands, sampled_loss
 from benchmarks.instruments import ceilings, machine
 from marginbench import catalogue
 from reports import auto, headlines, loss_pages, pdf
@@ -28,6 +28,7 @@ PROGRAMS = {
     "python -m reports.gate.inconclusive": "reports.gate.inconclusive",
     "python -m benchmarks.rates": "benchmarks.rates",
     "python -m benchmarks.host_time": "benchmarks.host_time",
+    "python -m benchmarks.sampled_loss": "benchmarks.sampled_loss",
     "python -m benchmarks.snapshots.static_check": "benchmarks.snapshots.static_check",
     "python -m reports.pdf": "reports.pdf",
     "python -m benchmarks.gpu_session": "benchmarks.gpu_session",
@@ -176,6 +177,8 @@ def _no_rates(patch: pytest.MonkeyPatch, folder: Path) -> None:
 
 def _no_calls(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setattr(host_time, "measure", lambda: iter(()))
+    for name in ("biases", "steps"):
+        patch.setattr(sampled_loss, name, lambda: iter(()))
 
 
 def _page(patch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -202,6 +205,7 @@ REFUSED = (
     Broken("python -m reports.gate.inconclusive", ["{}"], "open", _record),
     Broken("python -m benchmarks.rates", ["{}"], "write_bytes", _no_rates),
     Broken("python -m benchmarks.host_time", ["{}/record.json"], "write_bytes", _no_calls),
+    Broken("python -m benchmarks.sampled_loss", ["{}/record.json"], "write_bytes", _no_calls),
     Broken("python -m benchmarks.snapshots.static_check", ["sm_90"], "mkdir"),
     Broken("python -m reports.pdf", ["{}/page.html", "{}/new.png"], "open", _page),
     Broken("python -m benchmarks.gpu_session", ["--out", "{}/made"], "mkdir",

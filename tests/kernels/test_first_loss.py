@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from marginbench import catalogue
-from marginbench.first_loss import first_loss, log_mean_exp
+from marginbench.first_loss import FirstLoss, first_loss, log_mean_exp
 from marginbench.inputs import random_inputs
 from marginbench.loss import Loss, Shape, Variant
 
@@ -77,6 +77,8 @@ def test_a_head_begins_where_its_declaration_says(loss: Loss, variant: Variant, 
         value = float(function(**tensors, **options))
     learnt = tensors.get("scale", torch.ones(())).detach()
     scale = float(options.pop("scale", learnt))
+    corrected = options.pop("corrected", False)
+    rate = len(tensors.get("sampled", weights)) / SHAPE.classes
     if variant.added_at_length is None:
         targets, added = [lambda cosine: variant.target_of_cosine(cosine, **options)], 0.0
     else:
@@ -84,9 +86,14 @@ def test_a_head_begins_where_its_declaration_says(loss: Loss, variant: Variant, 
         own = [{"length": length, **options} for length in lengths]
         targets = [functools.partial(variant.target_of_cosine, **one) for one in own]
         added = fmean(variant.added_at_length(**one) for one in own)
-    settings = {"classes": SHAPE.classes, "dim": SHAPE.dim, "scale": scale}
-    found = [first_loss(target, **settings) for target in targets]
-    expected = replace(found[0], value=fmean(one.value for one in found) + added)
-    tolerance = expected.tolerance(SHAPE.batch)
+
+    def begins(rate: float) -> FirstLoss:
+        settings = {"classes": SHAPE.classes, "dim": SHAPE.dim, "scale": scale, "rate": rate}
+        found = [first_loss(target, **settings) for target in targets]
+        return replace(found[0], value=fmean(one.value for one in found) + added)
+
+    # Corrected it is the loss of all classes, from as few random ones as are sampled.
+    expected = begins(1.0) if corrected else begins(rate)
+    tolerance = begins(rate).tolerance(SHAPE.batch)
     assert abs(value - expected.value) <= tolerance
     assert tolerance < 0.1 * scale  # a margin off by 0.1 is seen

@@ -26,11 +26,12 @@ KERNELS = ROOT / "kernels"
 
 def public() -> list[tuple[str, object]]:
     parts = {"": marginbench, "functional": functional, "miners": miners}
-    return [
+    found = [
         (f"{part}.{name}".lstrip("."), getattr(module, name))
         for part, module in parts.items()
         for name in catalogue.public(part)
     ]
+    return [*found, *((name, getattr(marginbench, name)) for name in ("PartialFC", "RowSGD"))]
 
 
 def test_every_loss_offers_a_module_and_a_function():

@@ -16,7 +16,7 @@
 import math
 
 from ..loss import Loss, Range, Training
-from ..shared.cosine_declarations import metric_learning, variant
+from ..shared.cosine_declarations import metric_learning, sampled, variant
 
 _PAPER = "Deng, Guo, Xue, Zafeiriou 2019 (ArcFace)"
 _TURNED = r"\cos(\theta_{y_i,i} + m)"
@@ -53,6 +53,12 @@ def _variant(rule: str, summary: str, source: str, target: str = _TURNED, **decl
     )
 
 
+_TRUE = _variant(
+    "true",
+    "the margin 0.5 on the target's angle, at all angles",
+    f"{_PAPER}, equation 3; s = 64 and m = 0.5: section 3.1",
+)
+
 LOSS = Loss(
     name="arcface",
     title="ArcFace (additive angular margin)",
@@ -63,11 +69,7 @@ LOSS = Loss(
     ),
     public={"ArcFaceLoss": "modules:ArcFaceLoss", "functional.arcface": "functional:arcface"},
     variants=(
-        _variant(
-            "true",
-            "the margin 0.5 on the target's angle, at all angles",
-            f"{_PAPER}, equation 3; s = 64 and m = 0.5: section 3.1",
-        ),
+        _TRUE,
         _variant(
             "guarded",
             "past pi - m the logit goes on falling, as cos theta - m sin m",
@@ -99,5 +101,7 @@ LOSS = Loss(
             r"\cos \operatorname{clip}(\theta_{y_i,i} + m)",
             sweep=False,
         ),
+        sampled(_TRUE),
+        sampled(_TRUE, corrected=True),
     ),
 )

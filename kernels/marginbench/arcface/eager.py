@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..shared import linear_lse_eager, target_margins
 from ..shared.forms import of_terms
+from ..shared.sampling import over_sampled
 from ..shared.target_margins import MarginFunction
 from . import arguments
 
@@ -26,3 +27,6 @@ def arcface(embeddings, labels, class_weights, scale_B, margin, rule):
         embeddings, labels, class_weights, scale_B,
         margin_function=margin_function(margin, rule), steep=True,
     )  # fmt: skip
+
+
+arcface_sampled = over_sampled(arcface)

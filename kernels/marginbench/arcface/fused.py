@@ -11,6 +11,7 @@ from ..shared import target_margins
 from ..shared.forms import of_terms
 from ..shared.launching import check_fused
 from ..shared.linear_lse import Head
+from ..shared.sampling import over_sampled
 from . import arguments
 
 _RULES = arguments.RULES
@@ -73,3 +74,6 @@ def arcface(embeddings, labels, class_weights, scale_B, margin, rule):
         embeddings, labels, class_weights, scales=scale_B.float(), margin=_RULES.index(rule),
         parameters=(cos_m, sin_m, margin * sin_m),
     )  # fmt: skip
+
+
+arcface_sampled = over_sampled(arcface)

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..shared.references import over_cosines
+from ..shared.references import over_cosines, over_sampled_cosines
 
 # AdaFace's repository (head.py, class ArcFace): eps.
 _CLIPPED = 1e-4
@@ -45,4 +45,24 @@ def arcface(
     return over_cosines(
         embeddings, labels, class_weights, scale,
         functools.partial(target, margin=margin, rule=rule), reduction,
+    )  # fmt: skip
+
+
+def arcface_sampled(
+    embeddings: Tensor,
+    labels: Tensor,
+    class_weights: Tensor,
+    sampled: Tensor,
+    *,
+    scale: Tensor | float = 64.0,
+    margin: float = 0.5,
+    rule: str = "true",
+    corrected: bool = False,
+    reduction: str = "mean",
+) -> Tensor:
+    """The same over the sampled classes alone; ``corrected``, each but the label's counts
+    (C - 1) / (S - 1) times."""
+    return over_sampled_cosines(
+        embeddings, labels, class_weights, sampled, scale,
+        functools.partial(target, margin=margin, rule=rule), corrected, reduction,
     )  # fmt: skip

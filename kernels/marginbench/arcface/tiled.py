@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..shared import linear_lse_tiled
 from ..shared.forms import of_terms
+from ..shared.sampling import over_sampled
 from . import arguments
 from .eager import margin_function
 
@@ -15,3 +16,6 @@ def arcface(embeddings, labels, class_weights, scale_B, margin, rule):
         embeddings, labels, class_weights, scale_B=scale_B,
         margin_function=margin_function(margin, rule), unit_weights=True, steep=True,
     )  # fmt: skip
+
+
+arcface_sampled = over_sampled(arcface)

@@ -4,12 +4,25 @@ The paper trains with m = 0.35 and s = 64; so do opensphere (model/head/cosface.
 pytorch-metric-learning. insightface's arcface_torch has m = 0.40 (losses.py, `CosFace`), and 35 of
 its configurations train with that through its combined loss; AdaFace's repository has 0.40 as well.
 The slope of the target's logit is 1: with the margin detached or not, the gradient is the same.
+
+``sampled`` is Partial FC, which insightface trains CosFace with: arcface_torch/partial_fc_v2.py.
 """
 
 from ..loss import Loss, Range, Training
-from ..shared.cosine_declarations import metric_learning, variant
+from ..shared.cosine_declarations import metric_learning, sampled, variant
 
 _PAPER = "Wang, Wang, Zhou, Ji, Gong, Zhou, Li, Liu 2018 (CosFace)"
+
+_MARGIN = variant(
+    "margin",
+    "cosface",
+    summary="the margin 0.35 off the target's cosine, times 64",
+    target_of_cosine=lambda cosine, margin: cosine - margin,
+    target=r"(\cos\theta_{y_i,i} - m)",
+    source=f"{_PAPER}, equation 4; s = 64 and m = 0.35: section 4.1 and 4.2",
+    options={"scale": 64.0, "margin": 0.35},
+    peers=(metric_learning("peers:cosface", "CosFaceLoss; it has no learnt scale"),),
+)
 
 LOSS = Loss(
     name="cosface",
@@ -22,15 +35,8 @@ LOSS = Loss(
     ),
     public={"CosFaceLoss": "modules:CosFaceLoss", "functional.cosface": "functional:cosface"},
     variants=(
-        variant(
-            "margin",
-            "cosface",
-            summary="the margin 0.35 off the target's cosine, times 64",
-            target_of_cosine=lambda cosine, margin: cosine - margin,
-            target=r"(\cos\theta_{y_i,i} - m)",
-            source=f"{_PAPER}, equation 4; s = 64 and m = 0.35: section 4.1 and 4.2",
-            options={"scale": 64.0, "margin": 0.35},
-            peers=(metric_learning("peers:cosface", "CosFaceLoss; it has no learnt scale"),),
-        ),
+        _MARGIN,
+        sampled(_MARGIN),
+        sampled(_MARGIN, corrected=True),
     ),
 )

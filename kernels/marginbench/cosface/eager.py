@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..shared import linear_lse_eager
 from ..shared.forms import of_terms
+from ..shared.sampling import over_sampled
 from ..shared.target_margins import MarginFunction, less, of_cosine
 from . import arguments
 
@@ -20,3 +21,6 @@ def cosface(embeddings, labels, class_weights, scale_B, margin):
     return linear_lse_eager.terms(
         embeddings, labels, class_weights, scale_B, margin_function=margin_function(margin)
     )
+
+
+cosface_sampled = over_sampled(cosface)

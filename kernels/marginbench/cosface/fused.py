@@ -8,6 +8,7 @@ import triton.language as tl
 from ..shared.forms import of_terms
 from ..shared.launching import check_fused
 from ..shared.linear_lse import Head
+from ..shared.sampling import over_sampled
 from . import arguments
 
 
@@ -27,3 +28,6 @@ def cosface(embeddings, labels, class_weights, scale_B, margin):
     """Edges as eager's. No B x C matrix is made. Differentiable once. What the GPU only can see (a
     label out of range, a NaN) makes the loss NaN."""
     return head(embeddings, labels, class_weights, scales=scale_B.float(), parameters=(margin,))
+
+
+cosface_sampled = over_sampled(cosface)

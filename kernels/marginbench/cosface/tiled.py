@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..shared import linear_lse_tiled
 from ..shared.forms import of_terms
+from ..shared.sampling import over_sampled
 from . import arguments
 from .eager import margin_function
 
@@ -15,3 +16,6 @@ def cosface(embeddings, labels, class_weights, scale_B, margin):
         embeddings, labels, class_weights, scale_B=scale_B,
         margin_function=margin_function(margin), unit_weights=True,
     )  # fmt: skip
+
+
+cosface_sampled = over_sampled(cosface)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from ..fields import Field, Shape
 from ..loss import Contender, Invariant, Variant, standard_contenders
 from .costs import unit_weights_cost
 
@@ -22,13 +25,19 @@ _OF_EMBEDDINGS = _invariants(
     ("the lengths of the embeddings do not matter", "embedding_lengths"),
     ("the gradient of an embedding is orthogonal to it", "orthogonal_embedding_gradient"),
 )
+_PARTIAL_FC = "An, Deng, Guo, Feng, Zhu, Yang, Liu 2022 (Partial FC)"
+_OTHERS = r"\sum_{j \neq y_i}"
+_SAMPLED = Field(
+    "sampled", ("S",), "classes, rising, each once, the labels' among them", "int64",
+    draw=lambda make: make.distinct(make.shape.classes, holding=make.batch.labels),
+)  # fmt: skip
 
 
 def equation(target: str, added: str = "") -> str:
     """L of the target's logit over s, in TeX, with cos theta_j of x and w_j, and what is added."""
     return (
         rf"L = -\sum_i \log \frac{{e^{{s {target}}}}}{{e^{{s {target}}} +"
-        r" \sum_{j \neq y_i} e^{s \cos\theta_{j,i}}}" + added
+        rf" {_OTHERS} e^{{s \cos\theta_{{j,i}}}}}}" + added
     )
 
 
@@ -68,6 +77,43 @@ def variant(
         invariants=_OF_CLASS_WEIGHTS + (() if by_length else _OF_EMBEDDINGS),
         **declared,
     )
+
+
+def sampled(of: Variant, *, corrected: bool = False) -> Variant:
+    """A variant over cosines over a sampled share of the classes, by the function of its name and
+    ``_sampled``; ``corrected``: each class but the label's counts for its share of all."""
+    function = of.contender("eager").entry.partition(":")[2] + "_sampled"
+
+    def arguments(batch: Any) -> dict[str, Any]:
+        return {**of.arguments(batch), "sampled": batch.sampled}
+
+    def alone(shape: Shape) -> Shape:
+        return replace(shape, classes=shape["S"])
+
+    summary = f"as {of.name}, over the labels' classes and a sample of the others"
+    copies = r"\frac{C - 1}{|S| - 1} " if corrected else ""
+    return replace(
+        of,
+        name="sampled-corrected" if corrected else "sampled",
+        summary=f"{summary}, which stand for all others" if corrected else summary,
+        equation=of.equation.replace(_OTHERS, rf"{copies}\sum_{{j \in S,\ j \neq y_i}}"),
+        source=f"{of.source}; sampled: {_PARTIAL_FC}",
+        public="",
+        arguments=arguments,
+        fields=(*of.fields, _SAMPLED),
+        sizes={**of.sizes, "S": _sampled_classes},
+        options={**of.options, "corrected": corrected},
+        contenders=standard_contenders(function, tiled=True),
+        cost=lambda shape, itemsize: of.cost(alone(shape), itemsize),
+        reference_elements=lambda shape: of.reference_elements(alone(shape)),
+        sweep=False,
+    )
+
+
+def _sampled_classes(shape: Shape) -> int:
+    """Room for a class of its own for each row, and for a tenth of the others."""
+    own = min(shape.batch, shape.classes)
+    return own + math.ceil((shape.classes - own) / 10)
 
 
 def metric_learning(entry: str, note: str) -> Contender:

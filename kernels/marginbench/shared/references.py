@@ -1,10 +1,11 @@
 """What the references of the heads over class weights have in common, in float64.
 
-B batch, D dimension, C classes.
+B batch, D dimension, C classes, S of them sampled.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -53,8 +54,10 @@ def over_cosines(
     scale: Tensor | float,
     target: Callable[[Tensor, Tensor], Tensor],
     reduction: str,
+    copies: float = 1,
 ) -> Tensor:
-    """Cross-entropy over s cos theta_j with s target(cos theta_y, sin theta_y) for the label.
+    """Cross-entropy over s cos theta_j with s target(cos theta_y, sin theta_y) for the label. Each
+    class but the label's counts ``copies`` times.
 
     An embedding of zeros has no angles: its logits are all 0. sin theta is the length of what is
     left of the embedding's direction off the class weight's: exact next to the poles too, and 0
@@ -68,4 +71,24 @@ def over_cosines(
     some_B = length(embeddings.double()) > 0
     target_B = torch.where(some_B, target(cosine_B, sine_B), 0)
     logits_BC = scale * cosine_BC.scatter(1, labels[:, None], target_B[:, None])
+    if copies != 1:
+        more_BC = torch.full_like(logits_BC, math.log(copies)).scatter(1, labels[:, None], 0)
+        logits_BC = logits_BC + more_BC
     return reduce(negative_log_probability(logits_BC, labels), reduction)
+
+
+def over_sampled_cosines(
+    embeddings: Tensor,
+    labels: Tensor,
+    class_weights: Tensor,
+    sampled: Tensor,
+    scale: Tensor | float,
+    target: Callable[[Tensor, Tensor], Tensor],
+    corrected: bool,
+    reduction: str,
+) -> Tensor:
+    """`over_cosines` of the class weights of ``sampled``, which rise and hold every label."""
+    own_B = (labels[:, None] == sampled).int().argmax(dim=1)
+    others = len(sampled) - 1
+    copies = (class_weights.shape[0] - 1) / others if corrected and others else 1
+    return over_cosines(embeddings, own_B, class_weights[sampled], scale, target, reduction, copies)

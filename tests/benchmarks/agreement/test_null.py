@@ -19,6 +19,7 @@ from benchmarks.agreement import comparison, tolerance, truth
 from benchmarks.agreement.truth import Truth
 from benchmarks.instruments.rows import Candidate, Row, Subject
 from marginbench import catalogue
+from marginbench.fields import sized
 from marginbench.inputs import inputs_from, random_batch, random_inputs
 from marginbench.loss import Contender, Inputs, Shape
 
@@ -121,7 +122,7 @@ def _subject(loss, variant, dtype: str, seed: int) -> tuple[Subject, Inputs, Inp
     """The subject, its inputs, and those of an earlier call: of another seed and at least three
     times as long, for two draws of one kind may well come to the same mean in half precision. Where
     lengths do not count, of embeddings that lie along their class weights."""
-    subject = Subject(loss, variant, SHAPES[variant.family], dtype, "cpu")
+    subject = Subject(loss, variant, sized(variant, SHAPES[variant.family]), dtype, "cpu")
     inputs = random_inputs(variant, subject.shape, dtype, "cpu", seed)
     for earlier in range(seed + 1, seed + 100):
         longer = 3 ** (1 + (earlier - seed) // 25)

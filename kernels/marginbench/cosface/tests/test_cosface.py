@@ -62,6 +62,42 @@ def test_value_and_gradients_are_those_of_torchs_own_operations(module, seed: in
         torch.testing.assert_close(one, right, rtol=close, atol=close / 100)
 
 
+@pytest.mark.parametrize("corrected", (False, True))
+@pytest.mark.parametrize("module", (reference, eager, tiled))
+def test_sampled_is_the_formula_over_those_classes(module, corrected: bool, seed: int):
+    """As insightface's second version; corrected, by a margin of log((C - 1) / (S - 1)) / s more,
+    which takes as much off the target's logit."""
+    tensors = draw(LOSS.variant("sampled"), Shape(4, 4, 31), "float64", seed).tensors
+    x, labels, weights, sampled = (tensor.detach() for tensor in tensors.values())
+    assert len(sampled) < 31 and set(labels.tolist()) <= set(sampled.tolist())
+    own = torch.tensor([sampled.tolist().index(label) for label in labels.tolist()])
+    margin = 0.35 + corrected * math.log(30 / (len(sampled) - 1)) / 6.1
+    want = torch.tensor(_by_loops(x, own, weights[sampled], 6.1, margin), dtype=torch.float64)
+    got = module.cosface_sampled(
+        x, labels, weights, sampled, scale=6.1, margin=0.35, corrected=corrected, reduction="none"
+    )
+    torch.testing.assert_close(got, want, rtol=1e-13, atol=1e-13)
+
+
+_SAMPLED = {
+    "falling": [5, 3, 0],
+    "twice": [0, 3, 3, 5],
+    "below": [-1, 0, 3, 5],
+    "above": [0, 3, 5, 9],
+    "a label is missing": [0, 5],
+    "none": [],
+    "floats": [0.0, 3.0, 5.0],
+}
+
+
+@pytest.mark.parametrize("sampled", _SAMPLED.values(), ids=_SAMPLED)
+def test_sampled_classes_that_are_none_are_named(sampled: list):
+    x_BD, w_CD, labels = torch.ones(3, 2), torch.ones(9, 2), torch.tensor([3, 0, 5])
+    eager.cosface_sampled(x_BD, labels, w_CD, torch.tensor([0, 3, 5]))
+    with pytest.raises(InputError, match=r"^sampled: expected .+; got "):
+        eager.cosface_sampled(x_BD, labels, w_CD, torch.tensor(sampled))
+
+
 def test_pytorch_metric_learning_computes_the_same(seed: int):
     pytest.importorskip("pytorch_metric_learning")
     inputs = draw(VARIANT, RAGGED, "float64", seed)
