@@ -21,6 +21,7 @@ from .shapes import shapes_of
 from .targets import TARGETS
 
 CHECKERS = ("overflow", "memcheck", "racecheck")
+TILES = "tiles"
 PRESET = replace(
     DEFAULT,
     name="gpu",
@@ -44,30 +45,36 @@ DRY_RUN = replace(
     budget_s=480,
 )
 _TINY = {"head": (Shape(8, 16, 24),), "batch": (Shape(16, 16, 4),), "rows": (Shape(16, 16, 4),)}
+# Many rows and few, which have tiles of their own, past as many classes.
+_TILED = (Shape(1024, 512, 100_000), Shape(64, 512, 100_000))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``agreement``, ``checks`` (the cases of each of `CHECKERS`) and ``speed``, each in the order
-    in which it is measured; what does not fit is dropped from its end."""
+    """``agreement``, ``checks`` (the cases of each of `CHECKERS`), ``speed`` and ``tiles`` (heads
+    whose tiles are timed one by one), each in the order in which it is measured; what does not fit
+    is dropped from its end."""
 
     preset: Preset
     agreement: tuple[Case, ...]
     checks: tuple[Case, ...]
     speed: tuple[Case, ...]
+    tiles: tuple[Case, ...] = ()
 
     @property
     def cases(self) -> tuple[Case, ...]:
-        return (*self.agreement, *self.checks, *self.speed)
+        return (*self.agreement, *self.checks, *self.tiles, *self.speed)
 
 
 def plan(*, dry_run: bool = False) -> Plan:
     """Every case of a session; raises nothing for a loss that fails to import: it has none."""
     if dry_run:
         agreement = tuple(_agreement(DRY_RUN, "cpu"))
-        return Plan(DRY_RUN, agreement, tuple(_checks("cpu")), tuple(_tiny()))
+        return Plan(DRY_RUN, agreement, tuple(_checks("cpu")), tuple(_tiny()),
+                    tuple(_tiled("cpu")))  # fmt: skip
     agreement = tuple(_agreement(PRESET, "cuda"))
-    return Plan(PRESET, agreement, tuple(_checks("cuda")), tuple(_speed()))
+    return Plan(PRESET, agreement, tuple(_checks("cuda")), tuple(_speed()),
+                tuple(_tiled("cuda")))  # fmt: skip
 
 
 def checked(variant: Variant) -> list[str]:
@@ -120,6 +127,25 @@ def _speed() -> Iterator[Case]:
         for loss, variant in _variants()
     ]
     yield from {case.id: case for case in (*decided, *centres)}.values()
+
+
+def _tiled(device: str) -> Iterator[Case]:
+    """A head with a bias and one whose class weights have unit length (cosines), those that most
+    implementations have, with many rows and with few."""
+    heads = [
+        (loss, variant) for loss, variant in _variants()
+        if variant.family == "head" and variant.output == "loss" and checked(variant)
+    ]  # fmt: skip
+    kinds = (
+        [one for one in heads if "bias" in one[1].differentiable],
+        [one for one in heads if one[1].target_of_cosine is not None],
+    )
+    shapes = _TILED if device == "cuda" else _TINY["head"]
+    for dtype in PRESET.speed_dtypes("cuda"):
+        for shape in shapes:
+            for kind in filter(None, kinds):
+                loss, variant = max(kind, key=lambda one: len(one[1].contenders))
+                yield _case(TILES, loss, variant, shape, dtype, device)
 
 
 def _tiny() -> Iterator[Case]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-CEILINGS_S, CHECKING, LEAVING_S = 45.0, 0.45, 8.0
+CEILINGS_S, CHECKING, TUNING, LEAVING_S = 45.0, 0.45, 0.3, 8.0
 _LEAST_SHARE = 0.15
 
 
@@ -39,6 +39,11 @@ class Budget:
     def checks_end(self) -> float:
         """A share of what is left when the checks begin; timing gets what they don't use."""
         return self.now() + self.left * CHECKING
+
+    @property
+    def tiles_end(self) -> float:
+        """A share of what the checks leave; timing gets what the tiles don't use."""
+        return self.now() + self.left * TUNING
 
     def seconds(self, preferred: float, left: float, cases: int) -> float:
         """Timed seconds for the next of ``cases``: a third of its share of what is left (compiling,

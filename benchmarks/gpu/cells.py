@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from marginbench import catalogue
 from suites.cases import Case
-from suites.gpu import CHECKERS, checked
+from suites.gpu import CHECKERS, TILES, checked
 from suites.presets import Preset
 
 from ..instruments.rows import Row, not_run
 from ..run.measurement import Measurement
-from . import checkers
+from . import checkers, tiles
 from .journal import NO_TIME
 from .timing import GpuMeasurement
 
@@ -25,6 +25,8 @@ def rest(
         names = checked(catalogue.get(case.loss).variant(case.variant))
         metrics = (checkers.METRIC,)
         rows = [row for name in names for row in not_run(name, metrics, reason, checker=case.suite)]
+    elif case.suite == TILES:
+        rows = not_run(tiles.CONTENDER, (tiles.METRIC,), reason)
     else:
         kind = GpuMeasurement if case.suite == "speed" else Measurement
         rows = kind(case, preset).not_run(reason)

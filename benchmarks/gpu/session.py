@@ -23,7 +23,7 @@ from suites.schema import Row
 
 from .. import library
 from ..records.record_files import RecordError
-from . import cells, checkers, telemetry
+from . import cells, checkers, telemetry, tiles
 from .budget import CEILINGS_S, Budget
 from .journal import NO_TIME, Journal
 from .lanes import Event, Lane, plain
@@ -33,7 +33,7 @@ FINE, FAILED, NOT_MEASURED, INTERRUPTED = 0, 1, 3, 130
 # Children that check, and those that compile ahead; a core each, two left for this process.
 _CHECKERS_AT_ONCE, _FILLERS = 8, 4
 # A sanitizer that is killed reports nothing, so no case is begun that might not end in time.
-_LEAST_S = {"memcheck": 12.0, "racecheck": 12.0, "speed": 5.0}
+_LEAST_S = {"memcheck": 12.0, "racecheck": 12.0, "tiles": 5.0, "speed": 5.0}
 # By checker and case: the rows that wait for the checker's final result.
 Held = dict[str, dict[str, tuple[Case, list[Row]]]]
 Run = Callable[..., Iterator[Event]]
@@ -70,6 +70,7 @@ class Session:
                 rates = self._phase("ceilings", self._ceilings) or {}
                 self._begin(rates)
                 self._phase("checks", self._checks)
+                self._phase("tiles", self._tiles)
                 self._phase("timing", self._timing)
                 self._phase("what is missing", self._missing)
         except KeyboardInterrupt:
@@ -146,15 +147,16 @@ class Session:
             elif cases:
                 lanes.append(self._lane(checker, cases))
         if not self.dry_run:
-            filling = self._lane("fill", self._todo(self.plan.speed), children=_FILLERS)
-            lanes.append(replace(filling, patience_s=120.0))
+            for name, ahead in (("fill", self.plan.speed), ("fill-tiles", self.plan.tiles)):
+                filling = self._lane(name, self._todo(ahead), children=_FILLERS)
+                lanes.append(replace(filling, patience_s=120.0))
         held: Held = {}
         for event in self._events(lanes, self.budget.checks_end):
             if event.case is None:
                 self._control(event)
             elif event.lane in ("memcheck", "racecheck"):
                 self._hold(event, held)
-            elif event.lane != "fill":
+            elif not event.lane.startswith("fill"):
                 self._write(event)
         for checker, cases_held in held.items():
             self._conclude(checker, cases_held)
@@ -169,9 +171,19 @@ class Session:
             if self.missed and not event.reason.startswith(NO_TIME):
                 self.problems.append(f"overflow: {self.missed}")
 
+    def _tiles(self) -> None:
+        """Times what the tiles of the heads may be, one by one, and proposes a table."""
+        self._alone("tiles", self.plan.tiles, self.budget.tiles_end)
+        for line in tiles.propose(self.journal.path):
+            self.report(f"  {line}")
+
     def _timing(self) -> None:
-        lane = self._lane("speed", self._todo(self.plan.speed))
-        for event in self._events([replace(lane, patience_s=150.0)], self.budget.end):
+        self._alone("speed", self.plan.speed, self.budget.end)
+
+    def _alone(self, name: str, cases: Iterable[Case], deadline: float) -> None:
+        """What is timed, with nothing beside it."""
+        lane = self._lane(name, self._todo(cases))
+        for event in self._events([replace(lane, patience_s=150.0)], deadline):
             if event.start:
                 self.watch.take()
             timed = any(fields["metric"].endswith("_time_s") for fields in event.rows)
@@ -199,9 +211,9 @@ class Session:
         environment = dict(self.environment)
         if check:
             environment |= checkers.environment(name)
-        if name == "fill":
+        if name.startswith("fill"):
             environment["TORCHINDUCTOR_COMPILE_THREADS"] = "2"
-        mode = "check" if check else "fill" if name == "fill" else "measure"
+        mode = "check" if check else "fill" if name.startswith("fill") else "measure"
         preferred = self.plan.preset.seconds_per_case
 
         def message(case: Case | None, left: float, waiting: int) -> dict[str, Any]:

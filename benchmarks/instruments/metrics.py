@@ -55,6 +55,8 @@ _TABLE = (
     Metric("both_time_s", "s", "lower", "timed", "forward and backward of the same call"),
     Metric("first_call_s", "s", "lower", "timed",
            "first forward and backward, compilation included"),
+    Metric("tile_time_s", "s", "lower", "timed",
+           "one pass of a head with one of the tiles that it may have, as a CUDA graph"),
     Metric("peak_bytes", "bytes", "lower", "exact", "peak of live bytes beyond the inputs"),
     Metric("peak_reserved_bytes", "bytes", "lower", "exact",
            "peak that the CUDA allocator reserved"),

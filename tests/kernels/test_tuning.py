@@ -7,13 +7,14 @@ import subprocess
 import sys
 import types
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
-from marginbench.shared import launching, tile_cache, tuning
+from marginbench.shared import launching, replays, tile_cache, tuning
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,6 +26,7 @@ class Candidate:
 
 CANDIDATES = [Candidate(16), Candidate(32), Candidate(64)]
 GIVEN = torch.zeros(5, 48)
+ON_A_GPU = types.SimpleNamespace(is_cuda=True, device=GIVEN.device, dtype=GIVEN.dtype)
 SIZES = {"B": 5, "D": 48}
 
 
@@ -34,7 +36,8 @@ def cache(monkeypatch, tmp_path: Path) -> Path:
     path = tmp_path / "folder" / "tiles.json"
     monkeypatch.setenv(tuning.CACHE, str(path))
     monkeypatch.setattr(tuning, "_can_time", lambda given: True)
-    monkeypatch.setattr(tuning, "_time_s", lambda call: call())
+    for way in ("replayed_s", "called_s"):
+        monkeypatch.setattr(replays, way, lambda call: call())
     _new_process()
     yield path
     _new_process()
@@ -89,6 +92,23 @@ def test_the_fastest_is_kept(cache: Path):
         assert again == [32]
     (entry,) = json.loads(cache.read_text())["choices"].values()
     assert [tried["time_s"] for tried in entry["tried"]] == [3.0, 1.0, 2.0]
+    (timing,) = tuning.timings()
+    assert (timing["kind"], timing["timed"], timing["tried"]) == ("test", "replay", entry["tried"])
+
+
+def test_where_one_can_not_be_captured_all_are_timed_by_calls(cache: Path, monkeypatch):
+    def replayed(call) -> float:
+        seconds = call()
+        if seconds == SECONDS[64]:
+            raise replays.NotCaptured("it waits for the host")
+        return seconds / 100
+
+    monkeypatch.setattr(replays, "replayed_s", replayed)
+    with tuning.autotuning():
+        assert _run([], failing=(32,)) == SECONDS[64]
+    (entry,) = json.loads(cache.read_text())["choices"].values()
+    assert entry["timed"] == "calls"
+    assert [tried.get("time_s") for tried in entry["tried"]] == [3.0, None, 2.0]
 
 
 def test_what_fails_is_skipped_and_noted(cache: Path):
@@ -192,14 +212,103 @@ def test_never_in_a_recording(cache: Path):
     assert calls == [16] and not cache.exists()
 
 
-def test_never_off_a_gpu_or_while_a_graph_is_captured(monkeypatch):
-    gpu = types.SimpleNamespace(device=torch.device("cuda"))
-    assert not tuning._can_time(GIVEN)
+def test_never_off_a_gpu(monkeypatch):
     monkeypatch.setattr(launching, "INTERPRETED", False)
     assert not tuning._can_time(GIVEN)
-    for capturing in (False, True):
-        monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda now=capturing: now)
-        assert tuning._can_time(gpu) is not capturing
+    assert tuning._can_time(ON_A_GPU)
     monkeypatch.setattr(launching, "INTERPRETED", True)
-    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    assert not tuning._can_time(gpu)
+    assert not tuning._can_time(ON_A_GPU)
+
+
+@pytest.fixture
+def capturing(cache: Path, monkeypatch) -> Callable[[bool], None]:
+    """Begins and ends the capture of a graph that isn't there."""
+
+    def set_to(now: bool) -> None:
+        monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: now)
+
+    set_to(False)
+    return set_to
+
+
+def _on_a_gpu(calls: list[int], sizes: dict[str, int] = SIZES) -> None:
+    tuning.tuned("test", ON_A_GPU, sizes, CANDIDATES, lambda tile: calls.append(tile.size) or 1.0)
+
+
+def test_a_capture_takes_the_tile_that_ran_last(capturing, monkeypatch):
+    monkeypatch.setattr(replays, "replayed_s", lambda call: call() and 1 / calls[-1])
+    calls: list[int] = []
+    _on_a_gpu(calls)
+    capturing(True)
+    with tuning.autotuning():  # on or off: nothing is timed, and the tile stays
+        _on_a_gpu(calls)
+    assert calls == [16, 16]
+    capturing(False)
+    with tuning.autotuning():
+        _on_a_gpu(calls)
+    assert calls[2:] == [16, 32, 64, 64]
+    capturing(True)
+    _on_a_gpu(calls)
+    assert calls[-1] == 64
+    assert _sources() == [({"size": 64}, "tuned")]
+
+
+@pytest.mark.parametrize("tuned_before", [False, True])
+def test_what_never_ran_is_refused_in_a_capture_before_any_launch(capturing, tuned_before: bool):
+    calls: list[int] = []
+    if tuned_before:  # by another process: its choice was never compiled here
+        with tuning.autotuning():
+            _on_a_gpu(calls)
+        _new_process()
+    known = "test: not run .* capture .*B=5, D=48 .*float32.*warm up"
+    capturing(True)
+    with tuning.autotuning(tuned_before):
+        calls.clear()
+        with pytest.raises(RuntimeError, match=known):
+            _on_a_gpu(calls)
+    assert calls == [] and tuning.choices() == []
+    capturing(False)
+    _on_a_gpu(calls)
+    capturing(True)
+    # The same key, but other sizes: 16 divides one of them, for which Triton compiles once more.
+    with pytest.raises(RuntimeError, match="B=5, D=64"):
+        _on_a_gpu(calls, {"B": 5, "D": 64})
+    other = types.SimpleNamespace(**vars(ON_A_GPU) | {"device": torch.device("meta")})
+    with pytest.raises(RuntimeError, match="not run"):
+        tuning.tuned("test", other, SIZES, CANDIDATES, _must_not_run)
+
+
+def test_a_call_that_failed_is_none_that_ran(capturing):
+    def fails(tile: Candidate) -> None:
+        raise ValueError("out of resource")
+
+    with pytest.raises(ValueError, match="out of resource"):
+        tuning.tuned("test", ON_A_GPU, SIZES, CANDIDATES, fails)
+    capturing(True)
+    with pytest.raises(RuntimeError, match="not run"):
+        _on_a_gpu([])
+
+
+def test_a_tile_that_is_never_tuned_is_refused_too(capturing):
+    capturing(True)
+    with pytest.raises(RuntimeError, match="test: not run"):
+        tuning.note("test", ON_A_GPU, SIZES, CANDIDATES[0])
+    capturing(False)
+    tuning.note("test", ON_A_GPU, SIZES, CANDIDATES[0])
+    capturing(True)
+    tuning.note("test", ON_A_GPU, SIZES, CANDIDATES[0])
+
+
+def test_a_recording_runs_nothing_and_is_never_refused(capturing):
+    calls: list[int] = []
+    capturing(True)
+    with launching.recorded("sm_90"):
+        _on_a_gpu(calls)
+        tuning.note("test", ON_A_GPU, SIZES, CANDIDATES[0])
+    assert calls == [16]
+    with pytest.raises(RuntimeError, match="not run"):
+        _on_a_gpu(calls)
+
+
+def _must_not_run(tile: Candidate) -> None:
+    raise AssertionError(f"it ran with {tile}")

@@ -31,6 +31,7 @@ range reads nothing, and makes its row's loss and the gradients NaN; NaN inputs 
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -72,14 +73,23 @@ class Head:
             margin: int,
             parameters: list[float],
         ) -> tuple[Tensor, Tensor, Tensor]:
-            inverse_C = _inverse_lengths(class_weights) if unit_weights else None
-            tensors = embeddings, labels, class_weights, bias, inverse_C, scales, margins
             (B, D), C = embeddings.shape, class_weights.shape[0]
+
+            @functools.cache  # launched by the first tile that runs, not before one is chosen
+            def inverse_lengths() -> Tensor | None:
+                return _inverse_lengths(class_weights) if unit_weights else None
+
+            def with_tile(tile: StreamTile) -> tuple[Tensor, Tensor]:
+                return _terms(
+                    embeddings, labels, class_weights, bias, inverse_lengths(), scales,
+                    margins, margin_function, margin, parameters, steep, tile,
+                )  # fmt: skip
+
             terms_B, rows_RB = tuned(
                 f"heads {name} forward", embeddings, {"B": B, "C": C, "D": D},
-                streams(embeddings.device, embeddings.dtype, B, D),
-                lambda tile: _terms(*tensors, margin_function, margin, parameters, steep, tile),
+                streams(embeddings.device, embeddings.dtype, B, D), with_tile,
             )  # fmt: skip
+            inverse_C = inverse_lengths()
             if inverse_C is None:
                 inverse_C = terms_B.new_empty(0)
             return terms_B, rows_RB, inverse_C

@@ -159,6 +159,15 @@ def backwards(device: torch.device, dtype: torch.dtype, batch: int, dim: int) ->
     return list(dict.fromkeys([table.backward, *tried]))
 
 
+def entry(
+    device: torch.device, dtype: torch.dtype, batch: int, dim: int
+) -> tuple[str, str, str, str]:
+    """Where the table has the tiles of such embeddings: OWN or SHARED, the architecture that is
+    looked up, the kind of number and the shape class."""
+    known, case = nearest(architecture(device)), (_numbers(dtype), _shape_class(batch, dim))
+    return "OWN" if case in OWN.get(known, {}) else "SHARED", known, *case
+
+
 def _numbers(dtype: torch.dtype) -> str:
     if dtype != torch.float32:
         return "16-bit"

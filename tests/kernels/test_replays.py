@@ -1,0 +1,114 @@
+"""How replays are timed, on a stand-in for a GPU: a clock that the calls and replays move."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+
+from marginbench.shared import replays
+
+# What the stand-in's work takes: of a call most is the host's part.
+CALL_S, KERNELS_S = 0.5, 0.002
+
+
+class Gpu:
+    """What `replays` uses of torch.cuda. ``log`` says what happened, in order."""
+
+    def __init__(self) -> None:
+        self.s, self.log = 0.0, list[str]()
+        self.stream, self.capturing = "the caller's", False
+
+    def call(self) -> None:
+        self.log.append("captured" if self.capturing else "called")
+        self.s += 0.0 if self.capturing else CALL_S
+
+    @contextlib.contextmanager
+    def graph(self, graph: object, *, stream: str, capture_error_mode: str) -> Iterator[None]:
+        assert capture_error_mode == "thread_local"
+        self.stream, self.capturing = stream, True
+        try:
+            yield
+            self.stream = "the caller's"  # as torch: not where the capture fails
+        finally:
+            self.capturing = False
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    found = Gpu()
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self) -> None:
+            self.at = found.s
+
+        def elapsed_time(self, end: Event) -> float:
+            return (end.at - self.at) * 1e3
+
+    class Graph:
+        def replay(self) -> None:
+            found.log.append("replayed")
+            found.s += KERNELS_S
+
+        def reset(self) -> None:
+            found.log.append("released")
+
+    stands_in: dict[str, Callable] = {
+        "Event": Event, "CUDAGraph": Graph, "graph": found.graph, "Stream": lambda: "a side stream",
+        "current_stream": lambda: found.stream,
+        "set_stream": lambda stream: setattr(found, "stream", stream),
+        "synchronize": lambda: None, "empty_cache": lambda: found.log.append("emptied"),
+    }  # fmt: skip
+    for name, one in stands_in.items():
+        monkeypatch.setattr(torch.cuda, name, one)
+    return found
+
+
+def test_a_replay_is_timed_without_the_hosts_part_and_its_memory_given_back(gpu: Gpu):
+    assert replays.replayed_s(gpu.call) == pytest.approx(KERNELS_S)
+    before = gpu.log.index("captured")
+    assert set(gpu.log[:before]) == {"called"}  # compiled outside the capture
+    assert gpu.log.count("captured") == 1
+    assert set(gpu.log[before + 1 : -2]) == {"replayed"}
+    assert gpu.log[-2:] == ["released", "emptied"]
+    assert gpu.stream == "the caller's"
+
+
+def test_a_call_is_timed_with_it(gpu: Gpu):
+    assert replays.called_s(gpu.call) == pytest.approx(CALL_S)
+    assert set(gpu.log) == {"called"}
+
+
+def test_what_can_not_be_captured_is_said_and_the_stream_is_the_callers_again(gpu: Gpu):
+    def call() -> None:
+        gpu.call()
+        if gpu.capturing:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    with pytest.raises(replays.NotCaptured, match="RuntimeError: operation not permitted"):
+        replays.replayed_s(call)
+    assert "replayed" not in gpu.log
+    assert gpu.stream == "the caller's"
+
+
+def test_what_does_not_run_is_no_matter_of_capturing(gpu: Gpu):
+    def call() -> None:
+        raise ValueError("out of resource")
+
+    with pytest.raises(ValueError, match="out of resource"):
+        replays.replayed_s(call)
+
+
+def test_memory_is_given_back_where_a_replay_fails(gpu: Gpu, monkeypatch: pytest.MonkeyPatch):
+    def fails() -> None:
+        raise RuntimeError("an illegal memory access")
+
+    monkeypatch.setattr(torch.cuda, "synchronize", fails)
+    with pytest.raises(RuntimeError, match="illegal"):
+        replays.replayed_s(gpu.call)
+    assert gpu.log[-2:] == ["released", "emptied"]
