@@ -253,6 +253,7 @@ def where(names: Sequence[str]) -> str:
     if len(names) == len(every):
         return "everywhere"
     said: list[str] = []
+    last = ""
     for name in names:
         if name not in every[: len(DEGREES)]:
             said.append(name.partition(", ")[2])

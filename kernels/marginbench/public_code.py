@@ -1,8 +1,8 @@
 """What public code computes under a loss's name, so that ours can be held against it.
 
-A loss's folder may have a file ``public_code.py`` with ``PUBLIC_CODE``, some `PublicCode`. What is a
-package is run as it is. What is none is written down here from its equations, in our own words, and
-says by file, line and commit where they stand.
+A loss's folder may have a file ``public_code.py`` with ``PUBLIC_CODE``, some `PublicCode`. A
+package is run as it is. What is none is written down from its equations, in our own words, and says
+by file, line and commit where they stand.
 
 B batch, D dimension, C classes.
 """
@@ -28,10 +28,10 @@ HeadLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 class PublicCode:
     """One public implementation, called as its own training calls it.
 
-    ``source``: repository, commit, file and lines, or the package's class. ``options``: its numbers,
-    by the names that our variants have for them. ``package``: what has to be installed to run it;
-    empty where ``function`` is written down from its equations and theirs was not run. ``note``:
-    what a reader must know of it.
+    ``source``: repository, commit, file and lines, or the package's class. ``options``: its
+    numbers, by the names that our variants have for them. ``package``: what has to be installed to
+    run it; empty where ``function`` is written down from its equations and theirs was not run.
+    ``note``: what a reader must know of it.
     """
 
     name: str

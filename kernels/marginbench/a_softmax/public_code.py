@@ -39,7 +39,7 @@ PUBLIC_CODE = (
         cosine_head(detached(lambda c: _psi(c.clamp(1e-5 - 1, 1 - 1e-5), 1.7)), scale=30,
                     in_place=True),
         {"scale": 30.0},
-        note="m = 1.7 and scale 30 on embeddings of length 1; overwrites the class weights by their "
-        "directions in each step",
+        note="m = 1.7 and scale 30 on embeddings of length 1; overwrites the class weights by "
+        "their directions in each step",
     ),
 )  # fmt: skip

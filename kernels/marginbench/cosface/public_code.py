@@ -47,7 +47,7 @@ PUBLIC_CODE = (
         "mk-minchul/AdaFace c60eaa78 head.py:138-149",
         _less(0.4, every=_clip),
         _LARGER,
-        note="its network normalises the embeddings; cosines of all classes are clipped to 1 - 1e-4",
+        note="its network normalises the embeddings; all cosines are clipped to 1 - 1e-4",
     ),
     PublicCode(
         "ElasticFace CosFace",
