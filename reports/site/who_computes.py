@@ -12,6 +12,7 @@ from benchmarks.records.loading import RecordError
 from .. import drawing
 from ..document import Block, Cell, Details, Document, Fact, Figure, Section, Table, Text, table
 from ..plot import Axis, Field, Panel, Plot, Rule, Series, rows
+from ..rows import Rows
 from ..style import SOFT, style_at
 from ..units import NOTHING
 from .frame import FOOTER
@@ -64,7 +65,7 @@ def document(record: Record) -> Document:
     )
     left = "; ".join(f"{name} takes {more}" for name, more in record["left_out"].items())
     blocks: list[Block] = [
-        _matrix(found), Text(how, "note"),
+        _matrix(found, list(record["slopes"]["by_variant"])), Text(how, "note"),
         Text("Hold your own implementation against the variants:"),
         Text("marginbench which --module FILE.py:FUNCTION --scale 64 --margin 0.5", "code"),
         Details(f"Each implementation, with its source ({len(found)} rows)", [_table(found)]),
@@ -96,14 +97,17 @@ def _with(one: Record, verdict: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _matrix(found: Sequence[Record]) -> Figure:
-    columns = sorted({held["variant"] for one in found for held in one["held"]})
+def _matrix(found: Sequence[Record], columns: Sequence[str]) -> Figure:
     fields = [
-        Field(columns.index(held["variant"]), row, *_VERDICTS[held["verdict"]][1:])
+        Field(list(columns).index(held["variant"]), row, *_VERDICTS[held["verdict"]][1:])
         for row, one in enumerate(found) for held in one["held"]
     ]  # fmt: skip
     x = Axis(limits=(-0.5, len(columns) - 0.5), ticks=range(len(columns)),
-             names=[name.replace("/", "\n") for name in columns])  # fmt: skip
+             names=[name.partition("/")[2] for name in columns])  # fmt: skip
+    places = Rows(enumerate(columns)).by(lambda one: one[1].partition("/")[0])
+    ends = {loss: (own[0][0], own[-1][0]) for loss, own in places.items()}
+    headings = [((first + last) / 2, loss) for loss, (first, last) in ends.items()]
+    edges = [Rule("x", first - 0.5, colour=SOFT, width=0.8) for first, _ in ends.values() if first]
     names = [one["name"] for one in found]
     data = table(
         ("implementation", *columns),
@@ -114,8 +118,8 @@ def _matrix(found: Sequence[Record]) -> Figure:
     return drawing.draw(Plot(
         "who-computes-what", TITLE, "A row a public implementation, a column a variant of ours.",
         f"Matrix of implementations by variants. The same: {said}.", data,
-        [Panel(x, rows(names), fields=fields)],
-        3.2 + 0.66 * len(columns), 1.6 + 0.235 * len(names), key=key,
+        [Panel(x, rows(names), rules=edges, fields=fields, headings=headings)],
+        3.2 + 0.72 * len(columns), 1.6 + 0.235 * len(names), key=key,
     ))  # fmt: skip
 
 
