@@ -27,6 +27,7 @@ from .sanitize import sanitize
 from .static import static
 from .usage import OneLineUsage
 from .verify import verify
+from .which import which
 
 _EPILOG = """\b
 Complete commands and options with the Tab key (bash; for zsh it is zsh_source):
@@ -74,6 +75,7 @@ def cli() -> None:
       marginbench verify            does every published page match its records?
       marginbench history           every metric over the commits
       marginbench static            do the kernels compile to what is pinned? (no GPU needed)
+      marginbench which            which public code computes which variant?
       marginbench sanitize          does any kernel access memory out of bounds? (no GPU needed)
 
     \b
@@ -89,6 +91,6 @@ def cli() -> None:
 
 for _command in (
     check_log, compare, doctor, gate, gate_trust, history, list_command, publish, quality, report,
-    run, sanitize, static, verify,
+    run, sanitize, static, verify, which,
 ):  # fmt: skip
     cli.add_command(_command)

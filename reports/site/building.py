@@ -21,8 +21,8 @@ from marginbench import catalogue
 
 from .. import pages
 from ..document import Link
-from . import front, losses, machines, others, reproduce, sources, what_bounds
-from .frame import GATE_PAGE, HOME, LOSSES, REPRODUCE, Frame, machine_page, quality_page
+from . import front, losses, machines, others, reproduce, sources, what_bounds, who_computes
+from .frame import GATE_PAGE, HOME, LOSSES, REPRODUCE, WHO, Frame, machine_page, quality_page
 from .machines import Made
 from .others import Trial
 from .sources import Published
@@ -120,7 +120,11 @@ def _write(
     documents = {
         path: document for name in names for path, document in losses.documents(name, made).items()
     }
-    documents[LOSSES] = front.losses_document(names)
+    who = published.who_computes
+    if who is not None:
+        whole = who_computes.document(who_computes.read(who))
+        output.page(whole, frame.page(WHO), others.without_records)
+    documents[LOSSES] = front.losses_document(names, who is not None)
     documents[GATE_PAGE] = others.gate_document(trials)
     documents[REPRODUCE] = reproduce.document(published)
     documents[HOME] = front.document(published, made, trained, trials, names)

@@ -7,6 +7,7 @@
     published/gate-trust/<name>/trust.jsonl.xz    the gate's own trial
     published/auto/<name>/records.jsonl.xz        a run of the suite auto, with its verdict; no
                                                   page of the site shows it
+    published/who-computes.json                   public implementations against our variants
     published/site                                the site of all these, and whatever is drawn
 """
 
@@ -27,7 +28,7 @@ from ..paths import IN_CLONE
 from ..sections.context import slug, unique
 
 SITE, QUALITY, GATE, AUTO = "site", "quality", "gate-trust", "auto"
-MACHINE_FILE = "machine.json"
+MACHINE_FILE, WHO_FILE = "machine.json", "who-computes.json"
 # From the site's root: where the records lie that it is beside, or copies of them.
 BESIDE, COPIES = "..", "data"
 # "measured" says when and how the rates were taken; the machine's page shows it.
@@ -78,6 +79,13 @@ class Published:
             for path in (folder.records, folder.path / MACHINE_FILE):
                 if path.is_file():
                     yield path
+        if self.who_computes is not None:
+            yield self.who_computes
+
+    @property
+    def who_computes(self) -> Path | None:
+        path = self.root / WHO_FILE
+        return path if path.is_file() else None
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ OPTIONS = {
     "sanitize": {"--only"},
     "static": {"--all", "--kernel", "--loss", "--pin", "--target"},
     "verify": {"folders"},
+    "which": {"--json", "--margin", "--module", "--scale", "name"},
 }  # fmt: skip
 
 QUALITY_OPTIONS = {

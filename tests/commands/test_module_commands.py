@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from ending_commands import heard_signals, refusing
 
-from benchmarks import gpu_session, host_time, module_commands, sampled_loss
+from benchmarks import gpu_session, host_time, module_commands, sampled_loss, who_computes
 from benchmarks.instruments import ceilings, machine
 from marginbench import catalogue
 from reports import auto, headlines, loss_pages, pdf
@@ -28,7 +28,7 @@ PROGRAMS = {
     "python -m reports.gate.inconclusive": "reports.gate.inconclusive",
     "python -m benchmarks.rates": "benchmarks.rates",
     "python -m benchmarks.host_time": "benchmarks.host_time",
-    "python -m benchmarks.sampled_loss": "benchmarks.sampled_loss",
+from benchmarks import gpu_session, host_time, module_commands, sampled_loss, who_computes
     "python -m benchmarks.snapshots.static_check": "benchmarks.snapshots.static_check",
     "python -m reports.pdf": "reports.pdf",
     "python -m benchmarks.gpu_session": "benchmarks.gpu_session",
@@ -181,6 +181,11 @@ def _no_calls(patch: pytest.MonkeyPatch, folder: Path) -> None:
         patch.setattr(sampled_loss, name, lambda: iter(()))
 
 
+def _nobody(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    patch.setattr(who_computes, "implementations", lambda: iter(()))
+    patch.setattr(who_computes, "slopes", dict)
+
+
 def _page(patch: pytest.MonkeyPatch, folder: Path) -> None:
     (folder / "page.html").write_text("a page")
     patch.setattr(pdf, "_made", lambda *_: b"drawn")
@@ -205,7 +210,7 @@ REFUSED = (
     Broken("python -m reports.gate.inconclusive", ["{}"], "open", _record),
     Broken("python -m benchmarks.rates", ["{}"], "write_bytes", _no_rates),
     Broken("python -m benchmarks.host_time", ["{}/record.json"], "write_bytes", _no_calls),
-    Broken("python -m benchmarks.sampled_loss", ["{}/record.json"], "write_bytes", _no_calls),
+from benchmarks import gpu_session, host_time, module_commands, sampled_loss, who_computes
     Broken("python -m benchmarks.snapshots.static_check", ["sm_90"], "mkdir"),
     Broken("python -m reports.pdf", ["{}/page.html", "{}/new.png"], "open", _page),
     Broken("python -m benchmarks.gpu_session", ["--out", "{}/made"], "mkdir",

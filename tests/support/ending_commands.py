@@ -40,6 +40,7 @@ _OTHERS: Mapping[str, Sequence[str]] = {
     "sanitize": ("sanitize", "--only", "triplet"),
     "static": ("static", "--target", "sm_90", "--kernel", "center"),
     "verify": ("verify", "STORE"),
+    "which": ("which", "NormalizedSoftmaxLoss"),
     "quality again": ("quality", "again", "QUALITY", "a training"),
     "quality import": ("quality", "import", "STORE", "--store", "sqlite:///there.db"),
     "quality list": ("quality", "list"),

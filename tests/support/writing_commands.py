@@ -92,7 +92,7 @@ READERS = {
     ("quality publish", "run_dir"), ("quality ui", "run_dir"),
 }  # fmt: skip
 # Commands that name no folder: they print, or write files of their own in the clone.
-WITHOUT = {"check-log", "doctor", "list", "sanitize", "static", "quality list"}
+WITHOUT = {"check-log", "doctor", "list", "sanitize", "static", "quality list", "which"}
 MAKERS = {command: writer for (command, _), writer in WRITERS.items() if writer.made}
 
 

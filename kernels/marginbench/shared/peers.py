@@ -4,6 +4,7 @@ called."""
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,3 +39,20 @@ def loss(
     weights = {"W": class_weights.T}
     value = torch.func.functional_call(module, weights, (embeddings, labels))
     return reduce(value["loss"]["losses"], reduction)
+
+
+def as_published(kind: str, **options: Any) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Its loss called ``kind`` with its own defaults and reduction, of embeddings, labels and class
+    weights (C x D)."""
+
+    def whole(embeddings: Tensor, labels: Tensor, class_weights: Tensor) -> Tensor:
+        from pytorch_metric_learning import losses
+
+        classes, dim = class_weights.shape
+        module = getattr(losses, kind)(num_classes=classes, embedding_size=dim, **options)
+        found: Tensor = torch.func.functional_call(
+            module, {"W": class_weights.T}, (embeddings, labels)
+        )
+        return found
+
+    return whole
