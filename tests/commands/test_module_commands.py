@@ -28,7 +28,8 @@ PROGRAMS = {
     "python -m reports.gate.inconclusive": "reports.gate.inconclusive",
     "python -m benchmarks.rates": "benchmarks.rates",
     "python -m benchmarks.host_time": "benchmarks.host_time",
-from benchmarks import gpu_session, host_time, module_commands, sampled_loss, who_computes
+    "python -m benchmarks.sampled_loss": "benchmarks.sampled_loss",
+    "python -m benchmarks.who_computes": "benchmarks.who_computes",
     "python -m benchmarks.snapshots.static_check": "benchmarks.snapshots.static_check",
     "python -m reports.pdf": "reports.pdf",
     "python -m benchmarks.gpu_session": "benchmarks.gpu_session",
@@ -210,7 +211,8 @@ REFUSED = (
     Broken("python -m reports.gate.inconclusive", ["{}"], "open", _record),
     Broken("python -m benchmarks.rates", ["{}"], "write_bytes", _no_rates),
     Broken("python -m benchmarks.host_time", ["{}/record.json"], "write_bytes", _no_calls),
-from benchmarks import gpu_session, host_time, module_commands, sampled_loss, who_computes
+    Broken("python -m benchmarks.sampled_loss", ["{}/record.json"], "write_bytes", _no_calls),
+    Broken("python -m benchmarks.who_computes", ["{}/record.json"], "write_bytes", _nobody),
     Broken("python -m benchmarks.snapshots.static_check", ["sm_90"], "mkdir"),
     Broken("python -m reports.pdf", ["{}/page.html", "{}/new.png"], "open", _page),
     Broken("python -m benchmarks.gpu_session", ["--out", "{}/made"], "mkdir",
