@@ -102,7 +102,8 @@ def _cases() -> list[Case]:
         sized = {"dim", "classes"} <= set(inspect.signature(made).parameters)
 
         def make(*, made=made, sized=sized, **options: Any) -> nn.Module:
-            return made(DIM, CLASSES, **options) if sized else made(**options)
+            module = made(DIM, CLASSES, **options) if sized else made(**options)
+            return module.eval() if getattr(made, "random_in_training", False) else module
 
         found.append(Case(name, make, _arguments(made), loss))
     rules = ("batch-all", "batch-all-active", "batch-hard", "semi-hard-all")

@@ -54,6 +54,8 @@ class ElasticFaceLoss(CosineHead):
     """
 
     offered = FILES.offered
+    #: Two calls in training differ.
+    random_in_training = True
 
     def __init__(
         self,
