@@ -134,7 +134,7 @@ def _tiled(device: str) -> Iterator[Case]:
     implementations have, with many rows and with few."""
     heads = [
         (loss, variant) for loss, variant in _variants()
-        if variant.family == "head" and variant.output == "loss" and checked(variant)
+        if variant.family == "head" and variant.sweep and checked(variant)
     ]  # fmt: skip
     kinds = (
         [one for one in heads if "bias" in one[1].differentiable],

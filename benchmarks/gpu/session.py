@@ -1,9 +1,11 @@
-"""One GPU session: ceilings, then every check side by side, then the timing with nothing beside it.
+"""One GPU session: ceilings, then every check side by side, then the tiles of the heads and the
+timing, with nothing beside them.
 
 The budget counts from the session's first second. Checks get at most `CHECKING` of it and give back
-what they don't use; timing gets the rest, and cases of its plan that don't fit are dropped from the
-end, each with a line that says so. Every line is written as soon as it is known; a session that was
-killed, or ran out of time, continues in the same folder with what is missing.
+what they don't use, as the tiles do with `TUNING` of the rest; timing gets what is left. Cases of a
+plan that don't fit are dropped from its end, each with a line that says so. Every line is written
+as soon as it is known; a session that was killed, or ran out of time, continues in the same folder
+with what is missing.
 """
 
 from __future__ import annotations

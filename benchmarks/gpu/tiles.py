@@ -11,7 +11,7 @@ import itertools
 import os
 import statistics
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,17 @@ NO_GPU = "needs CUDA: tiles are timed on a GPU"
 FILE = "proposed_tiles.txt"
 # A proposal is at least so much faster: less is not worth another order of sums.
 _FASTER = 0.97
-_PASSES = {"forward": linear_lse_tiles.streams, "backward": linear_lse_tiles.backwards}
+_PASSES: dict[str, Callable[..., Sequence[Any]]] = {
+    "forward": linear_lse_tiles.streams,
+    "backward": linear_lse_tiles.backwards,
+}
 
 
 def rows(case: Case) -> Iterator[list[Row]]:
     """A row for each candidate of each pass, of float32 multiplied as such and as tf32."""
     for precision in ("ieee", "tf32") if case.dtype == "float32" else ("ieee",):
         with _multiplied(precision):
-            reason, timings = NO_GPU, {}
-            if case.device != "cpu":
-                reason, timings = timed(case)
+            reason, timings = timed(case) if case.device != "cpu" else (NO_GPU, {})
             for name in _PASSES:
                 yield _rows(case, name, timings.get(name), reason)
 
@@ -147,7 +148,7 @@ def _entry(
         changed |= better
         parts += best if better else today
         said = f"{ratio:.2f} of today's time" if better else "stays"
-        notes.append(f"{name} {said} ({len(passes[name])} cases, by {' and '.join(ways)})")
+        notes.append(f"{name} {said} (cases: {len(passes[name])}, by {' and '.join(ways)})")
     where = f'{known}, ("{numbers}", "{shape}"), today from {table}'
     yield f"# {where}: {'; '.join(notes)}"
     if changed:

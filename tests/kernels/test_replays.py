@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+import triton
 
-from marginbench.shared import replays
+from marginbench.shared import launching, replays
 
 # What the stand-in's work takes: of a call most is the host's part.
 CALL_S, KERNELS_S = 0.5, 0.002
@@ -112,3 +113,46 @@ def test_memory_is_given_back_where_a_replay_fails(gpu: Gpu, monkeypatch: pytest
     with pytest.raises(RuntimeError, match="illegal"):
         replays.replayed_s(gpu.call)
     assert gpu.log[-2:] == ["released", "emptied"]
+
+
+class Kernel:
+    """As a kernel of Triton's: what it has not compiled yet goes by the hook first."""
+
+    compiled = False
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
+        return self._run
+
+    def _run(self, **arguments: object) -> None:
+        hook = triton.knobs.runtime.jit_cache_hook
+        if not self.compiled and hook is not None:
+            hook(key="", repr="stream[num_warps=4](x_ptr: *fp32)", fn=None, compile={},
+                 is_manual_warmup=False, already_compiled=False)  # fmt: skip
+        self.compiled = True
+
+
+def test_a_kernel_is_never_compiled_inside_a_capture(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(launching, "INTERPRETED", False)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    kernel = Kernel()
+    with pytest.raises(RuntimeError, match=r"stream: not compiled .*warm up"):
+        launching.launch(kernel, 1)
+    assert not kernel.compiled and triton.knobs.runtime.jit_cache_hook is None
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    launching.launch(kernel, 1)
+    assert kernel.compiled
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    launching.launch(kernel, 1)
+
+
+def test_another_threads_kernel_is_compiled_meanwhile_and_its_hook_called(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    seen: list[str] = []
+    monkeypatch.setattr(
+        triton.knobs.runtime, "jit_cache_hook", lambda **more: seen.append(more["repr"])
+    )
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    with launching._compiling_nothing():
+        Kernel()._run()
+    assert seen == ["stream[num_warps=4](x_ptr: *fp32)"]

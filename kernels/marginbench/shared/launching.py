@@ -87,8 +87,35 @@ def launch(kernel: Any, programs: int, /, **arguments: Any) -> None:
     if _recorders:
         recorder = _recorders[-1]
         recorder.launches.append(entry if recorder.held else Launch(kernel, programs, {}))
+    elif not INTERPRETED and torch.cuda.is_current_stream_capturing():
+        with _compiling_nothing():
+            entry()
     else:
         entry()
+
+
+@contextmanager
+def _compiling_nothing() -> Iterator[None]:
+    """Inside, a kernel that this thread would have to compile is refused: its module can't be
+    loaded while a CUDA graph is captured. `tuning` refuses most of them sooner, by operator; this
+    is for the rest, such as a call with a bias after one without."""
+    runtime = triton.knobs.runtime
+    before = runtime.jit_cache_hook
+
+    def refuse(*, repr: str, **more: Any) -> bool | None:
+        if torch.cuda.is_current_stream_capturing():
+            raise RuntimeError(
+                f"{repr.partition('[')[0]}: not compiled in this process for such arguments before "
+                "the capture of a CUDA graph, and can't be inside one; run the same call once, "
+                "forward and backward, before capturing (warm up)"
+            )
+        return before(repr=repr, **more) if before else None  # another thread's
+
+    runtime.jit_cache_hook = refuse
+    try:
+        yield
+    finally:
+        runtime.jit_cache_hook = before
 
 
 @dataclass(frozen=True)

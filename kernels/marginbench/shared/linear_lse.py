@@ -79,15 +79,13 @@ class Head:
             def inverse_lengths() -> Tensor | None:
                 return _inverse_lengths(class_weights) if unit_weights else None
 
-            def with_tile(tile: StreamTile) -> tuple[Tensor, Tensor]:
-                return _terms(
-                    embeddings, labels, class_weights, bias, inverse_lengths(), scales,
-                    margins, margin_function, margin, parameters, steep, tile,
-                )  # fmt: skip
-
             terms_B, rows_RB = tuned(
                 f"heads {name} forward", embeddings, {"B": B, "C": C, "D": D},
-                streams(embeddings.device, embeddings.dtype, B, D), with_tile,
+                streams(embeddings.device, embeddings.dtype, B, D),
+                lambda tile: _terms(
+                    embeddings, labels, class_weights, bias, inverse_lengths(), scales,
+                    margins, margin_function, margin, parameters, steep, tile,
+                ),
             )  # fmt: skip
             inverse_C = inverse_lengths()
             if inverse_C is None:

@@ -127,8 +127,8 @@ def test_an_entry_changes_where_a_tile_is_clearly_faster_over_all_cases():
     ]  # fmt: skip
     said, pasted = tiles.proposal(lines)
     assert said == (
-        '# sm_90, ("16-bit", "many rows"), today from SHARED: forward 0.71 of today\'s time (2 '
-        "cases, by replay); backward stays (1 cases, by calls and replay)"
+        '# sm_90, ("16-bit", "many rows"), today from SHARED: forward 0.71 of today\'s time '
+        "(cases: 2, by replay); backward stays (cases: 1, by calls and replay)"
     )
     assert pasted == 'OWN["sm_90"]: ("16-bit", "many rows"): _tiles(B, A, A, A),'
 
