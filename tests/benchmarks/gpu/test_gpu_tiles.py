@@ -162,7 +162,8 @@ def test_the_proposal_is_put_beside_the_records(tmp_path: Path, timed: list):
     journal.end_run(1.0)
     journal.close()
     found = tiles.propose(journal.path)
-    assert found[1].startswith('OWN["sm_90"]: ("ieee", "few rows"): _tiles(StreamTile(')
+    (last,) = tiles._parts(linear_lse_tiles.streams(*_given())[-1])
+    assert found[1].startswith(f'OWN["sm_90"]: ("ieee", "few rows"): _tiles({last}, Tile(')
     assert (tmp_path / tiles.FILE).read_text().splitlines() == found
     assert tiles.propose(journal.path) == found  # it is ours, and is replaced
     assert all(result.metric == tiles.METRIC for result in recorded(tmp_path).results)
