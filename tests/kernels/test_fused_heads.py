@@ -68,6 +68,7 @@ def _edges(inputs: Inputs) -> dict[str, Inputs]:
     x, w, y = (inputs.tensors[k].detach() for k in ("embeddings", "class_weights", "labels"))
     sign = torch.tensor([1.0, -1.0]).repeat(len(x))[: len(x), None].to(x)
     some = torch.arange(len(x), device=x.device)[:, None] % 3 == 0
+    last = int(inputs.tensors.get("sampled", torch.tensor([len(w) - 1]))[-1])
     spread = torch.logspace(-2, 2, len(w), device=w.device)[:, None].to(w)
     return {
         "zero embeddings": changed(inputs, embeddings=x.where(some, 0.0)),
@@ -78,7 +79,7 @@ def _edges(inputs: Inputs) -> dict[str, Inputs]:
         "lengths of the weights apart": changed(inputs, class_weights=w * spread),
         "cosine +-1": changed(inputs, embeddings=sign * w[y]),
         "duplicates": changed(inputs, embeddings=x[:1].repeat(len(x), 1)),
-        "all of one class": changed(inputs, labels=torch.full_like(y, len(w) - 1)),
+        "all of one class": changed(inputs, labels=torch.full_like(y, last)),
     }  # fmt: skip
 
 
