@@ -5,7 +5,7 @@
 - ``guarded`` goes on as cos theta - m sin m past pi - m: CurricularFace (head/metrics.py),
   pytorch-metric-learning (arcface_loss.py, in degrees: 28.6), insightface until 657ae30e.
 - ``detached`` has the value of ``true`` and the slope of cos theta: insightface's arcface_torch
-  (losses.py, under no_grad), CVLFace. The true slope is sin(theta + m) / sin theta of that: 3.6
+  (losses.py, under no_grad), CVLface. The true slope is sin(theta + m) / sin theta of that: 3.6
   times at 10 degrees, 0.6 times at 130.
 - ``easy`` has the margin below a right angle alone: an option of many.
 - ``clipped`` keeps cos theta within 1 - 1e-4 and theta + m within pi - 1e-4, and has no gradient
