@@ -111,9 +111,11 @@ def sampled(of: Variant, *, corrected: bool = False) -> Variant:
 
 
 def _sampled_classes(shape: Shape) -> int:
-    """Room for a class of its own for each row, and for a tenth of the others."""
+    """Room for a class of its own for each row, and for a tenth of the others; a multiple of 16,
+    which kernels are compiled for, where there are as many."""
     own = min(shape.batch, shape.classes)
-    return own + math.ceil((shape.classes - own) / 10)
+    wanted = own + math.ceil((shape.classes - own) / 10)
+    return min(16 * math.ceil(wanted / 16), shape.classes)
 
 
 def metric_learning(entry: str, note: str) -> Contender:
