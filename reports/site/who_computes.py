@@ -51,8 +51,8 @@ def document(record: Record) -> Document:
     alone = [one["name"] for one in found if not _with(one, "same")]
     ran = sum(bool(one["package"]) for one in found)
     lead = (
-        f"Of {len(found)} public implementations ({ran} run as they are, {len(found) - ran} written "
-        f"down from their equations and not run) {len(found) - len(alone)} have the value and the "
+        f"Of {len(found)} public implementations ({ran} run as they are, {len(found) - ran} "
+        f"written down from their equations and not run) {len(found) - len(alone)} have the value and the "
         f"gradients of one of our variants. The others: {', '.join(alone) or 'none'}."
     )
     measured = record["measured"]
