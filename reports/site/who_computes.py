@@ -52,8 +52,8 @@ def document(record: Record) -> Document:
     ran = sum(bool(one["package"]) for one in found)
     lead = (
         f"Of {len(found)} public implementations ({ran} run as they are, {len(found) - ran} "
-        f"written down from their equations and not run) {len(found) - len(alone)} have the value and the "
-        f"gradients of one of our variants. The others: {', '.join(alone) or 'none'}."
+        f"written down from their equations and not run) {len(found) - len(alone)} have the value "
+        f"and the gradients of one of our variants. The others: {', '.join(alone) or 'none'}."
     )
     measured = record["measured"]
     how = (
