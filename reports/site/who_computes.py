@@ -51,8 +51,9 @@ def document(record: Record) -> Document:
     alone = [one["name"] for one in found if not _with(one, "same")]
     ran = sum(bool(one["package"]) for one in found)
     lead = (
-        f"Of {len(found)} public implementations {len(found) - len(alone)} have the value and the "
-        f"gradients of one of our variants. The others: {', '.join(alone) or 'none'}."
+        f"Of {len(found)} public implementations ({ran} run as they are, {len(found) - ran} "
+        f"written down from their equations and not run) {len(found) - len(alone)} have the value "
+        f"and the gradients of one of our variants. The others: {', '.join(alone) or 'none'}."
     )
     measured = record["measured"]
     how = (
@@ -109,6 +110,7 @@ def _matrix(found: Sequence[Record], columns: Sequence[str]) -> Figure:
     headings = [((first + last) / 2, loss) for loss, (first, last) in ends.items()]
     edges = [Rule("x", first - 0.5, colour=SOFT, width=0.8) for first, _ in ends.values() if first]
     names = [one["name"] for one in found]
+    ran = ", ".join(one["name"] for one in found if one["package"]) or "none"
     data = table(
         ("implementation", *columns),
         [(one["name"], *(_words(one, name) for name in columns)) for one in found],
@@ -116,7 +118,9 @@ def _matrix(found: Sequence[Record], columns: Sequence[str]) -> Figure:
     said = "; ".join(f"{one['name']}: {', '.join(_with(one, 'same')) or NOTHING}" for one in found)
     key = [Field(0, 0, words, colour) for words, _, colour, _ in _VERDICTS.values()]
     return drawing.draw(Plot(
-        "who-computes-what", TITLE, "A row a public implementation, a column a variant of ours.",
+        "who-computes-what", TITLE,
+        f"A row a public implementation, a column a variant of ours. Run as they are: {ran}. The "
+        "others were written down from their equations, and not run.",
         f"Matrix of implementations by variants. The same: {said}.", data,
         [Panel(x, rows(names), rules=edges, fields=fields, headings=headings)],
         3.2 + 0.72 * len(columns), 1.6 + 0.235 * len(names), key=key,
