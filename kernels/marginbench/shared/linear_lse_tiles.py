@@ -134,15 +134,21 @@ def tiles(device: torch.device, dtype: torch.dtype, batch: int, dim: int) -> Til
 
 def streams(device: torch.device, dtype: torch.dtype, batch: int, dim: int) -> list[StreamTile]:
     """The tiles that the forward pass may have, the table's first."""
-    numbers, known = _numbers(dtype), nearest(architecture(device))
-    shape = _shape_class(batch, dim)
+    known, numbers = nearest(architecture(device)), _numbers(dtype)
+    return list(_streams_of(known, numbers, _shape_class(batch, dim), batch, dim))
+
+
+@functools.lru_cache(1024)
+def _streams_of(
+    known: str, numbers: str, shape: str, batch: int, dim: int
+) -> tuple[StreamTile, ...]:
     tried = list(TRIED[numbers])
     if known in DESCRIBING and shape != "unaligned":
         tried += TRIED_DESCRIBED.get(numbers, ())
     table = _tiles_of(known, numbers, shape, batch, dim).stream
     shared = _fitted(SHARED[numbers, shape], batch, dim).stream
     others = (_fitted(_tiles(tile, tile, tile, tile), batch, dim).stream for tile in tried)
-    return list(dict.fromkeys([table, shared, *others]))
+    return tuple(dict.fromkeys([table, shared, *others]))
 
 
 def described(tile: StreamTile, *matrices: Tensor) -> bool:
