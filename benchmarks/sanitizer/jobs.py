@@ -205,6 +205,8 @@ def _far(job: Job) -> Tally:
     for loss, variant, contender in sanitized():
         if variant.family != job.name or job.dtype not in contender.dtypes:
             continue
+        if variant.family == "head" and variant is not loss.variants[0]:
+            continue  # its margin is another, its addresses are the same
         for processors in far.PROCESSORS:
             try:
                 found = far.launches(
