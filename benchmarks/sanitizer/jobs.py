@@ -24,7 +24,7 @@ from .. import library
 # One of everything; primes; a tile (16 or 64) and its neighbours; one class; all of a class.
 SHAPES = {
     "head": (Shape(1, 1, 1), Shape(5, 3, 1), Shape(17, 16, 31), Shape(37, 19, 23),
-             Shape(64, 64, 64), Shape(65, 33, 129), Shape(15, 129, 65)),
+             Shape(64, 64, 64), Shape(65, 33, 129), Shape(15, 129, 65), Shape(66, 48, 130)),
     "batch": (Shape(1, 1, 1), Shape(2, 3, 2), Shape(37, 19, 1), Shape(17, 16, 17),
               Shape(64, 64, 8), Shape(65, 129, 31)),
     "rows": (Shape(1, 1, 1), Shape(17, 16, 2), Shape(37, 19, 3), Shape(64, 64, 2),
