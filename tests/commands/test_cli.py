@@ -13,8 +13,8 @@ from commands.root import cli
 
 OPTIONS = {
     "check-log": {
-        "--classes", "--dim", "--loss", "--margin", "--rate", "--rows", "--scale", "--variant",
-        "logged",
+        "--classes", "--dim", "--length", "--loss", "--margin", "--rate", "--rows", "--scale",
+        "--variant", "logged",
     },
     "compare": {
         "--across-machines", "--base", "--candidate", "--contender", "--out", "--process-sd",
