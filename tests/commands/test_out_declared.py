@@ -24,6 +24,7 @@ WRITE_BY_THEMSELVES = {
     "benchmarks/processes.py": "logs of children, where their caller says",
     "benchmarks/snapshots/pin_files.py": "what is pinned, which is committed",
     "kernels/marginbench/shared/forms.py": "nothing: the code of a function, in memory",
+    "kernels/marginbench/shared/sampling.py": "nothing, likewise",
     "benchmarks/training/workers.py": "the workers' lock, beside a quality run's record",
     "benchmarks/gate/trees.py": "worktrees in a temporary folder, and the clone's lock",
     "benchmarks/snapshots/static_matrix.py": "facts in the user's cache, by hashes of our own",
