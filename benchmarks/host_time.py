@@ -14,10 +14,7 @@ Exit codes: 0 written; 2 bad usage; 3 the record can't be written.
 from __future__ import annotations
 
 import gc
-import json
-import shlex
 import statistics
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -34,11 +31,9 @@ from marginbench.shared import cosine_heads
 from marginbench.shared.launching import recorded
 from marginbench.shared.lengths import over_lengths
 
-from . import library
+from . import library, record_programs
 from .instruments import machine
-from .module_commands import Parser, run
-from .rates import from_root
-from .records import files
+from .module_commands import run
 from .snapshots.launches import CONTENDER, prepared, zeros
 
 SCHEMA_VERSION = 1
@@ -114,15 +109,12 @@ def _row(loss: Loss, variant: Variant, batch: Batch, rounds: int) -> Row:
 
 def facts(rows: Sequence[Row], path: Path) -> dict[str, object]:
     """The record: where, how and of which commit the rows were measured, and they."""
-    commit, changed = machine.commit()
     return {
         "schema_version": SCHEMA_VERSION,
         "what": "host time of a call with its launches built and not run, in microseconds",
         "measured": {
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": f"python -m benchmarks.host_time {shlex.quote(from_root(path))}",
-            "commit": commit,
-            "changed": changed,
+            **record_programs.written_by("host_time", path),
+            **record_programs.of_tree(),
             "machine": machine.name(),
             "versions": machine.versions(),
             "how": f"median and least of {_ROUNDS} calls after {_WARMUP}, garbage collection off",
@@ -149,17 +141,11 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    parser = Parser("python -m benchmarks.host_time", __doc__)
-    parser.add_argument("record", metavar="RECORD", type=Path, help="the JSON file to write")
-    path = parser.parse_args(words).record
-    try:
+    def made(path: Path) -> tuple[dict[str, object], str]:
         rows = list(measure())
-        files.write(path, json.dumps(facts(rows, path), indent=1) + "\n")
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
-    print(table(rows))
-    return 0
+        return facts(rows, path), table(rows)
+
+    return record_programs.record("host_time", __doc__, words, made)
 
 
 if __name__ == "__main__":

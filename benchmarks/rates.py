@@ -12,9 +12,7 @@ Exit codes: 0 written; 2 bad usage; 3 the file can't be read or written.
 from __future__ import annotations
 
 import json
-import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +20,7 @@ import torch
 
 from .instruments import ceilings, machine
 from .module_commands import Parser, run
+from .record_programs import written_by
 from .records import files
 
 SCHEMA_VERSION = 1
@@ -41,8 +40,7 @@ def write(folder: Path, device: str) -> Path:
         "description": before.get("description", ""),
         "rates": found["rates"],
         "measured": {
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": f"python -m benchmarks.rates {shlex.quote(from_root(folder))}",
+            **written_by("rates", folder),
             "machine": machine.name(),
             "versions": machine.versions(),
             "threads": torch.get_num_threads(),
@@ -52,13 +50,6 @@ def write(folder: Path, device: str) -> Path:
     }
     files.write(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     return path
-
-
-def from_root(folder: Path) -> str:
-    """The folder as seen from the root of the clone; one outside the clone as it was given."""
-    absolute = folder.resolve()
-    inside = absolute.is_relative_to(machine.ROOT)
-    return str(absolute.relative_to(machine.ROOT) if inside else folder)
 
 
 def main(words: Sequence[str]) -> int:

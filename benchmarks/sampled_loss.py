@@ -13,10 +13,7 @@ Exit codes: 0 written; 2 bad usage; 3 the record can't be written.
 
 from __future__ import annotations
 
-import json
-import shlex
 import statistics
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -29,10 +26,9 @@ from torch.nn.functional import normalize
 from marginbench import CosFaceLoss, PartialFC, RowSGD
 from marginbench.loss import Shape
 
+from . import record_programs
 from .instruments import machine
-from .module_commands import Parser, run
-from .rates import from_root
-from .records import files
+from .module_commands import run
 from .snapshots.exact.counting import allocations
 
 SCHEMA_VERSION = 1
@@ -134,15 +130,12 @@ def steps(shape: Shape = STEP, rounds: int = _ROUNDS) -> Iterator[Step]:
 
 def facts(found: Sequence[Bias], stepped: Sequence[Step], path: Path) -> dict[str, object]:
     """The record: where, how and of which commit all was measured, and that."""
-    commit, changed = machine.commit()
     return {
         "schema_version": SCHEMA_VERSION,
         "what": "the sampled loss and its gradients by rate, and a step's time and memory",
         "measured": {
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": f"python -m benchmarks.sampled_loss {shlex.quote(from_root(path))}",
-            "commit": commit,
-            "changed": changed,
+            **record_programs.written_by("sampled_loss", path),
+            **record_programs.of_tree(),
             "machine": machine.name(),
             "versions": machine.versions(),
             "how": f"CosFace of scale 64 and margin 0.35 in float32, {_DRAWS} draws of {SHAPE}; "
@@ -178,17 +171,11 @@ def tables(found: Sequence[Bias], stepped: Sequence[Step]) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    parser = Parser("python -m benchmarks.sampled_loss", __doc__)
-    parser.add_argument("record", metavar="RECORD", type=Path, help="the JSON file to write")
-    path = parser.parse_args(words).record
-    try:
+    def made(path: Path) -> tuple[dict[str, object], str]:
         found, stepped = list(biases()), list(steps())
-        files.write(path, json.dumps(facts(found, stepped, path), indent=1) + "\n")
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
-    print(tables(found, stepped))
-    return 0
+        return facts(found, stepped, path), tables(found, stepped)
+
+    return record_programs.record("sampled_loss", __doc__, words, made)
 
 
 if __name__ == "__main__":

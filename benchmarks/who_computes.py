@@ -11,11 +11,7 @@ Exit codes: 0 written; 2 bad usage; 3 a package is not installed, or the record 
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import math
-import shlex
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,11 +20,9 @@ import torch
 
 from marginbench import catalogue, public_code
 
+from . import record_programs
 from .agreement import same_function
-from .instruments import machine
-from .module_commands import Parser, run
-from .rates import from_root
-from .records import files
+from .module_commands import run
 
 SCHEMA_VERSION = 1
 # Of the slope, in degrees; none where a variant has a corner.
@@ -88,15 +82,12 @@ def _slope(function: Any, options: Mapping[str, Any], degrees: float) -> float:
 
 def facts(found: Sequence[Mapping[str, Any]], path: Path) -> dict[str, Any]:
     """The record: how and of which commit, and what was found."""
-    commit, changed = machine.commit()
     return {
         "schema_version": SCHEMA_VERSION,
         "what": "public implementations held against our variants, by value and by gradient",
         "measured": {
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": f"python -m benchmarks.who_computes {shlex.quote(from_root(path))}",
-            "commit": commit,
-            "changed": changed,
+            **record_programs.written_by("who_computes", path),
+            **record_programs.of_tree(),
             "tolerance": same_function.TOLERANCE,
             "degrees": same_function.DEGREES,
         },
@@ -107,26 +98,22 @@ def facts(found: Sequence[Mapping[str, Any]], path: Path) -> dict[str, Any]:
 
 
 def main(words: Sequence[str]) -> int:
-    parser = Parser("python -m benchmarks.who_computes", __doc__)
-    parser.add_argument("record", metavar="RECORD", type=Path, help="the JSON file to write")
-    path = parser.parse_args(words).record
+    return record_programs.record("who_computes", __doc__, words, _made)
+
+
+def _made(path: Path) -> tuple[dict[str, Any], str]:
     absent = sorted({
         one.package for loss in catalogue.losses() for one in public_code.of(loss)
         if not one.installed
     })  # fmt: skip
     if absent:
-        print(f"error: not installed: {', '.join(absent)}", file=sys.stderr)
-        return 3
-    try:
-        found = list(implementations())
-        files.write(path, json.dumps(facts(found, path), indent=1, ensure_ascii=False) + "\n")
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
+        raise ModuleNotFoundError(f"not installed: {', '.join(absent)}")
+    found = list(implementations())
+    lines = []
     for one in found:
         same = [held["variant"] for held in one["held"] if held["verdict"] == "same"]
-        print(f"{one['name']}: {', '.join(same) or 'none of ours'}")
-    return 0
+        lines.append(f"{one['name']}: {', '.join(same) or 'none of ours'}")
+    return facts(found, path), "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from ..shared import linear_lse_eager, target_margins
 from ..shared.forms import of_terms
 from ..shared.target_margins import MarginFunction
@@ -19,6 +21,13 @@ _BY_RULE = {
 def margin_function(rule: str, **_: Any) -> MarginFunction:
     """length cos(theta + m) or length (cos theta - m) of the rows' own m."""
     return target_margins.of_cosine(_BY_RULE[rule])
+
+
+def margins(
+    embeddings: Tensor, labels: Tensor, class_weights: Tensor, *, margins: Tensor, rule: str
+) -> Tensor:
+    """The margin of each row (1 x B, float64)."""
+    return arguments.assigned(margins, embeddings, labels, class_weights, rule)[None]
 
 
 @of_terms(arguments.elasticface)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
 
 from torch import Tensor
 
 from ..implementations import Files, from_logits
 from ..shared import cosine_heads
-from . import arguments, eager, reference, tiled
+from . import eager, reference, tiled
 
 
 def _fused() -> ModuleType:
@@ -73,14 +72,10 @@ def elasticface(
 
     Source: Boutros, Damer, Kirchbuchner, Kuijper 2022 (ElasticFace), equations 6 and 7.
     """
-
-    def of_rows(embeddings: Tensor, *, margins: Tensor, rule: str, **_: Any) -> Tensor:
-        safe_B = labels if ignore_index is None else labels.where(labels != ignore_index, 0)
-        return arguments.assigned(margins, embeddings, safe_B.long(), class_weights, rule)[None]
-
     return cosine_heads.loss(
         FILES.function("elasticface", implementation, embeddings, class_weights),
         embeddings, labels, class_weights, scale=scale, margin_function=eager.margin_function,
-        margins=of_rows, margin_options={"margins": margins, "rule": rule}, reduction=reduction,
-        weights=weights, ignore_index=ignore_index, label_smoothing=label_smoothing,
+        margins=eager.margins, margin_options={"margins": margins, "rule": rule},
+        reduction=reduction, weights=weights, ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
     )  # fmt: skip

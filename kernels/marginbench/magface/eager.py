@@ -20,7 +20,7 @@ def margin_function(rule: str, **_: Any) -> MarginFunction:
     return target_margins.of_cosine(_BY_RULE[rule])
 
 
-def margins(embeddings: Tensor, *, rule: str, **numbers: float) -> Tensor:
+def margins(embeddings: Tensor, *_: Tensor, rule: str, **numbers: float) -> Tensor:
     """The margin of each row (1 x B, float64)."""
     lengths = arguments.Lengths.checked(**numbers)
     return lengths.margins(lengths.clamped(embeddings))

@@ -70,7 +70,8 @@ def loss(
 ) -> Tensor:
     """`head_options.loss` of such a head, of which ``terms`` is the loss in one of its forms. The
     ``margin_options`` are what it takes beside the scale, and what makes the margin function;
-    ``margins(embeddings, **margin_options)`` the margins of each row (P x B), where they differ."""
+    ``margins(embeddings, labels, class_weights, **margin_options)`` the margins of each row (P x
+    B), where they differ."""
     own = margin_options or {}
 
     def rows() -> Tensor:
@@ -81,7 +82,7 @@ def loss(
         own_BD = head_options.directions(class_weights.index_select(0, labels).double())
         plain_B, length_B = (x_BD * own_BD).sum(dim=1), torch.linalg.vector_norm(x_BD, dim=1)
         assert margin_function is not None
-        margins_PB = None if margins is None else margins(embeddings, **own)
+        margins_PB = None if margins is None else margins(embeddings, labels, class_weights, **own)
         return _WithMargin.apply(plain_B, length_B, margins_PB, margin_function(**own))
 
     return head_options.loss(

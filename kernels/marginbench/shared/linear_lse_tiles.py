@@ -142,13 +142,11 @@ def streams(device: torch.device, dtype: torch.dtype, batch: int, dim: int) -> l
 def _streams_of(
     known: str, numbers: str, shape: str, batch: int, dim: int
 ) -> tuple[StreamTile, ...]:
-    tried = list(TRIED[numbers])
+    own, shared = _tiles_of(known, numbers, shape, batch, dim), SHARED[numbers, shape]
+    found = [own, _fitted(shared, batch, dim), *_tried(TRIED[numbers], batch, dim)]
     if known in DESCRIBING and shape != "unaligned":
-        tried += TRIED_DESCRIBED.get(numbers, ())
-    table = _tiles_of(known, numbers, shape, batch, dim).stream
-    shared = _fitted(SHARED[numbers, shape], batch, dim).stream
-    others = (_fitted(_tiles(tile, tile, tile, tile), batch, dim).stream for tile in tried)
-    return tuple(dict.fromkeys([table, shared, *others]))
+        found += _tried(TRIED_DESCRIBED.get(numbers, ()), batch, dim)
+    return tuple(dict.fromkeys(one.stream for one in found))
 
 
 def described(tile: StreamTile, *matrices: Tensor) -> bool:
@@ -161,7 +159,7 @@ def described(tile: StreamTile, *matrices: Tensor) -> bool:
 def backwards(device: torch.device, dtype: torch.dtype, batch: int, dim: int) -> list[Backward]:
     """The tiles that the backward pass may have, the table's first."""
     table = tiles(device, dtype, batch, dim)
-    tried = (one.backward for one in _tried(_numbers(dtype), batch, dim))
+    tried = (one.backward for one in _tried(TRIED[_numbers(dtype)], batch, dim))
     return list(dict.fromkeys([table.backward, *tried]))
 
 
@@ -193,8 +191,8 @@ def _tiles_of(known: str, numbers: str, shape: str, batch: int, dim: int) -> Til
 
 
 @functools.lru_cache(1024)
-def _tried(numbers: str, batch: int, dim: int) -> tuple[Tiles, ...]:
-    return tuple(_fitted(_tiles(tile, tile, tile, tile), batch, dim) for tile in TRIED[numbers])
+def _tried(tried: tuple[Tile, ...], batch: int, dim: int) -> tuple[Tiles, ...]:
+    return tuple(_fitted(_tiles(tile, tile, tile, tile), batch, dim) for tile in tried)
 
 
 def _fitted(tiles: Tiles, batch: int, dim: int) -> Tiles:
