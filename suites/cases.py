@@ -111,7 +111,7 @@ def _stressed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
     for name in preset.stress:
         for loss, variant in _variants():
             for dtype in preset.stress_dtypes:
-                if stress.KINDS[name].suits(variant.family, dtype):
+                if stress.KINDS[name].suits(variant, dtype):
                     shape = shapes_of(variant, STRESSED)[0]
                     yield Case.of(
                         "agreement", loss, variant, shape, dtype, device, name, seed,

@@ -13,6 +13,7 @@ from .loss import DTYPES, Shape
 
 if TYPE_CHECKING:
     from .inputs import Batch
+    from .loss import Variant
 
 # What holds a thousandth of a number's size without losing it, and what reaches 1e30 and 1e-30.
 _FINE = ("float32", "float64")
@@ -25,7 +26,8 @@ _HEAD = ("head",)
 class Kind:
     """A kind of data: ``draws`` names its function in `stress_batches`, which ``options`` are
     handed to; ``dtypes`` are those that can hold it, ``families`` the variants' families in which
-    it is more than ordinary data."""
+    it is more than ordinary data. The exact derivative by an argument in ``flat`` is 0 on it, so
+    that no relative error exists: variants that learn one are not tried."""
 
     name: str
     summary: str
@@ -33,9 +35,11 @@ class Kind:
     options: tuple[float, ...] = ()
     dtypes: tuple[str, ...] = DTYPES
     families: tuple[str, ...] = _EVERY_FAMILY
+    flat: tuple[str, ...] = ()
 
-    def suits(self, family: str, dtype: str) -> bool:
-        return family in self.families and dtype in self.dtypes
+    def suits(self, variant: Variant, dtype: str) -> bool:
+        learns_flat = any(name in variant.differentiable for name in self.flat)
+        return variant.family in self.families and dtype in self.dtypes and not learns_flat
 
     def make(self, shape: Shape, seed: int, unit: bool) -> Batch:
         """A batch in float32 on the CPU, the same for the same seed."""
@@ -51,7 +55,7 @@ _ALL = (
     Kind("large-logits", "logits up to thousands, the target's not always the largest",
          "large_logits", families=_HEAD),
     Kind("equal-logits", "all logits of a row equal, and up to 1e7",
-         "equal_logits", (), _WIDE, _HEAD),
+         "equal_logits", (), _WIDE, _HEAD, flat=("scale",)),
     Kind("common-weights", "a large vector common to all class weights, embeddings along it",
          "common_weights", (), _FINE, _HEAD),
     Kind("offset-10", "all embeddings and centers moved by 10 times their spread", "offset", (10,)),
