@@ -118,7 +118,7 @@ test-oldest: $(OLDEST)/.ready  ## the library's and the losses' own tests, and a
 static: $(VENV)/.test  ## are the kernels compiled as pinned; ARGS=--all: for every GPU; ARGS=--pin
 	$(BIN)/marginbench static $(ARGS)
 
-sanitize: $(VENV)/.test  ## every Triton kernel in a checked interpreter: no lane leaves its tensors
+sanitize: $(VENV)/.test  ## every Triton kernel in a checked interpreter: no lane leaves its tensors; ARGS=--sample
 	$(BIN)/marginbench sanitize $(ARGS)
 
 mutants: $(VENV)/.test  ## plant wrong kernels one by one: each must turn a test red; ARGS=--sample

@@ -5,6 +5,9 @@ that leave gaps, with labels out of range; what is allocated is filled with NaN 
 reading what nothing wrote shows in the outcome. Far: a few programs of launches whose tensors pass
 2^31 elements (`far`).
 
+A sample takes turns: a variant other than a loss's main one has one of the dtypes, and each far
+shape has some of the variants in one dtype. Kernels are shared, so every line is still reached.
+
 The interpreter is chosen before a kernel is imported, so worker processes do it.
 """
 
@@ -38,12 +41,14 @@ LAYOUTS = ("contiguous", "columns of a wider matrix", "transposed", "every secon
 
 @dataclass(frozen=True)
 class Job:
-    """``kind`` is ragged (one variant and dtype) or far (a family, its shape and a dtype)."""
+    """``kind`` is ragged (one variant and dtype) or far (a family, its shape and a dtype, and the
+    ``launching`` contenders)."""
 
     kind: str
     name: str
     dtype: str
     shape: Shape | None = None
+    launching: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return " ".join(filter(None, (self.kind, self.name, self.dtype, str(self.shape or ""))))
@@ -81,20 +86,39 @@ def sanitized() -> Iterator[tuple[Loss, Variant, Contender]]:
                     yield loss, variant, contender
 
 
-def jobs() -> list[Job]:
+def jobs(*, sample: bool = False) -> list[Job]:
     """Long ones first, so that two workers end together."""
+    every = [(_name(*one), *one) for one in sanitized()]
+    found = list(_far_jobs([(name, loss, variant) for name, loss, variant, _ in every], sample))
+    for place, (name, _, variant, contender) in enumerate(every):
+        dtypes = contender.dtypes
+        if sample and not variant.sweep:
+            dtypes = (dtypes[place % len(dtypes)],)
+        found += [Job("ragged", name, dtype) for dtype in dtypes]
+    return found
+
+
+def _name(loss: Loss, variant: Variant, contender: Contender) -> str:
+    return f"{loss.name}/{variant.name}/{contender.name}"
+
+
+def _far_jobs(every: list[tuple[str, Loss, Variant]], sample: bool) -> Iterator[Job]:
     from . import far
 
-    found = [
-        Job("far", family, dtype, shape)
-        for family, shapes in far.SHAPES.items()
-        for shape in shapes
-        for dtype in far.DTYPES[family]
-    ]
-    for loss, variant, contender in sanitized():
-        name = f"{loss.name}/{variant.name}/{contender.name}"
-        found += [Job("ragged", name, dtype) for dtype in contender.dtypes]
-    return found
+    for family, shapes in far.SHAPES.items():
+        # A head's other variants have another margin and the same addresses.
+        names = tuple(
+            name
+            for name, loss, variant in every
+            if variant.family == family and (family != "head" or variant is loss.variants[0])
+        )
+        dtypes = far.DTYPES[family]
+        for place, shape in enumerate(shapes):
+            if sample:
+                taken = names[place :: len(shapes)]
+                yield Job("far", family, dtypes[place % len(dtypes)], shape, taken)
+            else:
+                yield from (Job("far", family, dtype, shape, names) for dtype in dtypes)
 
 
 def work(job: Job) -> Tally:
@@ -203,10 +227,10 @@ def _far(job: Job) -> Tally:
     assert job.shape is not None
     tally, done = Tally(), set()
     for loss, variant, contender in sanitized():
-        if variant.family != job.name or job.dtype not in contender.dtypes:
+        if _name(loss, variant, contender) not in job.launching:
             continue
-        if variant.family == "head" and variant is not loss.variants[0]:
-            continue  # its margin is another, its addresses are the same
+        if job.dtype not in contender.dtypes:
+            continue
         for processors in far.PROCESSORS:
             try:
                 found = far.launches(

@@ -106,11 +106,13 @@ def rows(tally: Tally, known: list[Site]) -> list[Row]:
     return found
 
 
-def check(report: Any, workers: int = 2, only: str = "") -> tuple[Tally, list[Row], int]:
-    """Does all jobs whose name contains ``only``, and reports each. The exit code comes last: 1 for
-    a finding, a problem, or a line or a far argument that nothing reached; 3 if a worker process
-    died, the interpreter isn't as expected, or there was no job or no kernel."""
-    plan, known = [job for job in jobs() if only in str(job)], sites()
+def check(
+    report: Any, workers: int = 2, only: str = "", *, sample: bool = False
+) -> tuple[Tally, list[Row], int]:
+    """Does all jobs whose name contains ``only``, or of a ``sample``, and reports each. The exit
+    code comes last: 1 for a finding, a problem, or a line or a far argument that nothing reached; 3
+    if a worker process died, the interpreter isn't as expected, or there was no job or kernel."""
+    plan, known = [job for job in jobs(sample=sample) if only in str(job)], sites()
     environment = {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     tally, code = Tally(), CLEAN
     for there, what in ((plan, f"job's name holds {only!r}"), (known, "kernel reaches memory")):

@@ -35,7 +35,7 @@ OPTIONS = {
         "--case", "--contender", "--device", "--fast", "--loss", "--out", "--resume",
         "--rigorous", "--seed", "--suite",
     },
-    "sanitize": {"--only"},
+    "sanitize": {"--only", "--sample"},
     "static": {"--all", "--kernel", "--loss", "--pin", "--target"},
     "verify": {"folders"},
     "which": {"--json", "--margin", "--module", "--scale", "name"},

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.sanitizer import checked, far, sanitize
+from benchmarks.sanitizer import checked, far, jobs, sanitize
 from marginbench import catalogue
 from marginbench.shared import launching, pairwise
 
@@ -144,6 +144,17 @@ def test_a_kernel_that_is_never_run_is_a_failure(tmp_path):
     assert (str(KERNELS / NORMS), "_squared_norms_kernel") in everything
     rows = sanitize.rows(sanitize.Tally(), sanitize.sites())
     assert {row.verdict for row in rows} == {"never ran"}
+
+
+def test_a_sample_has_every_variant_and_every_far_shape():
+    """A variant that no job of the sample runs would never be searched before it lands."""
+    every, sample = jobs.jobs(), jobs.jobs(sample=True)
+    assert {job.name for job in sample} == {job.name for job in every}
+    for family in far.SHAPES:
+        of = [job for job in every if (job.kind, job.name) == ("far", family)]
+        some = [job for job in sample if (job.kind, job.name) == ("far", family)]
+        assert {job.shape for job in some} == {job.shape for job in of}
+        assert sorted(n for job in some for n in job.launching) == sorted(of[0].launching)
 
 
 @pytest.mark.parametrize("lacking", ["jobs", "sites"])
