@@ -40,8 +40,7 @@ _ROWS, _DIM, _SEED = 3, 8, 0
 # labels and class weights: which row has what then shows. By their cosines the rows are in an order
 # that is not its own inverse, so that a head that takes one for the other shows too.
 _APART = (4.0, 8.0, 0.0)
-# Of the embeddings, evenly in its logarithm: some are as long as margins by the length begin at,
-# and some are not.
+# Of the embeddings, evenly in its logarithm: to both sides of where margins by the length begin.
 _SHORTEST, _RANGE = 0.5, 200.0
 # Far above what acos and cos round away at these angles, far below any margin.
 TOLERANCE = 1e-6
@@ -97,8 +96,7 @@ class Held:
 
 @functools.cache
 def cases(*, unit: tuple[str, ...] = (), fields: tuple[Field, ...] = ()) -> list[Case]:
-    """``unit``: which of embeddings and class_weights have length 1. ``fields``: what there is
-    beside them."""
+    """``unit``: which of embeddings and class_weights have length 1; ``fields``: what more is."""
     other = _LEVEL if fields else _OTHER
     made = [_case(f"{degrees:g}°", degrees, other, unit, fields) for degrees in DEGREES]
     return [*made, _case(f"60°, another class at {_NEAREST:g}°", 60.0, _NEAREST, unit, fields)]
@@ -221,7 +219,7 @@ def _held(
     only = ""
     if len(differs["value"]) == len(ours):
         for unit in _UNIT:
-            if not any(_differences(theirs(unit), _ours(*key, unit), factor).values()):
+            if _alike(theirs(unit), _ours(*key, unit), factor):
                 only = " and ".join(unit)
                 break
     return Held(loss.name, variant.name, options, len(ours), differs, factor, only)
@@ -268,6 +266,14 @@ def _differences(
         ]
         for quantity in QUANTITIES
     }
+
+
+def _alike(theirs: Sequence[Result], ours: Sequence[Result], factor: float) -> bool:
+    """Nowhere different; what most heads are not is seen at the first case."""
+    return all(
+        _same(getattr(their, quantity) / factor, getattr(our, quantity))
+        for their, our in zip(theirs, ours, strict=True) for quantity in QUANTITIES
+    )  # fmt: skip
 
 
 def _same(theirs: Tensor, ours: Tensor) -> bool:

@@ -116,8 +116,8 @@ def by_length(frozen: bool) -> same_function.Head:
 def test_a_gradient_along_the_length_is_told_from_none(monkeypatch: pytest.MonkeyPatch):
     own = catalogue.get("magface")
     monkeypatch.setattr(same_function, "variants", lambda _: [(own, v) for v in own.variants])
-    assert held(by_length(frozen=False))["magface/true"].verdict == "same"
-    found = held(by_length(frozen=True))["magface/true"]
+    assert held(by_length(frozen=False), {})["magface/true"].verdict == "same"
+    found = held(by_length(frozen=True), {})["magface/true"]
     assert found.verdict == "value" and not found.differs["class_weights"]
     assert same_function.where(found.differs["embeddings"]) == "everywhere"
 
