@@ -33,7 +33,7 @@ def implementations() -> Iterator[dict[str, Any]]:
     """Each public implementation, held against every variant."""
     for loss in catalogue.losses():
         for one in public_code.of(loss):
-            held = same_function.hold(one.function, one.options)
+            held = same_function.hold(one.function, one.options, one.takes)
             yield {
                 "name": one.name, "loss": loss.name, "source": one.source, "note": one.note,
                 "package": one.package, "options": dict(one.options),
@@ -82,6 +82,7 @@ def _slope(function: Any, options: Mapping[str, Any], degrees: float) -> float:
 
 def facts(found: Sequence[Mapping[str, Any]], path: Path) -> dict[str, Any]:
     """The record: how and of which commit, and what was found."""
+    taken = {one.takes for loss in catalogue.losses() for one in public_code.of(loss)}
     return {
         "schema_version": SCHEMA_VERSION,
         "what": "public implementations held against our variants, by value and by gradient",
@@ -91,7 +92,7 @@ def facts(found: Sequence[Mapping[str, Any]], path: Path) -> dict[str, Any]:
             "tolerance": same_function.TOLERANCE,
             "degrees": same_function.DEGREES,
         },
-        "left_out": same_function.left_out(),
+        "left_out": same_function.left_out(taken),
         "implementations": list(found),
         "slopes": {"degrees": DEGREES, "by_variant": slopes()},
     }

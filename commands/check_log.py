@@ -45,7 +45,8 @@ class Settings:
 @click.option("--classes", type=click.IntRange(2), required=True, help="All classes.")
 @click.option("--dim", type=click.IntRange(2), required=True, help="Of an embedding.")
 @click.option("--scale", type=float, help="s.  [default: the variant's]")
-@click.option("--margin", type=float, help="m.  [default: the variant's]")
+@click.option("--margin", type=float, help="m, or the mean of margins that are drawn.  "
+              "[default: the variant's]")  # fmt: skip
 @click.option("--length", type=float, help="Of the embeddings, where the loss goes by it.")
 @click.option("--rate", type=float, default=1.0, show_default=True,
               help="Share of the classes in a row's denominator (Partial FC).")  # fmt: skip
@@ -108,6 +109,9 @@ def _settings(
             f"expected one of {', '.join(chosen)}; got {variant!r}", param_hint="--variant"
         )
     options = dict(chosen[variant].options)
+    drawn = chosen[variant].drawn_margins
+    if drawn is not None:
+        options["margin"], options["deviation"] = drawn
     usual_scale, has_margin = options.pop("scale", None), "margin" in options
     usual = options.pop("margin", None)
     scale = usual_scale if scale is None else scale

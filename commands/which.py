@@ -83,7 +83,9 @@ def _public(name: str | None, as_json: bool) -> None:
     with progress.shown() as report:
         for number, (loss, one) in enumerate(chosen):
             report(number, len(chosen), one.name)
-            held = same_function.hold(one.function, one.options) if one.installed else []
+            held: list[Held] = []
+            if one.installed:
+                held = same_function.hold(one.function, one.options, one.takes)
             found.append((loss, one, held))
     if as_json:
         say(json.dumps([_entry(*one) for one in found], indent=1, ensure_ascii=False))

@@ -1,10 +1,11 @@
 """Whether two heads are the same function: by value, and by the gradients of embeddings and class
 weights, at angles of the target all over (0, pi).
 
-A head here is a loss of embeddings, labels and class weights, given back as one number. Inputs are
-such that heads which differ do so visibly: several rows, embeddings and class weights of lengths
-other than 1, and to each row another class 10 degrees away, so that the loss is never near 0. In
-float64, with our references as what others are held against.
+A head here is a loss of embeddings, labels, class weights and whatever it says that it takes beside
+them, given back as one number. Inputs are such that heads which differ do so visibly: several rows,
+embeddings and class weights of lengths other than 1, and to each row another class 10 degrees away,
+or 60 where there are margins for it, so that the loss is never near 0. In float64, with our
+references as what others are held against.
 
 B batch, D dimension, C classes.
 """
@@ -13,24 +14,34 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from marginbench import catalogue
-from marginbench.loss import Loss, Variant
+from marginbench.fields import STANDARD, Field
+from marginbench.inputs import Maker
+from marginbench.loss import Loss, Shape, Variant
 
-Head = Callable[[Tensor, Tensor, Tensor], Tensor]
+Head = Callable[..., Tensor]
 Verdict = Literal["same", "value", "part", "different"]
 # Of the target, in degrees; margins of 0.35 to 0.5 meet pi from 151 to 160 on.
 DEGREES = (0.3, 2.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0, 130.0, 140.0, 150.0, 155.0, 162.0,
            170.0, 178.0, 179.7)  # fmt: skip
 # What clips the cosines of all classes shows where another class is as near as this.
 _NEAREST, _OTHER = 0.3, 10.0
+# For heads that take margins: a loss that is linear in them would not tell which row has which.
+_LEVEL = 60.0
 _ROWS, _DIM, _SEED = 3, 8, 0
+# Of each row's target beyond the case's, times its sine, for heads that take more than embeddings,
+# labels and class weights: which row has what then shows. By their cosines the rows are in an order
+# that is not its own inverse, so that a head that takes one for the other shows too.
+_APART = (4.0, 8.0, 0.0)
+# Of the embeddings, evenly in its logarithm: to both sides of where margins by the length begin.
+_SHORTEST, _RANGE = 0.5, 200.0
 # Far above what acos and cos round away at these angles, far below any margin.
 TOLERANCE = 1e-6
 QUANTITIES = ("value", "embeddings", "class_weights")
@@ -40,12 +51,13 @@ _UNIT = (("embeddings",), ("class_weights",), ("embeddings", "class_weights"))
 
 @dataclass(frozen=True)
 class Case:
-    """A batch whose targets are all at one angle."""
+    """A batch whose targets are all at one angle, or apart where there is ``more``, by name."""
 
     name: str
     embeddings: Tensor
     labels: Tensor
     class_weights: Tensor
+    more: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,29 +95,35 @@ class Held:
 
 
 @functools.cache
-def cases(*, unit: tuple[str, ...] = ()) -> list[Case]:
-    """``unit``: which of embeddings and class_weights have length 1."""
-    made = [_case(f"{degrees:g}°", degrees, _OTHER, unit) for degrees in DEGREES]
-    return [*made, _case(f"60°, another class at {_NEAREST:g}°", 60.0, _NEAREST, unit)]
+def cases(*, unit: tuple[str, ...] = (), fields: tuple[Field, ...] = ()) -> list[Case]:
+    """``unit``: which of embeddings and class_weights have length 1; ``fields``: what more is."""
+    other = _LEVEL if fields else _OTHER
+    made = [_case(f"{degrees:g}°", degrees, other, unit, fields) for degrees in DEGREES]
+    return [*made, _case(f"60°, another class at {_NEAREST:g}°", 60.0, _NEAREST, unit, fields)]
 
 
-def _case(name: str, degrees: float, other: float, unit: Sequence[str]) -> Case:
-    draw = torch.Generator().manual_seed(_SEED)
+def _case(
+    name: str, degrees: float, other: float, unit: Sequence[str], fields: Sequence[Field]
+) -> Case:
+    draw, more = (torch.Generator().manual_seed(seed) for seed in (_SEED, _SEED + 1))
+    across = math.sin(math.radians(degrees)) if fields else 0.0
     x_BD = _directions(torch.randn(_ROWS, _DIM, generator=draw, dtype=torch.float64))
     own_BD, other_BD = (
-        _turned(x_BD, torch.randn(_ROWS, _DIM, generator=draw, dtype=torch.float64), angle)
-        for angle in (degrees, other)
+        _turned(x_BD, torch.randn(_ROWS, _DIM, generator=draw, dtype=torch.float64), angles)
+        for angles in ([degrees + apart * across for apart in _APART], [other] * _ROWS)
     )
-    long_B, long_C = (
-        0.5 + 2 * torch.rand(rows, 1, generator=draw, dtype=torch.float64)
-        for rows in (_ROWS, 2 * _ROWS)
+    share_B, share_C = (
+        torch.rand(rows, 1, generator=draw, dtype=torch.float64) for rows in (_ROWS, 2 * _ROWS)
     )
+    long_B, long_C = _SHORTEST * _RANGE**share_B, 0.5 + 2 * share_C
     w_CD = torch.cat((other_BD, own_BD))
+    shape = Shape(_ROWS, _DIM, len(w_CD))
     return Case(
         name,
         x_BD if "embeddings" in unit else x_BD * long_B,
         torch.arange(_ROWS, 2 * _ROWS),
         w_CD if "class_weights" in unit else w_CD * long_C,
+        {one.name: Maker(one, shape, more).for_a_case().double() for one in fields},
     )
 
 
@@ -113,11 +131,11 @@ def _directions(rows: Tensor) -> Tensor:
     return rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)
 
 
-def _turned(x_BD: Tensor, towards_BD: Tensor, degrees: float) -> Tensor:
-    """At that angle from each row, in a plane of its own."""
+def _turned(x_BD: Tensor, towards_BD: Tensor, degrees: Sequence[float]) -> Tensor:
+    """At its angle from each row, in a plane of its own."""
     across_BD = _directions(towards_BD - (towards_BD * x_BD).sum(dim=1, keepdim=True) * x_BD)
-    angle = math.radians(degrees)
-    return x_BD * math.cos(angle) + across_BD * math.sin(angle)
+    angle_B1 = torch.tensor(degrees, dtype=torch.float64).deg2rad()[:, None]
+    return x_BD * angle_B1.cos() + across_BD * angle_B1.sin()
 
 
 def result(head: Head, case: Case) -> Result:
@@ -125,7 +143,8 @@ def result(head: Head, case: Case) -> Result:
     back something other than a number with a gradient."""
     x_BD = case.embeddings.clone().requires_grad_()
     w_CD = case.class_weights.clone().requires_grad_()
-    value = head(x_BD, case.labels.clone(), w_CD)
+    more = {name: tensor.clone() for name, tensor in case.more.items()}
+    value = head(x_BD, case.labels.clone(), w_CD, **more)
     if not isinstance(value, Tensor):
         raise ValueError(f"expected a tensor of one number back; got {type(value).__name__}")
     if value.numel() != 1:
@@ -140,14 +159,15 @@ def result(head: Head, case: Case) -> Result:
     return Result(value.detach().reshape(1, 1).double(), d_x_BD.double(), d_w_CD.double())
 
 
-def variants() -> list[tuple[Loss, Variant]]:
-    """Ours that are functions of embeddings, labels and class weights alone."""
-    return [(loss, v) for loss, v in _heads() if not missing(v)]
+def variants(takes: Sequence[str] = ()) -> list[tuple[Loss, Variant]]:
+    """Ours that are functions of embeddings, labels, class weights and ``takes`` alone."""
+    return [(loss, v) for loss, v in _heads() if more_of(v) == tuple(takes)]
 
 
-def left_out() -> dict[str, str]:
-    """The other heads, by name, and what more they take."""
-    return {f"{loss.name}/{v.name}": missing(v) for loss, v in _heads() if missing(v)}
+def left_out(taken: Collection[tuple[str, ...]] = ()) -> dict[str, str]:
+    """The heads that take more, by name, and what; but for those that take one of ``taken``."""
+    more = {f"{loss.name}/{v.name}": more_of(v) for loss, v in _heads()}
+    return {name: " and ".join(m) for name, m in more.items() if m and m not in taken}
 
 
 def _heads() -> Iterator[tuple[Loss, Variant]]:
@@ -157,66 +177,72 @@ def _heads() -> Iterator[tuple[Loss, Variant]]:
                 yield loss, variant
 
 
-def missing(variant: Variant) -> str:
-    """What it takes beside them."""
-    more = [field.name for field in variant.fields]
-    more += [one for one in variant.differentiable if one not in (*QUANTITIES, *more)]
-    return " and ".join(more)
+def more_of(variant: Variant) -> tuple[str, ...]:
+    """What it takes beside embeddings, labels and class weights."""
+    more = [one.name for one in variant.fields]
+    return (*more, *(one for one in variant.differentiable if one not in (*QUANTITIES, *more)))
 
 
 def options_of(loss: Loss, variant: Variant, given: Mapping[str, Any]) -> dict[str, Any]:
     """The variant's, with those numbers in ``given`` that it has too. What tells a loss's variants
-    apart stays."""
+    apart stays: their numbers, where their other options are not all different."""
     own = dict(variant.options)
+    words = [[one for one in v.options.items() if isinstance(one[1], str)] for v in loss.variants]
+    told = all(words.count(one) == 1 for one in words)
     for name in own.keys() & given.keys():
-        if len({repr(v.options[name]) for v in loss.variants if name in v.options}) == 1:
+        if told or len({repr(v.options[name]) for v in loss.variants if name in v.options}) == 1:
             own[name] = given[name]
     return own
 
 
-def hold(head: Head, given: Mapping[str, Any]) -> list[Held]:
-    """The head against each of our variants, with its numbers ``given``; the nearest first."""
-    theirs = functools.cache(functools.partial(_results, head))
-    found = [_held(theirs, loss, variant, given) for loss, variant in variants()]
+def hold(head: Head, given: Mapping[str, Any], takes: Sequence[str] = ()) -> list[Held]:
+    """The head against each of our variants that ``takes`` what it does, with its numbers
+    ``given``; the nearest first."""
+    against = variants(takes)
+    known = {one.name: one for _, variant in against for one in variant.fields}
+    fields = tuple({**STANDARD, **known}[name] for name in takes)
+    theirs = functools.cache(functools.partial(_results, head, fields=fields))
+    found = [_held(theirs, loss, variant, given, fields) for loss, variant in against]
     order = {verdict: place for place, verdict in enumerate(("same", "value", "part", "different"))}
     return sorted(found, key=lambda one: (order[one.verdict], one.factor != 1, one.only))
 
 
 def _held(
     theirs: Callable[[tuple[str, ...]], list[Result]], loss: Loss, variant: Variant,
-    given: Mapping[str, Any],
+    given: Mapping[str, Any], fields: tuple[Field, ...],
 ) -> Held:  # fmt: skip
     options = options_of(loss, variant, given)
-    key = loss.name, variant.name, tuple(sorted(options.items()))
+    key = loss.name, variant.name, tuple(sorted(options.items())), fields
     ours = _ours(*key, ())
     factor = _factor(theirs(()), ours)
     differs = _differences(theirs(()), ours, factor)
     only = ""
     if len(differs["value"]) == len(ours):
         for unit in _UNIT:
-            if not any(_differences(theirs(unit), _ours(*key, unit), factor).values()):
+            if _alike(theirs(unit), _ours(*key, unit), factor):
                 only = " and ".join(unit)
                 break
     return Held(loss.name, variant.name, options, len(ours), differs, factor, only)
 
 
-def _results(head: Head, unit: tuple[str, ...]) -> list[Result]:
-    return [result(head, case) for case in cases(unit=unit)]
+def _results(head: Head, unit: tuple[str, ...], *, fields: tuple[Field, ...]) -> list[Result]:
+    return [result(head, case) for case in cases(unit=unit, fields=fields)]
 
 
 @functools.lru_cache(maxsize=1024)
 def _ours(
-    loss: str, variant: str, options: tuple[tuple[str, Any], ...], unit: tuple[str, ...]
-) -> list[Result]:
+    loss: str, variant: str, options: tuple[tuple[str, Any], ...], fields: tuple[Field, ...],
+    unit: tuple[str, ...],
+) -> list[Result]:  # fmt: skip
     known = catalogue.get(loss)
     function = known.resolve(known.variant(variant).contender("reference").entry)
 
-    def head(embeddings: Tensor, labels: Tensor, class_weights: Tensor) -> Tensor:
+    def head(embeddings: Tensor, labels: Tensor, class_weights: Tensor, **more: Tensor) -> Tensor:
         named = {"embeddings": embeddings, "labels": labels, "class_weights": class_weights}
-        value: Tensor = function(**named, **dict(options), reduction="mean")
+        value: Tensor = function(**named, **more, **dict(options), reduction="mean")
         return value
 
-    return _results(head, unit)
+    return _results(head, unit, fields=fields)
 
 
 def _factor(theirs: Sequence[Result], ours: Sequence[Result]) -> float:
@@ -240,6 +266,14 @@ def _differences(
         ]
         for quantity in QUANTITIES
     }
+
+
+def _alike(theirs: Sequence[Result], ours: Sequence[Result], factor: float) -> bool:
+    """Nowhere different; what most heads are not is seen at the first case."""
+    return all(
+        _same(getattr(their, quantity) / factor, getattr(our, quantity))
+        for their, our in zip(theirs, ours, strict=True) for quantity in QUANTITIES
+    )  # fmt: skip
 
 
 def _same(theirs: Tensor, ours: Tensor) -> bool:

@@ -110,7 +110,9 @@ class Variant:
     ``target_of_cosine``, of a head over cosines, is the target's logit over the scale at a cosine,
     with the options beside ``scale``: its first loss follows (`marginbench.first_loss`). Where that
     goes by the embedding's length, it takes ``length`` too, and ``added_at_length`` is what a row
-    of that length has beside the cross-entropy, with the same options.
+    of that length has beside the cross-entropy, with the same options. ``drawn_margins``, of a head
+    whose ``margins`` are drawn for each row, are the mean and the standard deviation that its paper
+    draws them with: its target takes ``margin`` and ``deviation`` too, and is the one expected.
     ``public`` names what people call for it, a key of the loss's ``public``, and
     ``public_options`` with which options; its own without.
     """
@@ -137,6 +139,7 @@ class Variant:
     surrogate_gradient: str = ""
     target_of_cosine: Callable[..., float] | None = None
     added_at_length: Callable[..., float] | None = None
+    drawn_margins: tuple[float, float] | None = None
     excused: Mapping[str, str] = field(default_factory=dict)
     invariants: tuple[Invariant, ...] = ()
     version: int = 1

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from .loss import Loss
 
-# Of embeddings (B x D), labels (B) and class weights (C x D): the loss that is trained with.
-HeadLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+# Of embeddings (B x D), labels (B) and class weights (C x D), and what more it takes by name: the
+# loss that is trained with.
+HeadLoss = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class PublicCode:
     ``source``: repository, commit, file and lines, or the package's class. ``options``: its
     numbers, by the names that our variants have for them. ``package``: what has to be installed to
     run it; empty where ``function`` is written down from its equations and theirs was not run.
-    ``note``: what a reader must know of it.
+    ``note``: what a reader must know of it. ``takes``: what it takes by name beside embeddings,
+    labels and class weights, as the variants that it is held against do.
     """
 
     name: str
@@ -40,6 +42,7 @@ class PublicCode:
     options: Mapping[str, Any] = field(default_factory=dict)
     package: str = ""
     note: str = ""
+    takes: tuple[str, ...] = ()
 
     @property
     def installed(self) -> bool:

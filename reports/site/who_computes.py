@@ -66,7 +66,7 @@ def document(record: Record) -> Document:
     )
     left = "; ".join(f"{name} takes {more}" for name, more in record["left_out"].items())
     blocks: list[Block] = [
-        _matrix(found, list(record["slopes"]["by_variant"])), Text(how, "note"),
+        _matrix(found, _columns(record)), Text(how, "note"),
         Text("Hold your own implementation against the variants:"),
         Text("marginbench which --module FILE.py:FUNCTION --scale 64 --margin 0.5", "code"),
         Details(f"Each implementation, with its source ({len(found)} rows)", [_table(found)]),
@@ -96,6 +96,13 @@ def _with(one: Record, verdict: str) -> list[str]:
         held["variant"] + ("" if held["factor"] == 1 else f" (times {held['factor']:g})")
         for held in one["held"] if held["verdict"] == verdict
     ]  # fmt: skip
+
+
+def _columns(record: Record) -> list[str]:
+    """Each variant that has a slope or that an implementation was held against, by loss."""
+    held = (held["variant"] for one in record["implementations"] for held in one["held"])
+    every = dict.fromkeys((*record["slopes"]["by_variant"], *held))
+    return sorted(every, key=lambda name: name.partition("/")[0])
 
 
 def _matrix(found: Sequence[Record], columns: Sequence[str]) -> Figure:

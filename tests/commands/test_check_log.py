@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from click.testing import CliRunner, Result
 
@@ -34,14 +36,25 @@ def test_a_log_that_does_not_agree_and_what_explains_it(settings, explained):
     assert "does not agree" in result.output and explained in result.output
 
 
+def expected(loss: str, *more: str) -> float:
+    """Before training, over the classes of ``WEBFACE``."""
+    return float(call("--loss", loss, *WEBFACE[2:], *more, "1").output.split()[1])
+
+
 def test_a_loss_by_lengths_adds_what_it_has_of_them():
     """MagFace at lengths of 10 is ArcFace with a margin of 0.45, and 35 (10 / 110^2 + 1 / 10)."""
-    size = (*WEBFACE[2:], "1")
-    found = [
-        float(call("--loss", *loss, *size).output.split()[1])
-        for loss in (("magface", "--length", "10"), ("arcface", "--margin", "0.45"))
-    ]
-    assert found[0] - found[1] == pytest.approx(35 * (10 / 110**2 + 1 / 10), abs=0.011)
+    more = expected("magface", "--length", "10") - expected("arcface", "--margin", "0.45")
+    assert more == pytest.approx(35 * (10 / 110**2 + 1 / 10), abs=0.011)
+
+
+def test_drawn_margins_begin_at_their_mean():
+    """CosFace's at the mean; on the angle, less by what the draw takes off its sine."""
+    assert expected("elasticface", "--variant", "cos") == expected("cosface", "--margin", "0.35")
+    given = ("--margin", "0.45")
+    assert expected("elasticface", "--variant", "cos", *given) == expected("cosface", *given)
+    less = 64 * math.sin(0.5) * (1 - math.exp(-(0.05**2) / 2))
+    found = expected("arcface", "--margin", "0.5") - expected("elasticface")
+    assert found == pytest.approx(less, abs=0.011) and less > 0.03
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,9 @@ def test_a_head_begins_where_its_declaration_says(loss: Loss, variant: Variant, 
     scale = float(options.pop("scale", learnt))
     corrected = options.pop("corrected", False)
     rate = len(tensors.get("sampled", weights)) / SHAPE.classes
+    if variant.drawn_margins is not None:
+        margins_B = tensors["margins"]
+        options["margin"], options["deviation"] = float(margins_B.mean()), float(margins_B.std())
     if variant.added_at_length is None:
         targets, added = [lambda cosine: variant.target_of_cosine(cosine, **options)], 0.0
     else:

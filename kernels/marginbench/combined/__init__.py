@@ -1,10 +1,10 @@
 """Combined margin: cos(m1 theta + m2) - m3 on the target, all three margins at once.
 
-ArcFace's paper writes it as one equation over SphereFace (m1), ArcFace (m2) and CosFace (m3).
-insightface's mxnet training computes it (recognition/arcface_mxnet/train.py, `margin_softmax`, at
-7fadd420), with (1, 0.3, 0.2) at s = 64 as its configuration `combined`. So do Paddle's
-margin_cross_entropy and OneFlow's CombinedMarginLoss. None has a guard past pi, and all have the
-true gradient.
+ArcFace's paper writes it as one equation over SphereFace (m1), ArcFace (m2) and CosFace (m3). That
+it is number 4 is by notes that others keep of the paper, which was not read again. insightface's
+mxnet training computes it (recognition/arcface_mxnet/train.py, `margin_softmax`, at 7fadd420), with
+(1, 0.3, 0.2) at s = 64 as its configuration `combined`. So do Paddle's margin_cross_entropy and
+OneFlow's CombinedMarginLoss. None has a guard past pi, and all have the true gradient.
 
 The `CombinedMarginLoss` of insightface's arcface_torch (losses.py) combines nothing: with m3 > 0 it
 is cos theta - m3 and takes no notice of m1 and m2; with m1 = 1 and m3 = 0 it is ArcFace with the

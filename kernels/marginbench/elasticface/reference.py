@@ -20,7 +20,7 @@ def elasticface(
     reduction: str = "mean",
 ) -> Tensor:
     """Cross-entropy over s cos theta_j with the target s cos(theta_y + m_i) (Boutros et al. 2022,
-    equation 6), or s (cos theta_y - m_i) (equation 7); mean divides by B."""
+    equation 6), or s (cos theta_y - m_i) (equation 7; numbers unverified); mean divides by B."""
 
     def target(cosine_B: Tensor, sine_B: Tensor) -> Tensor:
         margin_B = margins.double()

@@ -9,7 +9,8 @@ gradient along the embedding, which is 0 where the length is clamped.
 - ``true`` is the paper's equation, cos(theta + m(a)) at all angles.
 - ``easy`` has the margin below a right angle alone, as its repository trains (models/magface.py at
   99bae61: `easy_margin` is the default of MagLinear, and SoftmaxBuilder leaves it so). Without it
-  the repository goes on as cos theta - m sin m past pi - m.
+  the repository goes on as cos theta - m sin m past pi - m. Where it has cos theta - m(a) in place
+of both (ParallelMagLinear with `useArcFace` off, run/run_dist_cos.sh), it has no variant here.
 
 10, 110, 0.45, 0.8, 35 and s = 64 are those of its scripts (run/run.sh, run/run_dist.sh). The
 default of trainer.py for lambda_g, 20, is below the least that it asks for itself: s k u_a^2 l_a^2

@@ -3,8 +3,9 @@
 The target's logit is s cos(min(m theta, pi)) for any m from 1 on, over embeddings of length s.
 What is here is the repository's first new way to multiply (opensphere, branch OpenSphere_v0,
 model/head/spherefacer.py, `magn_type` v1, class SphereFaceR_H, s = 30 and m = 1.5; the paper's own
-equations were not seen). Its v0 is A-Softmax's psi for any m; its v2 leaves the target alone and
-divides the other classes' angles by m.
+equations were not seen). Its v0, what the class does by default, is A-Softmax's psi for any m; its
+v2, what the branch's only recipe trains (s = 60 and m = 1.4), leaves the target alone and divides
+the other classes' angles by m.
 
 - ``true`` has the derivative of its value.
 - ``detached`` has the slope of cos theta: the paper's "characteristic gradient detachment", which

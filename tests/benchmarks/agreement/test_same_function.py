@@ -99,6 +99,59 @@ def test_what_is_no_loss_is_refused(head, said: str):
         same_function.hold(head, {})
 
 
+def by_length(frozen: bool) -> same_function.Head:
+    """MagFace's at all angles."""
+
+    def loss(embeddings, labels, class_weights):
+        a_B1 = embeddings.norm(dim=1, keepdim=True).clamp(10, 110)
+        a_B1 = a_B1.detach() if frozen else a_B1
+        margin_B1 = 0.45 + 0.0035 * (a_B1 - 10)
+        head = cosine_head(lambda cosine: (cosine.acos() + margin_B1).cos(), scale=64)
+        added = 35 * (a_B1 / 110**2 + 1 / a_B1).mean()
+        return head(embeddings, labels, class_weights) + added
+
+    return loss
+
+
+def test_a_gradient_along_the_length_is_told_from_none(monkeypatch: pytest.MonkeyPatch):
+    own = catalogue.get("magface")
+    monkeypatch.setattr(same_function, "variants", lambda _: [(own, v) for v in own.variants])
+    assert held(by_length(frozen=False), {})["magface/true"].verdict == "same"
+    found = held(by_length(frozen=True), {})["magface/true"]
+    assert found.verdict == "value" and not found.differs["class_weights"]
+    assert same_function.where(found.differs["embeddings"]) == "everywhere"
+
+
+def test_numbers_are_given_where_other_options_tell_the_variants_apart():
+    options = {
+        loss.name: [same_function.options_of(loss, v, {"l_a": 3.0, "m": 3}) for v in loss.variants]
+        for loss in catalogue.losses()
+    }
+    assert {one["l_a"] for one in options["magface"]} == {3.0}
+    assert {one["m"] for one in options["a-softmax"]} == {1, 2, 3, 4}
+
+
+def test_which_row_has_which_margin_is_told():
+    def own(embeddings, labels, class_weights, margins):
+        head = cosine_head(lambda cosine: (cosine.acos() + margins[:, None]).cos(), scale=SCALE)
+        return head(embeddings, labels, class_weights)
+
+    found = {
+        one.variant: one for one in same_function.hold(own, {"scale": SCALE}, takes=("margins",))
+    }
+    verdicts = {name: one.verdict for name, one in found.items()}
+    assert verdicts == {"arc": "same", "cos": "different", "sorted": "different"}
+    everywhere = {q: same_function.where(n) for q, n in found["sorted"].differs.items()}
+    assert set(everywhere.values()) == {"everywhere"}
+
+
+def test_what_is_held_against_no_variant_is_left_out():
+    every = same_function.left_out()
+    assert every["elasticface/sorted"] == "margins" and every["cosface/sampled"] == "sampled"
+    rest = same_function.left_out({("margins",)})
+    assert set(every) - set(rest) == {f"elasticface/{rule}" for rule in ("arc", "cos", "sorted")}
+
+
 def test_every_public_implementation_says_where_it_is_from_and_what_it_is():
     """Each agrees with one of ours, but for those that compute something of their own."""
     alone = set()
@@ -107,8 +160,10 @@ def test_every_public_implementation_says_where_it_is_from_and_what_it_is():
             assert one.source and one.name and callable(one.function), one
             if not one.installed:
                 continue
-            verdicts = {found.verdict for found in same_function.hold(one.function, one.options)}
-            if "same" not in verdicts:
+            found = same_function.hold(one.function, one.options, one.takes)
+            assert found, one.name
+            if "same" not in {one.verdict for one in found}:
                 alone.add(one.name)
     assert alone >= {"FaceX-Zoo ArcFace", "AdaFace ArcFace", "opensphere ArcFace"}
+    assert alone >= {"ElasticFace ElasticArcFace plus", "FaceX-Zoo MagFace"}
     assert "pytorch-metric-learning ArcFaceLoss" not in alone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 
 import pytest
 import torch
@@ -121,3 +122,13 @@ def test_margins_that_are_none(margins, said: str):
 def test_options_that_are_none(options: dict, named: str):
     with pytest.raises(InputError, match=named):
         ElasticFaceLoss(3, 4, **options)
+
+
+@pytest.mark.parametrize("rule", ["arc", "cos"])
+def test_the_target_that_is_declared_is_the_mean_over_drawn_margins(rule: str):
+    cosine, normal = -0.3, statistics.NormalDist(0.5, 0.3)
+    margins = [normal.inv_cdf((i + 0.5) / 1000) for i in range(1000)]
+    drawn = [cosine - m if rule == "cos" else math.cos(math.acos(cosine) + m) for m in margins]
+    declared = LOSS.variant(rule).target_of_cosine
+    found = declared(cosine, margin=0.5, deviation=0.3, rule=rule)
+    assert found == pytest.approx(statistics.fmean(drawn), abs=2e-4)
