@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.instruments.metrics import METRICS
 
+from ..agreement import quantity
 from ..document import Figure
 from ..reading import Measured
 
@@ -31,7 +32,7 @@ def data(figure: Figure, cases: Mapping[str, Measured], records: Mapping[str, st
         "columns": list(figure.data.columns),
         "rows": [[cell.text for cell in row] for row in figure.data.rows],
         "cases": [
-            _case(cases[name], figure.metrics, records.get(name, ""))
+            _case(cases[name], figure, records.get(name, ""))
             for name in figure.cases
             if name in cases
         ],
@@ -64,8 +65,11 @@ def _metric(name: str) -> dict[str, str]:
     return {"unit": known.unit, "what": known.summary, "better": known.better} if known else {}
 
 
-def _case(measured: Measured, metrics: Sequence[str], record: str) -> dict[str, Any]:
-    kept = measured.results.where(metric=tuple(metrics))
+def _case(measured: Measured, figure: Figure, record: str) -> dict[str, Any]:
+    kept = measured.results.where(metric=figure.metrics)
+    if figure.quantities:
+        # What did not run names none.
+        kept = kept.where(lambda one: quantity(one) in ("", *figure.quantities))
     return {
         "case": measured.case.id,
         "record": record,

@@ -104,7 +104,7 @@ def test_a_record_page_has_the_words_that_people_read_for_each_status():
             ("forward_time_s", "not_run", "needs CUDA"),
         )
     ]
-    rows = record_pages._rows(Measured(key, "s1", 0, Rows(results)))
+    rows = record_pages._rows(Measured(key, "s1", 0, Rows(results)), {})
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", "".join(rows))
     assert {"passed", "failed: NaN", "not run: needs CUDA"} <= set(cells)
     assert not {"ok", "worse", "not_run"} & {cell.partition(":")[0] for cell in cells}
