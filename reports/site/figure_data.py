@@ -15,8 +15,10 @@ from ..reading import Measured
 SCHEMA_VERSION = 1
 READ_ME = (
     "columns and rows are the table behind the figure, as the page shows it; cases are the "
-    "records that it was drawn from: each result with its value and its raw rounds in the order "
-    "taken, in the metric's unit. Round k of two contenders of a case ran back to back."
+    "records that it was drawn from: each result that ran, with its value and its raw rounds in "
+    "the order taken, in the metric's unit. Round k of two contenders of a case ran back to back. "
+    "The page named as record has the command that measures a case again, and why a result was "
+    "not run."
 )
 
 
@@ -66,14 +68,12 @@ def _metric(name: str) -> dict[str, str]:
 
 
 def _case(measured: Measured, figure: Figure, record: str) -> dict[str, Any]:
-    kept = measured.results.where(metric=figure.metrics)
+    kept = measured.results.where(metric=figure.metrics).but(status="not_run")
     if figure.quantities:
-        # What did not run names none.
-        kept = kept.where(lambda one: quantity(one) in ("", *figure.quantities))
+        kept = kept.where(lambda one: quantity(one) in figure.quantities)
     return {
         "case": measured.case.id,
         "record": record,
-        "commands": kept.each(lambda one: one.provenance.command),
         "results": [
             {
                 "contender": one.contender,

@@ -104,11 +104,13 @@ def _case(anchor: str, measured: Measured) -> str:
     for command, names in commands(measured.results):
         text = f"# {_text(', '.join(names))}\n{_text(command)}"
         out.append(f'<pre tabindex="0"><code>{text}</code></pre>')
-    out.append('<div class="table" tabindex="0" role="region" aria-label="results"><table>')
+    out.append(
+        '<div class="table" tabindex="0" role="region" aria-label="results"><table class="n5">'
+    )
     out.append(
         '<thead><tr><th scope="col" data-filter="contender">contender</th>'
         '<th scope="col" data-filter="metric">metric</th><th scope="col">of</th>'
-        '<th scope="col" data-filter="status">status</th><th scope="col" class="number">value</th>'
+        '<th scope="col" data-filter="status">status</th><th scope="col">value</th>'
         '<th scope="col">rounds, protocol</th></tr></thead><tbody>'
     )
     once = _once(anchor, measured)
@@ -149,7 +151,7 @@ def _rows(measured: Measured, once: Once) -> Iterator[str]:
         yield (
             f"<tr><td>{_text(contender)}</td><td>{_text(metric)}</td>"
             f'<td class="long">{_text(listed)}</td><td>{STATUS_WORDS["ok"]}</td>'
-            f'<td class="number" data-sort="{worst!r}">{units.digits3(worst)} at most</td>'
+            f'<td data-sort="{worst!r}">{units.digits3(worst)} at most</td>'
             f"<td>{said}</td></tr>"
         )
     for (*_, said), found in not_run.by("contender", _of, "reason", protocol).items():
@@ -166,7 +168,7 @@ def _row(result: Result, metrics: str, protocol: str) -> str:
     return (
         f"<tr><td>{_text(result.contender)}</td><td>{_text(metrics)}</td>"
         f"<td>{_text(_of(result))}</td><td{tone}>{_text(status)}</td>"
-        f'<td class="number"{sort}>{_text(value)}</td>'
+        f"<td{sort}>{_text(value)}</td>"
         f'<td class="rounds">{_rounds(result)}{protocol}</td></tr>'
     )
 

@@ -78,6 +78,11 @@ def shared() -> Document:
             links = tuple(Link(name, f"{loss_page(name)}#compiled") for name in names)
             blocks += [Links(links, f"{units.plural(len(own), 'row')}, compiled for"), _every(own)]
         sections.append(Section(slug(kernel), kernel, blocks))
+    by_loss = {
+        loss.name: what_bounds.bounds(loss, compiled(loss, pinned)) for loss in catalogue.losses()
+    }
+    if each := what_bounds.of_all(by_loss):
+        sections.append(Section(what_bounds.NAME, what_bounds.TITLE, each))
     return Document(
         title="Shared kernels", subtitle="what several losses compile alike",
         lead=f"{units.plural(len(rows), 'kernel')} that several losses compile with the same "

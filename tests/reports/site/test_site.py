@@ -143,15 +143,15 @@ def test_figures_lead_to_records_with_all_rounds_and_their_command(
     recorded = {m.case.id: m for m in records.cases}
     assert data["cases"] and data["metrics"]["both_time_s"]["unit"] == "s"
     for case in data["cases"]:
-        kept = [r for r in recorded[case["case"]].results if r.metric in data["metrics"]]
+        kept = [r for r in recorded[case["case"]].results
+                if r.metric in data["metrics"] and r.status != "not_run"]  # fmt: skip
         assert [r["rounds"] for r in case["results"] if "rounds" in r] == [
             r.rounds for r in kept if r.rounds
         ]
-        assert case["commands"] == [f"marginbench run --case {case['case']}"]
         page, _, anchor = case["record"].partition("#")
         text = (site / page).read_text()
         part = text[text.index(f'id="{anchor}"') :].partition("</section>")[0]
-        assert repr(kept[0].rounds[-1]) in part and case["commands"][0] in part
+        assert repr(kept[0].rounds[-1]) in part and f"marginbench run --case {case['case']}" in part
 
 
 def test_hostile_text_is_text(root: Path, made: dict[str, Page]):
