@@ -154,6 +154,18 @@ def test_figures_lead_to_records_with_all_rounds_and_their_command(
         assert repr(kept[0].rounds[-1]) in part and f"marginbench run --case {case['case']}" in part
 
 
+def test_the_data_of_an_agreement_figure_are_of_its_quantities(root: Path):
+    """Values and gradients are two figures: between them they have each error once."""
+    found: dict[str, list[str]] = {}
+    for name in ("values", "gradients"):
+        file = root / f"site/figures/cpu-box/triplet/agreement-{name}.json"
+        results = [one for case in json.loads(file.read_text())["cases"] for one in case["results"]]
+        found[name] = [json.dumps(one["of"]) for one in results]
+        assert len({one["of"]["quantity"] for one in results}) == 1, name
+    assert len(found["values"]) == len(found["gradients"]) > 0
+    assert not set(found["values"]) & set(found["gradients"])
+
+
 def test_hostile_text_is_text(root: Path, made: dict[str, Page]):
     for path in (root / "site").rglob("*.html"):
         text = path.read_text()
