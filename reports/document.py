@@ -58,7 +58,8 @@ class Figure:
     """``svg`` is one <svg> element whose ids all begin with ``name``; ``alt`` says what it shows
     to whoever can't see it; ``data`` is the table behind it. ``width``: inches as drawn.
 
-    ``cases`` and ``metrics`` say which results it was drawn from.
+    ``cases`` and ``metrics`` say which results it was drawn from; ``quantities`` of which
+    quantities, where it is not of all.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Figure:
     data: Table
     cases: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    quantities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ _FILTERS = frozenset({
 _FEWEST_ROWS, _MOST_VALUES = 8, 24
 # Texts of more characters than this break over lines.
 _LONG = 48
+# How many columns of a table can be set flush right.
+_COLUMNS = 99
 # Any folder: the root of the pages, for addresses that lead out of it.
 _ROOT = "/published/site"
 
@@ -144,7 +146,7 @@ def render(document: Document, page: Page, body: Markup | None = None) -> str:
 def assets() -> dict[str, str]:
     """What every page of a site refers to."""
     return {
-        STYLE: (TEMPLATES / "style.css").read_text(encoding="utf-8"),
+        STYLE: style_sheet(),
         SCRIPT: str(script()),
     }
 
@@ -165,7 +167,8 @@ def template() -> jinja2.Template:
     made.filters["worth"] = worth
     made.filters["classes"] = classes
     made.filters["filtered"] = filtered
-    made.globals.update(script=script, STYLE=STYLE, SCRIPT=SCRIPT)
+    made.filters["flush_right"] = flush_right
+    made.globals.update(script=script, style_sheet=style_sheet, STYLE=STYLE, SCRIPT=SCRIPT)
     return made.get_template("page.html")
 
 
@@ -175,15 +178,29 @@ def script() -> Markup:
     return Markup((TEMPLATES / "interactive.js").read_text(encoding="utf-8"))
 
 
+@functools.cache
+def style_sheet() -> Markup:
+    """The style of all pages. A table names its numeric columns: a class on each of their cells
+    would be a twentieth of a page."""
+    columns = ", ".join(f".n{n} :is(td, th):nth-child({n})" for n in range(1, _COLUMNS + 1))
+    written = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    return Markup(f"{written}{columns} {{ text-align: right; white-space: nowrap; }}\n")
+
+
+def flush_right(made: model.Table) -> str:
+    """The classes of its numeric columns, as the style sheet has them."""
+    return " ".join(f"n{column + 1}" for column in sorted(made.numeric))
+
+
 def worth(cell: model.Cell) -> str:
     """What the cell is worth in sorting, where its text does not say so itself."""
     return cell.sort or sorting.attribute(cell.text)
 
 
-def classes(cell: model.Cell, number: bool) -> str:
+def classes(cell: model.Cell) -> str:
     """How the cell is set. In Python, for a page has tens of thousands of them."""
     long = len(cell.text) > _LONG and not cell.code
-    return " ".join(filter(None, (cell.tone, "number" if number else "", "long" if long else "")))
+    return " ".join(filter(None, (cell.tone, "long" if long else "")))
 
 
 def filtered(made: model.Table, column: int) -> bool:

@@ -8,7 +8,17 @@ from dataclasses import replace
 from benchmarks.records.loading import Result
 
 from .. import units
-from ..agreement import ERRORS, ORDINARY, Verdict, by_data, failures, flipped, quantity, verdicts
+from ..agreement import (
+    ERRORS,
+    ORDINARY,
+    Verdict,
+    by_data,
+    failures,
+    flipped,
+    is_value,
+    quantity,
+    verdicts,
+)
 from ..document import Block, Cell, Figure, Section, Table, Text, Tone, table
 from ..matrices import Square, matrix
 from ..reading import BASE
@@ -48,10 +58,12 @@ _CAPTION = (
 )
 
 
+_KINDS = {"Values": False, "Gradients": True}
+
+
 def section(context: Context) -> Section:
     by_kind = {
-        "Values": Rows(verdicts(context.records, gradients=False)),
-        "Gradients": Rows(verdicts(context.records, gradients=True)),
+        title: Rows(verdicts(context.records, gradients)) for title, gradients in _KINDS.items()
     }
     if not any(by_kind.values()):
         return Section("agreement", TITLE, [Text("Agreement was not measured in this run.")])
@@ -59,7 +71,8 @@ def section(context: Context) -> Section:
     blocks += _failed(context)
     for title, found in by_kind.items():
         if found:
-            blocks.append(_figure(context, title, found))
+            made = _figure(context, title, found)
+            blocks.append(replace(made, quantities=_quantities(context, _KINDS[title])))
     stressed = Rows(by_data(context.records))
     able = stressed.but(state="not_run").each("contender")
     stressed = stressed.where(contender=tuple(able))
@@ -123,6 +136,12 @@ def _figure(context: Context, title: str, found: Rows[Verdict]) -> Figure:
         if (f"{case.loss}/{case.variant}" if case.data in ORDINARY else case.data) in rows
     )  # fmt: skip
     return replace(made, cases=ids, metrics=ERRORS)
+
+
+def _quantities(context: Context, gradients: bool) -> tuple[str, ...]:
+    judged = context.records.results.where(metric=ERRORS)
+    named = judged.where(lambda row: is_value(row.result) != gradients)
+    return tuple(named.each(lambda row: quantity(row.result)))
 
 
 def _row(verdict: Verdict) -> str:

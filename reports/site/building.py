@@ -21,8 +21,28 @@ from marginbench import catalogue
 
 from .. import pages
 from ..document import Link
-from . import front, losses, machines, others, reproduce, sources, what_bounds, who_computes
-from .frame import GATE_PAGE, HOME, LOSSES, REPRODUCE, WHO, Frame, machine_page, quality_page
+from . import (
+    front,
+    losses,
+    machines,
+    others,
+    reproduce,
+    sources,
+    static_facts,
+    what_bounds,
+    who_computes,
+)
+from .frame import (
+    GATE_PAGE,
+    HOME,
+    LOSSES,
+    REPRODUCE,
+    SHARED,
+    WHO,
+    Frame,
+    machine_page,
+    quality_page,
+)
 from .machines import Made
 from .others import Trial
 from .sources import Published
@@ -125,6 +145,7 @@ def _write(
         whole = who_computes.document(who_computes.read(who))
         output.page(whole, frame.page(WHO), others.without_records)
     documents[LOSSES] = front.losses_document(names, who is not None)
+    documents[SHARED] = static_facts.shared()
     documents[GATE_PAGE] = others.gate_document(trials)
     documents[REPRODUCE] = reproduce.document(published)
     documents[HOME] = front.document(published, made, trained, trials, names)

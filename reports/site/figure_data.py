@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.instruments.metrics import METRICS
 
+from ..agreement import quantity
 from ..document import Figure
 from ..reading import Measured
 
 SCHEMA_VERSION = 1
 READ_ME = (
     "columns and rows are the table behind the figure, as the page shows it; cases are the "
-    "records that it was drawn from: each result with its value and its raw rounds in the order "
-    "taken, in the metric's unit. Round k of two contenders of a case ran back to back."
+    "records that it was drawn from: each result that ran, with its value and its raw rounds in "
+    "the order taken, in the metric's unit. Round k of two contenders of a case ran back to back. "
+    "The page named as record has the command that measures a case again, and why a result was "
+    "not run."
 )
 
 
@@ -31,7 +34,7 @@ def data(figure: Figure, cases: Mapping[str, Measured], records: Mapping[str, st
         "columns": list(figure.data.columns),
         "rows": [[cell.text for cell in row] for row in figure.data.rows],
         "cases": [
-            _case(cases[name], figure.metrics, records.get(name, ""))
+            _case(cases[name], figure, records.get(name, ""))
             for name in figure.cases
             if name in cases
         ],
@@ -64,12 +67,13 @@ def _metric(name: str) -> dict[str, str]:
     return {"unit": known.unit, "what": known.summary, "better": known.better} if known else {}
 
 
-def _case(measured: Measured, metrics: Sequence[str], record: str) -> dict[str, Any]:
-    kept = measured.results.where(metric=tuple(metrics))
+def _case(measured: Measured, figure: Figure, record: str) -> dict[str, Any]:
+    kept = measured.results.where(metric=figure.metrics).but(status="not_run")
+    if figure.quantities:
+        kept = kept.where(lambda one: quantity(one) in figure.quantities)
     return {
         "case": measured.case.id,
         "record": record,
-        "commands": kept.each(lambda one: one.provenance.command),
         "results": [
             {
                 "contender": one.contender,

@@ -12,7 +12,7 @@ from ..sections.context import slug
 from ..style import Styles
 
 HOME, LOSSES, GATE_PAGE, REPRODUCE = "index.html", "losses.html", "gate.html", "reproduce.html"
-WHO = "who-computes.html"
+WHO, SHARED = "who-computes.html", "shared-kernels.html"
 FOOTER = (
     f"{FIGURES} A linked figure leads to its record, with all raw rounds and the command that "
     "measures it again."

@@ -10,7 +10,7 @@ from .. import units
 from ..document import Block, Cell, Document, Fact, Link, Links, Section, Text, table
 from ..rows import Rows
 from . import answers
-from .frame import FOOTER, GATE_PAGE, REPRODUCE, WHO, loss_page, machine_page, quality_page
+from .frame import FOOTER, GATE_PAGE, REPRODUCE, SHARED, WHO, loss_page, machine_page, quality_page
 from .machines import Made
 from .others import Trained, Trial
 from .ranking import CRITERION, span
@@ -206,6 +206,8 @@ def losses_document(names: Sequence[str], who: bool = False) -> Document:
     if who:
         text = "Which public implementation computes which of these:"
         blocks.append(Links((Link("who computes what", WHO),), text))
+    text = "Kernels that several of these compile alike:"
+    blocks.append(Links((Link("shared kernels", SHARED),), text))
     return Document(
         title="The losses", subtitle="each with its definition, figures and code",
         lead=f"{len(names)} losses, each with its equation, source, implementations, speed, "

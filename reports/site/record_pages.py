@@ -6,7 +6,8 @@ without a template: there are tens of thousands of results.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -24,6 +25,10 @@ from ..sections.provenance import commands
 from .sources import Folder
 
 PAGE_BYTES = 1_000_000
+# An entry of a protocol of more characters is said once a case: results of one tile share it.
+_LONG = 160
+# The id of each entry that a case says once.
+Once = Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True)
@@ -99,34 +104,61 @@ def _case(anchor: str, measured: Measured) -> str:
     for command, names in commands(measured.results):
         text = f"# {_text(', '.join(names))}\n{_text(command)}"
         out.append(f'<pre tabindex="0"><code>{text}</code></pre>')
-    out.append('<div class="table" tabindex="0" role="region" aria-label="results"><table>')
+    out.append(
+        '<div class="table" tabindex="0" role="region" aria-label="results"><table class="n5">'
+    )
     out.append(
         '<thead><tr><th scope="col" data-filter="contender">contender</th>'
         '<th scope="col" data-filter="metric">metric</th><th scope="col">of</th>'
-        '<th scope="col" data-filter="status">status</th><th scope="col" class="number">value</th>'
+        '<th scope="col" data-filter="status">status</th><th scope="col">value</th>'
         '<th scope="col">rounds, protocol</th></tr></thead><tbody>'
     )
-    out += _rows(measured)
-    out.append("</tbody></table></div></section>\n")
+    once = _once(anchor, measured)
+    out += _rows(measured, once)
+    out.append("</tbody></table></div>")
+    if once:
+        said = "".join(
+            f'<p id="{place}"><code>{_text(f"{name}: {value}")}</code></p>'
+            for (name, value), place in once.items()
+        )
+        out.append(f"<details><summary>What several protocols say</summary>{said}</details>")
+    out.append("</section>\n")
     return "".join(out)
 
 
-def _rows(measured: Measured) -> Iterator[str]:
-    """Errors of one contender together, for there are many and they have no rounds."""
-    yield from map(_row, measured.results.but(metric=ERRORS, status="ok"))
+def _once(anchor: str, measured: Measured) -> Once:
+    """Long entries that several of a case's protocols share."""
+    count = Counter(entry for one in measured.results for entry in flat(one.protocol))
+    shared = [entry for entry, times in count.items() if times > 1 and len(entry[1]) > _LONG]
+    return {entry: f"{anchor}-said-{number}" for number, entry in enumerate(shared, start=1)}
+
+
+def _rows(measured: Measured, once: Once) -> Iterator[str]:
+    """Errors of one contender together, for there are many and they have no rounds; and what it
+    did not run for one reason."""
+
+    def protocol(result: Result) -> str:
+        return _protocol(result, once)
+
     errors = measured.results.where(metric=ERRORS, status="ok")
-    for (contender, metric, protocol), found in errors.by("contender", "metric", _protocol).items():
+    not_run = measured.results.where(status="not_run")
+    for one in measured.results.but(status="not_run"):
+        if one.metric not in ERRORS or one.status != "ok":
+            yield _row(one, one.metric, protocol(one))
+    for (contender, metric, said), found in errors.by("contender", "metric", protocol).items():
         listed = "; ".join(f"{_of(one) or 'value'} {one.value!r}" for one in found)
         worst = max(one.value or 0.0 for one in found)
         yield (
             f"<tr><td>{_text(contender)}</td><td>{_text(metric)}</td>"
             f'<td class="long">{_text(listed)}</td><td>{STATUS_WORDS["ok"]}</td>'
-            f'<td class="number" data-sort="{worst!r}">{units.digits3(worst)} at most</td>'
-            f"<td>{protocol}</td></tr>"
+            f'<td data-sort="{worst!r}">{units.digits3(worst)} at most</td>'
+            f"<td>{said}</td></tr>"
         )
+    for (*_, said), found in not_run.by("contender", _of, "reason", protocol).items():
+        yield _row(found[0], ", ".join(found.each("metric")), said)
 
 
-def _row(result: Result) -> str:
+def _row(result: Result, metrics: str, protocol: str) -> str:
     value = units.figure(result.metric, result.value)
     sort = "" if result.value is None else f' data-sort="{result.value!r}"'
     status = STATUS_WORDS[result.status]
@@ -134,10 +166,10 @@ def _row(result: Result) -> str:
         status += f": {result.reason}"
     tone = {"worse": ' class="bad"', "not_run": ' class="quiet long"'}.get(result.status, "")
     return (
-        f"<tr><td>{_text(result.contender)}</td><td>{_text(result.metric)}</td>"
+        f"<tr><td>{_text(result.contender)}</td><td>{_text(metrics)}</td>"
         f"<td>{_text(_of(result))}</td><td{tone}>{_text(status)}</td>"
-        f'<td class="number"{sort}>{_text(value)}</td>'
-        f'<td class="rounds">{_rounds(result)}{_protocol(result)}</td></tr>'
+        f"<td{sort}>{_text(value)}</td>"
+        f'<td class="rounds">{_rounds(result)}{protocol}</td></tr>'
     )
 
 
@@ -155,8 +187,11 @@ def _of(result: Result) -> str:
     return " ".join(value for _, value in sorted(result.of.items()))
 
 
-def _protocol(result: Result) -> str:
+def _protocol(result: Result, once: Once) -> str:
     if not result.protocol:
         return ""
-    said = "; ".join(f"{name}: {value}" for name, value in flat(result.protocol))
-    return f"<details><summary>protocol</summary>{_text(said)}</details>"
+    said = "; ".join(
+        f'{_text(name)}: <a href="#{once[name, value]}">below</a>' if (name, value) in once else
+        _text(f"{name}: {value}") for name, value in flat(result.protocol)
+    )  # fmt: skip
+    return f"<details><summary>protocol</summary>{said}</details>"

@@ -1,25 +1,29 @@
 """What a loss's Triton kernels compile to, for each target, from the pinned files: no GPU needed.
 
-A loss's kernels are those that it launches: they are pinned in its folder.
+A loss's kernels are those that it launches: they are pinned in its folder. What several losses
+compile alike stands on a page of its own, once.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
 from benchmarks.instruments import gpus
 from benchmarks.snapshots import pin_files, pins
 from benchmarks.snapshots.exact.rows import ExactRow, row_of
 from benchmarks.snapshots.pin_files import EXACT, STATIC, Pin
+from marginbench import catalogue
 from marginbench.loss import Loss
 
 from .. import units
-from ..document import Block, Cell, Details, Table, Text, table
+from ..document import Block, Cell, Details, Document, Link, Links, Section, Table, Text, table
 from ..rows import Rows
+from ..sections.context import slug
 from . import what_bounds
+from .frame import FOOTER, SHARED, loss_page
 
 _COUNT = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 _INTRO = (
@@ -38,12 +42,21 @@ def section(loss: Loss) -> list[Block]:
     rows = compiled(loss, pinned)
     if not rows:
         return [Text("No Triton kernel of this loss is pinned.")]
-    version = pinned[0].version.removeprefix("triton ")
     blocks: list[Block] = [
         Text(_INTRO.format(_COUNT[len(gpus.TARGETS)])),
-        _summary(rows, version),
-        Details(f"Each compiled kernel ({len(rows)} rows)", [_every(rows)]),
+        _summary(rows, _compiler(pinned)),
     ]
+    losses = _losses(pinned)
+    by_losses = Rows(rows).by(lambda row: len(losses[pins.key(row)]) > 1)
+    if own := by_losses.get(False):
+        title = f"Each kernel that is compiled for this loss alone ({len(own)} rows)"
+        blocks.append(Details(title, [_every(own)]))
+    if shared := by_losses.get(True):
+        links = tuple(
+            Link(f"{kernel} ({len(found)} rows)", f"{SHARED}#{slug(kernel)}")
+            for kernel, found in shared.by(itemgetter("kernel")).items()
+        )
+        blocks.append(Links(links, "Each kernel that is compiled alike for other losses:"))
     counted = exact(loss.name)
     if counted:
         columns = ("case", "contender", "metric", "counted")
@@ -51,6 +64,44 @@ def section(loss: Loss) -> list[Block]:
         listed = table(columns, [_counted(row) for row in counted], text, numeric=("counted",))
         blocks.append(Details(f"{text} ({len(counted)} rows)", [listed]))
     return blocks
+
+
+def shared() -> Document:
+    """Each kernel that several losses compile alike, once."""
+    pinned = _newest(STATIC)
+    losses = _losses(pinned)
+    rows = Rows(pins.once(map(pins.row_of, pinned))).where(lambda r: len(losses[pins.key(r)]) > 1)
+    sections = []
+    for kernel, found in rows.by(itemgetter("kernel")).items():
+        blocks: list[Block] = []
+        for names, own in found.by(lambda row: losses[pins.key(row)]).items():
+            links = tuple(Link(name, f"{loss_page(name)}#compiled") for name in names)
+            blocks += [Links(links, f"{units.plural(len(own), 'row')}, compiled for"), _every(own)]
+        sections.append(Section(slug(kernel), kernel, blocks))
+    by_loss = {
+        loss.name: what_bounds.bounds(loss, compiled(loss, pinned)) for loss in catalogue.losses()
+    }
+    if each := what_bounds.of_all(by_loss):
+        sections.append(Section(what_bounds.NAME, what_bounds.TITLE, each))
+    return Document(
+        title="Shared kernels", subtitle="what several losses compile alike",
+        lead=f"{units.plural(len(rows), 'kernel')} that several losses compile with the same "
+             "arguments, each here once. What a loss compiles alone is on its own page, and so "
+             f"are the ranges over all. Compiled by Triton {_compiler(pinned)}." if rows else
+             "No two losses compile the same kernel.",
+        sections=sections, footer=FOOTER,
+    )  # fmt: skip
+
+
+def _losses(pinned: Sequence[Pin]) -> Mapping[tuple[str, ...], tuple[str, ...]]:
+    """By a compiled kernel's key the losses that launch it."""
+    names = {pin_files.folder_of(loss.name): loss.name for loss in catalogue.losses()}
+    found = Rows(pinned).where(folder=tuple(names)).by("key")
+    return {key: tuple(sorted({names[pin.folder] for pin in own})) for key, own in found.items()}
+
+
+def _compiler(pinned: Sequence[Pin]) -> str:
+    return pinned[0].version.removeprefix("triton ")
 
 
 def compiled(loss: Loss, pinned: Sequence[Pin]) -> list[pins.Row]:

@@ -5,6 +5,7 @@ counts and predictions without a GPU. They are never in a table or a figure with
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 
 from benchmarks.instruments import gpus
 from benchmarks.snapshots import bounds as counted
@@ -14,15 +15,18 @@ from marginbench.fields import sized
 from marginbench.loss import Loss, Shape, Variant
 
 from .. import document, drawing, units
-from ..document import Block, Cell, Details, Document, Figure, Table, Text, table
+from ..document import Block, Cell, Document, Figure, Link, Links, Table, Text, table
 from ..plot import Axis, Panel, Plot, Series
+from ..rows import Rows
 from ..sections.context import slug
 from ..style import style_at
+from .frame import SHARED
 
 NAME, TITLE = "bounds", "What bounds the Triton kernels"
 SIZES = (Shape(1024, 512, 100_000), Shape(1024, 512, 1_000_000))
 STREAM = Shape(1_048_576, 128, 1024)
 CONTENDER, DTYPE, STREAM_DTYPE = "triton", "bfloat16", "float32"
+_ELSEWHERE = "Each bound of each of these kernels on each GPU, beside those of other losses:"
 NOT_PUBLISHED = "not published"
 WIDTH, HEIGHT = 8.6, 3.0
 _DRAWN = 0.01
@@ -56,7 +60,7 @@ def section(loss: Loss, rows: Sequence[pins.Row]) -> list[Block]:
             Text(_taken(found), "answer"),
             Text(_COUNTED.format(_sources()), "note"),
             figure(loss.name, found),
-            _folded(found),
+            Links((Link("shared kernels", f"{SHARED}#{NAME}"),), _ELSEWHERE),
         ]
     predictions = list(_predictions(loss))
     if predictions:
@@ -187,29 +191,41 @@ def _ticks(found: Sequence[Bounds]) -> list[str]:
     return [f"{name}, {NOT_PUBLISHED}" if name in unknown else name for name in counted.NAMES]
 
 
-def _folded(found: Found) -> Details:
-    tables = [
-        _table(shape, target, own) for shape, each in found.items() for target, own in each.items()
-    ]
-    count = sum(len(one.rows) for one in tables)
-    return Details(f"Each bound of each kernel on each GPU ({count} rows)", tables)
-
-
-def _table(shape: Shape, target: str, found: Sequence[Bounds]) -> Table:
-    most, processors = gpus.TARGETS[target].limits.warps, gpus.TARGETS[target].processors
-    rows = [
-        (Cell(_name(one), code=True), *(_time(one, name) for name in counted.NAMES),
-         f"{one.warps} of {most} warps, {one.processors} of {processors} processors",
-         Cell(one.largest, tone="strong"))
-        for one in found
+def of_all(by_loss: Mapping[str, Found]) -> list[Block]:
+    """Each bound of each kernel on each GPU; what several losses have alike is one row."""
+    return [
+        _table(shape, target, {
+            loss: found[shape][target] for loss, found in by_loss.items()
+            if target in found.get(shape, {})
+        }) for shape in SIZES for target in gpus.TARGETS
+        if any(target in found.get(shape, {}) for found in by_loss.values())
     ]  # fmt: skip
+
+
+def _table(shape: Shape, target: str, by_loss: Mapping[str, Sequence[Bounds]]) -> Table:
+    alike = Rows((_row(one), loss) for loss, found in by_loss.items() for one in found)
+    kernels = alike.each(lambda one: one[0][0])
+    rows = [
+        (row[0], ", ".join(found.each(itemgetter(1))), *row[1:])
+        for row, found in alike.by(itemgetter(0)).items()
+    ]
+    rows.sort(key=lambda row: kernels.index(row[0]))
     card = gpus.TARGETS[target].sheet.card.name
     caption = (
-        f"{card} ({target}), {_size(shape)}: the least time by each bound, not "
-        f"measured; {units.plural(len(found), 'kernel')}, each launched once a call"
+        f"{card} ({target}), {_size(shape)}: the least time by each bound, not measured; each "
+        "kernel is launched once a call"
     )
-    columns = ("kernel", *counted.NAMES, "occupancy", "largest bound")
+    columns = ("kernel", "losses", *counted.NAMES, "occupancy", "largest bound")
     return table(columns, rows, caption, numeric=counted.NAMES)
+
+
+def _row(one: Bounds) -> tuple[Cell, ...]:
+    limits, processors = gpus.TARGETS[one.target].limits, gpus.TARGETS[one.target].processors
+    return (
+        Cell(_name(one), code=True), *(Cell(_time(one, name)) for name in counted.NAMES),
+        Cell(f"{one.warps} of {limits.warps} warps, {one.processors} of {processors} processors"),
+        Cell(one.largest, tone="strong"),
+    )  # fmt: skip
 
 
 def _time(one: Bounds, name: str) -> str:

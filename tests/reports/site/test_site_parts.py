@@ -1,4 +1,5 @@
-"""Parts of the site that stand alone: code that is shown runs, addresses are relative."""
+"""Parts of the site that stand alone: code that is shown runs, addresses are relative, what is said
+is said once."""
 
 from __future__ import annotations
 
@@ -12,9 +13,11 @@ import pytest
 from synthetic_run import BATCH, Maker, write
 
 import benchmarks.records.loading
+from benchmarks.snapshots import pins
 from benchmarks.snapshots.pin_files import STATIC
 from marginbench import catalogue
-from reports import units
+from reports import pages, units
+from reports.document import Details, Document, Section, Table, table
 from reports.pages import Page
 from reports.reading import Measured, arrange, load
 from reports.rows import Rows
@@ -104,10 +107,56 @@ def test_a_record_page_has_the_words_that_people_read_for_each_status():
             ("forward_time_s", "not_run", "needs CUDA"),
         )
     ]
-    rows = record_pages._rows(Measured(key, "s1", 0, Rows(results)))
+    rows = record_pages._rows(Measured(key, "s1", 0, Rows(results)), {})
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", "".join(rows))
     assert {"passed", "failed: NaN", "not run: needs CUDA"} <= set(cells)
     assert not {"ok", "worse", "not_run"} & {cell.partition(":")[0] for cell in cells}
+
+
+def test_a_case_says_once_why_a_contender_did_not_run_and_what_protocols_share():
+    maker = Maker()
+    key = next(maker.cases())
+    metrics = ("peak_bytes", "forward_time_s", "both_time_s")
+    tiles = "a tile, " * 40
+    ran = [maker.result(key, "eager", metric, value=1.0, protocol={"tiles": tiles, "seed": number})
+           for number, metric in enumerate(metrics)]  # fmt: skip
+    reasons = zip(metrics, ("CUDA", "CUDA", "memory"), strict=True)
+    left = [maker.result(key, "triton", metric, status="not_run", reason=reason)
+            for metric, reason in reasons]  # fmt: skip
+    text = record_pages._case("case-1", Measured(key, "s1", 0, Rows((*ran, *left))))
+    said = re.findall(r"<td[^>]*>([^<]*)</td>", text)
+    assert {"peak_bytes, forward_time_s", "not run: CUDA", "not run: memory"} <= set(said)
+    assert text.count("not run: CUDA") == 1 and text.count(tiles) == 1
+    assert text.count('<a href="#case-1-said-1">') == 3 and text.count('id="case-1-said-1"') == 1
+    assert all(f"seed: {number}" in text for number in range(3))
+
+
+def test_each_compiled_kernel_is_on_one_page():
+    pinned = static_facts._newest(STATIC)
+    shared = [
+        cells(one)
+        for section in static_facts.shared().sections
+        for one in section.blocks
+        if isinstance(one, Table) and "registers" in one.columns
+    ]
+    alone = [cells(listed) for loss in catalogue.losses() for one in static_facts.section(loss)
+             if isinstance(one, Details) and "alone" in one.summary
+             for listed in one.blocks if isinstance(listed, Table)]  # fmt: skip
+    launched = {pins.key(row) for loss in catalogue.losses()
+                for row in static_facts.compiled(loss, pinned)}  # fmt: skip
+    assert shared and alone
+    assert sum(map(len, (*shared, *alone))) == len(launched)
+
+
+def cells(made: Table) -> list[tuple[str, ...]]:
+    return [tuple(cell.text for cell in row) for row in made.rows]
+
+
+def test_a_numeric_column_is_named_by_its_table():
+    made = table(("a", "b"), [("1", "2")], numeric=("b",))
+    document = Document("t", "s", "l", sections=[Section("x", "X", [made])])
+    page = pages.render(document, Page("x.html", Styles(())))
+    assert '<table class="n2">' in page and ".n2 :is(td, th):nth-child(2)" in page
 
 
 def test_rates_of_another_machine_are_left_out():

@@ -26,6 +26,8 @@ def row(target: str, bias: str = "bfloat16") -> dict[str, Any]:
 
 
 ROWS = [row(target) for target in ("sm_80", "sm_90", "sm_100", "gfx942")]
+BOUNDS = what_bounds.bounds(catalogue.get("softmax"), ROWS)
+BY_LOSS = {"softmax": BOUNDS, "twin": BOUNDS}
 
 
 def tables(blocks: Sequence[Block]) -> Iterator[Table]:
@@ -48,23 +50,32 @@ def test_one_line_says_what_to_take_from_it(blocks: list[Block]):
     assert "C=1,000,000" in line and "its rate is not published" in line
 
 
-def test_the_tables_are_folded_narrow_and_name_the_largest(blocks: list[Block]):
-    assert not [b for b in blocks if isinstance(b, Table)]
-    found = list(tables(blocks))
+def test_each_bound_is_said_once_for_all_losses_that_share_it(blocks: list[Block]):
+    assert not list(tables(blocks))
+    found = list(tables(what_bounds.of_all(BY_LOSS)))
     assert len(found) == 2 * 4
     for one in found:
-        assert len(one.columns) <= 8 and one.columns[-1] == "largest bound"
-        assert [r[-1].text for r in one.rows] == ["products"]
+        assert len(one.columns) <= 9 and one.columns[-1] == "largest bound"
+        assert [(r[1].text, r[-1].text) for r in one.rows] == [("softmax, twin", "products")]
     h100 = next(one for one in found if one.caption.startswith("H100"))
     cell = h100.rows[0][h100.columns.index(bounds.L2)].text
     assert cell == "not published (1.64 GB)"
+
+
+def test_a_bound_of_its_own_is_a_row_of_its_own():
+    smaller = ARGUMENTS.format(bias="bfloat16").replace("BLOCK_C=128", "BLOCK_C=64")
+    rows = [{**one, "arguments": smaller} for one in ROWS]
+    other = what_bounds.bounds(catalogue.get("softmax"), rows)
+    for one in tables(what_bounds.of_all({**BY_LOSS, "other": other})):
+        assert [r[1].text for r in one.rows] == ["softmax, twin", "other"]
+        assert len({r[0].text for r in one.rows}) == 1
 
 
 def test_nothing_of_it_stands_among_measured_figures(blocks: list[Block]):
     (drawn,) = (b for b in blocks if isinstance(b, Figure))
     assert not drawn.cases and not drawn.metrics and "not measured" in drawn.caption
     predicted = what_bounds.section(catalogue.get("contrastive"), [])
-    for one in (*tables(blocks), *tables(predicted)):
+    for one in (*tables(what_bounds.of_all(BY_LOSS)), *tables(predicted)):
         assert "not measured" in one.caption
         assert not any(cell.record or cell.mark for r in one.rows for cell in r)
     notes = [b.text for b in (*blocks, *predicted) if isinstance(b, Text) and b.kind == "note"]
