@@ -32,7 +32,7 @@ from .module_commands import run
 from .snapshots.exact.counting import allocations
 
 SCHEMA_VERSION = 1
-SHAPE, STEP = Shape(64, 512, 10_000), Shape(128, 128, 100_000)
+SHAPE, STEP = Shape(64, 512, 10_000), Shape(128, 128, 1_000_000)
 COSINES = (0.0, 0.55)
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
 STEP_RATES = (1.0, 0.1)

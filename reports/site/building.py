@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks import processes
 from benchmarks.records import files, folders, kinds
@@ -26,7 +27,9 @@ from . import (
     losses,
     machines,
     others,
+    program_records,
     reproduce,
+    sampled_loss,
     sources,
     static_facts,
     what_bounds,
@@ -38,9 +41,9 @@ from .frame import (
     LOSSES,
     REPRODUCE,
     SHARED,
-    WHO,
     Frame,
     machine_page,
+    program_page,
     quality_page,
 )
 from .machines import Made
@@ -53,6 +56,8 @@ MANIFEST = kinds.SITE_FILE
 SCHEMA_VERSION = 2
 # Which versions the figures and pages come from: the one thing that is not the records'.
 DECLARED = ("built_with",)
+# What makes a page of a program's record, by its name.
+_PROGRAMS: dict[str, Any] = dict(zip(sources.PROGRAMS, (who_computes, sampled_loss), strict=True))
 _PACKAGES = ("jinja2", "matplotlib", "numpy")
 PROCESSES = 2
 
@@ -140,11 +145,13 @@ def _write(
     documents = {
         path: document for name in names for path, document in losses.documents(name, made).items()
     }
-    who = published.who_computes
-    if who is not None:
-        whole = who_computes.document(who_computes.read(who))
-        output.page(whole, frame.page(WHO), others.without_records)
-    documents[LOSSES] = front.losses_document(names, who is not None)
+    shown = []
+    for record in published.programs:
+        path, program = program_page(record.stem), _PROGRAMS[record.stem]
+        whole = program.document(program_records.read(record, program.SCHEMA_VERSION))
+        output.page(whole, frame.page(path), others.without_records)
+        shown.append(Link(program.TITLE.lower(), path))
+    documents[LOSSES] = front.losses_document(names, shown)
     documents[SHARED] = static_facts.shared()
     documents[GATE_PAGE] = others.gate_document(trials)
     documents[REPRODUCE] = reproduce.document(published)

@@ -12,11 +12,15 @@ from ..sections.context import slug
 from ..style import Styles
 
 HOME, LOSSES, GATE_PAGE, REPRODUCE = "index.html", "losses.html", "gate.html", "reproduce.html"
-WHO, SHARED = "who-computes.html", "shared-kernels.html"
+SHARED = "shared-kernels.html"
 FOOTER = (
     f"{FIGURES} A linked figure leads to its record, with all raw rounds and the command that "
     "measures it again."
 )
+
+
+def program_page(name: str) -> str:
+    return f"{name}.html"
 
 
 def loss_page(loss: str) -> str:

@@ -10,7 +10,7 @@ from .. import units
 from ..document import Block, Cell, Document, Fact, Link, Links, Section, Text, table
 from ..rows import Rows
 from . import answers
-from .frame import FOOTER, GATE_PAGE, REPRODUCE, SHARED, WHO, loss_page, machine_page, quality_page
+from .frame import FOOTER, GATE_PAGE, REPRODUCE, SHARED, loss_page, machine_page, quality_page
 from .machines import Made
 from .others import Trained, Trial
 from .ranking import CRITERION, span
@@ -189,8 +189,8 @@ def _gate(trials: Sequence[Trial]) -> list[Block]:
     ]
 
 
-def losses_document(names: Sequence[str], who: bool = False) -> Document:
-    """The losses, a row each; ``who``: there is a page of who computes what."""
+def losses_document(names: Sequence[str], also: Sequence[Link] = ()) -> Document:
+    """The losses, a row each; ``also``: pages of what was measured of several of them."""
     rows = []
     for name in names:
         known = catalogue.get(name) if name in catalogue.names() else None
@@ -203,11 +203,8 @@ def losses_document(names: Sequence[str], who: bool = False) -> Document:
         for one in catalogue.failures()
     ]
     blocks: list[Block] = [table(("loss", "title", "variants", "source"), rows)]
-    if who:
-        text = "Which public implementation computes which of these:"
-        blocks.append(Links((Link("who computes what", WHO),), text))
-    text = "Kernels that several of these compile alike:"
-    blocks.append(Links((Link("shared kernels", SHARED),), text))
+    shared = Link("kernels that several of these compile alike", SHARED)
+    blocks.append(Links((*also, shared), "Of several of these:"))
     return Document(
         title="The losses", subtitle="each with its definition, figures and code",
         lead=f"{len(names)} losses, each with its equation, source, implementations, speed, "

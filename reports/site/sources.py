@@ -8,6 +8,7 @@
     published/auto/<name>/records.jsonl.xz        a run of the suite auto, with its verdict; no
                                                   page of the site shows it
     published/who-computes.json                   public implementations against our variants
+    published/sampled-loss.json                   what sampling classes costs
     published/site                                the site of all these, and whatever is drawn
 """
 
@@ -28,7 +29,9 @@ from ..paths import IN_CLONE
 from ..sections.context import slug, unique
 
 SITE, QUALITY, GATE, AUTO = "site", "quality", "gate-trust", "auto"
-MACHINE_FILE, WHO_FILE = "machine.json", "who-computes.json"
+MACHINE_FILE = "machine.json"
+# Records that are one file, each written by a program of its name.
+PROGRAMS = ("who-computes", "sampled-loss")
 # From the site's root: where the records lie that it is beside, or copies of them.
 BESIDE, COPIES = "..", "data"
 # "measured" says when and how the rates were taken; the machine's page shows it.
@@ -79,13 +82,12 @@ class Published:
             for path in (folder.records, folder.path / MACHINE_FILE):
                 if path.is_file():
                     yield path
-        if self.who_computes is not None:
-            yield self.who_computes
+        yield from self.programs
 
     @property
-    def who_computes(self) -> Path | None:
-        path = self.root / WHO_FILE
-        return path if path.is_file() else None
+    def programs(self) -> tuple[Path, ...]:
+        """The records of `PROGRAMS` that there are."""
+        return tuple(path for name in PROGRAMS if (path := self.root / f"{name}.json").is_file())
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
-from benchmarks.records.loading import RecordError
 
 from .. import drawing
 from ..document import Block, Cell, Details, Document, Fact, Figure, Section, Table, Text, table
@@ -16,6 +11,7 @@ from ..rows import Rows
 from ..style import SOFT, style_at
 from ..units import NOTHING
 from .frame import FOOTER
+from .program_records import Record
 
 SCHEMA_VERSION = 1
 TITLE = "Who computes what"
@@ -28,22 +24,6 @@ _VERDICTS = {
 }
 _QUANTITIES = {"value": "value", "embeddings": "gradient of embeddings",
                "class_weights": "gradient of class weights"}  # fmt: skip
-Record = Mapping[str, Any]
-
-
-def read(path: Path) -> Record:
-    """Raises RecordError where it is not one of ours."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RecordError(f"who computes what: {path}: expected JSON; {error}") from None
-    version = found.get("schema_version") if isinstance(found, dict) else None
-    if version != SCHEMA_VERSION:
-        raise RecordError(
-            f"who computes what: {path}: expected schema version {SCHEMA_VERSION}; got {version!r}"
-        )
-    made: Record = found
-    return made
 
 
 def document(record: Record) -> Document:

@@ -14,7 +14,7 @@ from marginbench import catalogue, public_code
 from reports import pages
 from reports.document import figures
 from reports.pages import Page
-from reports.site import who_computes
+from reports.site import program_records, who_computes
 from reports.style import Styles
 
 
@@ -69,4 +69,4 @@ def test_a_record_of_another_version_is_refused(tmp_path: Path):
     ):
         path.write_text(text)
         with pytest.raises(RecordError, match=said):
-            who_computes.read(path)
+            program_records.read(path, who_computes.SCHEMA_VERSION)
