@@ -6,8 +6,8 @@ reading what nothing wrote shows in the outcome. Far: a few programs of launches
 2^31 elements (`far`).
 
 A sample takes turns: a variant other than a loss's main one has one of the dtypes, and each far
-shape has some of the variants in one dtype. Every line is still reached, for kernels are shared; not
-every argument passes 2^31.
+shape has some of the variants in one dtype. Kernels are shared, so that every line is still
+reached; not every argument passes 2^31.
 
 The interpreter is chosen before a kernel is imported, so worker processes do it.
 """
