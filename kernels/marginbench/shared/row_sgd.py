@@ -12,6 +12,10 @@ from torch.optim import Optimizer
 from ..checks import check_number
 
 
+# Rows that are moved together: their copies stay in a cache, and take no memory to speak of.
+_AT_A_TIME = 8192
+
+
 class RowSGD(Optimizer):
     """SGD with momentum and weight decay that touch a row only in steps in which it has a gradient.
 
@@ -83,10 +87,16 @@ class RowSGD(Optimizer):
         return loss
 
     def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        rows = None
-        if gradient.is_sparse:
-            gradient = gradient.coalesce()
-            rows, gradient = gradient.indices()[0], gradient.values()
+        if not gradient.is_sparse:
+            self._step(parameter, gradient, group)
+            return
+        rows, gradient = _rows(gradient)
+        for some, part in zip(rows.split(_AT_A_TIME), gradient.split(_AT_A_TIME), strict=True):
+            self._step(parameter, part, group, some)
+
+    def _step(
+        self, parameter: Tensor, gradient: Tensor, group: dict[str, Any], rows: Tensor | None = None
+    ) -> None:
         weights = parameter if rows is None else parameter.index_select(0, rows)
         if group["weight_decay"]:
             gradient = gradient.add(weights, alpha=group["weight_decay"])
@@ -102,3 +112,14 @@ class RowSGD(Optimizer):
         moved = weights.add_(gradient, alpha=-group["lr"])
         if rows is not None:
             parameter.index_copy_(0, rows, moved)
+
+
+def _rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """The numbers of a sparse gradient's rows, rising, and the rows."""
+    rows = gradient._indices()[0]
+    # What torch has accumulated never says that it is coalesced, even where it is; to coalesce it
+    # again takes longer than the rest of a step.
+    if not bool((rows[1:] > rows[:-1]).all()):
+        gradient = gradient.coalesce()
+        rows = gradient._indices()[0]
+    return rows, gradient._values()
