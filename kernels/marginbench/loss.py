@@ -110,7 +110,8 @@ class Variant:
     ``target_of_cosine``, of a head over cosines, is the target's logit over the scale at a cosine,
     with the options beside ``scale``: its first loss follows (`marginbench.first_loss`). Where that
     goes by the embedding's length, it takes ``length`` too, and ``added_at_length`` is what a row
-    of that length has beside the cross-entropy, with the same options.
+    of that length has beside the cross-entropy, with the same options. Where it goes by states of a
+    single number, it takes these too, by default as a training starts them.
     ``public`` names what people call for it, a key of the loss's ``public``, and
     ``public_options`` with which options; its own without.
     """

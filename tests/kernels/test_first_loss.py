@@ -79,6 +79,8 @@ def test_a_head_begins_where_its_declaration_says(loss: Loss, variant: Variant, 
     scale = float(options.pop("scale", learnt))
     corrected = options.pop("corrected", False)
     rate = len(tensors.get("sampled", weights)) / SHAPE.classes
+    kept = (one.name for one in variant.fields if one.kind == "state" and one.name != "scale")
+    options |= {name: float(tensors[name]) for name in kept}
     if variant.added_at_length is None:
         targets, added = [lambda cosine: variant.target_of_cosine(cosine, **options)], 0.0
     else:
