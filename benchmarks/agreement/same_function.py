@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 
 from marginbench import catalogue
+from marginbench.fields import Field, Shape
+from marginbench.inputs import Maker
 from marginbench.loss import Loss, Variant
 
 Head = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -141,7 +143,8 @@ def result(head: Head, case: Case) -> Result:
 
 
 def variants() -> list[tuple[Loss, Variant]]:
-    """Ours that are functions of embeddings, labels and class weights alone."""
+    """Ours that are functions of embeddings, labels and class weights alone, any statistics being
+    those that a training starts from (`statistics`)."""
     return [(loss, v) for loss, v in _heads() if not missing(v)]
 
 
@@ -159,9 +162,26 @@ def _heads() -> Iterator[tuple[Loss, Variant]]:
 
 def missing(variant: Variant) -> str:
     """What it takes beside them."""
-    more = [field.name for field in variant.fields]
+    more = [field.name for field in variant.fields if not _is_statistic(variant, field)]
     more += [one for one in variant.differentiable if one not in (*QUANTITIES, *more)]
     return " and ".join(more)
+
+
+def _is_statistic(variant: Variant, field: Field) -> bool:
+    """A state of a single number that is not learnt."""
+    learnt = field.name in variant.differentiable
+    return field.kind == "state" and not field.sizes and not learnt
+
+
+def statistics(variant: Variant) -> dict[str, Tensor]:
+    """The states of a single number that it takes, as a training starts them."""
+    made = torch.Generator().manual_seed(_SEED)
+    size = Shape(_ROWS, _DIM, 2 * _ROWS)
+    return {
+        field.name: Maker(field, size, made).for_a_training()
+        for field in variant.fields
+        if _is_statistic(variant, field)
+    }
 
 
 def options_of(loss: Loss, variant: Variant, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,10 +230,11 @@ def _ours(
 ) -> list[Result]:
     known = catalogue.get(loss)
     function = known.resolve(known.variant(variant).contender("reference").entry)
+    started = statistics(known.variant(variant))
 
     def head(embeddings: Tensor, labels: Tensor, class_weights: Tensor) -> Tensor:
         named = {"embeddings": embeddings, "labels": labels, "class_weights": class_weights}
-        value: Tensor = function(**named, **dict(options), reduction="mean")
+        value: Tensor = function(**named, **started, **dict(options), reduction="mean")
         return value
 
     return _results(head, unit)
