@@ -126,7 +126,7 @@ LOSS = Loss(
     variants=(
         _variant(
             "true",
-            "0.4, from the angle to the cosine as the length grows",
+            "the margin 0.4, on the angle of short embeddings and off the cosine of longer ones",
             f"{_PAPER}; its repository, head.py, and README.md for the numbers",
             r"\cos \operatorname{clip}(\theta_{y_i,i} - m k_i)",
             "the length counts as a constant in the margin",
