@@ -37,7 +37,7 @@ _LENGTH = r"a_i = \operatorname{clip}(\|x_i\|, 10^{-3}, 100)"
 # Cases have lengths of about 0.2 to 1.2; a training's states start as the repository's.
 _MEAN = Field(
     "mean", (), "of the embeddings' lengths, over past steps", kind="state",
-    draw=lambda make: 0.6 + 0.4 * make.uniform(), train=lambda make: make.full(20),
+    draw=lambda make: 0.3 + 0.7 * make.uniform(), train=lambda make: make.full(20),
 )  # fmt: skip
 _STD = Field(
     "std", (), "the standard deviation of the embeddings' lengths, over past steps", kind="state",
