@@ -3,6 +3,8 @@
 With a = clip(||x||, 0.001, 100) and k = clip(h (a - mu) / (sigma + 0.001), -1, 1), the target is
 cos(theta - m k) - (m + m k): ArcFace at k = -1, CosFace at k = 0. k has no gradient. mu and sigma
 are the running mean and standard deviation (unbiased) of the lengths; they start at 20 and 100.
+At a right angle the two margins come to -m whatever k is, but for (m k)^3 / 6: a first loss hardly
+goes by the lengths.
 
 - ``true`` keeps theta - m k within 0.001 of 0 and pi, without a gradient where it clips.
 - ``detached`` has no such clip, and the slope of cos theta: CVLface (losses/adaface.py:52-61 at
