@@ -63,6 +63,7 @@ def slopes() -> dict[str, list[float]]:
     for loss, variant in same_function.variants():
         function = loss.resolve(variant.contender("eager").entry)
         options = same_function.options_of(loss, variant, {"scale": 1.0})
+        options |= same_function.statistics(variant)
         found[f"{loss.name}/{variant.name}"] = [_slope(function, options, d) for d in DEGREES]
     return found
 

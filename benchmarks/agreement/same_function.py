@@ -160,7 +160,8 @@ def result(head: Head, case: Case) -> Result:
 
 
 def variants(takes: Sequence[str] = ()) -> list[tuple[Loss, Variant]]:
-    """Ours that are functions of embeddings, labels, class weights and ``takes`` alone."""
+    """Ours that are functions of embeddings, labels, class weights and ``takes`` alone, any
+    statistics being those that a training starts from (`statistics`)."""
     return [(loss, v) for loss, v in _heads() if more_of(v) == tuple(takes)]
 
 
@@ -178,9 +179,26 @@ def _heads() -> Iterator[tuple[Loss, Variant]]:
 
 
 def more_of(variant: Variant) -> tuple[str, ...]:
-    """What it takes beside embeddings, labels and class weights."""
-    more = [one.name for one in variant.fields]
+    """What it takes beside embeddings, labels, class weights and statistics."""
+    more = [one.name for one in variant.fields if not _is_statistic(variant, one)]
     return (*more, *(one for one in variant.differentiable if one not in (*QUANTITIES, *more)))
+
+
+def _is_statistic(variant: Variant, field: Field) -> bool:
+    """A state of a single number that is not learnt."""
+    learnt = field.name in variant.differentiable
+    return field.kind == "state" and not field.sizes and not learnt
+
+
+def statistics(variant: Variant) -> dict[str, Tensor]:
+    """The states of a single number that it takes, as a training starts them."""
+    made = torch.Generator().manual_seed(_SEED)
+    size = Shape(_ROWS, _DIM, 2 * _ROWS)
+    return {
+        field.name: Maker(field, size, made).for_a_training()
+        for field in variant.fields
+        if _is_statistic(variant, field)
+    }
 
 
 def options_of(loss: Loss, variant: Variant, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,10 +254,13 @@ def _ours(
 ) -> list[Result]:  # fmt: skip
     known = catalogue.get(loss)
     function = known.resolve(known.variant(variant).contender("reference").entry)
+    started = statistics(known.variant(variant))
 
     def head(embeddings: Tensor, labels: Tensor, class_weights: Tensor, **more: Tensor) -> Tensor:
         named = {"embeddings": embeddings, "labels": labels, "class_weights": class_weights}
-        value: Tensor = function(**named, **more, **dict(options), reduction="mean")
+        value: Tensor = function(
+            **named, **more, **started, **dict(options), reduction="mean"
+        )  # fmt: skip
         return value
 
     return _results(head, unit, fields=fields)

@@ -4,6 +4,7 @@ from . import functional as functional
 from . import miners as miners
 from .a_softmax.modules import ASoftmaxLoss as ASoftmaxLoss
 from .a_softmax.modules import Annealing as Annealing
+from .adaface.modules import AdaFaceLoss as AdaFaceLoss
 from .arcface.modules import ArcFaceLoss as ArcFaceLoss
 from .center.modules import CenterLoss as CenterLoss
 from .center.modules import CenterTerm as CenterTerm
@@ -28,6 +29,7 @@ __version__: str
 
 __all__ = [
     "ASoftmaxLoss",
+    "AdaFaceLoss",
     "Annealing",
     "ArcFaceLoss",
     "CenterLoss",

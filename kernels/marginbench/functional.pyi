@@ -1,6 +1,7 @@
 # Written by kernels/stubs.py from what the losses declare.
 
 from .a_softmax.functional import a_softmax as a_softmax
+from .adaface.functional import adaface as adaface
 from .arcface.functional import arcface as arcface
 from .center.functional import center as center
 from .center.functional import center_term as center_term
@@ -19,6 +20,7 @@ from .triplet.functional import triplet as triplet
 
 __all__ = [
     "a_softmax",
+    "adaface",
     "arcface",
     "center",
     "center_term",

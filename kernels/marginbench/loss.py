@@ -113,6 +113,8 @@ class Variant:
     of that length has beside the cross-entropy, with the same options. ``drawn_margins``, of a head
     whose ``margins`` are drawn for each row, are the mean and the standard deviation that its paper
     draws them with: its target takes ``margin`` and ``deviation`` too, and is the one expected.
+    Where it goes by states of a single number, it takes these too, by default as a training starts
+    them.
     ``public`` names what people call for it, a key of the loss's ``public``, and
     ``public_options`` with which options; its own without.
     """

@@ -103,7 +103,7 @@ def _cases() -> list[Case]:
 
         def make(*, made=made, sized=sized, **options: Any) -> nn.Module:
             module = made(DIM, CLASSES, **options) if sized else made(**options)
-            return module.eval() if getattr(made, "random_in_training", False) else module
+            return module.eval() if getattr(made, "differs_in_training", False) else module
 
         found.append(Case(name, make, _arguments(made), loss))
     rules = ("batch-all", "batch-all-active", "batch-hard", "semi-hard-all")

@@ -82,6 +82,8 @@ def test_a_head_begins_where_its_declaration_says(loss: Loss, variant: Variant, 
     if variant.drawn_margins is not None:
         margins_B = tensors["margins"]
         options["margin"], options["deviation"] = float(margins_B.mean()), float(margins_B.std())
+    kept = (one.name for one in variant.fields if one.kind == "state" and one.name != "scale")
+    options |= {name: float(tensors[name]) for name in kept}
     if variant.added_at_length is None:
         targets, added = [lambda cosine: variant.target_of_cosine(cosine, **options)], 0.0
     else:

@@ -55,7 +55,7 @@ class ElasticFaceLoss(CosineHead):
 
     offered = FILES.offered
     #: Two calls in training differ.
-    random_in_training = True
+    differs_in_training = True
 
     def __init__(
         self,

@@ -28,21 +28,28 @@ from .target_margins import MarginFunction
 
 
 def check_scale(scale: Tensor | float, embeddings: Tensor | None = None) -> Tensor | float:
-    """A finite number above 0, or a tensor of one, of any float dtype, on the embeddings' device
-    (its value is checked on the CPU alone)."""
-    if not isinstance(scale, Tensor):
-        return check_number("scale", scale, 0, strict=True)
-    if scale.shape != () or not scale.is_floating_point():
+    """`check_single` of the scale, which is above 0."""
+    return check_single("scale", scale, embeddings, strict=True)
+
+
+def check_single(
+    name: str, value: Tensor | float, embeddings: Tensor | None = None, *, strict: bool = False
+) -> Tensor | float:
+    """A finite number from 0 on, or (``strict``) above it; or a tensor of one, of any float dtype,
+    on the embeddings' device (its value is checked on the CPU alone)."""
+    if not isinstance(value, Tensor):
+        return check_number(name, value, 0, strict=strict)
+    if value.shape != () or not value.is_floating_point():
         raise InputError(
-            "scale", "a number, or a tensor of a single one",
-            f"shape {tuple(scale.shape)}, {scale.dtype}",
+            name, "a number, or a tensor of a single one",
+            f"shape {tuple(value.shape)}, {value.dtype}",
         )  # fmt: skip
     if embeddings is not None:
-        check_device("scale", scale, embeddings)
-    check_finite(scale=scale)
-    if scale.device.type == "cpu" and not torch.compiler.is_compiling():
-        check_number("scale", float(scale.detach()), 0, strict=True)
-    return scale
+        check_device(name, value, embeddings)
+    check_finite(**{name: value})
+    if value.device.type == "cpu" and not torch.compiler.is_compiling():
+        check_number(name, float(value.detach()), 0, strict=strict)
+    return value
 
 
 def arguments(

@@ -11,7 +11,6 @@ from torch.optim import Optimizer
 
 from ..checks import check_number
 
-
 # Rows that are moved together: their copies stay in a cache, and take no memory to speak of.
 _AT_A_TIME = 8192
 

@@ -136,14 +136,14 @@ def _subject(loss, variant, dtype: str, seed: int) -> tuple[Subject, Inputs, Inp
                 batch, embeddings=longer * batch.class_weights[batch.labels]
             )
         stale = inputs_from(variant, batch, dtype, "cpu")
-        if variant.output != "loss" or _are_apart(subject, seed, inputs, stale):
+        if variant.output == "indices" or _are_apart(subject, seed, inputs, stale):
             return subject, inputs, stale
     raise AssertionError("no earlier call differs")
 
 
 def _are_apart(subject: Subject, seed: int, *calls: Inputs) -> bool:
-    """Whether one call's terms, sum, mean and gradients that are single numbers (of a learnt scale)
-    differ from the other's by more than a peer may."""
+    """Whether one call's terms, sum, mean and gradients that are single numbers (of a learnt
+    scale), or an update's tensor, differ from the other's by more than a peer may."""
     function = candidate(subject, "eager").function
     for reduction in comparison.reductions(subject, every=True):
         found = []
@@ -152,8 +152,10 @@ def _are_apart(subject: Subject, seed: int, *calls: Inputs) -> bool:
                 value = subject.call(function, inputs, reduction)
                 leaves = [inputs.tensors[name] for name in inputs.differentiable]
                 numbers = [leaf for leaf in leaves if leaf.numel() == 1]
-                upstream = truth.upstream(subject, reduction, seed).to(value.dtype)
-                of = torch.autograd.grad(value, numbers, upstream) if numbers else ()
+                of: tuple[Tensor, ...] = ()
+                if numbers:
+                    upstream = truth.upstream(subject, reduction, seed).to(value.dtype)
+                    of = torch.autograd.grad(value, numbers, upstream)
             found.append((value.detach(), *of))
         for own, other in zip(*found, strict=True):
             if tolerance.relative(other, own) <= 1.2 * tolerance.FARTHEST:
