@@ -62,7 +62,7 @@ def cli() -> None:
     Start here:
       marginbench doctor            what this machine can and can't measure
       marginbench list              the losses, their implementations, the suites
-      marginbench run               measure everything (about six minutes), write the report
+      marginbench run               measure everything (about eight minutes), write the report
       marginbench run --fast        the same on small sizes (about a minute)
       marginbench run --loss triplet --suite speed
       marginbench run --resume reports/out/RUN     continue an interrupted run

@@ -53,7 +53,7 @@ def run(resume: Path | None, out: Path | None, **_: Any) -> None:
 
     \b
     Examples:
-      marginbench run                                   everything, in about six minutes
+      marginbench run                                   everything, in about eight minutes
       marginbench run --fast --loss triplet --suite speed
       marginbench run --resume reports/out/RUN
 

@@ -97,13 +97,26 @@ def automatic(preset: Preset, device: str, seed: int) -> Iterator[Case]:
                 )  # fmt: skip
 
 
+def few() -> list[Variant]:
+    """One variant of each family: that of a loss with the most contenders, for there is the most to
+    compare."""
+    best: dict[str, Variant] = {}
+    for _, variant in _variants():
+        if variant.sweep and variant.output == "loss":
+            known = best.setdefault(variant.family, variant)
+            if len(variant.contenders) > len(known.contenders):
+                best[variant.family] = variant
+    return list(best.values())
+
+
 def _agreement(preset: Preset, device: str, seed: int) -> Iterator[Case]:
     for loss, variant in _variants():
+        interpret = preset.thorough or variant is loss.variants[0]
         for shape in shapes_of(variant, preset.agreement_shapes, "agreement"):
             for dtype in preset.agreement_dtypes:
                 yield Case.of(
                     "agreement", loss, variant, shape, dtype, device, "drawn", seed,
-                    measures=("agreement",),
+                    measures=("agreement",), interpret=interpret,
                 )  # fmt: skip
 
 
@@ -115,27 +128,22 @@ def _stressed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
                     shape = shapes_of(variant, STRESSED)[0]
                     yield Case.of(
                         "agreement", loss, variant, shape, dtype, device, name, seed,
-                        measures=("agreement",), interpret=preset.stress_interpreted,
+                        measures=("agreement",), interpret=preset.thorough,
                     )  # fmt: skip
 
 
 def _speed(preset: Preset, device: str, seed: int) -> Iterator[Case]:
-    compiled: set[str] = set()
+    chosen = few()
     for loss, variant in _variants():
+        is_chosen = any(variant is one for one in chosen)
         sizes = shapes_of(variant, preset.speed_shapes(device), preset.table(device))
-        for shape in sizes if variant.sweep else sizes[:1]:
-            centre = shape == sizes[0] and variant.sweep and variant.output == "loss"
+        swept = variant.sweep and (is_chosen or device == "cuda" or preset.thorough)
+        for shape in sizes if swept else sizes[:1]:
+            compile = device == "cuda" or preset.thorough or (is_chosen and shape == sizes[0])
             for dtype in preset.speed_dtypes(device):
-                afford = {
-                    "losses": centre and loss.name not in compiled,
-                    "variants": centre,
-                    "everywhere": True,
-                }[preset.compiled]
-                if afford:
-                    compiled.add(loss.name)
                 yield Case.of(
                     "speed", loss, variant, shape, dtype, device, "drawn", seed,
-                    measures=("agreement", "speed", "memory"), compile=afford or device == "cuda",
+                    measures=("agreement", "speed", "memory"), compile=compile,
                 )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ PRESET = replace(
     min_rounds=10,
     max_rounds=200,
     budget_s=480,
-    compiled="everywhere",
+    thorough=True,
 )
 DRY_RUN = replace(
     FAST,

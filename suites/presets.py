@@ -8,7 +8,6 @@ that a growth exponent can be fitted.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from marginbench import stress
 from marginbench.loss import Shape
@@ -21,10 +20,10 @@ class Preset:
     """``seconds_per_case`` bounds the timed rounds of a case, between ``min_rounds`` and
     ``max_rounds``; ``budget_s`` bounds the run: cases past it are recorded as not run.
     ``stress`` names the kinds of `marginbench.stress` that agreement is compared on beside drawn
-    data, at one small size, in ``stress_dtypes``; ``stress_interpreted`` whether Triton's
-    interpreter, which takes a second for each, is afforded there.
-    ``compiled`` says where torch.compile's first call, seconds each, is afforded on a CPU: once a
-    loss, at the centre of each variant whose sizes are swept, or everywhere.
+    data, at one small size, in ``stress_dtypes``.
+    ``thorough`` affords on a CPU what takes seconds for each case: Triton's interpreter, sizes
+    beside the central one, torch.compile's first call. Without, the interpreter runs the first
+    variant of each loss on drawn data; the other two are for one variant of each family.
     ``auto_shapes``: what the suite ``auto`` is measured on where there is no GPU.
     ``small``: all that is timed is small."""
 
@@ -44,8 +43,7 @@ class Preset:
     training_epochs: int
     stress: tuple[str, ...] = tuple(stress.KINDS)
     stress_dtypes: tuple[str, ...] = ("float32",)
-    stress_interpreted: bool = False
-    compiled: Literal["losses", "variants", "everywhere"] = "variants"
+    thorough: bool = False
     auto_shapes: Shapes = field(default_factory=lambda: _BETWEEN)
     small: bool = False
 
@@ -140,7 +138,6 @@ FAST = Preset(
     training_seeds=1,
     training_epochs=2,
     stress=_ONE_EACH,
-    compiled="losses",
     small=True,
     auto_shapes={
         "head": (Shape(96, 64, 1_000),), "batch": (Shape(96, 64, 32),),
@@ -149,7 +146,7 @@ FAST = Preset(
 )  # fmt: skip
 DEFAULT = Preset(
     name="default",
-    summary="what `make bench` runs: at most six minutes on two cores without a GPU",
+    summary="what `make bench` runs: at most eight minutes on two cores without a GPU",
     agreement_shapes=_centres(_RAGGED),
     agreement_dtypes=_DTYPES,
     cpu_shapes=_CPU,
@@ -159,7 +156,7 @@ DEFAULT = Preset(
     min_rounds=5,
     max_rounds=60,
     warmup_rounds=2,
-    budget_s=330,
+    budget_s=390,
     training_seeds=1,
     training_epochs=20,
 )
@@ -179,7 +176,6 @@ RIGOROUS = Preset(
     training_seeds=5,
     training_epochs=40,
     stress_dtypes=(*_DTYPES, "float64"),
-    stress_interpreted=True,
-    compiled="everywhere",
+    thorough=True,
 )
 PRESETS = {preset.name: preset for preset in (FAST, DEFAULT, RIGOROUS)}

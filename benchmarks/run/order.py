@@ -1,7 +1,8 @@
 """In which order cases run, and how long each is expected to take.
 
-Cheap information first: whether everything is right, then every variant at its centre size, then
-the sizes around it from the cheapest. So a run that ends early has found out the most.
+Cheap information first: whether everything is right, then at its centre size the first variant of
+every loss, then the others, then the sizes around it from the cheapest. So a run that ends early
+has found out the most.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from suites.presets import Preset
 _AGREEMENT_S = 0.3
 _OVERHEAD_S = 0.2
 _COMPILE_S = 12.0
+# The last to run: sizes beside a variant's centre.
+_SIZES = 4
 # Rough: a call's least operations and bytes on a slow machine. A wrong estimate costs a wrong order
 # and a wrong expectation, nothing else.
 _FLOPS_PER_S = {"cpu": 3e10, "cuda": 2e13}
@@ -42,16 +45,18 @@ def expected_s(case: Case, preset: Preset) -> float:
 
 def ordered(cases: Sequence[Case], preset: Preset) -> list[Case]:
     """The same cases, cheap information first; equal ones stay in the order given."""
-    seen: set[tuple[str, str]] = set()
+    losses: set[str] = set()
+    variants: set[tuple[str, str]] = set()
     keys = {}
     for case in cases:
         variant = (case.loss, case.variant)
         if "speed" not in case.measures:
             tier = 0
         elif case.suite == "speed":
-            tier = 3 if variant in seen else 2
-            seen.add(variant)
+            tier = _SIZES if variant in variants else 3 if case.loss in losses else 2
+            variants.add(variant)
+            losses.add(case.loss)
         else:
             tier = 1
-        keys[case.id] = (tier, expected_s(case, preset) if tier == 3 else 0.0)
+        keys[case.id] = (tier, expected_s(case, preset) if tier == _SIZES else 0.0)
     return sorted(cases, key=lambda case: keys[case.id])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import guide_losses
@@ -10,7 +11,7 @@ import pytest
 from marginbench import catalogue
 from marginbench.catalogue import UnknownName
 from suites import gate, presets, selection
-from suites.cases import plan
+from suites.cases import few, plan
 
 GOOD = "speed/softmax/linear/B512-D128-C1000/float32/cpu/drawn/s0"
 
@@ -45,19 +46,35 @@ def test_a_variant_brings_sizes_of_its_own(tmp_path: Path, monkeypatch: pytest.M
             if case.loss == "tour"] == [(64, 3, 16)]  # fmt: skip
 
 
-def test_compilation_is_kept_to_what_a_preset_affords():
-    def compiled(preset: presets.Preset) -> list[tuple[str, str]]:
-        return [(c.loss, c.variant) for c in plan(preset, "cpu", seed=0) if c.compile]
+def test_what_takes_seconds_is_kept_to_what_a_preset_affords():
+    """Else a run's time is spent before anything is timed: it grows with every loss."""
+    for preset in (presets.FAST, presets.DEFAULT):
+        made = plan(preset, "cpu", seed=0)
+        assert Counter(case.family for case in made if case.compile) == {
+            "head": 1, "batch": 1, "rows": 1,
+        }  # fmt: skip
+        sizes = Counter((c.loss, c.variant) for c in made if c.suite == "speed")
+        assert sum(count > 1 for count in sizes.values()) <= 3
+        for case in made:
+            first = catalogue.get(case.loss).variants[0].name
+            if case.suite == "agreement":
+                assert case.interpret == (case.data == "drawn" and case.variant == first)
+    thorough = [case for case in plan(presets.RIGOROUS, "cpu", seed=0) if case.suite == "speed"]
+    assert all(case.compile for case in thorough)
+    swept = {(c.loss, c.variant) for c in thorough if c.shape != thorough[0].shape}
+    assert swept >= {(one.name, one.variants[0].name) for one in catalogue.losses()}
 
-    assert [loss for loss, _ in compiled(presets.FAST)] == catalogue.names()
-    assert sorted(compiled(presets.DEFAULT)) == sorted(
-        (loss.name, variant.name)
-        for loss in catalogue.losses()
-        for variant in loss.variants
-        if variant.sweep and variant.output == "loss"
-    )
-    speed = [case for case in plan(presets.RIGOROUS, "cpu", seed=0) if case.suite == "speed"]
-    assert all(case.compile for case in speed)
+
+def test_a_gpu_affords_every_size():
+    sizes = Counter((c.loss, c.variant) for c in plan(presets.DEFAULT, "cuda", seed=0)
+                    if c.suite == "speed")  # fmt: skip
+    for loss in catalogue.losses():
+        for variant in loss.variants:
+            assert (sizes[loss.name, variant.name] > 2) == variant.sweep
+
+
+def test_the_few_are_those_with_most_to_compare():
+    assert {variant.family: variant.name for variant in few()}["head"] == "linear"
 
 
 def test_a_case_is_compiled_when_it_is_asked_for_by_name():

@@ -192,6 +192,7 @@ def test_cheap_information_first():
     suites = [c.suite for c in cases]
     assert suites == sorted(suites, key=["agreement", "real", "speed"].index)
     speed = [c for c in cases if c.suite == "speed"]
-    variants = len({(c.loss, c.variant) for c in speed})
+    losses, variants = len({c.loss for c in speed}), len({(c.loss, c.variant) for c in speed})
+    assert len({c.loss for c in speed[:losses]}) == losses
     assert len({(c.loss, c.variant) for c in speed[:variants]}) == variants
     assert Counter(c.id for c in cases) == Counter(c.id for c in plan(presets.DEFAULT, "cpu", 0))
