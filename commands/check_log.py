@@ -73,9 +73,16 @@ def check_log(
       2  bad usage
       3  the settings leave too much to chance: a few classes would make up the sum
     """
+    if not math.isfinite(logged):
+        raise click.BadParameter(f"expected a finite number; got {logged}", param_hint="LOGGED")
+    if margin is not None and not math.isfinite(margin):
+        raise click.BadParameter(f"expected a finite number; got {margin}", param_hint="--margin")
     settings = _settings(name, variant, classes, dim, scale, margin, length, rate)
-    expected = settings.expected()
-    if expected.bias > 1:
+    try:
+        expected = settings.expected()
+    except OverflowError:
+        expected = None
+    if expected is None or expected.bias > 1:
         fail(f"with {classes} classes in {dim} dimensions and scale {settings.scale:g} a few "
              "classes make up the sum: no value can be expected")  # fmt: skip
     off = expected.tolerance(rows)
@@ -112,6 +119,8 @@ def _settings(
     drawn = chosen[variant].drawn_margins
     if drawn is not None:
         options["margin"], options["deviation"] = drawn
+    if options.pop("corrected", False):
+        rate = 1.0  # its denominator stands for all classes
     usual_scale, has_margin = options.pop("scale", None), "margin" in options
     usual = options.pop("margin", None)
     scale = usual_scale if scale is None else scale
@@ -129,7 +138,8 @@ def _settings(
     if at_length is not None:
         if length is None or not 0 <= length < math.inf:
             raise click.BadParameter(
-                f"expected a number from 0 on; got {length}", param_hint="--length"
+                f"expected the embeddings' length, by which {name} goes, from 0 on; got {length}",
+                param_hint="--length",
             )
         options["length"] = length
         added = at_length(**options)

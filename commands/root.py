@@ -75,7 +75,7 @@ def cli() -> None:
       marginbench verify            does every published page match its records?
       marginbench history           every metric over the commits
       marginbench static            do the kernels compile to what is pinned? (no GPU needed)
-      marginbench which            which public code computes which variant?
+      marginbench which             which public code computes which variant?
       marginbench sanitize          does any kernel access memory out of bounds? (no GPU needed)
 
     \b

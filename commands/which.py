@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
+from rich.table import Column, Table
 
 from . import progress
 from .messages import console, say
@@ -90,8 +90,8 @@ def _public(name: str | None, as_json: bool) -> None:
     if as_json:
         say(json.dumps([_entry(*one) for one in found], indent=1, ensure_ascii=False))
         return
-    table = Table("loss", "implementation", "computes", "where the nearest differ", "how", "source",
-                  title="Who computes what")  # fmt: skip
+    table = Table("loss", "implementation", "computes", "where the nearest differ", "how",
+                  Column("source", overflow="fold"), title="Who computes what")  # fmt: skip
     for loss, one, held in found:
         how = "run as it is" if one.package else "from its equations, not run"
         table.add_row(

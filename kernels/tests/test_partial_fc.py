@@ -12,7 +12,8 @@ from torch import Tensor
 import marginbench
 from marginbench import InputError, PartialFC, RowSGD
 
-HEADS = ("SoftmaxLoss", "ASoftmaxLoss", "NormFaceLoss", "CosFaceLoss", "ArcFaceLoss")
+HEADS = ("SoftmaxLoss", "ASoftmaxLoss", "NormFaceLoss", "CosFaceLoss", "ArcFaceLoss",
+         "CombinedMarginLoss", "SphereFaceRLoss", "MagFaceLoss")  # fmt: skip
 DIM, CLASSES, ROWS = 8, 60, 5
 every_head = pytest.mark.parametrize("name", HEADS)
 
@@ -129,7 +130,8 @@ def test_rows_that_are_not_sampled_keep_their_bits(name: str, seed: int):
 
 
 def test_sparse_adam_takes_its_gradients(seed: int):
-    module, (x_BD, labels) = _made("CosFaceLoss", seed), _batch(seed)
+    # Of so low a scale that no class is without a gradient.
+    module, (x_BD, labels) = _made("CosFaceLoss", seed, scale=4.0), _batch(seed)
     before = _bits(module.head.class_weights)
     module(x_BD, labels).backward()
     torch.optim.SparseAdam(module.parameters(), lr=0.1).step()
@@ -227,6 +229,7 @@ def _refused():
     yield "head", marginbench.CenterLoss(DIM, CLASSES), {}
     yield "head", ignoring, {}
     yield "corrected", smooth, {"corrected": True}
+    yield "corrected", marginbench.MagFaceLoss(DIM, CLASSES), {"corrected": True}
 
 
 @pytest.mark.parametrize(("argument", "head", "options"), list(_refused()), ids=str)

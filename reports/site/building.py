@@ -151,7 +151,7 @@ def _write(
         whole = program.document(program_records.read(record, program.SCHEMA_VERSION))
         output.page(whole, frame.page(path), others.without_records)
         shown.append(Link(program.TITLE.lower(), path))
-    documents[LOSSES] = front.losses_document(names, shown)
+    documents[LOSSES] = front.losses_document(names, made, shown)
     documents[SHARED] = static_facts.shared()
     documents[GATE_PAGE] = others.gate_document(trials)
     documents[REPRODUCE] = reproduce.document(published)

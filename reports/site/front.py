@@ -189,25 +189,34 @@ def _gate(trials: Sequence[Trial]) -> list[Block]:
     ]
 
 
-def losses_document(names: Sequence[str], also: Sequence[Link] = ()) -> Document:
+def losses_document(
+    names: Sequence[str], made: Sequence[Made] = (), also: Sequence[Link] = ()
+) -> Document:
     """The losses, a row each; ``also``: pages of what was measured of several of them."""
     rows = []
+    timed = {
+        name: ", ".join(f"{one.summary.title}, {one.summary.measured}" for one in made
+                        if name in one.losses)
+        for name in names
+    }  # fmt: skip
     for name in names:
         known = catalogue.get(name) if name in catalogue.names() else None
         title = known.title if known else "measured, and no longer declared"
         variants = ", ".join(v.name for v in known.variants) if known else units.NOTHING
         source = known.source if known else units.NOTHING
-        rows.append((Cell(name, href=loss_page(name)), title, variants, source))
+        rows.append((Cell(name, href=loss_page(name)), title, variants, source,
+                     timed[name] or "not measured yet"))  # fmt: skip
     failed = [
         Text(f"kernels/marginbench/{one.name} can't be imported: {one.reason}", "warning")
         for one in catalogue.failures()
     ]
-    blocks: list[Block] = [table(("loss", "title", "variants", "source"), rows)]
+    blocks: list[Block] = [table(("loss", "title", "variants", "source", "measured on"), rows)]
     shared = Link("kernels that several of these compile alike", SHARED)
     blocks.append(Links((*also, shared), "Of several of these:"))
     return Document(
         title="The losses", subtitle="each with its definition, figures and code",
-        lead=f"{len(names)} losses, each with its equation, source, implementations, speed, "
-             "errors and example code.",
-        notices=failed, sections=[Section("all", "All losses", blocks)], footer=FOOTER,
+        lead=f"{len(names)} losses, each with its equation, source, implementations and example "
+             f"code. Speed and errors of {sum(map(bool, timed.values()))} of them are in a "
+             "committed record.",
+        notices=failed, sections=[Section("all", "All losses", blocks)],
     )  # fmt: skip

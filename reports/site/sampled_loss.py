@@ -11,7 +11,6 @@ from ..document import Document, Fact, Figure, Section, Table, Text, table
 from ..plot import Axis, Panel, Plot, Rule, Series
 from ..rows import Rows
 from ..style import SOFT, style_at
-from .frame import FOOTER
 from .program_records import Record
 
 SCHEMA_VERSION = 1
@@ -31,7 +30,7 @@ def document(record: Record) -> Document:
         f"A step at a rate of {few.rate:g} takes {few.median_ms / whole.median_ms:.2f} of the time "
         f"and {few.peak_bytes / whole.peak_bytes:.2f} of the memory of one over all classes "
         f"({few.median_ms:,.0f} of {whole.median_ms:,.0f} ms, {units.size(few.peak_bytes)} of "
-        f"{units.size(whole.peak_bytes)}): the network's part and the weights are not in it."
+        f"{units.size(whole.peak_bytes)}, beyond weights and momentum, which stay as they are)."
     )
     return Document(
         title=TITLE, subtitle="Partial FC: a step over the batch's classes and a share of others",
@@ -46,7 +45,6 @@ def document(record: Record) -> Document:
                 Text("Measure it again with:", "note"), Text(str(measured["command"]), "code"),
             ]),
         ],
-        footer=FOOTER,
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from ..document import Block, Cell, Details, Document, Link, Links, Section, Tab
 from ..rows import Rows
 from ..sections.context import slug
 from . import what_bounds
-from .frame import FOOTER, SHARED, loss_page
+from .frame import SHARED, loss_page
 
 _COUNT = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 _INTRO = (
@@ -89,7 +89,7 @@ def shared() -> Document:
              "arguments, each here once. What a loss compiles alone is on its own page, and so "
              f"are the ranges over all. Compiled by Triton {_compiler(pinned)}." if rows else
              "No two losses compile the same kernel.",
-        sections=sections, footer=FOOTER,
+        sections=sections,
     )  # fmt: skip
 
 

@@ -10,7 +10,6 @@ from ..plot import Axis, Field, Panel, Plot, Rule, Series, rows
 from ..rows import Rows
 from ..style import SOFT, style_at
 from ..units import NOTHING
-from .frame import FOOTER
 from .program_records import Record
 
 SCHEMA_VERSION = 1
@@ -67,7 +66,6 @@ def document(record: Record) -> Document:
                 Text(taken, "answer"), slope_figure(slopes["degrees"], slopes["by_variant"]),
             ]),
         ],
-        footer=FOOTER,
     )  # fmt: skip
 
 

@@ -47,6 +47,15 @@ def test_a_loss_by_lengths_adds_what_it_has_of_them():
     assert more == pytest.approx(35 * (10 / 110**2 + 1 / 10), abs=0.011)
 
 
+def test_a_sampled_variant_begins_as_its_head_at_that_rate():
+    """The corrected one stands for all classes at any rate."""
+    for loss in ("arcface", "cosface"):
+        own, all_of = expected(loss, "--rate", "0.1"), expected(loss)
+        assert own < all_of - 1
+        assert expected(loss, "--variant", "sampled", "--rate", "0.1") == own
+        assert expected(loss, "--variant", "sampled-corrected", "--rate", "0.1") == all_of
+
+
 def test_drawn_margins_begin_at_their_mean():
     """CosFace's at the mean; on the angle, less by what the draw takes off its sine."""
     assert expected("elasticface", "--variant", "cos") == expected("cosface", "--margin", "0.35")
@@ -67,7 +76,11 @@ def test_drawn_margins_begin_at_their_mean():
         (("--loss", "normface", "--margin", "1", "--classes", "9", "--dim", "8", "1"), 2,
          "--margin: expected none: normface has no margin"),
         ((*WEBFACE, "--length", "20", "1"), 2, "--length: expected none: cosface does not go by"),
-        (("--loss", "magface", *WEBFACE[2:], "1"), 2, "--length: expected a number from 0 on"),
+        (("--loss", "magface", *WEBFACE[2:], "1"), 2,
+         "--length: expected the embeddings' length, by which magface goes, from 0 on; got None"),
+        ((*WEBFACE, "--margin", "nan", "1"), 2, "--margin: expected a finite number; got nan"),
+        ((*WEBFACE, "--scale", "1e5", "1"), 3, "a few classes make up the sum"),
+        ((*WEBFACE, "nan"), 2, "LOGGED: expected a finite number; got nan"),
         (("--loss", "cosface", "--classes", "100", "--dim", "8", "4"), 3,
          "a few classes make up the sum"),
     ],

@@ -30,7 +30,8 @@ class AdaFaceLoss(CosineHead):
 
     Each call in training first moves ``mean`` and ``std``, those of the embeddings' lengths, by the
     batch's; ``eval()`` leaves them. They are buffers, filled in place and without waiting for a
-    GPU; a batch that holds a NaN leaves them as they are. Where torch.distributed runs, the rows of
+    GPU; a batch that holds a NaN or an infinity leaves them as they are, and so does one that is
+    refused. Where torch.distributed runs, the rows of
     all ranks count, in one all_reduce: every rank has to call it. Under activation checkpointing,
     which calls it twice, keep it outside.
 
@@ -46,7 +47,8 @@ class AdaFaceLoss(CosineHead):
         ignore_index: rows of this label count for nothing but in the statistics.
         label_smoothing: in [0, 1].
         implementation: ``auto``, ``triton``, ``tiled``, ``eager`` or ``reference``.
-        device, dtype: of the class weights; the statistics start as float32.
+        device, dtype: of the class weights; the statistics are float32, and stay so in a module of
+            16 bits.
 
     Returns:
         Called with embeddings (B x D), labels (B) and, where rows weigh differently, weights (B):
@@ -110,20 +112,37 @@ class AdaFaceLoss(CosineHead):
         names = ("margin", "h", "t_alpha", "rule")
         return {**super()._shown(), **{name: getattr(self, name) for name in names}}
 
+    def _apply(self, fn: Any, recurse: bool = True) -> AdaFaceLoss:
+        kept = {name: getattr(self, name) for name in START}
+        super()._apply(fn, recurse)
+        for name, before in kept.items():
+            now = getattr(self, name)
+            if now.dtype.itemsize < before.dtype.itemsize:
+                # 16 bits would round a step's share away, and the statistics stand still.
+                setattr(self, name, before.to(now.device))
+        return self
+
     @torch.no_grad()
-    def _follow(self, embeddings: Tensor) -> None:
-        """Move the statistics by those of these embeddings."""
+    def _followed(self, embeddings: Tensor) -> tuple[Tensor, ...]:
+        """The statistics after those of these embeddings."""
         lengths.check_rows(embeddings)
-        for state, now in zip((self.mean, self.std), lengths.statistics(embeddings), strict=True):
+        states = (self.mean, self.std)
+        found = []
+        for state, now in zip(states, lengths.statistics(embeddings), strict=True):
             moved = lengths.after(state, now, self.t_alpha).to(state.dtype)
             # One step of NaNs, as a scaler of gradients skips, must not stay for all others.
-            state.copy_(moved.where(moved.isfinite(), state))
+            found.append(moved.where(moved.isfinite(), state))
+        return tuple(found)
 
     def forward(self, embeddings: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """The loss of embeddings (B x D) and labels (B); ``weights`` (B) weigh its rows."""
-        if self.training:
-            self._follow(embeddings)
-        return adaface(
-            embeddings, labels, self.class_weights, self.mean, self.std, scale=self.scale,
+        mean, std = self._followed(embeddings) if self.training else (self.mean, self.std)
+        value: Tensor = adaface(
+            embeddings, labels, self.class_weights, mean, std, scale=self.scale,
             margin=self.margin, h=self.h, rule=self.rule, **self._options(weights),
         )  # fmt: skip
+        if self.training:  # not before: labels that are refused leave the statistics
+            with torch.no_grad():
+                self.mean.copy_(mean)
+                self.std.copy_(std)
+        return value

@@ -86,6 +86,10 @@ class MagFaceLoss(CosineHead):
         check_choice("rule", rule, RULES)
         self.rule = rule
 
+    @property
+    def regularised(self) -> bool:  # type: ignore[override]
+        return self.lambda_g > 0
+
     def _numbers(self) -> dict[str, Any]:
         names = ("l_a", "u_a", "l_m", "u_m", "lambda_g", "rule")
         return {name: getattr(self, name) for name in names}

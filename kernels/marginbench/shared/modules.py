@@ -88,6 +88,8 @@ class Head(Loss):
     is_head = True
     #: Whether logits are made of class weights of unit length.
     unit_weights = False
+    #: Whether a row's term is more than its cross-entropy.
+    regularised = False
 
     def __init__(
         self,

@@ -63,7 +63,8 @@ class PartialFC(nn.Module):
         seed: a whole number from 0 on.
         corrected: whether the other sampled classes stand for all others: each counts
             (C - 1) / (S - 1) times, for S sampled of C. Without, as published, the loss is that of
-            S classes. A head with label smoothing can't be corrected; without, its smoothing is
+            S classes. A head with label smoothing or a regulariser can't be
+            corrected; without, its smoothing is
             over the sampled classes.
 
     Returns:
@@ -95,6 +96,9 @@ class PartialFC(nn.Module):
             raise InputError(
                 "corrected", "False for a head with label smoothing", repr(corrected)
             )  # fmt: skip
+        if corrected and head.regularised:
+            expected = "False for a head with a regulariser beside the cross-entropy"
+            raise InputError("corrected", expected, repr(corrected))
         self.head = head
         self.rate = check_number("rate", rate, 0, strict=True, high=1)
         self.seed, self.corrected, self.draws = check_whole("seed", seed, 0), bool(corrected), 0

@@ -215,14 +215,34 @@ def test_the_statistics_move_in_place_and_before_they_are_used(seed: int):
     assert (float(mean), float(std)) == (20, 100)
 
 
-def test_a_batch_with_a_nan_leaves_the_statistics():
-    """What the CPU alone refuses, and only after them."""
+@pytest.mark.parametrize("value", (math.nan, math.inf))
+def test_a_batch_with_a_nan_leaves_the_statistics(value: float):
+    """Which a CPU refuses; a GPU, which can't look, goes on with what it followed."""
     loss = AdaFaceLoss(4, 3)
     x_BD, labels = _drawn(5, 0)
-    x_BD[2, 1] = math.nan
+    x_BD[2, 1] = value
     with pytest.raises(InputError, match="embeddings: expected finite"):
         loss(x_BD, labels)
+    assert [float(one) for one in (loss.mean, loss.std, *loss._followed(x_BD))] == [20, 100] * 2
+
+
+def test_refused_labels_leave_the_statistics():
+    loss = AdaFaceLoss(4, 3)
+    with pytest.raises(InputError, match="labels: expected"):
+        loss(_drawn(5, 0)[0], torch.tensor([0, 1, 2, 3, 0]))
     assert (float(loss.mean), float(loss.std)) == (20, 100)
+
+
+@pytest.mark.parametrize("dtype", (torch.bfloat16, torch.float16))
+def test_in_16_bits_the_statistics_still_move(dtype: torch.dtype):
+    loss = AdaFaceLoss(4, 3, t_alpha=0.01)
+    loss.mean.fill_(20.03)
+    loss = loss.to(dtype)
+    assert loss.class_weights.dtype == dtype and float(loss.mean) == pytest.approx(20.03)
+    x_BD = torch.full((6, 4), 9.0).to(dtype)
+    loss(x_BD, torch.tensor([0, 1, 2, 0, 1, 2]))
+    assert float(loss.mean) == pytest.approx(0.99 * 20.03 + 0.01 * 18, rel=1e-6)
+    assert loss.double().mean.dtype == torch.float64
 
 
 def test_one_row_is_named_in_training_alone():
@@ -240,7 +260,7 @@ def test_one_row_is_named_in_training_alone():
 def test_no_step_of_the_statistics_waits_for_a_gpu():
     """Tensors without data stand in for a GPU's: whatever looked at a value would raise."""
     loss = AdaFaceLoss(4, 3).to("meta")
-    loss._follow(torch.empty(5, 4, device="meta"))
+    loss._followed(torch.empty(5, 4, device="meta"))
 
 
 def _on_a_rank(rank: int, folder: str) -> None:
@@ -251,8 +271,8 @@ def _on_a_rank(rank: int, folder: str) -> None:
     )  # fmt: skip
     loss = AdaFaceLoss(4, 3, t_alpha=0.25)
     # The second rank has the last row alone.
-    loss._follow(_drawn(5, 1)[0][slice(4, 5) if rank else slice(0, 4)])
-    torch.save((loss.mean, loss.std), f"{folder}/{rank}.pt")
+    found = loss._followed(_drawn(5, 1)[0][slice(4, 5) if rank else slice(0, 4)])
+    torch.save(found, f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
     # As in kernels/tests/test_data_parallel.py: gloo's threads may outlive the group.
     os._exit(0)
