@@ -55,6 +55,12 @@ class PartialFC(nn.Module):
     sampled class. `marginbench.RowSGD` and `torch.optim.SparseAdam` leave all other rows as they
     are. `torch.optim.SGD` refuses them with weight decay, and with momentum goes on moving the rows
     of past steps; the gradient of insightface's second version is dense, and all rows move.
+    `torch.nn.utils.clip_grad_norm_` takes none that is sparse.
+
+    ``logits``, ``predict`` and ``topk`` are those of ``head``. Under activation checkpointing,
+    whose second call draws anew, keep it outside. Inside DistributedDataParallel the backward
+    raises NotImplementedError, for the gradients are sparse; outside, each rank's class weights
+    would drift apart. Train in one process, or with all classes: the head itself.
 
     Arguments:
         head: a module of this library over class weights, of which each class has no more than a
