@@ -34,8 +34,8 @@ class MagFaceLoss(CosineHead):
         lambda_g: >= 0, the weight of the regulariser a / u_a^2 + 1 / a of each row's clamped
             length a. The paper asks for s k u_a^2 l_a^2 / (u_a^2 - l_a^2) or more, with k =
             (u_m - l_m) / (u_a - l_a).
-        rule: ``true``, or ``easy`` (`marginbench.functional.magface`), which the repository trains
-            with l_a = 1, u_a = 51, l_m = 0.45, u_m = 1 and lambda_g = 5.
+        rule: ``true``, or ``easy`` (`marginbench.functional.magface`). The repository's README
+            advises l_a = 1, u_a = 51, u_m = 1 and lambda_g = 5 beside the defaults.
         reduction: ``mean``, ``sum`` or ``none``.
         ignore_index: rows of this label count for nothing.
         label_smoothing: in [0, 1].
