@@ -94,7 +94,8 @@ def equal_logits(shape: Shape, seed: int, unit: bool) -> Batch:
 
     Weights are unit rows of 2^-k alone and embeddings small integers times a power of two: logits
     are exact in whatever order they are summed. The entry of the weights that differs, by its sign,
-    keeps the gradient of the embeddings from being 0.
+    keeps the gradient of the embeddings from being 0. One entry of an embedding is odd and the
+    others are even, so that no logit is 0: at a right angle easy margins jump.
     """
     batch = random_batch(shape, seed, unit=unit)
     generator = torch.Generator().manual_seed(seed + 1_000_003)
@@ -104,7 +105,8 @@ def equal_logits(shape: Shape, seed: int, unit: bool) -> Batch:
     weights_CD = (signs_D * 2.0**-halvings * (torch.arange(shape.dim) < used)).repeat(
         shape.classes, 1
     )
-    whole_BD = torch.randint(-8, 9, batch.embeddings.shape, generator=generator).float()
+    whole_BD = 2.0 * torch.randint(-4, 5, batch.embeddings.shape, generator=generator)
+    whole_BD[:, 0] += 1
     if used > 1:
         weights_CD[::2, used - 1] *= -1
         whole_BD[:, used - 1] = 0
