@@ -71,7 +71,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_is_small_typed_and_holds_the_library_alone(wheel: Path):
-    assert wheel.name.startswith("marginbench-") and wheel.stat().st_size < 300_000
+    # Some 10 KB a loss.
+    assert wheel.name.startswith("marginbench-") and wheel.stat().st_size < 350_000
     names = zipfile.ZipFile(wheel).namelist()
     assert {"marginbench/py.typed", "marginbench/functional.pyi"} <= set(names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"marginbench"}

@@ -51,7 +51,8 @@ def test_a_recipe_of_the_catalogue_names_variants_and_fields_that_are_there():
         training_ = training_of(loss)
         assert loss.variant(training_.variant).output == "loss"
         for field, name in training_.updates.items():
-            assert field in ("class_weights", "bias", "centers")
+            declared = [one.name for one in loss.variant(training_.variant).fields]
+            assert field in ("class_weights", "bias", "centers", *declared)
             assert loss.variant(name).output == "tensor"
             assert field not in learnt_fields(loss.variant(training_.variant))
         if training_.schedule:
