@@ -162,7 +162,11 @@ def tables(found: Sequence[Bias], stepped: Sequence[Step]) -> str:
         for name in ("loss", "embeddings", "class_weights"):
             cells += [f"{getattr(of, name):.2f}" for of in (one, other)]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "| rate | step | live bytes at most, beyond weights and momentum |", "|---|---|---|"]
+    lines += [
+        "",
+        "| rate | step | live bytes at most, beyond weights and momentum |",
+        "|---|---|---|",
+    ]
     lines += [
         f"| {one.rate:g} | {one.median_ms:.0f} ms | {one.peak_bytes / 1e6:.0f} MB |"
         for one in stepped
