@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -15,9 +13,8 @@ SHORTEST, LONGEST = 1e-3, 100.0
 
 
 def clipped(embeddings: Tensor) -> Tensor:
-    """Of each row (B, float64); NaN where it is not finite."""
-    length_B = torch.linalg.vector_norm(embeddings.double(), dim=1)
-    return length_B.where(length_B.isfinite(), math.nan).clamp(SHORTEST, LONGEST)
+    """Of each row (B, float64)."""
+    return torch.linalg.vector_norm(embeddings.double(), dim=1).clamp(SHORTEST, LONGEST)
 
 
 def ranks() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -126,11 +127,12 @@ class AdaFaceLoss(CosineHead):
     def _followed(self, embeddings: Tensor) -> tuple[Tensor, ...]:
         """The statistics after those of these embeddings."""
         lengths.check_rows(embeddings)
-        states = (self.mean, self.std)
+        # One step of NaNs, as a scaler of gradients skips, must not stay for all others; nor of
+        # infinities, which would count as the longest.
+        some = embeddings.where(embeddings.isfinite(), math.nan)
         found = []
-        for state, now in zip(states, lengths.statistics(embeddings), strict=True):
+        for state, now in zip((self.mean, self.std), lengths.statistics(some), strict=True):
             moved = lengths.after(state, now, self.t_alpha).to(state.dtype)
-            # One step of NaNs, as a scaler of gradients skips, must not stay for all others.
             found.append(moved.where(moved.isfinite(), state))
         return tuple(found)
 
